@@ -1,0 +1,111 @@
+"""The boundary between networks and everything else: `denoiser(z, t) -> D`.
+
+Parametrisation, learned variance, dtype, padding and batching live behind it; in front of it there
+is only z = x + s_t eps and the denoised picture D, both fp32.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .errors import DeviceMissing
+from .network import Prior, clean_from_output, load_prior
+from .schedule import Schedule
+
+DenoiseFunction = Callable[[Tensor, Tensor], Tensor]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Above 32 nearest upsampling in channels_last fails on CUDA; on CPUs 16 already saturates.
+MICRO_BATCH = 16
+
+
+class Denoiser:
+    """denoiser(z, t) -> D over a prior.
+
+    z: (B, C, H, W) fp32, about [-1, 1] plus noise of level s_t; C is 1 or 3.
+    t: (B,) integer.    D: (B, C, H, W) fp32, not clipped.    Any H and W; nothing is recorded for
+    autograd. A grey picture under a colour prior is replicated and D averaged.
+    """
+
+    def __init__(self, prior: Prior, device: torch.device, dtype: torch.dtype) -> None:
+        self.schedule: Schedule = prior.schedule
+        self.device = device
+        self.dtype = dtype
+        self.multiple = prior.network.multiple
+        self.channels = prior.network.channels
+        self._prediction = prior.prediction
+        # torch's stubs know no overload of `to` with a memory format alone.
+        self._network = prior.network.to(  # type: ignore[call-overload]
+            device=device, dtype=dtype, memory_format=torch.channels_last
+        )
+        self._alpha_bar = prior.schedule.alpha_bar.to(torch.float32).to(device)
+
+    @torch.no_grad()
+    def __call__(self, z: Tensor, t: Tensor) -> Tensor:
+        if z.shape[1] == 1 and self.channels == 3:
+            return self(z.expand(-1, 3, -1, -1), t).mean(1, keepdim=True)
+        if z.shape[1] != self.channels:
+            raise ValueError(f"picture has {z.shape[1]} channels, prior has {self.channels}")
+        height, width = z.shape[2:]
+        padded = _pad(z, self.multiple)
+        parts = zip(torch.split(padded, MICRO_BATCH), torch.split(t, MICRO_BATCH), strict=True)
+        return torch.cat([self._denoise(*part) for part in parts])[:, :, :height, :width]
+
+    def _denoise(self, z: Tensor, t: Tensor) -> Tensor:
+        alpha_bar = self._alpha_bar[t][:, None, None, None]
+        out = self._network((alpha_bar.sqrt() * z).to(self.dtype), t)
+        return clean_from_output(out.float(), z, alpha_bar, self._prediction)
+
+
+def load_denoiser(folder: Path, device: torch.device, dtype: torch.dtype) -> Denoiser:
+    """Denoiser of a diffusers folder; ModelMissing if the folder is not usable."""
+    return Denoiser(load_prior(folder), device, dtype)
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes cuda, then mps, then cpu. DeviceMissing if a named device is absent."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceMissing(f"--device {name}: unknown; use auto, cpu, cuda, mps") from error
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise DeviceMissing(f"--device {name}: this machine has {count} CUDA devices; use cpu")
+    elif device.type == "mps":
+        if not torch.backends.mps.is_available():
+            raise DeviceMissing(f"--device {name}: there is no MPS on this machine; use cpu")
+    elif device.type != "cpu":
+        raise DeviceMissing(f"--device {name}: not supported; use auto, cpu, cuda, cuda:N, mps")
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """`auto`: fp16 on CUDA and MPS, bf16 on CPUs that compute in it, fp32 elsewhere."""
+    if name != "auto":
+        return DTYPES[name]
+    if device.type != "cpu":
+        return torch.float16
+    return torch.bfloat16 if cpu_has_bf16() else torch.float32
+
+
+def cpu_has_bf16() -> bool:
+    """True if the CPU multiplies in bf16; emulated, it would be slower than fp32 by far."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, name, bool)()) for name in checks)
+
+
+def _pad(z: Tensor, multiple: int) -> Tensor:
+    """Reflect (or replicate, where the picture is too small) up to the network's multiple."""
+    height, width = z.shape[2:]
+    bottom, right = -height % multiple, -width % multiple
+    if bottom == right == 0:
+        return z
+    mode = "reflect" if bottom < height and right < width else "replicate"
+    return F.pad(z, (0, right, 0, bottom), mode=mode)

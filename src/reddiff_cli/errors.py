@@ -1,0 +1,55 @@
+"""What can go wrong, and the exit code that a shell script sees.
+
+    ReddiffError            1
+    |-- UsageError          2   a flag, a path or their combination makes no sense
+    |-- PictureError        1   this picture cannot be restored; the others go on
+    |-- ModelMissing        3   the prior is not there, or is damaged
+    `-- DeviceMissing       4   the device asked for is absent
+
+Messages follow one form: `<path or thing>: <what is wrong, with both values>; <what to do>`.
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit status of every `reddiff` command."""
+
+    OK = 0
+    PICTURE_FAILED = 1
+    USAGE = 2
+    MODEL_MISSING = 3
+    DEVICE_MISSING = 4
+    INTERRUPTED = 130
+
+
+class ReddiffError(Exception):
+    """A failure with a one-line message for people and an exit code for scripts."""
+
+    exit_code = ExitCode.PICTURE_FAILED
+
+
+class UsageError(ReddiffError):
+    """The command line asks for something impossible; nothing was started."""
+
+    exit_code = ExitCode.USAGE
+
+
+class PictureError(ReddiffError):
+    """One picture cannot be read, restored or written; `kind` names the reason for scripts."""
+
+    def __init__(self, message: str, kind: str = "Picture") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class ModelMissing(ReddiffError):
+    """The prior cannot be found, read or understood."""
+
+    exit_code = ExitCode.MODEL_MISSING
+
+
+class DeviceMissing(ReddiffError):
+    """The device that was named does not exist on this machine."""
+
+    exit_code = ExitCode.DEVICE_MISSING

@@ -1,0 +1,119 @@
+"""What kind of hole it is: thin parts, wide parts, and the windows each of them needs.
+
+A thin hole (a scratch, a hair, missing pixels) is filled by the prior alone. A wide one needs
+something to start from (synthesis.py). Each is covered by the windows that cost least.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from .tiling import Hole, Patchwork, cover, patchwork
+
+# A hole that holds a square of this side is wide: beyond it a small prior alone blurs or invents.
+WIDE = 13
+# Whole pictures up to this many pixels may go through the network in one piece.
+WHOLE = 512 * 512
+CELL = 32
+
+
+@dataclass(frozen=True)
+class Region:
+    """Rows and columns [top, bottom) x [left, right) around one wide hole."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+def wide_part(hole: Hole) -> Hole:
+    """The parts of a hole that hold a WIDE x WIDE square, with what directly surrounds it."""
+    wide = np.zeros_like(hole)
+    if not hole.any():
+        return wide
+    area = bounding_region(hole, WIDE).slices
+    radius = WIDE // 2
+    # Outside the picture nothing is known either: a band along the edge counts in its full depth.
+    core = ~_dilate(~hole[area], radius)
+    wide[area] = _dilate(core, 2 * radius) & hole[area]
+    return wide
+
+
+def regions(hole: Hole, margin: int) -> list[Region]:
+    """One region per connected group of cells with hole pixels, `margin` larger on every side."""
+    height, width = hole.shape
+    rows, columns = -(-height // CELL), -(-width // CELL)
+    padded = np.zeros((rows * CELL, columns * CELL), dtype=bool)
+    padded[:height, :width] = hole
+    blocks = padded.reshape(rows, CELL, columns, CELL)
+    cells: Hole = np.asarray(blocks.any((1, 3)))
+    return [_region(hole, group, margin) for group in _connected(cells)]
+
+
+def bounding_region(hole: Hole, margin: int) -> Region:
+    """The smallest region around all hole pixels, `margin` larger, inside the canvas."""
+    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
+    height, width = hole.shape
+    return Region(
+        max(0, int(rows[0]) - margin),
+        max(0, int(columns[0]) - margin),
+        min(height, int(rows[-1]) + 1 + margin),
+        min(width, int(columns[-1]) + 1 + margin),
+    )
+
+
+def cheapest_patchwork(hole: Hole, margin: int, sizes: tuple[int, ...]) -> Patchwork:
+    """Windows over a hole: of the given sizes (or the whole picture) those with least pixels."""
+    height, width = hole.shape
+    candidates = []
+    for size in sizes:
+        boxes = cover(hole, size, margin)
+        candidates.append((len(boxes) * min(size, height) * min(size, width), size, boxes))
+    if height * width <= WHOLE:
+        candidates.append((height * width, max(height, width), [(0, 0)]))
+    _, size, boxes = min(candidates, key=lambda candidate: candidate[:2])
+    return patchwork((height, width), boxes, size, margin)
+
+
+def _dilate(mask: Hole, radius: int) -> Hole:
+    x = torch.from_numpy(mask).float()[None, None]
+    side = 2 * radius + 1
+    x = F.max_pool2d(x, (side, 1), 1, (radius, 0))
+    x = F.max_pool2d(x, (1, side), 1, (0, radius))
+    result: Hole = x[0, 0].numpy() > 0
+    return result
+
+
+def _connected(cells: NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
+    """8-connected groups of true cells."""
+    left = {(int(i), int(j)) for i, j in zip(*np.nonzero(cells), strict=True)}
+    groups = []
+    while left:
+        first = min(left)
+        left.remove(first)
+        group, queue = [first], deque([first])
+        while queue:
+            i, j = queue.popleft()
+            around = {(i + a, j + b) for a in (-1, 0, 1) for b in (-1, 0, 1)} & left
+            left -= around
+            group += sorted(around)
+            queue += sorted(around)
+        groups.append(group)
+    return groups
+
+
+def _region(hole: Hole, group: list[tuple[int, int]], margin: int) -> Region:
+    only = np.zeros_like(hole)
+    for i, j in group:
+        cell = (slice(i * CELL, (i + 1) * CELL), slice(j * CELL, (j + 1) * CELL))
+        only[cell] = hole[cell]
+    return bounding_region(only, margin)

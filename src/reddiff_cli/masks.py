@@ -1,0 +1,109 @@
+"""Masks of users (white = fill) -> holes (True = fill). The one place where the flip happens."""
+
+from pathlib import Path
+
+import numpy as np
+
+from .errors import PictureError, UsageError
+from .options import MaskOptions
+from .pictures import PICTURE_SUFFIXES, Hole, Picture, load_picture
+
+MAGENTA = (1.0, 0.0, 1.0)
+NEARLY_ALL = 0.95
+
+
+class NothingToFill(Exception):
+    """The mask is empty: the picture is skipped, which is no failure."""
+
+
+def load_hole(picture: Picture, path: Path | None, options: MaskOptions) -> Hole:
+    """(H, W), True where the picture is to be filled.
+
+    From a mask file (>= 50 % grey = fill), else fully transparent pixels, else pixels of exactly
+    (255, 0, 255). PictureError for a wrong size or nothing known; NothingToFill if empty.
+    """
+    hole = _from_picture(picture) if path is None else _from_file(picture, path)
+    if options.invert:
+        hole = ~hole
+    if not hole.any():
+        raise NothingToFill("mask is empty")
+    hole = _grow(hole, options.grow)
+    if hole.all():
+        name = path or "mask"
+        raise PictureError(f"{name}: covers the whole picture; leave something known", "MaskFull")
+    return hole
+
+
+def covered_share(hole: Hole) -> float:
+    """Share of the picture that is to be filled."""
+    return float(hole.mean())
+
+
+def find_mask(mask: Path | None, picture: Path, root: Path | None) -> Path | None:
+    """The mask file of a picture: the file itself, or the one of the same relative stem.
+
+    root: the input folder below which the picture was found. PictureError if a folder has none.
+    """
+    if mask is None or mask.is_file():
+        return mask
+    if not mask.is_dir():
+        raise UsageError(f"--mask {mask}: no such file or folder")
+    relative = picture.relative_to(root) if root else Path(picture.name)
+    folder = mask / relative.parent
+    found = [p for p in _pictures_in(folder) if p.stem == picture.stem]
+    if not found:
+        wanted = relative.with_suffix(".*")
+        raise PictureError(f"{picture}: no mask named {wanted} in {mask}", "Mask")
+    same_name = [p for p in found if p.name == picture.name]
+    if len(found) > 1 and not same_name:
+        names = ", ".join(p.name for p in found)
+        raise PictureError(f"{picture}: several masks ({names}); leave one", "Mask")
+    return (same_name or found)[0]
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+
+
+def _from_file(picture: Picture, path: Path) -> Hole:
+    mask = load_picture(path)
+    if mask.pixels.shape[:2] != picture.pixels.shape[:2]:
+        raise PictureError(
+            f"{path}: mask is {mask.width}x{mask.height}, picture is "
+            f"{picture.width}x{picture.height}; make them equal",
+            "MaskSize",
+        )
+    # Half of the range: 128 of 255. A mask drawn on transparency counts where it is opaque.
+    grey = mask.pixels.mean(2)
+    if mask.alpha is not None:
+        grey = grey * mask.alpha
+    hole: Hole = np.rint(grey * 255) >= 128
+    return hole
+
+
+def _from_picture(picture: Picture) -> Hole:
+    if picture.alpha is not None and bool((picture.alpha == 0).any()):
+        transparent: Hole = picture.alpha == 0
+        return transparent
+    if picture.pixels.shape[2] == 3:
+        marked: Hole = (picture.pixels == np.asarray(MAGENTA, dtype=np.float32)).all(2)
+        if marked.any():
+            return marked
+    raise UsageError(
+        "no mask: the picture has no transparent and no magenta (255, 0, 255) pixels; give --mask"
+    )
+
+
+def _grow(hole: Hole, pixels: int) -> Hole:
+    """Dilate by a square: objects leave halos."""
+    for axis in (0, 1):
+        grown = hole.copy()
+        for shift in range(1, min(pixels, hole.shape[axis] - 1) + 1):
+            ahead, behind = [slice(None)] * 2, [slice(None)] * 2
+            ahead[axis], behind[axis] = slice(shift, None), slice(None, -shift)
+            grown[tuple(ahead)] |= hole[tuple(behind)]
+            grown[tuple(behind)] |= hole[tuple(ahead)]
+        hole = grown
+    return hole

@@ -1,0 +1,91 @@
+"""Patches of one resolution of a picture with a hole: where they are, and as vectors."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+PATCH = 7
+RADIUS = PATCH // 2
+# Weight of the texture channels against the colours, both in [-1, 1] units.
+TEXTURE = 3.0
+# A patch one pixel further inside counts this much less (Wexler et al. 2007).
+TRUST_DECAY = 1.3
+
+
+@dataclass
+class Level:
+    """One resolution. x: (C, H, W).  texture: (2, H, W).  hole, blocked: (H, W) bool.
+
+    trust: (H, W), falling from the border of the hole inwards: how much a patch may say.
+    """
+
+    x: Tensor
+    texture: Tensor
+    hole: Tensor
+    blocked: Tensor
+    trust: Tensor
+
+    @property
+    def width(self) -> int:
+        return int(self.x.shape[2])
+
+
+def texture_of(x: Tensor, known: Tensor) -> Tensor:
+    """Mean absolute slopes around each known pixel, (2, H, W): how busy, in which direction."""
+    grey = x.mean(0)
+    dx, dy = torch.zeros_like(grey), torch.zeros_like(grey)
+    dx[:, :-1] = (grey[:, 1:] - grey[:, :-1]).abs() * known[:, 1:] * known[:, :-1]
+    dy[:-1] = (grey[1:] - grey[:-1]).abs() * known[1:] * known[:-1]
+    side = 2 * PATCH + 1
+    slopes = F.avg_pool2d(torch.stack([dx, dy])[None], side, 1, side // 2)[0]
+    share = F.avg_pool2d(known[None, None], side, 1, side // 2)[0]
+    return TEXTURE * slopes / share.clamp(min=1e-3)
+
+
+def trust_inside(hole: Tensor) -> Tensor:
+    """TRUST_DECAY ** -(distance to the border of the hole), 1 outside."""
+    left = hole[None, None].float()
+    distance = torch.zeros_like(left)
+    while bool(left.any()) and float(distance.max()) < 100:
+        distance += left
+        left = -F.max_pool2d(-left, 3, 1, 1)
+    return TRUST_DECAY ** -distance[0, 0]
+
+
+def sources_of(level: Level) -> Tensor:
+    """Flat positions of centres whose whole patch may be copied."""
+    touched = F.max_pool2d(level.blocked[None, None].float(), PATCH, 1, RADIUS)[0, 0] > 0
+    free = torch.zeros_like(touched)
+    free[RADIUS:-RADIUS, RADIUS:-RADIUS] = ~touched[RADIUS:-RADIUS, RADIUS:-RADIUS]
+    return free.flatten().nonzero()[:, 0]
+
+
+def queries_of(level: Level) -> Tensor:
+    """Flat positions of centres whose patch touches the hole."""
+    touched = F.max_pool2d(level.hole[None, None].float(), PATCH, 1, RADIUS)[0, 0] > 0
+    return touched.flatten().nonzero()[:, 0]
+
+
+def patches_at(level: Level, centres: Tensor) -> Tensor:
+    """Patch vectors (N, (C + 2) PATCH^2) around flat centres; the border is replicated."""
+    planes = torch.cat([level.x, level.texture])
+    padded = F.pad(planes[None], (RADIUS,) * 4, mode="replicate")[0]
+    width = padded.shape[2]
+    corner = centres // level.width * width + centres % level.width
+    steps = torch.arange(PATCH)
+    offsets = (steps[:, None] * width + steps).flatten()
+    flat = padded.flatten(1).T.contiguous()  # (pixels, C + 2): one row per pixel, to gather rows
+    return flat[corner[:, None] + offsets].flatten(1)
+
+
+def overlap_add(values: Tensor, centres: Tensor, height: int, width: int) -> Tensor:
+    """Add patch values (K, PATCH^2, N) around flat centres into planes (K, height, width)."""
+    side = width + 2 * RADIUS
+    corner = centres // width * side + centres % width
+    total = torch.zeros(len(values), (height + 2 * RADIUS) * side)
+    for place in range(PATCH * PATCH):
+        offset = place // PATCH * side + place % PATCH
+        total.index_add_(1, corner + offset, values[:, place].contiguous())
+    return total.view(len(values), -1, side)[:, RADIUS:-RADIUS, RADIUS:-RADIUS]

@@ -1,0 +1,117 @@
+"""Nearest patches: exhaustive where it is cheap, else by random propagation.
+
+PatchMatch (Barnes, Shechtman, Finkelstein, Goldman 2009), over all queries at once.
+"""
+
+import torch
+from torch import Tensor
+
+from .patches import Level, patches_at, queries_of, sources_of
+
+# Above this many (query, source) pairs propagation replaces the exhaustive search.
+EXHAUSTIVE = 20_000_000
+
+
+def search(level: Level, field: Tensor | None, generator: torch.Generator) -> Tensor:
+    """Nearest source (flat position) for every query centre, as a map (H * W,)."""
+    queries, sources = queries_of(level), sources_of(level)
+    result = torch.full((level.x[0].numel(),), -1, dtype=torch.long)
+    if field is None or len(queries) * len(sources) <= EXHAUSTIVE:
+        nearest = nearest_of(patches_at(level, queries), patches_at(level, sources))
+        result[queries] = sources[nearest]
+        return result
+    result[queries] = _propagate(level, field, queries, sources, generator)
+    return result
+
+
+def nearest_of(queries: Tensor, sources: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Index of the nearest source for each query, exhaustively; mask: 0/1 weights as queries."""
+    best = []
+    squares = sources.square()
+    norms = squares.sum(1)
+    chunk = max(1, 20_000_000 // len(sources))
+    for i in range(0, len(queries), chunk):
+        q = queries[i : i + chunk]
+        if mask is None:
+            best.append((norms - 2 * q @ sources.T).argmin(1))
+        else:
+            m = mask[i : i + chunk]
+            best.append((m @ squares.T - 2 * (q * m) @ sources.T).argmin(1))
+    return torch.cat(best)
+
+
+def finer_field(field: Tensor, coarse: Level, fine: Level, generator: torch.Generator) -> Tensor:
+    """The coarse map at twice the resolution, made valid with random sources where needed."""
+    height, width = fine.x.shape[1:]
+    queries, sources = queries_of(fine), sources_of(fine)
+    rows, columns = queries // width, queries % width
+    parent = (rows // 2) * coarse.width + columns // 2
+    there = field[parent]
+    y, x = there // coarse.width * 2 + rows % 2, there % coarse.width * 2 + columns % 2
+    place = (y.clamp(0, height - 1)) * width + x.clamp(0, width - 1)
+    allowed = torch.zeros(height * width, dtype=torch.bool)
+    allowed[sources] = True
+    valid = (there >= 0) & allowed[place]
+    spare = sources[torch.randint(len(sources), (len(queries),), generator=generator)]
+    result = torch.full((height * width,), -1, dtype=torch.long)
+    result[queries] = torch.where(valid, place, spare)
+    return result
+
+
+def _propagate(
+    level: Level, field: Tensor, queries: Tensor, sources: Tensor, generator: torch.Generator
+) -> Tensor:
+    """PatchMatch over all queries at once: try what the neighbours use, then random places."""
+    height, width = level.x.shape[1:]
+    allowed = torch.zeros(height * width, dtype=torch.bool)
+    allowed[sources] = True
+    wanted = patches_at(level, queries)
+    table = patches_at(level, torch.arange(height * width))
+    best = field[queries]
+    cost = _distance(wanted, table, best)
+    rows, columns = queries // width, queries % width
+    current = field.clone()
+    for reach in (8, 4, 2, 1, 1):
+        for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+            row = (rows - reach * dy).clamp(0, height - 1)
+            column = (columns - reach * dx).clamp(0, width - 1)
+            there = current[row * width + column]
+            y = there // width + rows - row
+            x = there % width + columns - column
+            inside = (there >= 0) & (y >= 0) & (y < height) & (x >= 0) & (x < width)
+            best, cost = _try(table, wanted, y * width + x, inside, allowed, best, cost)
+        radius = max(height, width) // 2
+        while radius >= 1:
+            shift = torch.rand(2, len(queries), generator=generator) * 2 - 1
+            y = (best // width + (shift[0] * radius).round().long()).clamp(0, height - 1)
+            x = (best % width + (shift[1] * radius).round().long()).clamp(0, width - 1)
+            best, cost = _try(table, wanted, y * width + x, None, allowed, best, cost)
+            radius //= 4
+        current[queries] = best
+    return best
+
+
+def _distance(wanted: Tensor, table: Tensor, places: Tensor) -> Tensor:
+    parts = zip(torch.split(wanted, 8192), torch.split(places, 8192), strict=True)
+    return torch.cat([(w - table[p]).square().sum(1) for w, p in parts])
+
+
+def _try(
+    table: Tensor,
+    wanted: Tensor,
+    places: Tensor,
+    inside: Tensor | None,
+    allowed: Tensor,
+    best: Tensor,
+    cost: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Keep a candidate where it is allowed and nearer than the best so far."""
+    valid = torch.ones_like(best, dtype=torch.bool) if inside is None else inside
+    places = torch.where(valid, places, best)
+    chosen = (allowed[places] & (places != best)).nonzero()[:, 0]
+    found = _distance(wanted[chosen], table, places[chosen])
+    nearer = found < cost[chosen]
+    chosen, found = chosen[nearer], found[nearer]
+    best, cost = best.clone(), cost.clone()
+    best[chosen], cost[chosen] = places[chosen], found
+    return best, cost

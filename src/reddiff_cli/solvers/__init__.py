@@ -1,0 +1,1 @@
+"""Algorithms that restore x from y = A(x) + noise with a denoiser; they know only tensors."""

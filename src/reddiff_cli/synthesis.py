@@ -1,0 +1,162 @@
+"""Fill a wide hole with patches of its surroundings, from coarse to fine.
+
+Alternates between finding, for every patch that touches the hole, the nearest patch of the known
+part, and averaging what those patches propose (Wexler, Shechtman, Irani 2007, "Space-Time
+Completion of Video"). Texture channels keep the coarse levels from smoothing everything, and the
+coarsest level is filled from its border inwards (Newson, Almansa, Fradet, Gousseau, Perez 2014,
+arXiv 1503.05528). Fine levels search by random propagation (PatchMatch, Barnes, Shechtman,
+Finkelstein, Goldman 2009). Plain tensors, no learned part, deterministic for a seed.
+"""
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .patches import (
+    PATCH,
+    Level,
+    overlap_add,
+    patches_at,
+    queries_of,
+    sources_of,
+    texture_of,
+    trust_inside,
+)
+from .patchmatch import finer_field, nearest_of, search
+from .shading import fit_shading, slopes_of
+
+AREA = PATCH * PATCH
+ROUNDS_COARSE, ROUNDS_FINE = 12, 4
+# A level stops when the pixels of the hole move by less than this, on average.
+SETTLED = 0.003
+# Weight of proposed colours against proposed slopes. In the search slopes only help; at the very
+# end they rule, so that shading joins without seams.
+COLOUR_WEIGHT, FINAL_COLOUR_WEIGHT = 0.5, 0.03
+
+
+def synthesise(x: Tensor, hole: Tensor, unusable: Tensor, seed: int = 0) -> Tensor:
+    """Fill `hole`; x: (C, H, W) in [-1, 1]; hole, unusable: (H, W) bool -> a new (C, H, W).
+
+    Patches that touch `unusable` (which includes the hole) are never copied. Where the
+    surroundings hold no complete patch, x comes back as it is.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    levels = _pyramid(x, hole, unusable)
+    field: Tensor | None = None
+    coarser = levels[-1]
+    for level in reversed(levels):
+        if len(sources_of(level)) == 0:
+            continue
+        if field is None:
+            field = _peel(level, generator)
+        else:
+            field = finer_field(field, coarser, level, generator)
+            _vote(level, field, sharp=False)
+        rounds = ROUNDS_FINE if level is levels[0] else ROUNDS_COARSE
+        field = _settle(level, field, rounds, generator)
+        coarser = level
+    result = levels[0]
+    if field is not None:
+        _vote(result, field, sharp=True)
+    return result.x
+
+
+def context_margin(hole_height: int, hole_width: int) -> int:
+    """How much surrounding a hole of this extent is filled from, in pixels."""
+    return max(64, math.ceil(1.2 * max(hole_height, hole_width)))
+
+
+def _pyramid(x: Tensor, hole: Tensor, unusable: Tensor) -> list[Level]:
+    """Levels, fine to coarse, until the hole is about two patches thick."""
+    known = (~(unusable | hole)).float()
+    texture = texture_of(x, known)
+    levels = [Level(x.clone(), texture.clone(), hole, unusable | hole, trust_inside(hole))]
+    thickness = _thickness(hole)
+    while thickness > 2 * PATCH and min(levels[-1].hole.shape) >= 8 * PATCH:
+        last = levels[-1]
+        known = (~last.blocked).float()
+        share = F.avg_pool2d(known[None, None], 2, ceil_mode=True)[0]
+        x_half = _half(last.x * known) / share.clamp(min=1e-6)
+        texture_half = _half(last.texture * known) / share.clamp(min=1e-6)
+        hole_half = F.max_pool2d(last.hole[None, None].float(), 2, ceil_mode=True)[0, 0] > 0
+        # A coarse pixel may be copied only if every fine pixel below it was known.
+        bad_half = F.max_pool2d(last.blocked[None, None].float(), 2, ceil_mode=True)[0, 0] > 0
+        levels.append(Level(x_half, texture_half, hole_half, bad_half, trust_inside(hole_half)))
+        thickness /= 2
+    return levels
+
+
+def _half(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x[None], 2, ceil_mode=True)[0]
+
+
+def _thickness(hole: Tensor) -> float:
+    """Side of the largest square inside the hole."""
+    left = hole[None, None].float()
+    side = 0
+    while bool(left.any()):
+        left = -F.max_pool2d(-left, 3, 1, 1)
+        side += 2
+    return side
+
+
+def _peel(level: Level, generator: torch.Generator) -> Tensor:
+    """Fill the coarsest level from its border inwards; returns the nearest source per pixel."""
+    sources = sources_of(level)
+    source_patches = patches_at(level, sources)
+    channels = len(level.x) + len(level.texture)
+    unknown = level.hole.clone()
+    while bool(unknown.any()):
+        inner = -F.max_pool2d(-unknown[None, None].float(), 3, 1, 1)[0, 0] > 0
+        centres = (unknown & ~inner).flatten().nonzero()[:, 0]
+        if len(centres) == 0:  # the hole reaches every border of the picture
+            centres = unknown.flatten().nonzero()[:, 0]
+        weights = replace(level, x=(~unknown).float()[None], texture=level.texture[:0])
+        known = patches_at(weights, centres).repeat_interleave(channels, 1)
+        nearest = sources[nearest_of(patches_at(level, centres), source_patches, known)]
+        for planes in (level.x, level.texture):
+            flat = planes.view(len(planes), -1)
+            flat[:, centres] = flat[:, nearest]
+        unknown.view(-1)[centres] = False
+    return search(level, None, generator)
+
+
+def _settle(level: Level, field: Tensor, rounds: int, generator: torch.Generator) -> Tensor:
+    """Search and vote in turn until the hole stands still."""
+    for _ in range(rounds):
+        before = level.x[:, level.hole].clone()
+        field = search(level, field, generator)
+        _vote(level, field, sharp=False)
+        if float((level.x[:, level.hole] - before).abs().mean()) < SETTLED:
+            break
+    return field
+
+
+def _vote(level: Level, field: Tensor, sharp: bool) -> None:
+    """Rebuild the hole from the patches that the map names, in place.
+
+    Each pixel gets a weighted mean of the colours and of the slopes that all patches over it
+    propose; `sharp` weights the nearest patches far more, which blurs less. Colours are then
+    fitted to the slopes and to the border of the hole, so that shading continues across it.
+    """
+    height, width = level.x.shape[1:]
+    queries = queries_of(level)
+    chosen = field[queries]
+    found = patches_at(level, chosen)
+    distance = (found - patches_at(level, queries)).square().mean(1)
+    scale = torch.quantile(distance[: 2**20], 0.75).clamp(min=1e-6)
+    likeness = torch.exp(-distance / (2 * scale)).clamp(min=1e-6)
+    weight = level.trust.flatten()[queries] * (likeness**8 if sharp else likeness)
+    slopes = patches_at(replace(level, x=slopes_of(level.x), texture=level.texture[:0]), chosen)
+    values = [v.view(len(v), AREA, -1) for v in (found, slopes)]
+    proposals = (torch.cat(values, 2) * weight[:, None, None]).permute(2, 1, 0)
+    total = overlap_add(proposals, queries, height, width)
+    norm = overlap_add(weight.expand(1, AREA, -1), queries, height, width)
+    colours, channels = len(level.x), len(level.x) + len(level.texture)
+    mean = total / norm.clamp(min=1e-30)
+    level.texture[:, level.hole] = mean[colours:channels, level.hole]
+    weight_of_colours = FINAL_COLOUR_WEIGHT if sharp else COLOUR_WEIGHT
+    fit_shading(level.x, level.hole, mean[:colours], mean[channels:], weight_of_colours)

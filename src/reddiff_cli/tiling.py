@@ -1,0 +1,148 @@
+"""Windows: where the network looks, when it need not or cannot look at the whole canvas.
+
+A patchwork is a set of equal windows that covers some pixels of a canvas. Solvers work on the
+covered pixels alone, laid out as a picture one pixel high, so time and memory follow the hole and
+not the photograph. Windows that overlap are blended in D (not in eps) by a raised cosine: no noisy
+states are averaged, so no variance has to be corrected.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Box = tuple[int, int]  # top, left
+Hole = NDArray[np.bool_]
+DenoiseFunction = Callable[[Tensor, Tensor], Tensor]
+
+# Windows per network call: bounds memory, and keeps the batch of all but the last call the same.
+CHUNK = 16
+
+
+@dataclass(frozen=True)
+class Patchwork:
+    """W windows of h x w pixels over N distinct pixels of a canvas.
+
+    pixels: (N,) flat positions in the canvas, ascending.    index: (W, h, w), positions in
+    `pixels`.    weight: (W, h, w), summing to 1 over the windows of each pixel.
+    """
+
+    pixels: Tensor
+    index: Tensor
+    weight: Tensor
+
+    def take(self, canvas: Tensor) -> Tensor:
+        """(B, C, H, W) -> the covered pixels, (B, C, 1, N)."""
+        return canvas.flatten(2)[:, :, self.pixels][:, :, None]
+
+    def put(self, canvas: Tensor, values: Tensor) -> Tensor:
+        """A copy of the canvas with covered pixels replaced by values (B, C, 1, N)."""
+        flat = canvas.flatten(2).clone()
+        flat[:, :, self.pixels] = values[:, :, 0]
+        return flat.view_as(canvas)
+
+    def denoise(self, denoiser: DenoiseFunction, z: Tensor, t: Tensor) -> Tensor:
+        """Weighted mean of D over the windows; z: (B, C, 1, N), t: (B,) -> (B, C, 1, N)."""
+        total = torch.zeros_like(z)
+        count = max(1, CHUNK // len(z))
+        for index, weight in zip(
+            torch.split(self.index, count), torch.split(self.weight, count), strict=True
+        ):
+            seen = z[:, :, 0, index].movedim(2, 1)  # (B, C, W, h, w) -> (B, W, C, h, w)
+            clean = denoiser(seen.flatten(0, 1), t.repeat_interleave(len(index)))
+            blended = clean.view_as(seen).movedim(1, 2) * weight
+            total[:, :, 0].index_add_(2, index.flatten(), blended.flatten(2))
+        return total
+
+
+def cover(hole: Hole, size: int, margin: int) -> list[Box]:
+    """Windows of `size` that hold every hole pixel, `margin` away from their border if possible.
+
+    Bands of rows, then cells along each band, are opened at the first pixel not yet covered and
+    centred on what they hold. At the picture's edge a window is moved inwards.
+    """
+    height, width = hole.shape
+    core = max(1, size - 2 * margin)
+    boxes = []
+    for rows in _groups(np.flatnonzero(hole.any(1)), core):
+        band = hole[rows[0] : rows[1] + 1]
+        for columns in _groups(np.flatnonzero(band.any(0)), core):
+            inside = np.flatnonzero(band[:, columns[0] : columns[1] + 1].any(1)) + rows[0]
+            top = _centred(int(inside[0]), int(inside[-1]), size, height)
+            left = _centred(columns[0], columns[1], size, width)
+            boxes.append((top, left))
+    return boxes
+
+
+def grid(height: int, width: int, size: int, overlap: int) -> list[Box]:
+    """Windows of `size` in even rows and columns over a whole canvas."""
+    return [
+        (top, left)
+        for top in _stops(height, size, overlap)
+        for left in _stops(width, size, overlap)
+    ]
+
+
+def patchwork(shape: tuple[int, int], boxes: list[Box], size: int, overlap: int) -> Patchwork:
+    """Patchwork of windows of `size` (or of the canvas, where that is smaller)."""
+    height, width = shape
+    h, w = min(size, height), min(size, width)
+    rows = np.array([top for top, _ in boxes])[:, None, None] + np.arange(h)[None, :, None]
+    columns = np.array([left for _, left in boxes])[:, None, None] + np.arange(w)[None, None, :]
+    positions = rows * width + columns  # (W, h, w)
+    covered = np.zeros(height * width, dtype=bool)
+    covered[positions] = True
+    pixels = np.flatnonzero(covered)
+    index = (np.cumsum(covered) - 1)[positions]
+    weight = np.stack([_weight(box, (h, w), shape, overlap) for box in boxes])
+    total = np.bincount(index.ravel(), weight.ravel(), len(pixels))
+    weight = weight / total[index]
+    return Patchwork(
+        torch.from_numpy(pixels), torch.from_numpy(index), torch.from_numpy(weight).float()
+    )
+
+
+def to_device(work: Patchwork, device: torch.device) -> Patchwork:
+    """The same patchwork with its tensors on a device."""
+    return Patchwork(work.pixels.to(device), work.index.to(device), work.weight.to(device))
+
+
+def _groups(positions: NDArray[np.intp], span: int) -> list[tuple[int, int]]:
+    """Split ascending positions greedily into groups (first, last) at most `span` wide."""
+    groups = []
+    start = 0
+    while start < len(positions):
+        stop = int(np.searchsorted(positions, positions[start] + span))
+        groups.append((int(positions[start]), int(positions[stop - 1])))
+        start = stop
+    return groups
+
+
+def _centred(first: int, last: int, size: int, length: int) -> int:
+    """Start of a window of `size` around first..last, kept inside 0..length."""
+    return max(0, min((first + last + 1 - size) // 2, length - size))
+
+
+def _stops(length: int, size: int, overlap: int) -> list[int]:
+    if length <= size:
+        return [0]
+    count = -(-(length - overlap) // max(1, size - overlap))
+    return [round(k * (length - size) / (count - 1)) for k in range(count)]
+
+
+def _weight(
+    box: Box, window: tuple[int, int], shape: tuple[int, int], overlap: int
+) -> NDArray[np.float64]:
+    """Raised cosine that falls over `overlap` pixels to each side that is not a picture edge."""
+    sides = []
+    for start, length, total in zip(box, window, shape, strict=True):
+        ramp = np.minimum(np.arange(length) + 0.5, overlap) / max(overlap, 1)
+        rise = 0.5 - 0.5 * np.cos(np.pi * ramp) + 1e-4
+        ones = np.ones(length)
+        before = rise if start > 0 else ones
+        after = rise[::-1] if start + length < total else ones
+        sides.append(before * after)
+    return np.outer(*sides)

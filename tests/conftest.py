@@ -1,0 +1,55 @@
+"""Shared fixtures: a tiny random prior in a temporary folder, and small pictures."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from reddiff_cli.network import build, new_config, save_prior
+
+
+def save_random_prior(folder: Path, *, prediction="v_prediction", unshuffle=2, seed=0) -> Path:
+    torch.manual_seed(seed)
+    config = new_config((16, 16), 1, 32, unshuffle, 8)
+    save_prior(folder, config, build(config).unet.state_dict(), prediction)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_prior(tmp_path_factory) -> Path:
+    """A diffusers folder with a random network of about 0.1 MB."""
+    return save_random_prior(tmp_path_factory.mktemp("prior") / "tiny")
+
+
+def scene(height=48, width=64, channels=3, seed=0) -> np.ndarray:
+    """A smooth 8-bit picture with some detail, (H, W) or (H, W, channels)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width]
+    waves = [
+        np.sin(x / rng.uniform(4, 12) + phase) * np.cos(y / rng.uniform(4, 12))
+        for phase in rng.uniform(0, 6, channels)
+    ]
+    values = np.stack(waves, -1) * 90 + 128 + rng.normal(0, 4, (height, width, channels))
+    values = values.clip(2, 250).astype(np.uint8)
+    return values[:, :, 0] if channels == 1 else values
+
+
+@pytest.fixture
+def picture_file(tmp_path) -> Path:
+    path = tmp_path / "img.png"
+    Image.fromarray(scene()).save(path)
+    return path
+
+
+@pytest.fixture
+def mask_file(tmp_path) -> Path:
+    mask = np.zeros((48, 64), dtype=np.uint8)
+    mask[20:24, 10:50] = 255
+    path = tmp_path / "m.png"
+    Image.fromarray(mask).save(path)
+    return path

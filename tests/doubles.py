@@ -1,0 +1,42 @@
+"""Exact stand-ins for networks: closed forms that solvers can be checked against."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from reddiff_cli.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class GaussianPrior:
+    """x ~ N(m, S) on pictures of side x side pixels; its denoiser is known exactly (float64)."""
+
+    side: int
+    mean: Tensor
+    covariance: Tensor
+    schedule: Schedule
+
+    def wiener(self, s: float) -> Tensor:
+        """W = S (S + s^2 I)^-1, so that D(z) = m + W (z - m)."""
+        eye = torch.eye(len(self.covariance), dtype=torch.float64)
+        return torch.linalg.solve(self.covariance + s**2 * eye, self.covariance)
+
+    def __call__(self, z: Tensor, t: Tensor) -> Tensor:
+        assert bool((t == t[0]).all())
+        w = self.wiener(float(self.schedule.s[t[0]]))
+        flat = z.flatten(1) - self.mean
+        return (self.mean + flat @ w.T).view_as(z)
+
+
+def gaussian_prior(side: int, schedule: Schedule, *, white: bool = False) -> GaussianPrior:
+    """Smooth pictures: exponential covariance with a range of 2 pixels, variance 0.25."""
+    index = torch.arange(side, dtype=torch.float64)
+    y, x = torch.meshgrid(index, index, indexing="ij")
+    points = torch.stack([y.flatten(), x.flatten()], 1)
+    covariance = 0.25 * torch.exp(-torch.cdist(points, points) / 2)
+    if white:
+        covariance = torch.eye(side * side, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(7)
+    mean = 0.2 * torch.randn(side * side, generator=generator, dtype=torch.float64)
+    return GaussianPrior(side, mean, covariance, schedule)

@@ -1,0 +1,189 @@
+"""The boundary denoiser(z, t) -> D, against the raw network and against diffusers."""
+
+import json
+
+import pytest
+import torch
+from diffusers import DDPMScheduler, UNet2DModel
+from safetensors.torch import save_file
+
+from conftest import save_random_prior
+from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_denoiser
+from reddiff_cli.errors import DeviceMissing, ModelMissing
+from reddiff_cli.network import WEIGHTS, load_prior
+from reddiff_cli.schedule import linear_betas
+from reddiff_cli.tiling import grid, patchwork
+
+CPU = torch.device("cpu")
+
+
+def save_diffusers(folder, prediction="epsilon", out_channels=3):
+    """A folder written by diffusers itself, as any user may have one."""
+    torch.manual_seed(1)
+    unet = UNet2DModel(
+        sample_size=32,
+        in_channels=3,
+        out_channels=out_channels,
+        layers_per_block=1,
+        block_out_channels=(16, 16),
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+        norm_num_groups=8,
+        add_attention=False,
+    )
+    unet.save_pretrained(folder)
+    scheduler = DDPMScheduler(prediction_type=prediction, clip_sample=False)
+    scheduler.save_config(folder)
+    return unet.eval(), scheduler
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_d_equals_diffusers_pred_original_sample(tmp_path, prediction):
+    unet, scheduler = save_diffusers(tmp_path, prediction)
+    denoiser = load_denoiser(tmp_path, CPU, torch.float32)
+    x_t = torch.randn(2, 3, 16, 16)
+    t = torch.tensor([120, 120])
+    with torch.no_grad():
+        out = unet(x_t, t).sample
+    expected = scheduler.step(out, 120, x_t).pred_original_sample
+    z = x_t / scheduler.alphas_cumprod[120].sqrt()
+    torch.testing.assert_close(denoiser(z, t), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_learned_variance_is_cut_off(tmp_path):
+    unet, scheduler = save_diffusers(tmp_path, out_channels=6)
+    denoiser = load_denoiser(tmp_path, CPU, torch.float32)
+    t = torch.tensor([300])
+    z = torch.randn(1, 3, 16, 16)
+    abar = scheduler.alphas_cumprod[300]
+    with torch.no_grad():
+        eps = unet(abar.sqrt() * z, t).sample[:, :3]
+    expected = z - ((1 - abar) / abar).sqrt() * eps
+    torch.testing.assert_close(denoiser(z, t), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_unshuffled_network_sees_blocks_as_channels(tiny_prior):
+    prior = load_prior(tiny_prior)
+    assert (prior.network.channels, prior.network.multiple) == (3, 4)
+    denoiser = Denoiser(prior, CPU, torch.float32)
+    z, t = torch.randn(1, 3, 16, 24), torch.tensor([50])
+    abar = prior.schedule.alpha_bar[50].float()
+    seen = torch.nn.functional.pixel_unshuffle(abar.sqrt() * z, 2)
+    with torch.no_grad():
+        v = torch.nn.functional.pixel_shuffle(prior.network.unet(seen, t).sample, 2)
+    expected = abar * z - (1 - abar).sqrt() * v
+    torch.testing.assert_close(denoiser(z, t), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(17, 23), (1, 1), (3, 40), (16, 16)])
+def test_any_size_goes_through(tiny_prior, shape):
+    denoiser = load_denoiser(tiny_prior, CPU, torch.float32)
+    clean = denoiser(torch.randn(1, 3, *shape), torch.tensor([10]))
+    assert clean.shape == (1, 3, *shape)
+    assert bool(clean.isfinite().all())
+
+
+def test_grey_picture_under_a_colour_prior(tiny_prior):
+    denoiser = load_denoiser(tiny_prior, CPU, torch.float32)
+    z, t = torch.randn(2, 1, 16, 16), torch.tensor([100, 100])
+    expected = denoiser(z.expand(-1, 3, -1, -1), t).mean(1, keepdim=True)
+    assert torch.equal(denoiser(z, t), expected)
+
+
+def test_batches_larger_than_a_micro_batch(tiny_prior):
+    denoiser = load_denoiser(tiny_prior, CPU, torch.float32)
+    z, t = torch.randn(19, 3, 8, 8), torch.arange(0, 950, 50)
+    rows = torch.cat([denoiser(z[i : i + 1], t[i : i + 1]) for i in range(19)])
+    torch.testing.assert_close(denoiser(z, t), rows, atol=1e-4, rtol=1e-4)
+
+
+def test_nothing_is_recorded(tiny_prior):
+    denoiser = load_denoiser(tiny_prior, CPU, torch.float32)
+    z = torch.randn(1, 3, 8, 8, requires_grad=True)
+    assert not denoiser(z, torch.tensor([5])).requires_grad
+
+
+def test_bf16_is_near_fp32(tiny_prior):
+    z, t = torch.randn(1, 3, 32, 32), torch.tensor([57])
+    exact = load_denoiser(tiny_prior, CPU, torch.float32)(z, t)
+    rough = load_denoiser(tiny_prior, CPU, torch.bfloat16)(z, t)
+    assert rough.dtype == torch.float32
+    assert float((rough - exact).abs().max()) < 0.05
+
+
+def test_large_picture_in_windows_has_no_seam_on_a_constant(tiny_prior):
+    """D of a per-pixel function in windows is that function, and windows blend without a step."""
+    denoiser = load_denoiser(tiny_prior, CPU, torch.float32)
+    work = patchwork((70, 90), grid(70, 90, 32, 8), 32, 8)
+    z, t = torch.full((1, 3, 70, 90), 0.3), torch.tensor([20])
+    blended = work.put(z, work.denoise(denoiser, work.take(z), t))
+    steps = [(blended[:, :, 1:] - blended[:, :, :-1]), (blended[..., 1:] - blended[..., :-1])]
+    whole = denoiser(z, t)
+    largest = max(float((whole[..., 1:] - whole[..., :-1]).abs().max()), 1e-3)
+    assert max(float(step.abs().max()) for step in steps) < 2 * largest + 0.02
+
+
+def test_damaged_folders_are_refused(tmp_path):
+    folder = save_random_prior(tmp_path / "p")
+    (folder / WEIGHTS).write_bytes(b"no tensors here")
+    with pytest.raises(ModelMissing, match="cannot be loaded"):
+        load_prior(folder)
+    (folder / WEIGHTS).unlink()
+    with pytest.raises(ModelMissing, match="missing"):
+        load_prior(folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ModelMissing, match="JSON"):
+        load_prior(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("num_class_embeds", 10, "class-conditional"),
+        ("attention_legacy_order", True, "attention_legacy_order"),
+        ("in_channels", 7, "7 input channels"),
+        ("_class_name", "UNet2DConditionModel", "UNet2DConditionModel"),
+        ("down_block_types", ["NoSuchBlock", "DownBlock2D"], "cannot build"),
+    ],
+)
+def test_networks_that_would_compute_something_else(tmp_path, key, value, message):
+    folder = save_random_prior(tmp_path / "p", unshuffle=1)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, key: value}))
+    with pytest.raises(ModelMissing, match=message):
+        load_prior(folder)
+
+
+def test_wrong_weights_are_refused(tmp_path):
+    folder = save_random_prior(tmp_path / "p")
+    save_file({"conv_in.weight": torch.zeros(1)}, folder / WEIGHTS)
+    with pytest.raises(ModelMissing):
+        load_prior(folder)
+
+
+def test_devices():
+    assert choose_device("cpu") == CPU
+    assert choose_dtype("fp32", CPU) == torch.float32
+    assert choose_dtype("auto", torch.device("cuda")) == torch.float16
+    with pytest.raises(DeviceMissing, match="warp"):
+        choose_device("warp")
+    if not torch.cuda.is_available():
+        with pytest.raises(DeviceMissing, match="0 CUDA"):
+            choose_device("cuda")
+        assert choose_device("auto").type in ("cpu", "mps")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_is_near_the_cpu(tiny_prior):
+    z, t = torch.randn(2, 3, 32, 32), torch.tensor([57, 57])
+    exact = load_denoiser(tiny_prior, CPU, torch.float32)(z, t)
+    there = load_denoiser(tiny_prior, torch.device("cuda"), torch.float16)(z.cuda(), t.cuda())
+    torch.testing.assert_close(there.cpu(), exact, atol=0.02, rtol=0.02)
+
+
+def test_alpha_bar_comes_from_the_scheduler_of_the_folder(tmp_path):
+    folder = save_random_prior(tmp_path / "p")
+    scheduler = json.loads((folder / "scheduler_config.json").read_text())
+    scheduler["beta_schedule"] = "scaled_linear"
+    (folder / "scheduler_config.json").write_text(json.dumps(scheduler))
+    assert not torch.equal(load_prior(folder).schedule.alpha_bar, linear_betas().alpha_bar)

@@ -1,0 +1,92 @@
+"""Names, trees, collisions, and what is skipped or refused before any work."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import scene
+from reddiff_cli.errors import UsageError
+from reddiff_cli.jobs import plan_jobs
+from reddiff_cli.options import OutputOptions
+from reddiff_cli.pictures import Picture, save_picture
+
+
+def make(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(scene(8, 8)).save(path)
+
+
+def plan(inputs, mask=None, record=None, **options):
+    return plan_jobs("inpaint", inputs, mask, OutputOptions(**options), lambda *_: record or {})
+
+
+def test_beside_the_input(tmp_path):
+    make(tmp_path / "a.jpg")
+    (job,) = plan([tmp_path / "a.jpg"])
+    assert job.output == tmp_path / "a.inpaint.png"
+    assert job.action == "restore"
+
+
+def test_collisions_keep_their_suffix_in_any_order(tmp_path):
+    make(tmp_path / "a.jpg", tmp_path / "a.png", tmp_path / "b.png")
+    for inputs in ([tmp_path], [tmp_path / "b.png", tmp_path / "a.png", tmp_path / "a.jpg"]):
+        names = {job.input.name: job.output.name for job in plan(inputs, path=tmp_path / "out")}
+        assert names == {"a.jpg": "a.jpg.png", "a.png": "a.png.png", "b.png": "b.png"}
+
+
+def test_tree_is_kept_and_results_are_not_eaten(tmp_path):
+    root = tmp_path / "in"
+    make(root / "x" / "a.png", root / "y" / "a.png", root / "a.inpaint.png")
+    (root / "notes.txt").write_text("no picture")
+    jobs = plan([root], path=tmp_path / "out", recursive=True)
+    assert [job.output for job in jobs] == [
+        tmp_path / "out" / "x" / "a.png",
+        tmp_path / "out" / "y" / "a.png",
+    ]
+    with pytest.raises(UsageError, match="no picture"):
+        plan([root], path=tmp_path / "out")
+
+
+def test_output_file_or_folder(tmp_path):
+    make(tmp_path / "a.png", tmp_path / "b.png")
+    assert plan([tmp_path / "a.png"], path=tmp_path / "o.jpg")[0].output == tmp_path / "o.jpg"
+    (tmp_path / "dir").mkdir()
+    single = plan([tmp_path / "a.png"], path=tmp_path / "dir")
+    assert single[0].output == tmp_path / "dir" / "a.png"
+    make(tmp_path / "o.png")
+    with pytest.raises(UsageError, match="several inputs"):
+        plan([tmp_path / "a.png", tmp_path / "b.png"], path=tmp_path / "o.png")
+    with pytest.raises(UsageError, match="cannot write"):
+        plan([tmp_path / "a.png"], path=tmp_path / "o.gif")
+
+
+def test_an_input_is_never_overwritten(tmp_path):
+    make(tmp_path / "a.png")
+    with pytest.raises(UsageError, match="is an input"):
+        plan([tmp_path / "a.png"], path=tmp_path / "a.png", overwrite=True)
+    with pytest.raises(UsageError, match="is an input"):
+        plan([tmp_path / "a.png"], path=tmp_path, overwrite=True)
+
+
+def test_missing_input(tmp_path):
+    with pytest.raises(UsageError, match="no such file"):
+        plan([tmp_path / "none.png"])
+
+
+def test_done_already_or_other_settings(tmp_path):
+    make(tmp_path / "a.png")
+    picture = Picture(scene(8, 8).astype(np.float32) / 255)
+    save_picture(picture, tmp_path / "a.inpaint.png", {"seed": 1})
+    assert plan([tmp_path / "a.png"], record={"seed": 1})[0].action == "skip"
+    (other,) = plan([tmp_path / "a.png"], record={"seed": 2})
+    assert (other.action, other.kind) == ("fail", "Exists")
+    assert plan([tmp_path / "a.png"], record={"seed": 2}, overwrite=True)[0].action == "restore"
+
+
+def test_missing_mask_in_a_folder_fails_that_picture_only(tmp_path):
+    make(tmp_path / "in" / "a.png", tmp_path / "in" / "b.png", tmp_path / "masks" / "b.png")
+    actions = [job.action for job in plan([tmp_path / "in"], tmp_path / "masks")]
+    assert actions == ["fail", "restore"]

@@ -1,0 +1,100 @@
+"""The house: which module may import which, what stays light, and how long things may be."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import reddiff_cli
+
+SOURCE = Path(reddiff_cli.__file__).parent
+
+# A module may import only modules of a smaller number; inside a package, anything of it.
+LAYERS = {
+    0: ["__init__", "errors", "schedule", "tiling", "patches", "shading", "metrics"],
+    1: ["options", "deep", "patchmatch", "holes", "network", "operators", "solvers", "models"],
+    2: ["pictures", "synthesis", "denoiser"],
+    3: ["masks", "photographs", "validation"],
+    4: ["jobs", "tasks", "train"],
+    5: ["record", "report"],
+    6: ["restore"],
+    7: ["run"],
+    8: ["cli"],
+    9: ["__main__"],
+}
+LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
+# Without torch at module level: what --help, --dry-run and mistakes on the command line touch.
+LIGHT = ["errors", "options", "deep", "models", "pictures", "masks", "jobs", "record", "report"]
+LIGHT += ["run", "cli"]
+FILES = sorted(SOURCE.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(SOURCE).with_suffix("").parts[0]
+
+
+def our_imports(path: Path) -> set[str]:
+    """Modules of ours that a file imports, also inside functions."""
+    found = set()
+    depth = len(path.relative_to(SOURCE).parts)
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.ImportFrom) and node.level == depth:
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            found |= {name.split(".")[0] for name in names}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_point_downward(path):
+    own = module_of(path)
+    assert own in LAYER_OF, f"{own} has no layer"
+    for name in our_imports(path):
+        if name in LAYER_OF and name != own and name != "__version__":
+            assert LAYER_OF[name] < LAYER_OF[own], f"{own} must not import {name}"
+
+
+def test_every_layer_entry_exists():
+    assert set(LAYER_OF) == {module_of(path) for path in FILES}
+
+
+def test_light_modules_do_not_load_torch():
+    names = ", ".join(f"reddiff_cli.{name}" for name in LIGHT)
+    heavy = ["torch", "diffusers", "huggingface_hub", "OpenImageIO"]
+    code = f"import sys, {names}; print([m for m in {heavy} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "[]", result.stderr
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_style(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= 300
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 60, node.name
+            public = not node.name.startswith("_")
+            top = node in TREES[path].body
+            assert not (public and top) or ast.get_docstring(node), f"{node.name}: no docstring"
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] + [getattr(node, "module", None)]
+            assert "click" not in names, "Typer carries its own Click"
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Call):
+            assert "typer.Exit" not in ast.unparse(node.value), "raise it: a return exits 0"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id != "print", "only report.py writes"
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, "bare except"
+    assert ast.get_docstring(TREES[path])
+
+
+def test_top_level_holds_nothing_else():
+    root = SOURCE.parent.parent
+    allowed = {"src", "tests", "models.toml", "pyproject.toml", "README.md", "LICENSE"}
+    listing = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True)
+    if listing.returncode:
+        pytest.skip("not a git checkout")
+    tracked = {name.split("/")[0] for name in listing.stdout.splitlines()}
+    assert {name for name in tracked if not name.startswith(".")} <= allowed

@@ -1,0 +1,88 @@
+"""White is fill; where the hole comes from when there is no mask; sizes and pairing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import scene
+from reddiff_cli.errors import PictureError, UsageError
+from reddiff_cli.masks import NothingToFill, find_mask, load_hole
+from reddiff_cli.options import MaskOptions
+from reddiff_cli.pictures import Picture
+
+PICTURE = Picture(scene().astype(np.float32) / 255)
+
+
+def save_mask(path: Path, values) -> Path:
+    Image.fromarray(np.asarray(values, dtype=np.uint8)).save(path)
+    return path
+
+
+def test_white_is_fill_from_half_grey_on(tmp_path):
+    values = np.zeros((48, 64))
+    values[3, 4], values[5, 6], values[7, 8] = 255, 128, 127
+    hole = load_hole(PICTURE, save_mask(tmp_path / "m.png", values), MaskOptions())
+    assert sorted(zip(*np.nonzero(hole), strict=True)) == [(3, 4), (5, 6)]
+
+
+def test_invert_and_grow(tmp_path):
+    values = np.zeros((48, 64))
+    values[10, 20] = 255
+    path = save_mask(tmp_path / "m.png", values)
+    assert load_hole(PICTURE, path, MaskOptions(invert=True)).sum() == 48 * 64 - 1
+    grown = load_hole(PICTURE, path, MaskOptions(grow=3))
+    assert grown.sum() == 49
+    assert grown[7:14, 17:24].all()
+
+
+def test_transparent_pixels_are_the_hole():
+    alpha = np.ones((48, 64), dtype=np.float32)
+    alpha[2:5, 3:9], alpha[20, 20] = 0, 0.5
+    hole = load_hole(Picture(PICTURE.pixels, alpha), None, MaskOptions())
+    assert hole.sum() == 18
+
+
+def test_magenta_pixels_are_the_hole():
+    pixels = PICTURE.pixels.copy()
+    pixels[4:6, 4:6] = (1, 0, 1)
+    hole = load_hole(Picture(pixels), None, MaskOptions())
+    assert hole.sum() == 4
+    assert hole[4:6, 4:6].all()
+
+
+def test_no_mask_at_all_is_a_usage_error():
+    with pytest.raises(UsageError, match="--mask"):
+        load_hole(PICTURE, None, MaskOptions())
+
+
+def test_wrong_size_names_both(tmp_path):
+    path = save_mask(tmp_path / "m.png", np.full((64, 48), 255))
+    with pytest.raises(PictureError, match="mask is 48x64, picture is 64x48"):
+        load_hole(PICTURE, path, MaskOptions())
+
+
+def test_empty_and_full_masks(tmp_path):
+    with pytest.raises(NothingToFill):
+        load_hole(PICTURE, save_mask(tmp_path / "e.png", np.zeros((48, 64))), MaskOptions())
+    with pytest.raises(PictureError, match="whole picture"):
+        load_hole(PICTURE, save_mask(tmp_path / "f.png", np.full((48, 64), 255)), MaskOptions())
+
+
+def test_pairing_by_relative_stem(tmp_path):
+    root, masks = tmp_path / "in", tmp_path / "masks"
+    for folder in (root / "sub", masks / "sub"):
+        folder.mkdir(parents=True)
+    picture = root / "sub" / "a.jpg"
+    mask = save_mask(masks / "sub" / "a.png", np.full((4, 4), 255))
+    assert find_mask(masks, picture, root) == mask
+    assert find_mask(mask, picture, root) == mask
+    assert find_mask(None, picture, root) is None
+    with pytest.raises(PictureError, match="no mask named"):
+        find_mask(masks, root / "b.jpg", root)
+    save_mask(masks / "sub" / "a.tif", np.full((4, 4), 255))
+    with pytest.raises(PictureError, match="several masks"):
+        find_mask(masks, picture, root)
+    with pytest.raises(UsageError, match="no such"):
+        find_mask(tmp_path / "none", picture, root)

@@ -1,0 +1,30 @@
+"""PSNR by hand, SSIM against scikit-image."""
+
+import pytest
+import torch
+from skimage.metrics import structural_similarity
+
+from reddiff_cli.metrics import psnr, ssim
+
+
+def test_psnr_by_hand():
+    x = torch.zeros(2, 3, 4, 4)
+    reference = torch.stack([torch.full((3, 4, 4), 0.2), torch.full((3, 4, 4), 0.02)])
+    torch.testing.assert_close(psnr(x, reference), torch.tensor([20.0, 40.0]).double())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_ssim_equals_scikit_image(channels):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(1, channels, 40, 50, generator=generator, dtype=torch.float64) * 2 - 1
+    reference = (x + 0.3 * torch.randn(x.shape, generator=generator)).clamp(-1, 1)
+    expected = structural_similarity(
+        x[0].numpy(),
+        reference[0].numpy(),
+        data_range=2,
+        channel_axis=0,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    assert float(ssim(x, reference)) == pytest.approx(expected, abs=1e-6)

@@ -1,0 +1,72 @@
+"""Patch synthesis: textures, lines and shading go on across the hole."""
+
+import pytest
+import torch
+
+from reddiff_cli.synthesis import synthesise
+
+
+def hole_in(height, width, top, left, bottom, right):
+    hole = torch.zeros(height, width, dtype=torch.bool)
+    hole[top:bottom, left:right] = True
+    return hole
+
+
+def damaged(x, hole):
+    y = x.clone()
+    y[:, hole] = 0
+    return y
+
+
+def test_stripes_continue():
+    columns = torch.arange(120)
+    x = torch.sign(torch.sin(columns * 0.7)).expand(3, 100, 120).clone()
+    hole = hole_in(100, 120, 35, 45, 65, 75)
+    filled = synthesise(damaged(x, hole), hole, hole)
+    assert float((filled - x).abs()[:, hole].mean()) < 0.1
+    assert torch.equal(filled[:, ~hole], x[:, ~hole])
+
+
+def test_shading_joins_without_a_step():
+    ramp = torch.linspace(-0.8, 0.8, 120).expand(3, 100, 120).clone()
+    hole = hole_in(100, 120, 30, 40, 70, 80)
+    filled = synthesise(damaged(ramp, hole), hole, hole)
+    steps = (filled[..., 1:] - filled[..., :-1]).abs()
+    assert float(steps.max()) < 0.12
+    assert float((filled - ramp).abs().max()) < 0.25
+
+
+def test_line_is_continued():
+    x = torch.full((3, 100, 120), -0.5)
+    x[:, 48:52] = 0.9
+    hole = hole_in(100, 120, 35, 45, 65, 75)
+    filled = synthesise(damaged(x, hole), hole, hole)
+    assert float(filled[:, 49:51, 45:75].min()) > 0.3
+    assert float(filled[:, 37:44, 45:75].max()) < 0.0
+
+
+def test_same_seed_same_result():
+    x = torch.rand(3, 90, 90, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    hole = hole_in(90, 90, 30, 30, 60, 60)
+    first, second = (synthesise(damaged(x, hole), hole, hole, seed=5) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_input_is_not_changed_and_forbidden_parts_are_not_copied():
+    x = torch.rand(1, 80, 90, generator=torch.Generator().manual_seed(0)) * 0.2
+    x[:, :, 70:] = 1.0
+    hole = hole_in(80, 90, 25, 20, 50, 45)
+    forbidden = hole | hole_in(80, 90, 0, 62, 80, 90)
+    y = damaged(x, hole)
+    before = y.clone()
+    filled = synthesise(y, hole, forbidden)
+    assert torch.equal(y, before)
+    assert float(filled[:, hole].max()) < 0.4
+
+
+@pytest.mark.parametrize("shape", [(10, 10), (5, 40), (40, 40)])
+def test_nothing_to_copy_from(shape):
+    x = torch.rand(3, *shape)
+    hole = torch.ones(shape, dtype=torch.bool)
+    hole[0] = False
+    assert torch.equal(synthesise(x, hole, hole), x)

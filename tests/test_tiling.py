@@ -1,0 +1,130 @@
+"""Windows: they cover what they must, blend to one, and change nothing for a local network."""
+
+import numpy as np
+import pytest
+import torch
+
+from reddiff_cli.holes import bounding_region, cheapest_patchwork, regions, wide_part
+from reddiff_cli.tiling import cover, grid, patchwork
+
+
+def scratch(height=120, width=150):
+    hole = np.zeros((height, width), dtype=bool)
+    for x in range(10, 140):
+        hole[(x * 2) // 3 : (x * 2) // 3 + 3, x] = True
+    return hole
+
+
+@pytest.mark.parametrize(("size", "margin"), [(32, 8), (48, 0), (64, 20)])
+def test_every_hole_pixel_is_covered_with_its_margin(size, margin):
+    hole = scratch()
+    height, width = hole.shape
+    distance = np.full(hole.shape, -1)
+    for top, left in cover(hole, size, margin):
+        assert 0 <= top <= height - size
+        assert 0 <= left <= width - size
+        y, x = np.mgrid[0:height, 0:width]
+        to_top = np.where(top == 0, height, y - top)
+        to_bottom = np.where(top + size == height, height, top + size - 1 - y)
+        to_left = np.where(left == 0, width, x - left)
+        to_right = np.where(left + size == width, width, left + size - 1 - x)
+        inside = np.minimum.reduce([y - top, top + size - 1 - y, x - left, left + size - 1 - x])
+        room = np.minimum.reduce([to_top, to_bottom, to_left, to_right])
+        distance = np.maximum(distance, np.where(inside >= 0, room, -1))
+    assert distance[hole].min() >= margin
+
+
+def test_windows_follow_the_hole_and_not_the_picture():
+    hole = np.zeros((1000, 2000), dtype=bool)
+    hole[500:503, 700:900] = True
+    covered = len(cheapest_patchwork(hole, 10, (64, 256)).pixels)
+    assert covered < 0.02 * hole.size
+
+
+@pytest.mark.parametrize("shape", [(100, 130), (32, 32), (20, 90), (33, 31)])
+def test_grid_covers_everything_and_weights_sum_to_one(shape):
+    work = patchwork(shape, grid(*shape, 32, 8), 32, 8)
+    assert len(work.pixels) == shape[0] * shape[1]
+    total = torch.zeros(len(work.pixels)).index_add_(
+        0, work.index.flatten(), work.weight.flatten()
+    )
+    torch.testing.assert_close(total, torch.ones_like(total), atol=1e-5, rtol=0)
+
+
+def test_local_network_in_windows_equals_the_whole():
+    work = patchwork((70, 90), grid(70, 90, 32, 8), 32, 8)
+    z, t = torch.randn(2, 3, 70, 90), torch.tensor([1, 2])
+
+    def local(x, t):
+        return x.tanh() * t[:, None, None, None]
+
+    blended = work.put(z, work.denoise(local, work.take(z), t))
+    torch.testing.assert_close(blended, local(z, t), atol=1e-5, rtol=1e-5)
+
+
+def test_hole_windows_equal_all_windows_on_the_hole():
+    """A network that sees 5 pixels far gives the same D in the hole with a margin of 5."""
+    hole = scratch()
+    z, t = torch.randn(1, 3, *hole.shape), torch.tensor([1])
+
+    def blur(x, t):
+        return torch.nn.functional.avg_pool2d(x, 11, 1, 5, count_include_pad=False)
+
+    work = patchwork(hole.shape, cover(hole, 48, 12), 48, 4)
+    found = work.put(z, work.denoise(blur, work.take(z), t))
+    inside = torch.from_numpy(hole)
+    # Weights outside the margin are small but not zero, hence the tolerance.
+    torch.testing.assert_close(found[..., inside], blur(z, t)[..., inside], atol=0.05, rtol=0)
+
+
+def test_take_and_put_are_inverse():
+    hole = scratch()
+    work = cheapest_patchwork(hole, 8, (48,))
+    canvas = torch.randn(1, 3, *hole.shape)
+    assert torch.equal(work.put(canvas, work.take(canvas)), canvas)
+    changed = work.put(canvas, work.take(canvas) + 1)
+    outside = torch.ones(hole.size, dtype=torch.bool)
+    outside[work.pixels] = False
+    assert torch.equal(changed.flatten(2)[..., outside], canvas.flatten(2)[..., outside])
+    assert bool(
+        (changed.flatten(2)[..., work.pixels] != canvas.flatten(2)[..., work.pixels]).all()
+    )
+
+
+def test_small_pictures_go_through_in_one_piece():
+    hole = np.random.default_rng(0).random((200, 200)) < 0.7
+    work = cheapest_patchwork(hole, 10, (64, 256))
+    assert len(work.index) == 1
+    assert len(work.pixels) == hole.size
+
+
+def test_thin_and_wide_parts():
+    hole = scratch()
+    assert not wide_part(hole).any()
+    hole[40:70, 100:130] = True
+    wide = wide_part(hole)
+    assert wide[40:70, 100:130].all()
+    assert not wide[:, :60].any()
+    assert not (wide & ~hole).any()
+
+
+def test_band_along_the_edge_is_wide_where_it_is_deep():
+    hole = np.zeros((100, 100), dtype=bool)
+    hole[:, :4] = True
+    assert not wide_part(hole).any()
+    hole[:, :14] = True
+    assert wide_part(hole).all(axis=None) == hole.all(axis=None)
+    assert wide_part(hole)[:, :14].all()
+
+
+def test_regions_separate_what_is_far_apart():
+    hole = np.zeros((300, 400), dtype=bool)
+    hole[10:20, 10:20] = True
+    hole[200:230, 300:360] = True
+    found = regions(hole, 5)
+    assert [(r.top, r.left, r.bottom, r.right) for r in found] == [
+        (5, 5, 25, 25),
+        (195, 295, 235, 365),
+    ]
+    box = bounding_region(hole, 0)
+    assert (box.top, box.left, box.bottom, box.right) == (10, 10, 230, 360)

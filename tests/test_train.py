@@ -1,0 +1,146 @@
+"""Training: a folder that can be used at once, exact resume, honest validation."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+
+from conftest import scene
+from reddiff_cli.denoiser import load_denoiser
+from reddiff_cli.errors import UsageError
+from reddiff_cli.metrics import psnr
+from reddiff_cli.options import TrainOptions
+from reddiff_cli.photographs import draw_crops, flatten_some, read_photographs
+from reddiff_cli.schedule import linear_betas
+from reddiff_cli.train import train
+from reddiff_cli.validation import SIGMAS, colour_error, denoising_psnr
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("photos")
+    (root / "train").mkdir()
+    for k in range(4):
+        Image.fromarray(scene(80, 90, seed=k)).save(root / "train" / f"{k}.png")
+    (root / "train" / "broken.png").write_text("no picture")
+    (root / "SOURCES.csv").write_text("file,source,licence\ntrain/0.png,us,CC0-1.0\n")
+    return root / "train"
+
+
+def options(folder, output, **changes):
+    small = TrainOptions(
+        folder,
+        output,
+        size=16,
+        channels=(8, 8),
+        layers=1,
+        batch=2,
+        steps=2,
+        warmup=1,
+        checkpoint_minutes=0.0,
+    )
+    return replace(small, **changes)
+
+
+def run(settings):
+    notes = []
+    return train(settings, CPU, lambda *_: None, notes.append), notes
+
+
+def test_folder_can_be_used_at_once(folder, tmp_path):
+    output, notes = run(options(folder, tmp_path / "p"))
+    clean = load_denoiser(output, CPU, torch.float32)(torch.randn(1, 3, 16, 16), torch.tensor([9]))
+    assert bool(clean.isfinite().all())
+    content = json.loads((output / "training.json").read_text())
+    assert content["steps"] == 2
+    assert content["settings"]["batch"] == 2
+    assert "train/0.png: us (CC0-1.0)" in (output / "README.md").read_text()
+    assert "4 pictures" in notes[0]
+    assert any("broken.png" in note for note in notes)
+
+
+def test_resumed_run_equals_an_undisturbed_one(folder, tmp_path):
+    """Four steps in one go, or two and two: the same weights. Without decay: its end is known."""
+    straight = options(folder, tmp_path / "a", steps=4, decay=0.0)
+    run(straight)
+    run(replace(straight, output=tmp_path / "b", steps=2))
+    run(replace(straight, output=tmp_path / "b", resume=True))
+    one, two = (
+        (tmp_path / name / "diffusion_pytorch_model.safetensors").read_bytes() for name in "ab"
+    )
+    assert one == two
+
+
+def test_a_run_is_not_overwritten_by_accident(folder, tmp_path):
+    run(options(folder, tmp_path / "p"))
+    with pytest.raises(UsageError, match="--resume"):
+        run(options(folder, tmp_path / "p"))
+    with pytest.raises(UsageError, match="another shape"):
+        run(options(folder, tmp_path / "p", channels=(16, 16), resume=True))
+    with pytest.raises(UsageError, match="nothing to resume"):
+        run(options(folder, tmp_path / "q", resume=True))
+
+
+def test_stopped_run_keeps_its_checkpoint(folder, tmp_path):
+    def stop(step, loss, done):
+        if step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(options(folder, tmp_path / "p", steps=9), CPU, stop, lambda _: None)
+    state = torch.load(tmp_path / "p" / "checkpoint.pt", weights_only=True)
+    assert state["step"] == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"steps": None},
+        {"minutes": 1.0},
+        {"size": 18},
+        {"prediction": "x"},
+        {"channels": (8, 9)},
+        {"batch": 0},
+    ],
+)
+def test_impossible_settings(folder, tmp_path, changes):
+    with pytest.raises(UsageError):
+        options(folder, tmp_path / "p", **changes)
+
+
+def test_empty_folder(tmp_path):
+    with pytest.raises(UsageError, match="no usable picture"):
+        read_photographs(tmp_path, 16)
+
+
+def test_crops_and_flat_ones(folder):
+    photographs = read_photographs(folder, 32)
+    generator = torch.Generator().manual_seed(0)
+    crops = draw_crops(photographs, 20, 16, 0.5, generator)
+    assert crops.shape == (20, 3, 16, 16)
+    assert -1 <= float(crops.min()) <= float(crops.max()) <= 1
+    flat = flatten_some(crops, 0.5, generator)
+    changed = (flat != crops).flatten(1).any(1)
+    assert 3 <= int(changed.sum()) <= 17
+    assert float(flat[changed].std((2, 3)).mean()) < float(crops.std((2, 3)).mean())
+    assert torch.equal(flatten_some(crops, 0.0, generator), crops)
+
+
+def test_validation_measures_what_it_says():
+    """The identity as denoiser leaves exactly the noise; a perfect one has no colour error."""
+    schedule = linear_betas()
+    crops = torch.zeros(2, 3, 64, 64)
+    measured = denoising_psnr(lambda z, t: z, schedule, crops)
+    for sigma in SIGMAS:
+        generator = torch.Generator().manual_seed(sigma)
+        noise = torch.randn(2, 1, 3, 64, 64, generator=generator) * 2 * sigma / 255
+        expected = sum(float(psnr(n.clamp(-1, 1), torch.zeros_like(n))) for n in noise) / 2
+        assert measured[str(sigma)] == pytest.approx(expected, abs=1e-4)
+    grey = colour_error(lambda z, t: torch.zeros_like(z), schedule, CPU, 16)
+    assert all(40 < error < 100 for error in grey.values())
+    exact = colour_error(lambda z, t: z.mean((2, 3), keepdim=True).expand_as(z), schedule, CPU)
+    assert exact["0.3"] < 1
