@@ -13,7 +13,7 @@ SOURCE = Path(reddiff_cli.__file__).parent
 
 # A module may import only modules of a smaller number; inside a package, anything of it.
 LAYERS = {
-    0: ["__init__", "errors", "schedule", "tiling", "patches", "shading", "metrics"],
+    0: ["__init__", "errors", "schedule", "tiling", "patches", "shading", "metrics", "filling"],
     1: ["options", "deep", "patchmatch", "holes", "network", "operators", "solvers", "models"],
     2: ["pictures", "synthesis", "denoiser"],
     3: ["masks", "photographs", "validation"],

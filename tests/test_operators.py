@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from reddiff_cli.operators import Inpaint, fill_smoothly
+from reddiff_cli.filling import bend_smoothly, fill_smoothly
+from reddiff_cli.operators import Inpaint
 
 SHAPE = (2, 3, 9, 11)
 
@@ -104,3 +105,22 @@ def test_nothing_known_is_filled_with_grey():
     assert torch.equal(
         fill_smoothly(torch.zeros(1, 3, 7, 5), torch.zeros(1, 1, 7, 5)), torch.zeros(1, 3, 7, 5)
     )
+
+
+def test_bent_filling_equals_scikit_image_on_thin_holes():
+    from skimage.restoration import inpaint_biharmonic
+
+    generator = torch.Generator().manual_seed(0)
+    y, x = torch.meshgrid(torch.arange(40.0), torch.arange(50.0), indexing="ij")
+    picture = torch.stack([torch.sin(x / 7), torch.cos(y / 5), torch.sin((x + y) / 9)]).double()
+    known = (torch.rand(1, 1, 40, 50, generator=generator) < 0.5).double()
+    known[:, :, :3] = known[:, :, -3:] = known[..., :3] = known[..., -3:] = 1
+    damaged = picture[None] * known
+    filled = bend_smoothly(fill_smoothly(damaged, known), known)
+    expected = inpaint_biharmonic(
+        damaged[0].numpy().transpose(1, 2, 0), known[0, 0].numpy() == 0, channel_axis=-1
+    )
+    expected = torch.from_numpy(expected).permute(2, 0, 1)
+    torch.testing.assert_close(filled[0], expected, atol=2e-3, rtol=0)
+    assert float((filled - picture).abs().max()) < 0.05
+    assert torch.equal(filled * known, damaged)

@@ -70,3 +70,14 @@ def test_nothing_to_copy_from(shape):
     hole = torch.ones(shape, dtype=torch.bool)
     hole[0] = False
     assert torch.equal(synthesise(x, hole, hole), x)
+
+
+def test_very_large_hole_is_copied_at_full_resolution(monkeypatch):
+    """Above the budget the fine level follows the coarse map: still no grey, still the texture."""
+    monkeypatch.setattr("reddiff_cli.synthesis.LARGEST", 2000)
+    columns = torch.arange(160)
+    x = torch.sign(torch.sin(columns * 0.7)).expand(3, 150, 160).clone()
+    hole = hole_in(150, 160, 40, 50, 110, 110)
+    filled = synthesise(damaged(x, hole), hole, hole)
+    assert torch.equal(filled[:, ~hole], x[:, ~hole])
+    assert float(filled[:, hole].abs().mean()) > 0.9

@@ -128,3 +128,10 @@ def test_regions_separate_what_is_far_apart():
     ]
     box = bounding_region(hole, 0)
     assert (box.top, box.left, box.bottom, box.right) == (10, 10, 230, 360)
+
+
+def test_functions_of_windows_blend_to_the_whole():
+    work = patchwork((70, 90), grid(70, 90, 32, 8), 32, 8)
+    canvas, other = torch.randn(1, 3, 70, 90), torch.rand(1, 1, 70, 90)
+    result = work.map_windows(lambda x, k: x * k, work.take(canvas), work.take(other))
+    torch.testing.assert_close(work.put(canvas, result), canvas * other, atol=1e-5, rtol=1e-5)

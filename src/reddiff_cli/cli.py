@@ -232,4 +232,7 @@ def _exit(code: ExitCode) -> NoReturn:
 
 def main() -> None:
     """Entry point of the `reddiff` command."""
+    # Threads that wait by spinning stall each other when several processes share the cores (as
+    # under `xargs -P`): 16 s instead of more than 120 s for one picture beside another process.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app()

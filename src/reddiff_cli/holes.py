@@ -112,8 +112,15 @@ def _connected(cells: NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
 
 
 def _region(hole: Hole, group: list[tuple[int, int]], margin: int) -> Region:
-    only = np.zeros_like(hole)
+    height, width = hole.shape
+    rows, columns = [], []
     for i, j in group:
-        cell = (slice(i * CELL, (i + 1) * CELL), slice(j * CELL, (j + 1) * CELL))
-        only[cell] = hole[cell]
-    return bounding_region(only, margin)
+        cell = hole[i * CELL : (i + 1) * CELL, j * CELL : (j + 1) * CELL]
+        rows += [i * CELL + int(k) for k in np.flatnonzero(cell.any(1))[[0, -1]]]
+        columns += [j * CELL + int(k) for k in np.flatnonzero(cell.any(0))[[0, -1]]]
+    return Region(
+        max(0, min(rows) - margin),
+        max(0, min(columns) - margin),
+        min(height, max(rows) + 1 + margin),
+        min(width, max(columns) + 1 + margin),
+    )

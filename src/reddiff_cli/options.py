@@ -12,9 +12,11 @@ PRESETS = tuple(STEPS)
 
 @dataclass(frozen=True)
 class TaskDefaults:
-    """Solver settings of one task; `paper_*` are the published form's (arXiv 2305.04391)."""
+    """Solver settings of one task; `paper_*` are the published form's (arXiv 2305.04391).
 
-    s_start: float
+    The first noise level is no matter of the task alone: it stands in the card of the prior.
+    """
+
     noise: float
     paper_lr: float
     paper_weight: float
@@ -22,9 +24,7 @@ class TaskDefaults:
 
 
 TASKS = {
-    "inpaint": TaskDefaults(
-        s_start=10.0, noise=0.0, paper_lr=0.25, paper_weight=0.25, paper_weight_noisy=1.0
-    ),
+    "inpaint": TaskDefaults(noise=0.0, paper_lr=0.25, paper_weight=0.25, paper_weight_noisy=1.0),
 }
 
 

@@ -48,7 +48,7 @@ def trust_inside(hole: Tensor) -> Tensor:
     """TRUST_DECAY ** -(distance to the border of the hole), 1 outside."""
     left = hole[None, None].float()
     distance = torch.zeros_like(left)
-    while bool(left.any()) and float(distance.max()) < 100:
+    while bool(left.any()) and float(distance.max()) < 60:
         distance += left
         left = -F.max_pool2d(-left, 3, 1, 1)
     return TRUST_DECAY ** -distance[0, 0]

@@ -75,7 +75,7 @@ class Restorer:
         canvas = to_tensor(picture)
         sigma_y = 2 * noise_of(job.task, self.solver)
         residual = 0.0
-        stages = inpaint_stages(picture, hole, self.card, self.solver, sigma_y, canvas, on_note)
+        stages = inpaint_stages(hole, self.card, self.solver, sigma_y, canvas, on_note)
         for stage in stages:
             mu, residual = self._solve_safely(job.task, stage, sigma_y, on_step, on_note)
             stage.write(canvas, mu.cpu())

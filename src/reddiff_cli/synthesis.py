@@ -30,6 +30,8 @@ from .shading import fit_shading, slopes_of
 
 AREA = PATCH * PATCH
 ROUNDS_COARSE, ROUNDS_FINE = 12, 4
+# Levels with more pixels to fill than this take their places from the next coarser one.
+LARGEST = 150_000
 # A level stops when the pixels of the hole move by less than this, on average.
 SETTLED = 0.003
 # Weight of proposed colours against proposed slopes. In the search slopes only help; at the very
@@ -54,19 +56,22 @@ def synthesise(x: Tensor, hole: Tensor, unusable: Tensor, seed: int = 0) -> Tens
             field = _peel(level, generator)
         else:
             field = finer_field(field, coarser, level, generator)
+        if int(level.hole.sum()) > LARGEST:
+            _copy(level, field)
+        else:
             _vote(level, field, sharp=False)
-        rounds = ROUNDS_FINE if level is levels[0] else ROUNDS_COARSE
-        field = _settle(level, field, rounds, generator)
+            rounds = ROUNDS_FINE if level is levels[0] else ROUNDS_COARSE
+            field = _settle(level, field, rounds, generator)
         coarser = level
     result = levels[0]
-    if field is not None:
+    if field is not None and int(hole.sum()) <= LARGEST:
         _vote(result, field, sharp=True)
     return result.x
 
 
 def context_margin(hole_height: int, hole_width: int) -> int:
     """How much surrounding a hole of this extent is filled from, in pixels."""
-    return max(64, math.ceil(1.2 * max(hole_height, hole_width)))
+    return min(200, max(64, math.ceil(1.2 * max(hole_height, hole_width))))
 
 
 def _pyramid(x: Tensor, hole: Tensor, unusable: Tensor) -> list[Level]:
@@ -94,13 +99,22 @@ def _half(x: Tensor) -> Tensor:
 
 
 def _thickness(hole: Tensor) -> float:
-    """Side of the largest square inside the hole."""
-    left = hole[None, None].float()
+    """Side of the largest square inside the hole; of a large one to within a few per cent."""
+    factor = max(1, max(hole.shape) // 256)
+    left = -F.max_pool2d(-hole[None, None].float(), factor, ceil_mode=True)
     side = 0
     while bool(left.any()):
         left = -F.max_pool2d(-left, 3, 1, 1)
-        side += 2
+        side += 2 * factor
     return side
+
+
+def _copy(level: Level, field: Tensor) -> None:
+    """Fill the hole pixel by pixel from the places that the map names, without searching."""
+    inside = level.hole.flatten()
+    for planes in (level.x, level.texture):
+        flat = planes.view(len(planes), -1)
+        flat[:, inside] = flat[:, field[inside]]
 
 
 def _peel(level: Level, generator: torch.Generator) -> Tensor:

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .filling import bend_smoothly, fill_smoothly
 from .holes import cheapest_patchwork, regions, wide_part
 from .models import Card
-from .operators import Inpaint, fill_smoothly
+from .operators import Inpaint
 from .options import SolverOptions
 from .pictures import Hole, Picture
 from .solvers.reddiff import SIGMA_FLOOR
@@ -73,7 +74,6 @@ def to_pixels(x: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
 
 
 def inpaint_stages(
-    picture: Picture,
     hole: Hole,
     card: Card,
     options: SolverOptions,
@@ -99,7 +99,9 @@ def inpaint_stages(
         on_note("a wide hole: filled with patches of its surroundings first")
         fill_with_patches(canvas, wide, hole, options.seed)
     if thin.any():
-        yield _stage(canvas, thin, card, s_start, THIN_WINDOWS, THIN_MARGIN)
+        stage = _stage(canvas, thin, card, s_start, THIN_WINDOWS, THIN_MARGIN)
+        known = stage.operator.known
+        yield replace(stage, start=stage.work.map_windows(bend_smoothly, stage.start, known))
     if wide.any():
         start = options.s_start or WIDE_START * card.wide_noise
         # Iterating D without data lets any bias of the network grow, so the patches stay in the

@@ -6,7 +6,7 @@ not the photograph. Windows that overlap are blended in D (not in eps) by a rais
 states are averaged, so no variance has to be corrected.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,13 +44,27 @@ class Patchwork:
         flat[:, :, self.pixels] = values[:, :, 0]
         return flat.view_as(canvas)
 
+    def map_windows(self, change: Callable[..., Tensor], *canvases: Tensor) -> Tensor:
+        """Weighted mean of change(*windows) over all windows.
+
+        canvases: (1, C, 1, N) each, seen by `change` as (W, C, h, w) -> (1, C, 1, N).
+        """
+        total = torch.zeros_like(canvases[0])
+        for index, weight in self._chunks(CHUNK):
+            seen = [canvas[0, :, 0, index].movedim(1, 0) for canvas in canvases]
+            blended = change(*seen).movedim(1, 0) * weight  # (C, W, h, w)
+            total[0, :, 0].index_add_(1, index.flatten(), blended.flatten(1))
+        return total
+
+    def _chunks(self, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """index and weight of up to `count` windows at a time, which bounds the memory."""
+        parts = torch.split(self.index, count), torch.split(self.weight, count)
+        return zip(*parts, strict=True)
+
     def denoise(self, denoiser: DenoiseFunction, z: Tensor, t: Tensor) -> Tensor:
         """Weighted mean of D over the windows; z: (B, C, 1, N), t: (B,) -> (B, C, 1, N)."""
         total = torch.zeros_like(z)
-        count = max(1, CHUNK // len(z))
-        for index, weight in zip(
-            torch.split(self.index, count), torch.split(self.weight, count), strict=True
-        ):
+        for index, weight in self._chunks(max(1, CHUNK // len(z))):
             seen = z[:, :, 0, index].movedim(2, 1)  # (B, C, W, h, w) -> (B, W, C, h, w)
             clean = denoiser(seen.flatten(0, 1), t.repeat_interleave(len(index)))
             blended = clean.view_as(seen).movedim(1, 2) * weight

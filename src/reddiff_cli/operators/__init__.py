@@ -4,9 +4,9 @@ from typing import Protocol
 
 from torch import Tensor
 
-from .inpaint import Inpaint, fill_smoothly
+from .inpaint import Inpaint
 
-__all__ = ["Inpaint", "Operator", "fill_smoothly"]
+__all__ = ["Inpaint", "Operator"]
 
 
 class Operator(Protocol):

@@ -1,0 +1,66 @@
+"""Fill unknown pixels smoothly from their surroundings: quickly, then as a bent plate would."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def fill_smoothly(y: Tensor, known: Tensor) -> Tensor:
+    """Fill unknown pixels by pull-push (Gortler, Grzeszczuk, Szeliski, Cohen 1996).
+
+    Means of known pixels go up a pyramid until every pixel has one, and come down by linear
+    interpolation into the pixels still empty. y: (B, C, H, W); known: (1 or B, 1, H, W).
+    """
+    weight = known.expand(y.shape[0], -1, -1, -1)
+    if bool((weight > 0).all()):
+        return y.clone()
+    height, width = y.shape[2:]
+    if height == width == 1:
+        return torch.where(weight > 0, y, torch.zeros_like(y))
+    coarse, coarse_weight = _pull(y * weight, weight)
+    filled = fill_smoothly(coarse, coarse_weight)
+    up = F.interpolate(
+        filled, size=(height + height % 2, width + width % 2), mode="bilinear", align_corners=False
+    )[:, :, :height, :width]
+    return weight * y + (1 - weight) * up
+
+
+def _pull(weighted: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Means over 2x2 pixels of what is known, and whether anything was."""
+    height, width = weighted.shape[2:]
+    margin = (0, width % 2, 0, height % 2)
+    total = F.avg_pool2d(F.pad(weighted, margin), 2)
+    share = F.avg_pool2d(F.pad(weight, margin), 2)
+    return total / share.clamp(min=1e-6), (share > 0).to(weight.dtype)
+
+
+def bend_smoothly(x: Tensor, known: Tensor, rounds: int = 80) -> Tensor:
+    """Change unknown pixels so that the squared Laplacian of x is least: biharmonic filling.
+
+    Conjugate gradients from x, each channel of each picture by itself. Thin holes settle within
+    `rounds`; wide ones keep most of their start. x: (B, C, H, W); known: (1 or B, 1, H, W).
+    """
+    hole = (known == 0).to(x.dtype)
+    x = x.clone()
+    residual = -hole * _laplacian(_laplacian(x))
+    direction = residual.clone()
+    size = residual.square().sum((2, 3), keepdim=True)
+    for _ in range(rounds):
+        applied = hole * _laplacian(_laplacian(direction))
+        step = size / (direction * applied).sum((2, 3), keepdim=True).clamp(min=1e-30)
+        x += step * direction
+        residual -= step * applied
+        size, before = residual.square().sum((2, 3), keepdim=True), size
+        direction = residual + size / before.clamp(min=1e-30) * direction
+    return x.clamp(-1, 1) * hole + x * (1 - hole)
+
+
+def _laplacian(x: Tensor) -> Tensor:
+    """Sum of differences to the neighbours that exist: symmetric, zero for constants."""
+    out = torch.zeros_like(x)
+    rows, columns = x[:, :, 1:] - x[:, :, :-1], x[..., 1:] - x[..., :-1]
+    out[:, :, :-1] += rows
+    out[:, :, 1:] -= rows
+    out[..., :-1] += columns
+    out[..., 1:] -= columns
+    return out

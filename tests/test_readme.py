@@ -1,0 +1,65 @@
+"""README tells the truth: every command is there, and every `reddiff` line of it can be run."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from conftest import scene
+from reddiff_cli.cli import app
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(?:sh|console)\n(.*?)```", README, re.DOTALL)
+LINES = [
+    line.removeprefix("$ ").split("  #")[0].strip()
+    for block in BLOCKS
+    for line in block.replace("\\\n", " ").splitlines()
+]
+COMMANDS = sorted({line for line in LINES if re.match(r"reddiff (inpaint|--)", line)})
+
+
+def commands():
+    return get_command(app).commands
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_command_has_help_and_is_documented(name):
+    command = commands()[name]
+    assert command.help
+    assert "Example: reddiff " in command.epilog
+    assert f"reddiff {name}" in README
+    for parameter in command.params:
+        if parameter.name not in ("help", "seed"):
+            assert getattr(parameter, "help", None), f"{name}: {parameter.name} has no help"
+
+
+def test_there_are_commands_to_check():
+    assert len(COMMANDS) >= 3
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_lines_of_readme_can_be_planned(line, tmp_path, monkeypatch):
+    """In a folder that holds what README talks about: img.png, m.png, photos/, masks/."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tests").mkdir()
+    shutil.copytree(ROOT / "tests" / "pictures", tmp_path / "tests" / "pictures")
+    for name in ("img.png", "m.png", "photo.png", "photos/a.png", "masks/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(scene()).save(tmp_path / name)
+    arguments = [part for part in shlex.split(line)[1:] if part != "--dry-run"]
+    result = CliRunner().invoke(app, arguments + (["--dry-run"] if line[8] != "-" else []))
+    assert result.exit_code == 0, result.output
+
+
+def test_two_commands_do_everything():
+    assert "tests/pictures/coffee.png --mask tests/pictures/coffee-mask.png" in README
+    block = re.search(r"<!-- test-command -->\n```sh\n(.*?)\n```\n<!-- end -->", README, re.DOTALL)
+    assert block
+    assert len(block.group(1).splitlines()) == 1
+    assert "pytest" in block.group(1)
