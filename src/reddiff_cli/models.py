@@ -98,4 +98,4 @@ def _card(path: Path, name: str, table: dict[str, Any]) -> Card:
 
 def _folder_card(folder: Path) -> Card:
     """A folder says nothing about its strength, so it is used like a weak one."""
-    return Card(name=str(folder), folder=folder, wide_hole="patches", hole_start=0.5)
+    return Card(name=str(folder), folder=folder, wide_hole="patches", hole_start=0.15)
