@@ -26,7 +26,7 @@ class Card:
     folder: Path
     window: int = 256
     wide_hole: str = "prior"
-    wide_noise: float = 0.06
+    wide_noise: float = 0.03
     hole_start: float = 10.0
     good_for: str = ""
     licence: str = ""
@@ -89,7 +89,7 @@ def _card(path: Path, name: str, table: dict[str, Any]) -> Card:
         folder=_PACKAGE / str(table["bundled"]),
         window=int(table.get("window", 256)),
         wide_hole=str(table.get("wide_hole", "prior")),
-        wide_noise=float(table.get("wide_noise", 0.06)),
+        wide_noise=float(table.get("wide_noise", 0.03)),
         hole_start=float(table.get("hole_start", 10.0)),
         good_for=str(table.get("good_for", "")),
         licence=str(table.get("licence", "")),

@@ -36,7 +36,7 @@ LARGEST = 150_000
 SETTLED = 0.003
 # Weight of proposed colours against proposed slopes. In the search slopes only help; at the very
 # end they rule, so that shading joins without seams.
-COLOUR_WEIGHT, FINAL_COLOUR_WEIGHT = 0.5, 0.03
+COLOUR_WEIGHT, FINAL_COLOUR_WEIGHT = 0.5, 0.1
 
 
 def synthesise(x: Tensor, hole: Tensor, unusable: Tensor, seed: int = 0) -> Tensor:
