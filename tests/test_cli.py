@@ -158,6 +158,19 @@ def test_wide_hole_and_windows(tmp_path, quick):
     assert np.array_equal(result[mask == 0], pixels(tmp_path / "p.png")[mask == 0])
 
 
+def test_lossy_output_is_said_once(tmp_path, picture_file, mask_file, quick):
+    command = ["inpaint", picture_file, "-m", mask_file, "-o", tmp_path / "o.jpg", *quick]
+    _, stderr = reddiff(*command)
+    assert stderr.count("lossy format") == 1
+
+
+def test_names_with_line_breaks_stay_on_one_line(tmp_path, mask_file, quick):
+    path = tmp_path / "new\nline.png"
+    Image.fromarray(scene()).save(path)
+    _, stderr = reddiff("inpaint", path, "-m", mask_file, *quick)
+    assert len(stderr.strip().splitlines()) == 1
+
+
 def test_paper_form(picture_file, mask_file, tiny_prior):
     command = ["inpaint", picture_file, "-m", mask_file, "--model", tiny_prior]
     reddiff(*command, "--preset", "paper", "--steps", "3", "--lr", "0.1")

@@ -33,7 +33,8 @@ def test_adjoint_by_autograd(operator):
     y = operator(u)
     v = random(y.shape, 2)
     (adjoint,) = torch.autograd.grad(y, u, v)
-    assert float((y * v).sum() - (u * adjoint).sum()) == pytest.approx(0, abs=1e-10)
+    difference = (y * v).sum() - (u * adjoint).sum()
+    assert difference.item() == pytest.approx(0, abs=1e-10)
 
 
 @pytest.mark.parametrize("operator", LINEAR)

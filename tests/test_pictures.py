@@ -143,6 +143,21 @@ def test_missing_and_animated(tmp_path):
         load_picture(tmp_path / "a.webp")
 
 
+def test_heic_needs_its_extra_or_works(tmp_path):
+    path = tmp_path / "p.heic"
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        path.write_bytes(b"x")
+        with pytest.raises(PictureError, match=r"pip install 'reddiff-cli\[heic\]'"):
+            load_picture(path)
+        return
+    register_heif_opener()
+    Image.fromarray(scene()).save(path, quality=95)
+    difference = load_picture(path).pixels - scene().astype(np.float32) / 255
+    assert np.abs(difference).mean() < 0.03
+
+
 def test_saving_is_whole_or_not_at_all(tmp_path):
     picture = Picture(scene().astype(np.float32) / 255)
     (tmp_path / "file").write_text("x")

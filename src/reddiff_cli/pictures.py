@@ -26,7 +26,7 @@ Pixels = NDArray[np.float32]
 Hole = NDArray[np.bool_]  # (H, W), True = to be filled
 
 PICTURE_SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jp2")
+    (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jp2", ".heic", ".heif")
 )
 FORMATS = {
     ".png": "PNG",
@@ -76,6 +76,8 @@ class Picture:
 
 def load_picture(path: Path) -> Picture:
     """Read one picture, upright. PictureError names the file and the reason."""
+    if path.suffix.lower() in (".heic", ".heif"):
+        _learn_heif(path)
     try:
         with warnings.catch_warnings():
             # Pillow warns above 89 megapixels and refuses above 179; only the refusal matters.
@@ -147,6 +149,15 @@ def format_of(path: Path) -> str:
     if known is None:
         raise UsageError(f"{path}: cannot write '{path.suffix}'; use {', '.join(FORMATS)}")
     return known
+
+
+def _learn_heif(path: Path) -> None:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError as error:
+        message = f"{path}: HEIC needs an extra; pip install 'reddiff-cli[heic]'"
+        raise PictureError(message, "Unreadable") from error
+    register_heif_opener()
 
 
 def _read(path: Path, image: Image.Image) -> Picture:

@@ -116,7 +116,7 @@ class Reporter:
 
     def _print(self, text: str, always: bool = False) -> None:
         if always or not self.quiet:
-            self.console.print(text, markup=False)
+            self.console.print(_one_line(text), markup=False)
 
 
 class TrainReporter:

@@ -9,6 +9,7 @@ from .jobs import Job, Record, plan_jobs
 from .masks import NothingToFill
 from .models import Card, find_model
 from .options import MachineOptions, MaskOptions, OutputOptions, SolverOptions
+from .pictures import LOSSY, format_of
 from .record import make_record
 from .report import Reporter, plan_lines, print_line
 
@@ -50,6 +51,10 @@ class Run:
                 restorer = Restorer(card, self.solver, self.machine, self.mask, self.output)
                 where = f"{restorer.device}, {restorer.dtype}"
                 reporter.note(f"model {card.name} ({card.revision}) on {where}")
+            if any(format_of(job.output) in LOSSY for job in jobs):
+                reporter.note(
+                    "warning: lossy format: known pixels change a little; .png keeps them"
+                )
             for job in jobs:
                 self._restore_one(job, restorer, reporter, only=len(jobs) == 1)
         return reporter.summary()
