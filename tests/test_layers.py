@@ -15,7 +15,7 @@ SOURCE = Path(reddiff_cli.__file__).parent
 LAYERS = {
     0: ["__init__", "errors", "schedule", "tiling", "patches", "shading", "metrics", "filling"],
     1: ["options", "deep", "patchmatch", "holes", "network", "operators", "solvers", "models"],
-    2: ["pictures", "synthesis", "denoiser"],
+    2: ["pictures", "synthesis", "denoiser", "model_card"],
     3: ["masks", "photographs", "validation"],
     4: ["jobs", "tasks", "train"],
     5: ["record", "report"],

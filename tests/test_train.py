@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from conftest import scene
 from reddiff_cli.denoiser import load_denoiser
@@ -73,6 +74,18 @@ def test_resumed_run_equals_an_undisturbed_one(folder, tmp_path):
         (tmp_path / name / "diffusion_pytorch_model.safetensors").read_bytes() for name in "ab"
     )
     assert one == two
+
+
+def test_training_can_start_from_an_earlier_prior(folder, tmp_path):
+    first, _ = run(options(folder, tmp_path / "a"))
+    second, _ = run(options(folder, tmp_path / "b", init=first, steps=1, lr=1e-12, seed=9))
+    one, two = (load_file(p / "diffusion_pytorch_model.safetensors") for p in (first, second))
+    for key in one:
+        torch.testing.assert_close(one[key], two[key], atol=1e-6, rtol=0)
+    with pytest.raises(UsageError, match="block_out_channels"):
+        run(options(folder, tmp_path / "c", init=first, channels=(16, 16)))
+    with pytest.raises(UsageError, match="--resume"):
+        options(folder, tmp_path / "b", init=first, resume=True)
 
 
 def test_a_run_is_not_overwritten_by_accident(folder, tmp_path):

@@ -73,6 +73,12 @@ Verbose = Annotated[
 ]
 
 
+Validation = Annotated[
+    Path | None, typer.Option("--val", help="Photographs to measure the denoising PSNR on.")
+]
+Init = Annotated[Path | None, typer.Option("--init", help="Start from the weights of this prior.")]
+
+
 def _show_version(asked: bool) -> None:
     if asked:
         typer.echo(f"reddiff {__version__}")
@@ -142,9 +148,7 @@ def inpaint(
 def train(
     folder: Annotated[Path, typer.Argument(help="Photographs, searched recursively.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the new prior.")],
-    val: Annotated[
-        Path | None, typer.Option("--val", help="Photographs to measure the denoising PSNR on.")
-    ] = None,
+    val: Validation = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps in all.")] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Length of this run.")] = None,
     size: Annotated[int, typer.Option("--size", help="Side of the crops.")] = 64,
@@ -165,6 +169,7 @@ def train(
         float, typer.Option("--checkpoint-minutes", help="Time between checkpoints.")
     ] = 5.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    init: Init = None,
     device: Device = "auto",
     quiet: Quiet = False,
     verbose: Verbose = 0,
@@ -189,6 +194,7 @@ def train(
             seed=seed,
             checkpoint_minutes=checkpoint_minutes,
             resume=resume,
+            init=init,
         )
         from .denoiser import choose_device
         from .report import TrainReporter

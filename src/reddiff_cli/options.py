@@ -133,7 +133,7 @@ class TrainOptions:
     s is drawn log-uniform in [s_min, s_max]: the levels that the sampler visits. Every
     `wide_every`-th step uses crops of twice the size (and a quarter of the batch): context for
     holes and colour. A share `reduce` of crops is taken at half resolution, a share `flat` is
-    made nearly constant.
+    made nearly constant. `init` is a prior whose weights are the first ones.
     """
 
     folder: Path
@@ -160,8 +160,11 @@ class TrainOptions:
     seed: int = 0
     checkpoint_minutes: float = 5.0
     resume: bool = False
+    init: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.resume and self.init is not None:
+            raise UsageError("--init and --resume: a checkpoint has weights of its own; drop one")
         if (self.steps is None) == (self.minutes is None):
             raise UsageError("give either --steps or --minutes, so that training ends")
         multiple = self.unshuffle * 2 ** (len(self.channels) - 1)

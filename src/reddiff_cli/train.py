@@ -4,7 +4,6 @@ The loss is the mean squared error of v (Salimans and Ho 2022, arXiv 2202.00512)
 noise levels s drawn log-uniform over the range that the restoration visits.
 """
 
-import csv
 import math
 import time
 from collections.abc import Callable
@@ -17,7 +16,8 @@ from torch import Tensor
 
 from .denoiser import Denoiser, cpu_has_bf16
 from .errors import UsageError
-from .network import Network, Prior, build, new_config, save_prior, write_json
+from .model_card import model_card
+from .network import Network, Prior, build, load_prior, new_config, save_prior, write_json
 from .options import TrainOptions
 from .photographs import Photographs, centre_crops, draw_crops, flatten_some, read_photographs
 from .schedule import Schedule, linear_betas
@@ -53,12 +53,15 @@ class Trainer:
 
 
 def new_trainer(options: TrainOptions, device: torch.device) -> Trainer:
-    """A trainer with random weights, all randomness from options.seed."""
+    """A trainer with random weights, or those of options.init; randomness from options.seed."""
     torch.manual_seed(options.seed)
     config = new_config(
         options.channels, options.layers, options.size, options.unshuffle, options.groups
     )
-    network = build(config).to(device)
+    network = build(config)
+    if options.init is not None:
+        network.unet.load_state_dict(_first_weights(options.init, config))
+    network = network.to(device)
     # Noise levels near the data need weights of 32 bits; only the products run in 16.
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(
@@ -67,6 +70,17 @@ def new_trainer(options: TrainOptions, device: torch.device) -> Trainer:
     average = {key: value.detach().clone() for key, value in network.unet.state_dict().items()}
     generator = torch.Generator().manual_seed(options.seed)
     return Trainer(options, network, average, optimiser, generator, linear_betas(), device)
+
+
+def _first_weights(folder: Path, config: dict[str, Any]) -> dict[str, Tensor]:
+    """Weights of an earlier prior; UsageError if its network has another shape."""
+    prior = load_prior(folder)
+    shape = ("block_out_channels", "layers_per_block", "pixel_unshuffle", "norm_num_groups")
+    for key in shape:
+        theirs = prior.network.config.get(key)
+        if theirs != config[key]:
+            raise UsageError(f"--init {folder}: its {key} is {theirs}, asked is {config[key]}")
+    return dict(prior.network.unet.state_dict())
 
 
 def train(
@@ -264,32 +278,10 @@ def export(trainer: Trainer) -> None:
         "curve": trainer.curve,
     }
     write_json(options.output / "training.json", content)
-    (options.output / "README.md").write_text(_model_card(trainer), encoding="utf-8")
+    (options.output / "README.md").write_text(
+        model_card(options, trainer.step, trainer.seconds, trainer.curve), encoding="utf-8"
+    )
 
 
 def _plain(value: object) -> object:
     return value.name if isinstance(value, Path) else value
-
-
-def _model_card(trainer: Trainer) -> str:
-    """Draft: settings, last validation, and one line per photograph if SOURCES.csv is there."""
-    options = trainer.options
-    lines = [
-        f"# {options.output.resolve().name}",
-        "",
-        f"UNet2DModel, channels {'-'.join(map(str, options.channels))}, {options.layers} layers "
-        f"per block, pixel-unshuffle {options.unshuffle}, prediction {options.prediction}; "
-        f"trained with `reddiff train` for {trainer.step} steps in {trainer.seconds / 60:.0f} "
-        "minutes.",
-        "",
-    ]
-    if trainer.curve:
-        lines += [f"Last validation: {trainer.curve[-1]}", ""]
-    sources = options.folder.resolve().parent / "SOURCES.csv"
-    if sources.is_file():
-        lines += ["## Photographs", ""]
-        prefix = options.folder.resolve().name + "/"
-        with sources.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["file"].startswith(prefix)]
-        lines += [f"- {row['file']}: {row['source']} ({row['licence']})" for row in rows]
-    return "\n".join(lines) + "\n"
