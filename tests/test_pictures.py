@@ -73,6 +73,19 @@ def test_record_round_trip_and_strip(tmp_path, suffix):
     assert read_record(tmp_path / f"b{suffix}") is None
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp"])
+def test_record_beside_the_words_of_a_camera(tmp_path, name):
+    exif = Image.Exif()
+    exif[0x010E] = "OLYMPUS DIGITAL CAMERA"
+    exif.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0taken by me"
+    Image.fromarray(scene()).save(tmp_path / "in.jpg", exif=exif)
+    picture = load_picture(tmp_path / "in.jpg")
+    save_picture(picture, tmp_path / name, RECORD)
+    assert read_record(tmp_path / "in.jpg") is None
+    assert read_record(tmp_path / name) == RECORD
+    assert Image.open(tmp_path / name).getexif()[0x010E] == "OLYMPUS DIGITAL CAMERA"
+
+
 def test_record_of_sixteen_bits(tmp_path):
     picture = Picture(scene().astype(np.float32) / 255, depth=16)
     for name in ("a.png", "a.tif"):

@@ -131,16 +131,19 @@ def read_record(path: Path) -> dict[str, Any] | None:
     """The settings record of a file that reddiff wrote, or None."""
     try:
         with Image.open(path) as image:
-            # 16-bit files carry it as their description (PNG text, TIFF tag 270).
-            text = image.info.get("reddiff") or image.getexif().get(_DESCRIPTION)
-            if text is None:
-                comment = image.getexif().get_ifd(ExifTags.IFD.Exif).get(_USER_COMMENT, b"")
-                raw = comment.encode("latin-1") if isinstance(comment, str) else bytes(comment)
-                text = raw.removeprefix(_COMMENT_PREFIX).decode("utf-8")
-        record = json.loads(text)
+            exif = image.getexif()
+            comment = exif.get_ifd(ExifTags.IFD.Exif).get(_USER_COMMENT)
+            # 16-bit files carry it as their description; cameras write there too.
+            carriers = [image.info.get("reddiff"), comment, exif.get(_DESCRIPTION)]
     except Exception:  # whatever is wrong with the file: it carries no record of ours
         return None
-    return record if isinstance(record, dict) else None
+    for carrier in carriers:
+        raw = carrier.encode("utf-8", "replace") if isinstance(carrier, str) else carrier
+        with suppress(ValueError, TypeError):
+            record = json.loads(bytes(raw or b"").removeprefix(_COMMENT_PREFIX))
+            if isinstance(record, dict):
+                return record
+    return None
 
 
 def format_of(path: Path) -> str:
