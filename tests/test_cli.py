@@ -158,6 +158,20 @@ def test_wide_hole_and_windows(tmp_path, quick):
     assert np.array_equal(result[mask == 0], pixels(tmp_path / "p.png")[mask == 0])
 
 
+def test_format_that_cannot_hold_the_picture_is_refused_before_the_work(
+    tmp_path, mask_file, quick, monkeypatch
+):
+    def never(self, z, t):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(Denoiser, "_denoise", never)
+    rgba = np.dstack([scene(), np.full((48, 64), 99, dtype=np.uint8)])
+    Image.fromarray(rgba).save(tmp_path / "p.png")
+    command = ["inpaint", tmp_path / "p.png", "-m", mask_file, "-o", tmp_path / "o.jpg", *quick]
+    _, stderr = reddiff(*command, code=2)
+    assert "transparency" in stderr
+
+
 def test_lossy_output_is_said_once(tmp_path, picture_file, mask_file, quick):
     command = ["inpaint", picture_file, "-m", mask_file, "-o", tmp_path / "o.jpg", *quick]
     _, stderr = reddiff(*command)

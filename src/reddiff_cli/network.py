@@ -116,7 +116,8 @@ def load_prior(folder: Path) -> Prior:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    config, scheduler = _read_json(folder / "config.json"), _read_scheduler(folder)
+    config = _read_json(folder / "config.json")
+    scheduler = _read_json(folder / "scheduler_config.json")
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise ModelMissing(f"{folder}: {WEIGHTS} is missing; a prior must hold safetensors")
@@ -174,10 +175,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelMissing(f"{path}: does not hold a JSON object")
     return content
-
-
-def _read_scheduler(folder: Path) -> dict[str, Any]:
-    return _read_json(folder / "scheduler_config.json")
 
 
 def _refuse_unsupported(config: Mapping[str, Any]) -> None:

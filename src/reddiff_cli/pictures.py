@@ -163,6 +163,15 @@ def _learn_heif(path: Path) -> None:
     register_heif_opener()
 
 
+def check_format(picture: Picture, path: Path) -> None:
+    """UsageError if the format of `path` cannot hold the picture's alpha or depth."""
+    kind = format_of(path)
+    if picture.alpha is not None and kind == "JPEG":
+        raise UsageError(f"{path}: JPEG cannot hold transparency; write .png instead")
+    if picture.depth > 8 and kind not in ("PNG", "TIFF"):
+        raise UsageError(f"{path}: {kind} holds 8 bits, the picture has 16; write .png")
+
+
 def _read(path: Path, image: Image.Image) -> Picture:
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
@@ -218,13 +227,10 @@ def _to_arrays(image: Image.Image) -> tuple[Pixels, Pixels | None]:
 
 
 def _encode(picture: Picture, path: Path, record: dict[str, Any] | None, quality: int) -> bytes:
+    check_format(picture, path)
     kind = format_of(path)
-    if picture.alpha is not None and kind == "JPEG":
-        raise UsageError(f"{path}: JPEG cannot hold transparency; write .png instead")
     text = None if record is None else json.dumps(record, sort_keys=True)
     if picture.depth > 8:
-        if kind not in ("PNG", "TIFF"):
-            raise UsageError(f"{path}: {kind} holds 8 bits, the picture has 16; write .png")
         icc = b"" if text is None else picture.metadata.icc
         return deep.encode(picture.pixels, picture.alpha, path.suffix, icc, text)
     image = _to_image(picture)

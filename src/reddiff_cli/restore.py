@@ -15,10 +15,10 @@ from .jobs import Job, Record
 from .masks import NEARLY_ALL, covered_share, load_hole
 from .models import Card
 from .options import PAIRS_FROM, TASKS, MachineOptions, MaskOptions, OutputOptions, SolverOptions
-from .pictures import load_picture, save_picture
+from .pictures import check_format, load_picture, save_picture
 from .record import make_record, noise_of
 from .solvers.reddiff import red_diff, red_diff_paper
-from .tasks import Stage, finish_inpaint, inpaint_stages, to_tensor
+from .tasks import Stage, finish_inpaint, inpaint_stages, make_opaque, to_tensor
 
 # Evaluations done, evaluations of this stage, and how to get the residual (which takes time).
 OnStep = Callable[[int, int, Callable[[], float]], None]
@@ -69,6 +69,8 @@ class Restorer:
         began = time.monotonic()
         picture = load_picture(job.input)
         hole = load_hole(picture, job.mask, self.mask)
+        picture = make_opaque(picture, hole)
+        check_format(picture, job.output)  # before hours of work, not after
         share = covered_share(hole)
         if share > NEARLY_ALL:
             on_note(f"warning: {job.input}: {share:.0%} of the picture is to be filled")

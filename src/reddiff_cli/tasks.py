@@ -148,11 +148,14 @@ def _stage(
 
 
 def finish_inpaint(picture: Picture, hole: Hole, canvas: Tensor) -> Picture:
-    """Restored pixels in the hole, the input's own everywhere else; filled pixels are opaque."""
+    """Restored pixels in the hole, the input's own everywhere else."""
     pixels = np.where(hole[:, :, None], to_pixels(canvas), picture.pixels)
-    alpha = picture.alpha
-    if alpha is not None:
-        alpha = np.where(hole, np.float32(1), alpha)
-        if bool((alpha == 1).all()):
-            alpha = None
-    return replace(picture, pixels=pixels, alpha=alpha)
+    return replace(picture, pixels=pixels)
+
+
+def make_opaque(picture: Picture, hole: Hole) -> Picture:
+    """The picture with its hole opaque; without alpha if nothing transparent is left."""
+    if picture.alpha is None:
+        return picture
+    alpha = np.where(hole, np.float32(1), picture.alpha)
+    return replace(picture, alpha=None if bool((alpha == 1).all()) else alpha)
