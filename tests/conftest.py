@@ -12,6 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from reddiff_cli.network import build, new_config, save_prior
 
+# Tensors of tests are tiny: threads would only wait for each other.
+torch.set_num_threads(1)
+
 
 def save_random_prior(folder: Path, *, prediction="v_prediction", unshuffle=2, seed=0) -> Path:
     torch.manual_seed(seed)

@@ -16,7 +16,7 @@ from conftest import scene
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
 from reddiff_cli.filling import bend_smoothly, fill_smoothly
-from reddiff_cli.pictures import load_picture, read_record
+from reddiff_cli.pictures import Picture, load_picture, read_record, save_picture
 
 RUNNER = CliRunner()
 
@@ -370,3 +370,89 @@ def test_help_is_light():
 def test_version():
     stdout, _ = reddiff("--version")
     assert stdout.strip() == f"reddiff {reddiff_cli.__version__}"
+
+
+TASK_FLAGS = [
+    ["superres", "--scale", "2"],
+    ["deblur", "--kernel", "gaussian:1"],
+    ["deblur", "--kernel", "motion:5,20", "--boundary", "replicate"],
+    ["denoise"],
+    ["denoise", "--noise", "0.1"],
+    ["colorize"],
+    ["restore", "--degrade", "blur uniform:3 | down 2 | noise 0.01"],
+]
+
+
+@pytest.mark.parametrize("flags", TASK_FLAGS, ids=" ".join)
+@pytest.mark.parametrize("kind", ["colour", "grey", "alpha", "sixteen"])
+def test_every_task_keeps_the_kind_of_picture(tmp_path, quick, flags, kind):
+    path = tmp_path / "img.png"
+    small = scene(33, 47)
+    alpha = np.full((33, 47, 1), 90, np.uint8)
+    if kind == "sixteen":
+        save_picture(Picture(small / np.float32(255), depth=16), path, None)
+    else:
+        shown = {"colour": small, "grey": small[:, :, 0], "alpha": np.dstack([small, alpha])}
+        Image.fromarray(shown[kind]).save(path)
+    task, *rest = flags
+    _, stderr = reddiff(task, path, *rest, *quick)
+    assert "noise 0." in stderr
+    before, after = load_picture(path), load_picture(tmp_path / f"img.{task}.png")
+    scale = 2 if task in ("superres", "restore") else 1
+    assert (after.height, after.width) == (33 * scale, 47 * scale)
+    assert after.depth == before.depth
+    assert (after.alpha is None) == (before.alpha is None)
+    assert after.pixels.shape[2] == (3 if task == "colorize" else before.pixels.shape[2])
+    _, stderr = reddiff(task, path, *rest, *quick)
+    assert "done already" in stderr
+
+
+def test_a_changed_kernel_file_is_another_setting(tmp_path, picture_file, quick):
+    kernel = tmp_path / "k.npy"
+    np.save(kernel, np.ones((3, 3)))
+    command = ["deblur", picture_file, "--kernel", kernel, *quick]
+    reddiff(*command)
+    assert "done already" in reddiff(*command)[1]
+    np.save(kernel, np.ones((5, 5)))
+    assert "--overwrite" in reddiff(*command, code=1)[1]
+
+
+BAD_TASKS = [
+    (["superres", "--scale", "0"], "--scale 0", 2),
+    (["superres", "--scale", "9"], "--scale 9", 2),
+    (["superres", "--downsample", "nearest"], "--downsample nearest", 2),
+    (["deblur"], "--kernel", 2),
+    (["deblur", "--kernel", "gaussian:-1"], "gaussian:-1", 2),
+    (["deblur", "--kernel", "gaussian:1", "--boundary", "mirror"], "--boundary mirror", 2),
+    (["deblur", "--kernel", "uniform:64"], "kernel is 64x64, picture is 64x48", 1),
+    (["denoise", "--noise", "loud"], "--noise loud", 2),
+    (["denoise", "--noise", "nan"], "--noise nan", 2),
+    (["denoise", "--noise", "2"], "--noise 2", 2),
+    (["restore", "--degrade", "sharpen"], "'sharpen' is no part", 2),
+    (["restore", "--degrade", "down 2 | blur uniform:70"], "kernel is 70x70", 1),
+]
+
+
+@pytest.mark.parametrize("flags, message, code", BAD_TASKS, ids=str)
+def test_bad_task_flags(picture_file, quick, flags, message, code):
+    task, *rest = flags
+    stdout, stderr = reddiff(task, picture_file, *rest, *quick, code=code)
+    assert stdout == ""
+    assert message in stderr
+    assert "Traceback" not in stderr
+    assert not list(picture_file.parent.glob(f"*.{task}.*"))
+
+
+def test_kernel_files_that_are_none(tmp_path, picture_file, quick):
+    path = tmp_path / "k.npy"
+    for values, message in (
+        (np.zeros((3, 3)), "sum 0"),
+        (-np.ones((3, 3)), "negative"),
+        (np.full((3, 3), np.nan), "NaN"),
+        (np.ones((3, 3)) * 1j, "real"),
+        (np.ones(3), "1 dimensions"),
+        (np.ones((0, 3)), "empty"),
+    ):
+        np.save(path, values)
+        _, stderr = reddiff("deblur", picture_file, "--kernel", path, *quick, code=2)
+        assert message in stderr

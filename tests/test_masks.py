@@ -9,8 +9,8 @@ from PIL import Image
 from conftest import scene
 from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.masks import NothingToFill, find_mask, load_hole
-from reddiff_cli.options import MaskOptions
 from reddiff_cli.pictures import Picture
+from reddiff_cli.task_options import InpaintOptions
 
 PICTURE = Picture(scene().astype(np.float32) / 255)
 
@@ -23,7 +23,7 @@ def save_mask(path: Path, values) -> Path:
 def test_white_is_fill_from_half_grey_on(tmp_path):
     values = np.zeros((48, 64))
     values[3, 4], values[5, 6], values[7, 8] = 255, 128, 127
-    hole = load_hole(PICTURE, save_mask(tmp_path / "m.png", values), MaskOptions())
+    hole = load_hole(PICTURE, save_mask(tmp_path / "m.png", values), InpaintOptions())
     assert sorted(zip(*np.nonzero(hole), strict=True)) == [(3, 4), (5, 6)]
 
 
@@ -31,8 +31,8 @@ def test_invert_and_grow(tmp_path):
     values = np.zeros((48, 64))
     values[10, 20] = 255
     path = save_mask(tmp_path / "m.png", values)
-    assert load_hole(PICTURE, path, MaskOptions(invert=True)).sum() == 48 * 64 - 1
-    grown = load_hole(PICTURE, path, MaskOptions(grow=3))
+    assert load_hole(PICTURE, path, InpaintOptions(invert=True)).sum() == 48 * 64 - 1
+    grown = load_hole(PICTURE, path, InpaintOptions(grow=3))
     assert grown.sum() == 49
     assert grown[7:14, 17:24].all()
 
@@ -40,34 +40,34 @@ def test_invert_and_grow(tmp_path):
 def test_transparent_pixels_are_the_hole():
     alpha = np.ones((48, 64), dtype=np.float32)
     alpha[2:5, 3:9], alpha[20, 20] = 0, 0.5
-    hole = load_hole(Picture(PICTURE.pixels, alpha), None, MaskOptions())
+    hole = load_hole(Picture(PICTURE.pixels, alpha), None, InpaintOptions())
     assert hole.sum() == 18
 
 
 def test_magenta_pixels_are_the_hole():
     pixels = PICTURE.pixels.copy()
     pixels[4:6, 4:6] = (1, 0, 1)
-    hole = load_hole(Picture(pixels), None, MaskOptions())
+    hole = load_hole(Picture(pixels), None, InpaintOptions())
     assert hole.sum() == 4
     assert hole[4:6, 4:6].all()
 
 
 def test_no_mask_at_all_is_a_usage_error():
     with pytest.raises(UsageError, match="--mask"):
-        load_hole(PICTURE, None, MaskOptions())
+        load_hole(PICTURE, None, InpaintOptions())
 
 
 def test_wrong_size_names_both(tmp_path):
     path = save_mask(tmp_path / "m.png", np.full((64, 48), 255))
     with pytest.raises(PictureError, match="mask is 48x64, picture is 64x48"):
-        load_hole(PICTURE, path, MaskOptions())
+        load_hole(PICTURE, path, InpaintOptions())
 
 
 def test_empty_and_full_masks(tmp_path):
     with pytest.raises(NothingToFill):
-        load_hole(PICTURE, save_mask(tmp_path / "e.png", np.zeros((48, 64))), MaskOptions())
+        load_hole(PICTURE, save_mask(tmp_path / "e.png", np.zeros((48, 64))), InpaintOptions())
     with pytest.raises(PictureError, match="whole picture"):
-        load_hole(PICTURE, save_mask(tmp_path / "f.png", np.full((48, 64), 255)), MaskOptions())
+        load_hole(PICTURE, save_mask(tmp_path / "f.png", np.full((48, 64), 255)), InpaintOptions())
 
 
 def test_pairing_by_relative_stem(tmp_path):

@@ -21,7 +21,9 @@ LINES = [
     for block in BLOCKS
     for line in block.replace("\\\n", " ").splitlines()
 ]
-COMMANDS = sorted({line for line in LINES if re.match(r"reddiff (inpaint|--)", line)})
+COMMANDS = sorted(
+    {line for line in LINES if re.match(r"reddiff (?!train|models|eval|bench)", line)}
+)
 
 
 def commands():
@@ -49,7 +51,15 @@ def test_lines_of_readme_can_be_planned(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tests").mkdir()
     shutil.copytree(ROOT / "tests" / "pictures", tmp_path / "tests" / "pictures")
-    for name in ("img.png", "m.png", "photo.png", "photos/a.png", "masks/a.png"):
+    for name in (
+        "img.png",
+        "m.png",
+        "photo.png",
+        "small.png",
+        "grey.png",
+        "photos/a.png",
+        "masks/a.png",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(scene()).save(tmp_path / name)
     arguments = [part for part in shlex.split(line)[1:] if part != "--dry-run"]

@@ -5,18 +5,22 @@ Nothing heavy is imported at module level, so that `--help` and mistakes answer 
 
 import os
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from . import __version__
-from .errors import ExitCode, ReddiffError, UsageError
-from .options import (
-    MachineOptions,
-    MaskOptions,
-    OutputOptions,
-    SolverOptions,
-    TrainOptions,
+from . import __version__, command_train
+from .flags import restores
+from .kernelspec import KERNEL_HELP, parse_kernel
+from .task_options import (
+    ColorizeOptions,
+    DeblurOptions,
+    DenoiseOptions,
+    InpaintOptions,
+    RestoreOptions,
+    SuperresOptions,
+    parse_degrade,
+    parse_filter,
 )
 
 EPILOG = (
@@ -32,51 +36,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Pictures or folders.")]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "-o", "--output", help="File or folder; without it {stem}.inpaint.png beside the input."
-    ),
-]
-Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Descend into folders.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")]
-Strip = Annotated[bool, typer.Option("--strip", help="Write no metadata and no settings record.")]
-Quality = Annotated[int, typer.Option("--quality", help="JPEG and WebP quality, 1 to 100.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")]
-Model = Annotated[
-    str, typer.Option("--model", envvar="REDDIFF_MODEL", help="A prior's name or folder.")
-]
-Preset = Annotated[
-    str,
-    typer.Option(
-        "--preset",
-        help="fast, standard, best: 20, 50, 100 network evaluations; paper: the published form.",
-    ),
-]
-Steps = Annotated[int | None, typer.Option("--steps", help="Network evaluations per window.")]
-PriorWeight = Annotated[
-    float | None, typer.Option("--prior-weight", help="1 is neutral; with paper: lambda.")
-]
-LearningRate = Annotated[float | None, typer.Option("--lr", help="Adam's step; only with paper.")]
-Start = Annotated[float | None, typer.Option("--start", help="First noise level s.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of the noise; the same for every picture.")]
-Device = Annotated[
-    str,
-    typer.Option("--device", envvar="REDDIFF_DEVICE", help="auto, cpu, cuda, cuda:1, mps."),
-]
-Dtype = Annotated[str, typer.Option("--dtype", help="Of the network: auto, fp32, bf16, fp16.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
-Verbose = Annotated[
-    int, typer.Option("-v", "--verbose", count=True, help="Decisions; -vv: traces.")
-]
-
-
-Validation = Annotated[
-    Path | None, typer.Option("--val", help="Photographs to measure the denoising PSNR on.")
-]
-Init = Annotated[Path | None, typer.Option("--init", help="Start from the weights of this prior.")]
 
 
 def _show_version(asked: bool) -> None:
@@ -94,9 +53,8 @@ def root(
     """Restore damaged pictures with one diffusion prior and an honest model of the damage."""
 
 
-@app.command(epilog="Example: reddiff inpaint photo.jpg --mask scratches.png")
+@restores(app, "inpaint", "reddiff inpaint photo.jpg --mask scratches.png")
 def inpaint(
-    inputs: Inputs,
     mask: Annotated[
         Path | None,
         typer.Option(
@@ -108,132 +66,72 @@ def inpaint(
     ] = None,
     invert_mask: Annotated[bool, typer.Option("--invert-mask", help="Black = fill.")] = False,
     grow_mask: Annotated[int, typer.Option("--grow-mask", help="Dilate by pixels.")] = 0,
-    output: Output = None,
-    recursive: Recursive = False,
-    overwrite: Overwrite = False,
-    strip: Strip = False,
-    quality: Quality = 95,
-    dry_run: DryRun = False,
-    model: Model = "natural",
-    preset: Preset = "standard",
-    steps: Steps = None,
-    prior_weight: PriorWeight = None,
-    lr: LearningRate = None,
-    start: Start = None,
-    noise: Annotated[
-        float | None,
-        typer.Option("--noise", help="Standard deviation of the picture's noise, 0 to 1 [0]."),
-    ] = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    quiet: Quiet = False,
-    verbose: Verbose = 0,
-) -> None:
+) -> InpaintOptions:
     """Fill holes: scratches, missing pixels, removed objects. Known pixels stay bit-identical."""
-    with _errors_as_lines(verbose):
-        solver = SolverOptions(preset, steps, prior_weight, lr, start, noise, seed)
-        masks = MaskOptions(mask, invert_mask, grow_mask)
-        outputs = OutputOptions(output, overwrite, strip, recursive, quality)
-        machine = MachineOptions(device, dtype)
-        from .run import Run
-
-        run = Run("inpaint", inputs, model, solver, machine, masks, outputs, quiet, verbose)
-        code = run.show_plan() if dry_run else run.restore()
-        if code:
-            raise typer.Exit(int(code))
+    return InpaintOptions(mask, invert_mask, grow_mask)
 
 
-@app.command(epilog="Example: reddiff train photos --val held-out -o my-prior --minutes 60")
-def train(
-    folder: Annotated[Path, typer.Argument(help="Photographs, searched recursively.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the new prior.")],
-    val: Validation = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps in all.")] = None,
-    minutes: Annotated[float | None, typer.Option("--minutes", help="Length of this run.")] = None,
-    size: Annotated[int, typer.Option("--size", help="Side of the crops.")] = 64,
-    channels: Annotated[
-        str, typer.Option("--channels", help="Width of each level.")
-    ] = "64,96,128,192",
-    layers: Annotated[int, typer.Option("--layers", help="Residual blocks per level.")] = 2,
-    unshuffle: Annotated[int, typer.Option("--unshuffle", help="Pixel-unshuffle factor.")] = 2,
-    batch: Annotated[int, typer.Option("--batch", help="Crops per step.")] = 8,
-    lr: Annotated[float, typer.Option("--lr", help="AdamW's step.")] = 1e-3,
-    ema: Annotated[float, typer.Option("--ema", help="Decay of the averaged weights.")] = 0.999,
-    prediction: Annotated[str, typer.Option("--prediction", help="v or epsilon.")] = "v",
-    reduce: Annotated[
-        float, typer.Option("--reduce", help="Share of crops taken at half resolution.")
-    ] = 0.3,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
-    checkpoint_minutes: Annotated[
-        float, typer.Option("--checkpoint-minutes", help="Time between checkpoints.")
-    ] = 5.0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
-    init: Init = None,
-    device: Device = "auto",
-    quiet: Quiet = False,
-    verbose: Verbose = 0,
-) -> None:
-    """Train a prior on photographs; the folder it writes can be given to --model."""
-    with _errors_as_lines(verbose):
-        options = TrainOptions(
-            folder=folder,
-            output=output,
-            validation=val,
-            size=size,
-            channels=_parse_channels(channels),
-            layers=layers,
-            unshuffle=unshuffle,
-            batch=batch,
-            steps=steps,
-            minutes=minutes,
-            lr=lr,
-            ema=ema,
-            prediction=prediction,
-            reduce=reduce,
-            seed=seed,
-            checkpoint_minutes=checkpoint_minutes,
-            resume=resume,
-            init=init,
-        )
-        from .denoiser import choose_device
-        from .report import TrainReporter
-        from .train import train as run
-
-        with TrainReporter(quiet) as reporter:
-            run(options, choose_device(device), reporter.step, reporter.note)
+@restores(app, "superres", "reddiff superres small.png --scale 4")
+def superres(
+    scale: Annotated[int, typer.Option("--scale", help="2 to 8; the output is exactly that.")] = 4,
+    downsample: Annotated[
+        str,
+        typer.Option(
+            "--downsample",
+            help="What made the small picture: bicubic (Pillow's), box, lanczos, gaussian:SIGMA, "
+            "or a kernel file.",
+        ),
+    ] = "bicubic",
+) -> SuperresOptions:
+    """Enlarge a picture that was made small by a known filter."""
+    return SuperresOptions(scale, parse_filter(downsample))
 
 
-def _parse_channels(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"--channels {text}: give numbers, as in 64,96,128,192") from error
+@restores(app, "deblur", "reddiff deblur shaken.jpg --kernel motion:15,30")
+def deblur(
+    kernel: Annotated[str, typer.Option("--kernel", help=KERNEL_HELP)],
+    boundary: Annotated[
+        str,
+        typer.Option(
+            "--boundary",
+            help="What lay outside the picture: unknown, reflect, replicate, circular.",
+        ),
+    ] = "unknown",
+) -> DeblurOptions:
+    """Undo a known blur: out of focus, motion, or a kernel of your own."""
+    return DeblurOptions(parse_kernel(kernel), boundary)
 
 
-class _errors_as_lines:  # noqa: N801  (reads as a statement)
-    """Turn our errors into one line and an exit code; -vv and REDDIFF_DEBUG=1 keep the trace."""
-
-    def __init__(self, verbose: int) -> None:
-        self.trace = verbose > 1 or os.environ.get("REDDIFF_DEBUG") == "1"
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if self.trace:
-            return
-        if isinstance(error, ReddiffError):
-            from .report import print_error
-
-            print_error(error)
-            _exit(error.exit_code)
-        if isinstance(error, KeyboardInterrupt):
-            _exit(ExitCode.INTERRUPTED)
+@restores(app, "denoise", "reddiff denoise iso6400.png")
+def denoise() -> DenoiseOptions:
+    """Remove noise."""
+    return DenoiseOptions()
 
 
-def _exit(code: ExitCode) -> NoReturn:
-    raise typer.Exit(int(code))
+@restores(app, "colorize", "reddiff colorize grandmother.png")
+def colorize() -> ColorizeOptions:
+    """Give a grey photograph colours that have its grey values."""
+    return ColorizeOptions()
+
+
+@restores(
+    app, "restore", "reddiff restore scan.png --degrade 'blur gaussian:1.5 | down 2 | noise 0.02'"
+)
+def restore(
+    degrade: Annotated[
+        str,
+        typer.Option(
+            "--degrade",
+            help="What happened to the picture, in order: blur KERNEL | down SCALE [FILTER] | "
+            "grey | mask FILE | noise SIGMA.",
+        ),
+    ],
+) -> RestoreOptions:
+    """Undo several damages at once."""
+    return parse_degrade(degrade)
+
+
+command_train.register(app)
 
 
 def main() -> None:

@@ -18,6 +18,8 @@ from .pictures import PICTURE_SUFFIXES, format_of, read_record
 
 Record = dict[str, Any]
 MakeRecord = Callable[[Path, Path | None], Record]
+# Key of a record for what was found out on the way; it follows from the rest, and may not differ.
+FOUND = "found"
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ def file_digest(path: Path) -> str:
     except OSError as error:
         reason = error.strerror or error
         raise PictureError(f"{path}: cannot be read ({reason})", "Unreadable") from error
+
+
+def same_settings(found: Record | None, wanted: Record) -> bool:
+    """True if a file's record says that it was made with the wanted settings."""
+    return found is not None and {k: v for k, v in found.items() if k != FOUND} == wanted
 
 
 def _expand(path: Path, recursive: bool) -> list[_Source]:
@@ -139,7 +146,7 @@ def _plan(
         own_mask = find_mask(mask, source.path, source.root)
         _check_writable(output)
         if output.exists() and not options.overwrite:
-            if read_record(output) == make_record(source.path, own_mask):
+            if same_settings(read_record(output), make_record(source.path, own_mask)):
                 return Job(task, source.path, output, own_mask, "skip", "done already")
             reason = f"{output}: exists with other settings; use --overwrite"
             raise PictureError(reason, "Exists")

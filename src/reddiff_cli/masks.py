@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from .errors import PictureError, UsageError
-from .options import MaskOptions
 from .pictures import PICTURE_SUFFIXES, Hole, Picture, load_picture
+from .task_options import InpaintOptions
 
 MAGENTA = (1.0, 0.0, 1.0)
 NEARLY_ALL = 0.95
@@ -16,13 +16,13 @@ class NothingToFill(Exception):
     """The mask is empty: the picture is skipped, which is no failure."""
 
 
-def load_hole(picture: Picture, path: Path | None, options: MaskOptions) -> Hole:
+def load_hole(picture: Picture, path: Path | None, options: InpaintOptions) -> Hole:
     """(H, W), True where the picture is to be filled.
 
     From a mask file (>= 50 % grey = fill), else fully transparent pixels, else pixels of exactly
     (255, 0, 255). PictureError for a wrong size or nothing known; NothingToFill if empty.
     """
-    hole = _from_picture(picture) if path is None else _from_file(picture, path)
+    hole = _from_picture(picture) if path is None else hole_from_file(picture, path)
     if options.invert:
         hole = ~hole
     if not hole.any():
@@ -67,7 +67,8 @@ def _pictures_in(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
 
 
-def _from_file(picture: Picture, path: Path) -> Hole:
+def hole_from_file(picture: Picture, path: Path) -> Hole:
+    """(H, W), True where a mask file is white; PictureError if its size is another."""
     mask = load_picture(path)
     if mask.pixels.shape[:2] != picture.pixels.shape[:2]:
         raise PictureError(

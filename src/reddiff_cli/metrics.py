@@ -13,6 +13,11 @@ def psnr(x: Tensor, reference: Tensor) -> Tensor:
     return 10 * torch.log10(PEAK**2 / mse)
 
 
+def rms(x: Tensor) -> Tensor:
+    """Root mean square of each row; (B, ...) -> (B,)."""
+    return x.flatten(1).square().mean(1).sqrt()
+
+
 def ssim(x: Tensor, reference: Tensor) -> Tensor:
     """Structural similarity of each picture; both (B, C, H, W) in [-1, 1] -> (B,).
 

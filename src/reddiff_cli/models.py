@@ -6,7 +6,7 @@ an installed package, and at the top of the repository during development.
 
 import hashlib
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ class Card:
     name: str
     folder: Path
     window: int = 256
+    tile: int = 256
+    starts: dict[str, float] = field(default_factory=dict)
     wide_hole: str = "prior"
     wide_noise: float = 0.03
     hole_start: float = 10.0
@@ -88,6 +90,8 @@ def _card(path: Path, name: str, table: dict[str, Any]) -> Card:
         name=name,
         folder=_PACKAGE / str(table["bundled"]),
         window=int(table.get("window", 256)),
+        tile=int(table.get("tile", table.get("window", 256))),
+        starts={task: float(s) for task, s in table.get("starts", {}).items()},
         wide_hole=str(table.get("wide_hole", "prior")),
         wide_noise=float(table.get("wide_noise", 0.03)),
         hole_start=float(table.get("hole_start", 10.0)),

@@ -10,21 +10,31 @@ STEPS = {"fast": 20, "standard": 50, "best": 100, "paper": 100}
 PRESETS = tuple(STEPS)
 
 
+AUTO = "auto"
+
+
 @dataclass(frozen=True)
 class TaskDefaults:
     """Solver settings of one task; `paper_*` are the published form's (arXiv 2305.04391).
 
-    The first noise level is no matter of the task alone: it stands in the card of the prior.
+    noise: standard deviation in [0, 1] units, or `auto` for an estimate.    s_start: first noise
+    level of a strong prior; the card of a prior may name another one.
     """
 
-    noise: float
-    paper_lr: float
-    paper_weight: float
-    paper_weight_noisy: float
+    noise: float | str
+    s_start: float
+    paper_lr: float = 0.5
+    paper_weight: float = 0.25
+    paper_weight_noisy: float = 0.25
 
 
 TASKS = {
-    "inpaint": TaskDefaults(noise=0.0, paper_lr=0.25, paper_weight=0.25, paper_weight_noisy=1.0),
+    "inpaint": TaskDefaults(0.0, 10.0, paper_lr=0.25, paper_weight_noisy=1.0),
+    "superres": TaskDefaults(AUTO, 3.0, paper_lr=0.1),
+    "deblur": TaskDefaults(AUTO, 3.0),
+    "denoise": TaskDefaults(AUTO, 1.0),
+    "colorize": TaskDefaults(AUTO, 10.0),
+    "restore": TaskDefaults(AUTO, 3.0),
 }
 
 
@@ -32,7 +42,7 @@ TASKS = {
 class SolverOptions:
     """How to restore. None means: by task, preset or prior.
 
-    steps: network evaluations.    noise: standard deviation in [0, 1] units.
+    steps: network evaluations.    noise: standard deviation in [0, 1] units, or `auto`.
     """
 
     preset: str = "standard"
@@ -40,7 +50,7 @@ class SolverOptions:
     prior_weight: float | None = None
     lr: float | None = None
     s_start: float | None = None
-    noise: float | None = None
+    noise: float | str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -59,7 +69,7 @@ class SolverOptions:
         ):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise UsageError(f"{flag} {value:g}: must be a number above 0")
-        if self.noise is not None and not 0 <= self.noise <= 1:
+        if isinstance(self.noise, float) and not 0 <= self.noise <= 1:
             raise UsageError(f"--noise {self.noise:g}: must lie between 0 and 1")
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"--seed {self.seed}: must be 0 or a positive integer")
@@ -84,6 +94,19 @@ class SolverOptions:
 PAIRS_FROM = 20
 
 
+def parse_noise(text: str | None) -> float | str | None:
+    """`auto`, a number, or nothing; UsageError otherwise."""
+    if text is None or text == AUTO:
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        raise UsageError(f"--noise {text}: give auto or a number between 0 and 1")
+    return value
+
+
 @dataclass(frozen=True)
 class MachineOptions:
     """Where to compute: device and dtype by name, or `auto`."""
@@ -94,19 +117,6 @@ class MachineOptions:
     def __post_init__(self) -> None:
         if self.dtype not in ("auto", "fp32", "bf16", "fp16"):
             raise UsageError(f"--dtype {self.dtype}: unknown; use auto, fp32, bf16, fp16")
-
-
-@dataclass(frozen=True)
-class MaskOptions:
-    """Where the hole is. path: a file for all pictures or a folder paired by stem."""
-
-    path: Path | None = None
-    invert: bool = False
-    grow: int = 0
-
-    def __post_init__(self) -> None:
-        if self.grow < 0:
-            raise UsageError(f"--grow-mask {self.grow}: must be 0 or more pixels")
 
 
 @dataclass(frozen=True)

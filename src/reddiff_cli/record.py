@@ -5,40 +5,43 @@ from pathlib import Path
 from . import __version__
 from .jobs import Record, file_digest
 from .models import Card
-from .options import TASKS, MaskOptions, SolverOptions
-
-
-def noise_of(task: str, solver: SolverOptions) -> float:
-    """Standard deviation of the noise in [0, 1] units: as given, or the task's default."""
-    return TASKS[task].noise if solver.noise is None else solver.noise
+from .options import TASKS, SolverOptions
+from .task_options import TaskOptions
 
 
 def make_record(
-    task: str,
-    path: Path,
-    mask_path: Path | None,
-    card: Card,
-    solver: SolverOptions,
-    mask: MaskOptions,
+    path: Path, mask_path: Path | None, card: Card, solver: SolverOptions, options: TaskOptions
 ) -> Record:
     """Everything that decides the pixels of a result, and nothing else."""
-    return {
+    task = options.task
+    record = {
         "program": f"reddiff {__version__}",
         "task": task,
         "model": card.name,
         "revision": card.revision,
-        "mask_sha256": file_digest(mask_path) if mask_path else None,
-        "invert_mask": mask.invert,
-        "grow_mask": mask.grow,
         "preset": solver.preset,
         "method": "reddiff",
         "steps": solver.evaluations,
         "prior_weight": solver.prior_weight,
         "lr": solver.lr,
-        "start": solver.s_start or card.hole_start,
-        "wide_hole": card.wide_hole,
-        "wide_noise": card.wide_noise,
-        "noise": noise_of(task, solver),
+        "start": solver.s_start or card.starts.get(task, TASKS[task].s_start),
+        "noise": TASKS[task].noise if solver.noise is None else solver.noise,
         "seed": solver.seed,
         "input_sha256": file_digest(path),
     }
+    for name, value in options.settings().items():
+        record[name] = _plain(value)
+    if task == "inpaint":
+        record["start"] = solver.s_start or card.hole_start
+        record["wide_hole"], record["wide_noise"] = card.wide_hole, card.wide_noise
+        record["mask_sha256"] = file_digest(mask_path) if mask_path else None
+    return record
+
+
+def _plain(value: object) -> object:
+    """A file stands for its contents."""
+    if isinstance(value, Path):
+        return file_digest(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

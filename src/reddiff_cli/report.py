@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -24,6 +24,25 @@ def print_line(text: str) -> None:
 def print_error(error: ReddiffError) -> None:
     """One line on stderr."""
     _write_error(f"error: {_one_line(str(error))}")
+
+
+class Outcome(Protocol):
+    """What is told of a restored picture."""
+
+    @property
+    def seconds(self) -> float: ...
+
+    @property
+    def noise(self) -> float: ...
+
+    @property
+    def residual_ratio(self) -> float | None: ...
+
+    @property
+    def verdict(self) -> str: ...
+
+    @property
+    def remark(self) -> str: ...
 
 
 class Reporter:
@@ -76,11 +95,15 @@ class Reporter:
             note = {"note": f"residual {residual():.4f}"}
         self.progress.update(self._steps, completed=done, total=total, **note)  # type: ignore[arg-type]
 
-    def finish(self, job: Job, seconds: float, residual_ratio: float | None) -> None:
+    def finish(self, job: Job, result: Outcome) -> None:
         """A picture is restored and written."""
         self.ok += 1
-        ratio = "" if residual_ratio is None else f"  residual/noise {residual_ratio:.2f}"
-        self._picture_line(f"{job.input} -> {job.output}  {seconds:.1f} s{ratio}")
+        parts = [f"{job.input} -> {job.output}  {result.seconds:.1f} s"]
+        if result.residual_ratio is not None:
+            parts.append(f"noise {result.noise:.4f}")
+            parts.append(f"residual/noise {result.residual_ratio:.2f}, {result.verdict}")
+        parts += [result.remark] if result.remark else []
+        self._picture_line("; ".join(parts))
 
     def skip(self, job: Job, reason: str) -> None:
         """A picture needs nothing."""
@@ -116,7 +139,7 @@ class Reporter:
 
     def _print(self, text: str, always: bool = False) -> None:
         if always or not self.quiet:
-            self.console.print(_one_line(text), markup=False)
+            self.console.print(_one_line(text), markup=False, emoji=False)
 
 
 class TrainReporter:
@@ -150,7 +173,7 @@ class TrainReporter:
 
     def note(self, message: str) -> None:
         if not self.quiet:
-            self.console.print(message, markup=False)
+            self.console.print(message, markup=False, emoji=False)
 
 
 def plan_lines(jobs: list[Job]) -> list[str]:
@@ -168,4 +191,4 @@ def _one_line(text: str) -> str:
 
 
 def _write_error(text: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False, emoji=False)

@@ -8,10 +8,11 @@ from .errors import ExitCode, PictureError, UsageError
 from .jobs import Job, Record, plan_jobs
 from .masks import NothingToFill
 from .models import Card, find_model
-from .options import MachineOptions, MaskOptions, OutputOptions, SolverOptions
+from .options import MachineOptions, OutputOptions, SolverOptions
 from .pictures import LOSSY, format_of
 from .record import make_record
 from .report import Reporter, plan_lines, print_line
+from .task_options import InpaintOptions, TaskOptions
 
 if TYPE_CHECKING:
     from .restore import Restorer
@@ -19,14 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """A task, its inputs and all options; nothing is touched before a method is called."""
+    """What was damaged and how, the inputs, all options; touches nothing by itself."""
 
-    task: str
+    options: TaskOptions
     inputs: list[Path]
     model: str
     solver: SolverOptions
     machine: MachineOptions
-    mask: MaskOptions
     output: OutputOptions
     quiet: bool
     verbose: int
@@ -48,7 +48,7 @@ class Run:
             if any(job.action == "restore" for job in jobs):
                 from .restore import Restorer
 
-                restorer = Restorer(card, self.solver, self.machine, self.mask, self.output)
+                restorer = Restorer(card, self.solver, self.machine, self.options, self.output)
                 where = f"{restorer.device}, {restorer.dtype}"
                 reporter.note(f"model {card.name} ({card.revision}) on {where}")
             if any(format_of(job.output) in LOSSY for job in jobs):
@@ -61,9 +61,10 @@ class Run:
 
     def _plan(self, card: Card) -> list[Job]:
         def record_of(path: Path, mask: Path | None) -> Record:
-            return make_record(self.task, path, mask, card, self.solver, self.mask)
+            return make_record(path, mask, card, self.solver, self.options)
 
-        return plan_jobs(self.task, self.inputs, self.mask.path, self.output, record_of)
+        masks = self.options.mask if isinstance(self.options, InpaintOptions) else None
+        return plan_jobs(self.options.task, self.inputs, masks, self.output, record_of)
 
     def _restore_one(
         self, job: Job, restorer: "Restorer | None", reporter: Reporter, only: bool
@@ -85,4 +86,4 @@ class Run:
                 raise
             reporter.fail(error)
         else:
-            reporter.finish(job, result.seconds, result.residual_ratio)
+            reporter.finish(job, result)

@@ -20,6 +20,8 @@ DenoiseFunction = Callable[[Tensor, Tensor], Tensor]
 
 # Windows per network call: bounds memory, and keeps the batch of all but the last call the same.
 CHUNK = 16
+# Golden ratio: multiples of it, modulo 1, never come near each other.
+SHIFT = 0.618033988749895
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class Patchwork:
     pixels: Tensor
     index: Tensor
     weight: Tensor
+
+    def to(self, device: torch.device) -> "Patchwork":
+        """The same patchwork with its tensors on a device."""
+        return Patchwork(self.pixels.to(device), self.index.to(device), self.weight.to(device))
 
     def take(self, canvas: Tensor) -> Tensor:
         """(B, C, H, W) -> the covered pixels, (B, C, 1, N)."""
@@ -70,6 +76,44 @@ class Patchwork:
             blended = clean.view_as(seen).movedim(1, 2) * weight
             total[:, :, 0].index_add_(2, index.flatten(), blended.flatten(2))
         return total
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The whole canvas, in one piece up to tile x tile pixels, in overlapping tiles above.
+
+    The grid of tiles is shifted from one noise level to the next, so that seams never meet: by a
+    rule of t alone, for results that depend on nothing else. tile 0: never cut.
+    """
+
+    tile: int
+    overlap: int = 64
+
+    def denoise(self, denoiser: DenoiseFunction, z: Tensor, t: Tensor) -> Tensor:
+        """D of z, blended over tiles by a raised cosine; z: (B, C, H, W), t: (B,) equal."""
+        height, width = z.shape[2:]
+        if not self.tile or max(height, width) <= self.tile:
+            return denoiser(z, t)
+        h, w = min(self.tile, height), min(self.tile, width)
+        total, weights = torch.zeros_like(z), z.new_zeros(height, width)
+        for box in self._boxes(height, width, int(t[0])):
+            rows, columns = slice(box[0], box[0] + h), slice(box[1], box[1] + w)
+            weight = torch.from_numpy(_weight(box, (h, w), (height, width), self.overlap)).to(z)
+            total[:, :, rows, columns] += weight * denoiser(z[:, :, rows, columns], t)
+            weights[rows, columns] += weight
+        return total / weights
+
+    def to(self, device: torch.device) -> "Whole":
+        """Itself: it holds no tensors."""
+        return self
+
+    def _boxes(self, height: int, width: int, t: int) -> list[Box]:
+        shift = t * SHIFT % 1.0
+        return [
+            (top, left)
+            for top in _shifted_stops(height, self.tile, self.overlap, shift)
+            for left in _shifted_stops(width, self.tile, self.overlap, shift)
+        ]
 
 
 def cover(hole: Hole, size: int, margin: int) -> list[Box]:
@@ -119,11 +163,6 @@ def patchwork(shape: tuple[int, int], boxes: list[Box], size: int, overlap: int)
     )
 
 
-def to_device(work: Patchwork, device: torch.device) -> Patchwork:
-    """The same patchwork with its tensors on a device."""
-    return Patchwork(work.pixels.to(device), work.index.to(device), work.weight.to(device))
-
-
 def _groups(positions: NDArray[np.intp], span: int) -> list[tuple[int, int]]:
     """Split ascending positions greedily into groups (first, last) at most `span` wide."""
     groups = []
@@ -145,6 +184,17 @@ def _stops(length: int, size: int, overlap: int) -> list[int]:
         return [0]
     count = -(-(length - overlap) // max(1, size - overlap))
     return [round(k * (length - size) / (count - 1)) for k in range(count)]
+
+
+def _shifted_stops(length: int, size: int, overlap: int, shift: float) -> list[int]:
+    """Starts of windows that cover 0..length; all but those at the edges move with the shift."""
+    if length <= size:
+        return [0]
+    stride = max(1, size - overlap)
+    first = -round(shift * stride)
+    last = length - size
+    inner = range(first, length - overlap, stride)
+    return sorted({min(max(start, 0), last) for start in inner} | {0, last})
 
 
 def _weight(

@@ -28,7 +28,8 @@ def cell(image: Image.Image, x: int, y: int) -> Image.Image:
 def patches_only(picture: Path, mask: Path) -> Image.Image:
     from reddiff_cli.holes import wide_part
     from reddiff_cli.pictures import load_picture
-    from reddiff_cli.tasks import fill_hole, fill_with_patches, to_pixels, to_tensor
+    from reddiff_cli.tasks.inpaint import fill_hole, fill_with_patches
+    from reddiff_cli.tasks.problem import to_pixels, to_tensor
 
     loaded = load_picture(picture)
     hole = load_picture(mask).pixels[:, :, 0] > 0.5

@@ -1,12 +1,32 @@
 """What damaged the picture: y = A(x) + noise, with A's start and data step."""
 
-from typing import Protocol
+from dataclasses import fields, replace
+from typing import Any, Protocol, TypeVar, cast
 
+import torch
 from torch import Tensor
 
+from .blur import Blur, CircularBlur, PaddedBlur
+from .chain import Chain
+from .downsample import Downsample
 from .inpaint import Inpaint
+from .pointwise import Grey, Identity, rec601
 
-__all__ = ["Inpaint", "Operator"]
+__all__ = [
+    "Blur",
+    "Chain",
+    "CircularBlur",
+    "Downsample",
+    "Grey",
+    "Identity",
+    "Inpaint",
+    "Operator",
+    "PaddedBlur",
+    "on_device",
+    "rec601",
+]
+
+T = TypeVar("T")
 
 
 class Operator(Protocol):
@@ -20,3 +40,19 @@ class Operator(Protocol):
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
         """argmin_x |A(x) - y|^2 + r |x - d|^2."""
+
+    def residual(self, x: Tensor, y: Tensor) -> Tensor:
+        """rms of what A(x) leaves of y, for each picture, (B,), in [-1, 1] units."""
+
+
+def on_device(operator: T, device: torch.device) -> T:
+    """The same operator with its tensors, and those of its parts, on a device."""
+    if isinstance(operator, Tensor):
+        return cast(T, operator.to(device))
+    if isinstance(operator, tuple):
+        return cast(T, tuple(on_device(part, device) for part in operator))
+    if not hasattr(operator, "__dataclass_fields__"):
+        return operator
+    item = cast(Any, operator)
+    moved = {f.name: on_device(getattr(item, f.name), device) for f in fields(item) if f.init}
+    return cast(T, replace(item, **moved))

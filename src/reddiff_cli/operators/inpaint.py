@@ -21,6 +21,10 @@ class Inpaint:
         """x: (B, C, H, W) -> y of the same shape, zero in the hole."""
         return (self.known > 0) * x
 
+    def adjoint(self, y: Tensor) -> Tensor:
+        """The same mask: A is a projection."""
+        return self(y)
+
     def start(self, y: Tensor) -> Tensor:
         """Smooth filling of the hole from its surroundings; known pixels are those of y."""
         return bend_smoothly(fill_smoothly(y, self.known), self.known)
@@ -28,3 +32,9 @@ class Inpaint:
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
         """argmin_x sum known (x - y)^2 + r (x - d)^2, pixel by pixel."""
         return (self.known * y + r * d) / (self.known + r)
+
+    def residual(self, x: Tensor, y: Tensor) -> Tensor:
+        """rms of y - x over what was fully observed, for each picture, (B,)."""
+        observed = (self.known == 1).to(x.dtype).expand_as(x)
+        total = ((y - x) * observed).square().flatten(1).sum(1)
+        return (total / observed.flatten(1).sum(1).clamp(min=1)).sqrt()

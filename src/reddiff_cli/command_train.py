@@ -1,0 +1,88 @@
+"""`reddiff train`: flags of a training run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import UsageError
+from .flags import Device, Quiet, Verbose, errors_as_lines
+from .options import TrainOptions
+
+EXAMPLE = "Example: reddiff train photos --val held-out -o my-prior --minutes 60"
+
+Validation = Annotated[
+    Path | None, typer.Option("--val", help="Photographs to measure the denoising PSNR on.")
+]
+Init = Annotated[Path | None, typer.Option("--init", help="Start from the weights of this prior.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to an app."""
+    app.command("train", epilog=EXAMPLE)(train)
+
+
+def train(
+    folder: Annotated[Path, typer.Argument(help="Photographs, searched recursively.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the new prior.")],
+    val: Validation = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps in all.")] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Length of this run.")] = None,
+    size: Annotated[int, typer.Option("--size", help="Side of the crops.")] = 64,
+    channels: Annotated[
+        str, typer.Option("--channels", help="Width of each level.")
+    ] = "64,96,128,192",
+    layers: Annotated[int, typer.Option("--layers", help="Residual blocks per level.")] = 2,
+    unshuffle: Annotated[int, typer.Option("--unshuffle", help="Pixel-unshuffle factor.")] = 2,
+    batch: Annotated[int, typer.Option("--batch", help="Crops per step.")] = 8,
+    lr: Annotated[float, typer.Option("--lr", help="AdamW's step.")] = 1e-3,
+    ema: Annotated[float, typer.Option("--ema", help="Decay of the averaged weights.")] = 0.999,
+    prediction: Annotated[str, typer.Option("--prediction", help="v or epsilon.")] = "v",
+    reduce: Annotated[
+        float, typer.Option("--reduce", help="Share of crops taken at half resolution.")
+    ] = 0.3,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    checkpoint_minutes: Annotated[
+        float, typer.Option("--checkpoint-minutes", help="Time between checkpoints.")
+    ] = 5.0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    init: Init = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Train a prior on photographs; the folder it writes can be given to --model."""
+    with errors_as_lines(verbose):
+        options = TrainOptions(
+            folder=folder,
+            output=output,
+            validation=val,
+            size=size,
+            channels=_parse_channels(channels),
+            layers=layers,
+            unshuffle=unshuffle,
+            batch=batch,
+            steps=steps,
+            minutes=minutes,
+            lr=lr,
+            ema=ema,
+            prediction=prediction,
+            reduce=reduce,
+            seed=seed,
+            checkpoint_minutes=checkpoint_minutes,
+            resume=resume,
+            init=init,
+        )
+        from .denoiser import choose_device
+        from .report import TrainReporter
+        from .train import train as run
+
+        with TrainReporter(quiet) as reporter:
+            run(options, choose_device(device), reporter.step, reporter.note)
+
+
+def _parse_channels(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--channels {text}: give numbers, as in 64,96,128,192") from error

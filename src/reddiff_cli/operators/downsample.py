@@ -1,0 +1,153 @@
+"""Super-resolution: y = every f-th sample of a filtered x, as programs make small pictures.
+
+At the border the filter loses the taps that fall outside and the rest is scaled to sum 1, which is
+what Pillow does; `bicubic` equals Pillow's antialiased reduction (Keys 1981 with a = -0.5, widened
+by f), `lanczos` its LANCZOS, `box` the mean of f x f pixels.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..linear import solve_data_step
+from ..metrics import rms
+
+
+@dataclass(frozen=True)
+class Downsample:
+    """y = (filter x) at every f-th pixel; f times smaller on both axes.
+
+    scale: f.    taps: (kh, kw), of sum 1, laid on x without turning (a correlation).
+    offset: row and column of the first tap, from the corner of an output's f x f block.
+    """
+
+    scale: int
+    taps: Tensor
+    offset: tuple[int, int]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x: (B, C, f H, f W) -> (B, C, H, W)."""
+        return self._decimate(x) / self._weight(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, f H, f W); the transpose, which is no interpolation."""
+        height, width = (self.scale * n for n in y.shape[2:])
+        spread = y / self._weight(y.new_empty(1, 1, height, width))
+        flat = spread.flatten(0, 1)[:, None]
+        out = F.conv_transpose2d(flat, self._kernel(y), stride=self.scale)
+        (top, bottom), (left, right) = self._margins(height, width)
+        # Undo the padding of `_decimate`: cut what was added, add what it never looked at.
+        missing = (
+            left + width + right - out.shape[3],
+            top + height + bottom - out.shape[2],
+        )
+        out = F.pad(out, (0, missing[0], 0, missing[1]))
+        out = F.pad(out, (-left, -right, -top, -bottom))
+        return out.view(*y.shape[:2], height, width)
+
+    def start(self, y: Tensor) -> Tensor:
+        """Bicubic interpolation."""
+        return F.interpolate(y, scale_factor=self.scale, mode="bicubic", align_corners=False)
+
+    def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
+        """argmin_x |A x - y|^2 + r |x - d|^2; closed for `box`, where A A^T = I / f^2."""
+        if self.is_box:
+            return d + self.adjoint((y - self(d)) / (1 / self.scale**2 + r))
+        return solve_data_step(self, d, y, r)
+
+    def residual(self, x: Tensor, y: Tensor) -> Tensor:
+        """rms of y - A x for each picture, (B,)."""
+        return rms(y - self(x))
+
+    @property
+    def is_box(self) -> bool:
+        """True for the plain mean of f x f pixels."""
+        same = self.taps.shape == (self.scale, self.scale) and self.offset == (0, 0)
+        return same and bool((self.taps == self.taps[0, 0]).all())
+
+    def _kernel(self, like: Tensor) -> Tensor:
+        return self.taps.to(like)[None, None]
+
+    def _margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Zeros to add before and after (negative: to cut) so that tap 0 of output 0 is at 0."""
+        f = self.scale
+        sides = []
+        for length, count, offset in zip(
+            (height, width), self.taps.shape, self.offset, strict=True
+        ):
+            reach = (length // f - 1) * f + offset + count
+            sides.append((-offset, reach - length))
+        return sides[0], sides[1]
+
+    def _decimate(self, x: Tensor) -> Tensor:
+        """Correlation with the taps at every f-th position, zero outside."""
+        (top, bottom), (left, right) = self._margins(*x.shape[2:])
+        padded = F.pad(x.flatten(0, 1)[:, None], (left, right, top, bottom))
+        out = F.conv2d(padded, self._kernel(x), stride=self.scale)
+        return out.view(*x.shape[:2], *out.shape[2:])
+
+    def _weight(self, x: Tensor) -> Tensor:
+        """Sum of the taps inside the picture at every output pixel, (1, 1, H, W)."""
+        return self._decimate(torch.ones_like(x[:1, :1]))
+
+
+def resampling(scale: int, function: Callable[[float], float], support: float) -> Downsample:
+    """Antialiased reduction by a continuous filter of the given support, widened by `scale`."""
+    reach = support * scale
+    centre = (scale - 1) / 2  # of an output's block, in pixels
+    first, last = math.ceil(centre - reach), math.floor(centre + reach)
+    values = [function((j - centre) / scale) for j in range(first, last + 1)]
+    line = torch.tensor(values, dtype=torch.float64)
+    line = line / line.sum()
+    return Downsample(scale, torch.outer(line, line).float(), (first, first))
+
+
+def box(scale: int) -> Downsample:
+    """Mean of f x f pixels."""
+    return Downsample(scale, torch.full((scale, scale), 1 / scale**2), (0, 0))
+
+
+def bicubic(scale: int) -> Downsample:
+    """Pillow's BICUBIC reduction."""
+    return resampling(scale, _keys, 2)
+
+
+def lanczos(scale: int) -> Downsample:
+    """Pillow's LANCZOS reduction."""
+    return resampling(scale, _lanczos3, 3)
+
+
+def gaussian(scale: int, sigma: float) -> Downsample:
+    """Gaussian of standard deviation sigma in pixels of the large picture, cut at 4 sigma."""
+    width = sigma / scale
+    return resampling(scale, lambda v: math.exp(-(v**2) / (2 * width**2)), 4 * width)
+
+
+def from_kernel(scale: int, kernel: Tensor) -> Downsample:
+    """Own filter (kh, kw), convolved with the large picture around the middle of each block.
+
+    The origin is the tap (kh // 2, kw // 2), which lies on pixel (f - 1) // 2 of the block.
+    """
+    turned = kernel.flip(0, 1)  # a convolution as a correlation
+    centre = (scale - 1) // 2
+    offsets = [centre - (n - 1 - n // 2) for n in kernel.shape]
+    return Downsample(scale, turned, (offsets[0], offsets[1]))
+
+
+def _keys(v: float) -> float:
+    v = abs(v)
+    if v < 1:
+        return (1.5 * v - 2.5) * v * v + 1
+    return ((-0.5 * v + 2.5) * v - 4) * v + 2 if v < 2 else 0.0
+
+
+def _lanczos3(v: float) -> float:
+    if v == 0:
+        return 1.0
+    if abs(v) >= 3:
+        return 0.0
+    return 3 * math.sin(math.pi * v) * math.sin(math.pi * v / 3) / (math.pi * v) ** 2

@@ -1,0 +1,75 @@
+"""Operators that act on every pixel alone: noise only, and colour seen through grey."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..metrics import rms
+
+# ITU-R BT.601, the weights that make Pillow's `L` from RGB.
+REC601 = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Denoising: y = x + noise."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """A copy of x."""
+        return x.clone()
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """A copy of y."""
+        return y.clone()
+
+    def start(self, y: Tensor) -> Tensor:
+        """y itself."""
+        return y.clone()
+
+    def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
+        """(y + r d) / (1 + r)."""
+        return (y + r * d) / (1 + r)
+
+    def residual(self, x: Tensor, y: Tensor) -> Tensor:
+        """rms of y - x for each picture, (B,)."""
+        return rms(y - x)
+
+
+@dataclass(frozen=True)
+class Grey:
+    """Colourisation: y = w . x, one grey value for three colours.
+
+    weights: (3,), of sum 1, so that grey pictures keep their value in [-1, 1].
+    """
+
+    weights: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, 1, H, W)."""
+        return (self._w(x) * x).sum(1, keepdim=True)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """(B, 1, H, W) -> (B, 3, H, W)."""
+        return self._w(y) * y
+
+    def start(self, y: Tensor) -> Tensor:
+        """y in all three channels."""
+        return y.repeat(1, 3, 1, 1)
+
+    def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
+        """d + w (y - w . d) / (w . w + r)."""
+        w = self._w(d)
+        return d + w * (y - self(d)) / (w.square().sum() + r)
+
+    def residual(self, x: Tensor, y: Tensor) -> Tensor:
+        """rms of y - A x for each picture, (B,)."""
+        return rms(y - self(x))
+
+    def _w(self, like: Tensor) -> Tensor:
+        return self.weights.to(like).view(1, 3, 1, 1)
+
+
+def rec601() -> Grey:
+    """Grey as Pillow makes it."""
+    return Grey(torch.tensor(REC601))

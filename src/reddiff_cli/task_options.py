@@ -1,0 +1,202 @@
+"""What each command is told about the damage, as plain data; checked before anything is read."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from .errors import UsageError
+from .kernelspec import KernelSpec, parse_kernel
+
+BOUNDARIES = ("unknown", "reflect", "replicate", "circular")
+FILTERS = ("bicubic", "box", "lanczos")
+
+
+class TaskOptions:
+    """Base of all: the task's name, and its settings for the record (paths stand for contents)."""
+
+    task: ClassVar[str]
+
+    def settings(self) -> dict[str, Any]:
+        """Values that decide the result; a Path is replaced by the digest of its file."""
+        return {}
+
+
+@dataclass(frozen=True)
+class InpaintOptions(TaskOptions):
+    """Where the hole is. mask: a file for all pictures or a folder paired by stem."""
+
+    task: ClassVar[str] = "inpaint"
+    mask: Path | None = None
+    invert: bool = False
+    grow: int = 0
+
+    def __post_init__(self) -> None:
+        if self.grow < 0:
+            raise UsageError(f"--grow-mask {self.grow}: must be 0 or more pixels")
+
+    def settings(self) -> dict[str, Any]:
+        return {"invert_mask": self.invert, "grow_mask": self.grow}
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A reduction filter: bicubic, box, lanczos, gaussian with sigma, or a kernel file."""
+
+    kind: str
+    sigma: float = 0.0
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class SuperresOptions(TaskOptions):
+    """How the small picture was made."""
+
+    task: ClassVar[str] = "superres"
+    scale: int = 4
+    filter: Filter = Filter("bicubic")
+
+    def __post_init__(self) -> None:
+        check_scale("--scale", self.scale)
+
+    def settings(self) -> dict[str, Any]:
+        kind = f"gaussian:{self.filter.sigma:g}" if self.filter.sigma else self.filter.kind
+        return {"scale": self.scale, "downsample": self.filter.path or kind}
+
+
+@dataclass(frozen=True)
+class DeblurOptions(TaskOptions):
+    """What blurred the picture, and what lay outside of it."""
+
+    task: ClassVar[str] = "deblur"
+    kernel: KernelSpec
+    boundary: str = "unknown"
+
+    def __post_init__(self) -> None:
+        if self.boundary not in BOUNDARIES:
+            raise UsageError(f"--boundary {self.boundary}: unknown; use {', '.join(BOUNDARIES)}")
+
+    def settings(self) -> dict[str, Any]:
+        return {"kernel": self.kernel.path or str(self.kernel), "boundary": self.boundary}
+
+
+@dataclass(frozen=True)
+class DenoiseOptions(TaskOptions):
+    """Nothing but noise."""
+
+    task: ClassVar[str] = "denoise"
+
+
+@dataclass(frozen=True)
+class ColorizeOptions(TaskOptions):
+    """A grey photograph; its grey is taken as Rec. 601 luma."""
+
+    task: ClassVar[str] = "colorize"
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One part of a composition: blur (kernel), down (scale, filter), grey or mask (path)."""
+
+    kind: str
+    kernel: KernelSpec | None = None
+    scale: int = 1
+    filter: Filter = Filter("bicubic")
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class RestoreOptions(TaskOptions):
+    """Several damages in their order, and the noise that came last (None: not said)."""
+
+    task: ClassVar[str] = "restore"
+    parts: tuple[Damage, ...]
+    noise: float | None
+    text: str
+
+    def settings(self) -> dict[str, Any]:
+        files = [p.path or (p.kernel and p.kernel.path) or p.filter.path for p in self.parts]
+        return {"degrade": self.text, "files": [path for path in files if path]}
+
+
+def parse_filter(text: str, flag: str = "--downsample") -> Filter:
+    """`bicubic`, `box`, `lanczos`, `gaussian:SIGMA` or a kernel file -> Filter."""
+    if text in FILTERS:
+        return Filter(text)
+    name, _, value = text.partition(":")
+    if name == "gaussian":
+        try:
+            sigma = float(value)
+        except ValueError:
+            sigma = math.nan
+        if not 0.1 <= sigma <= 50:
+            raise UsageError(f"{flag} {text}: give a sigma of 0.1 to 50 pixels, as gaussian:1.5")
+        return Filter("gaussian", sigma)
+    if not Path(text).is_file():
+        choice = ", ".join(FILTERS)
+        raise UsageError(f"{flag} {text}: unknown; use {choice}, gaussian:SIGMA or a kernel file")
+    return Filter("file", path=Path(text))
+
+
+def parse_degrade(text: str) -> RestoreOptions:
+    """`blur gaussian:1.5 | down 2 box | grey | mask m.png | noise 0.02` -> RestoreOptions.
+
+    UsageError names the part that makes no sense.
+    """
+    words = [part.split() for part in text.split("|")]
+    noise = None
+    parts = []
+    for position, part in enumerate(words):
+        if part[:1] == ["noise"]:
+            if position != len(words) - 1:
+                raise UsageError(f"--degrade '{text}': noise comes last, it is added at the end")
+            noise = _parse_noise(text, part)
+        else:
+            parts.append(_parse_part(text, part))
+    if any(part.kind == "mask" for part in parts[:-1]):
+        raise UsageError(f"--degrade '{text}': the mask comes last, at the size of the picture")
+    if not parts:
+        raise UsageError(
+            f"--degrade '{text}': names no damage; as in 'blur gaussian:1.5 | down 2'"
+        )
+    return RestoreOptions(tuple(parts), noise, text)
+
+
+def check_scale(what: str, scale: int) -> None:
+    """UsageError unless 2 to 8."""
+    if not 2 <= scale <= 8:
+        raise UsageError(f"{what} {scale}: must lie between 2 and 8")
+
+
+def _parse_part(text: str, part: list[str]) -> Damage:
+    match part:
+        case ["blur", kernel]:
+            spec = parse_kernel(kernel)
+            if spec.family == "auto":
+                raise UsageError(f"--degrade '{text}': a kernel of a composition must be given")
+            return Damage("blur", kernel=spec)
+        case ["down", scale, *rest] if scale.isdecimal() and len(rest) <= 1:
+            check_scale(f"--degrade '{text}': down", int(scale))
+            chosen = parse_filter(rest[0], f"--degrade '{text}':") if rest else Filter("bicubic")
+            return Damage("down", scale=int(scale), filter=chosen)
+        case ["grey"]:
+            return Damage("grey")
+        case ["mask", *rest] if rest:
+            path = Path(" ".join(rest))
+            if not path.is_file():
+                raise UsageError(f"--degrade '{text}': {path}: no such file")
+            return Damage("mask", path=path)
+    raise UsageError(
+        f"--degrade '{text}': '{' '.join(part)}' is no part; use blur KERNEL, "
+        "down SCALE [FILTER], grey, mask FILE, noise SIGMA"
+    )
+
+
+def _parse_noise(text: str, part: list[str]) -> float:
+    try:
+        noise = float(part[1])
+    except (IndexError, ValueError):
+        noise = math.nan
+    if len(part) != 2 or not 0 <= noise <= 1:
+        raise UsageError(f"--degrade '{text}': noise takes one number from 0 to 1")
+    return noise

@@ -1,0 +1,36 @@
+"""Restoration tasks: each turns a file and what is said about its damage into a problem."""
+
+from ..errors import UsageError
+from ..jobs import Job
+from ..task_options import (
+    ColorizeOptions,
+    DeblurOptions,
+    DenoiseOptions,
+    InpaintOptions,
+    RestoreOptions,
+    SuperresOptions,
+    TaskOptions,
+)
+from . import compose, deblur, pointwise, superres
+from .inpaint import Inpainting
+from .problem import Problem, Setting, Stage
+
+__all__ = ["Problem", "Setting", "Stage", "pose"]
+
+
+def pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
+    """The problem of one job; PictureError or UsageError say what is wrong with its file."""
+    match options:
+        case InpaintOptions():
+            return Inpainting(job, options, setting)
+        case SuperresOptions():
+            return superres.pose(job, options, setting)
+        case DeblurOptions():
+            return deblur.pose(job, options, setting)
+        case DenoiseOptions():
+            return pointwise.pose_denoise(job, options, setting)
+        case ColorizeOptions():
+            return pointwise.pose_colorize(job, options, setting)
+        case RestoreOptions():
+            return compose.pose(job, options, setting)
+    raise UsageError(f"{options.task}: no such task")

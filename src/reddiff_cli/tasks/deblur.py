@@ -1,0 +1,61 @@
+"""Deblurring with a known kernel, or one of a known family."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from ..errors import PictureError
+from ..jobs import Job
+from ..kernels import make_kernel
+from ..kernelspec import KernelSpec
+from ..operators import Blur, CircularBlur, Operator, PaddedBlur
+from ..pictures import load_picture
+from ..task_options import DeblurOptions
+from .problem import Setting, to_tensor
+from .whole import WholePicture
+
+
+def pose(job: Job, options: DeblurOptions, setting: Setting) -> WholePicture:
+    """The picture as a measurement of a sharp one."""
+    picture = load_picture(job.input)
+    y = to_tensor(picture)
+    noise = setting.noise("deblur", job.input, y)
+    spec, remark = options.kernel, ""
+    if spec.family == "auto":
+        spec = find_kernel(job.input, y, noise)
+        remark = f"kernel {spec} (estimated)"
+    operator, crop = make_blur(job.input, make_kernel(spec), options.boundary, y)
+    problem = WholePicture("deblur", picture, operator, y, noise, setting, note=lambda _: remark)
+    if crop is not None:
+        problem.crop = crop.crop
+    return problem
+
+
+def find_kernel(path: Path, y: Tensor, noise: float) -> KernelSpec:
+    """The kernel of one of the parametric families; PictureError if the evidence is flat."""
+    from ..blind import estimate_kernel
+
+    estimate = estimate_kernel(y, 2 * noise)
+    if estimate.verdict != "sure":
+        raise PictureError(
+            f"{path}: not sure what blurred it (nearest: {estimate.spec}); give --kernel", "Kernel"
+        )
+    return estimate.spec
+
+
+def make_blur(
+    path: Path, kernel: Tensor, boundary: str, y: Tensor
+) -> tuple[Operator, Blur | None]:
+    """The operator, and what crops its canvas, if it has one."""
+    (kh, kw), (height, width) = kernel.shape, y.shape[2:]
+    if kh > height or kw > width:
+        raise PictureError(
+            f"{path}: kernel is {kw}x{kh}, picture is {width}x{height}; give a smaller kernel",
+            "KernelSize",
+        )
+    if boundary == "unknown":
+        blur = Blur(kernel)
+        return blur, blur
+    if boundary == "circular":
+        return CircularBlur(kernel), None
+    return PaddedBlur(kernel, boundary), None

@@ -1,0 +1,142 @@
+"""Inpainting a picture: thin holes by the prior, wide ones from patches first, then the prior."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..filling import bend_smoothly, fill_smoothly
+from ..holes import cheapest_patchwork, regions, wide_part
+from ..jobs import Job
+from ..masks import NEARLY_ALL, covered_share, load_hole
+from ..operators import Inpaint
+from ..pictures import Hole, Picture, load_picture
+from ..solvers.reddiff import SIGMA_FLOOR
+from ..synthesis import context_margin, synthesise
+from ..task_options import InpaintOptions
+from ..tiling import Patchwork
+from .problem import Setting, Stage, last_level, to_pixels, to_tensor
+
+# Context around thin and wide holes in pixels, and the window sizes to choose from.
+THIN_MARGIN, THIN_WINDOWS = 10, (64, 96, 128, 256)
+WIDE_MARGIN = 32
+# The prior starts at this multiple of the noise that patches are taken to have.
+WIDE_START = 2.0
+
+
+class Inpainting:
+    """One picture and its hole; the canvas (1, C, H, W) in [-1, 1] is filled stage by stage."""
+
+    def __init__(self, job: Job, options: InpaintOptions, setting: Setting) -> None:
+        picture = load_picture(job.input)
+        self.hole = load_hole(picture, job.mask, options)
+        self.source = make_opaque(picture, self.hole)
+        share = covered_share(self.hole)
+        if share > NEARLY_ALL:
+            setting.on_note(f"warning: {job.input}: {share:.0%} of the picture is to be filled")
+        self._setting = setting
+        self._canvas = to_tensor(self.source)
+        known = torch.from_numpy(~self.hole)[None, None].to(self._canvas)
+        self.noise = setting.noise("inpaint", job.input, self._canvas, known)
+
+    def stages(self) -> Iterator[Stage]:
+        """Thin parts first, with wide ones held at their start; then the wide ones."""
+        card, solver, canvas = self._setting.card, self._setting.solver, self._canvas
+        s_start = solver.s_start or card.hole_start
+        if solver.preset == "paper":
+            # The published form starts from the masked picture: zero (grey) in the hole.
+            canvas[:, :, torch.from_numpy(self.hole)] = 0
+            yield self._stage(self.hole, s_start, (card.window,), WIDE_MARGIN)
+            return
+        fill_hole(canvas, self.hole)
+        patches = card.wide_hole == "patches"
+        wide = wide_part(self.hole) if patches else np.zeros_like(self.hole)
+        thin = self.hole & ~wide
+        if wide.any():
+            self._setting.on_note("a wide hole: filled with patches of its surroundings first")
+            fill_with_patches(canvas, wide, self.hole, solver.seed)
+        if thin.any():
+            yield _bent(self._stage(thin, s_start, THIN_WINDOWS, THIN_MARGIN))
+        if wide.any():
+            start = solver.s_start or WIDE_START * card.wide_noise
+            # Iterating D without data lets any bias of the network grow, so the patches stay in
+            # the data term: as pixels measured with a noise of their own.
+            trust = min(1.0, (max(2 * self.noise, SIGMA_FLOOR) / card.wide_noise) ** 2)
+            yield self._stage(wide, start, (128, card.window), WIDE_MARGIN, trust)
+
+    def accept(self, stage: Stage, mu: Tensor) -> None:
+        """Put the pixels that were restored into the canvas; observed ones stay as they are."""
+        work, operator = _parts(stage)
+        values = torch.where(operator.known == 1, stage.start, mu)
+        flat = self._canvas.view(1, self._canvas.shape[1], -1)
+        flat[:, :, work.pixels] = values[:, :, 0]
+
+    def finish(self) -> Picture:
+        """Restored pixels in the hole, the input's own everywhere else."""
+        restored = to_pixels(self._canvas)
+        pixels = np.where(self.hole[:, :, None], restored, self.source.pixels)
+        return replace(self.source, pixels=pixels)
+
+    def remark(self) -> str:
+        """Nothing to add."""
+        return ""
+
+    def _stage(
+        self,
+        hole: Hole,
+        s_start: float,
+        sizes: tuple[int, ...],
+        margin: int,
+        trust: float = 0.0,
+    ) -> Stage:
+        window = self._setting.card.window
+        sizes = tuple(size for size in sizes if size <= window) or (window,)
+        work = cheapest_patchwork(hole, margin, sizes)
+        start = work.take(self._canvas)
+        known = work.take(torch.from_numpy(~hole)[None, None]).to(start)
+        weight = known + trust * (1 - known)
+        sigma_y = 2 * self.noise
+        y = start * (weight > 0)
+        return Stage(work, Inpaint(weight), y, start, s_start, last_level(sigma_y), sigma_y)
+
+
+def _parts(stage: Stage) -> tuple[Patchwork, Inpaint]:
+    if not isinstance(stage.view, Patchwork) or not isinstance(stage.operator, Inpaint):
+        raise ValueError("not a stage of inpainting")
+    return stage.view, stage.operator
+
+
+def _bent(stage: Stage) -> Stage:
+    """The stage with its start bent smoothly over the hole."""
+    work, operator = _parts(stage)
+    return replace(stage, start=work.map_windows(bend_smoothly, stage.start, operator.known))
+
+
+def fill_hole(canvas: Tensor, hole: Hole) -> None:
+    """Smooth filling in place, region by region."""
+    known = torch.from_numpy(~hole).to(canvas.dtype)[None, None]
+    for region in regions(hole, 32):
+        area = (slice(None), slice(None), *region.slices)
+        canvas[area] = fill_smoothly(canvas[area] * known[area], known[area])
+
+
+def fill_with_patches(canvas: Tensor, wide: Hole, hole: Hole, seed: int) -> None:
+    """Patch synthesis of the wide parts in place, region by region."""
+    inner = torch.from_numpy(wide)
+    blocked = torch.from_numpy(hole)
+    for tight in regions(wide, 0):
+        margin = context_margin(tight.bottom - tight.top, tight.right - tight.left)
+        rows = slice(max(0, tight.top - margin), tight.bottom + margin)
+        columns = slice(max(0, tight.left - margin), tight.right + margin)
+        area = canvas[0, :, rows, columns]
+        area.copy_(synthesise(area.clone(), inner[rows, columns], blocked[rows, columns], seed))
+
+
+def make_opaque(picture: Picture, hole: Hole) -> Picture:
+    """The picture with its hole opaque; without alpha if nothing transparent is left."""
+    if picture.alpha is None:
+        return picture
+    alpha = np.where(hole, np.float32(1), picture.alpha)
+    return replace(picture, alpha=None if bool((alpha == 1).all()) else alpha)

@@ -1,0 +1,38 @@
+"""Denoising, and colour for grey photographs."""
+
+from dataclasses import replace
+
+from ..jobs import Job
+from ..operators import Identity, rec601
+from ..pictures import Picture, load_picture
+from ..task_options import ColorizeOptions, DenoiseOptions
+from .problem import Setting, to_tensor
+from .whole import WholePicture
+
+
+def pose_denoise(job: Job, options: DenoiseOptions, setting: Setting) -> WholePicture:
+    """The picture as one with noise on it."""
+    picture = load_picture(job.input)
+    y = to_tensor(picture)
+    noise = setting.noise("denoise", job.input, y)
+    return WholePicture("denoise", picture, Identity(), y, noise, setting)
+
+
+def pose_colorize(job: Job, options: ColorizeOptions, setting: Setting) -> WholePicture:
+    """The picture's grey as the Rec. 601 luma of a coloured one."""
+    picture = load_picture(job.input)
+    y = to_tensor(picture)
+    if y.shape[1] == 3:
+        if not bool((y[:, :1] == y).all()):
+            setting.on_note(f"warning: {job.input}: has colours; they are replaced")
+        y = rec601()(y)
+    noise = setting.noise("colorize", job.input, y)
+    return WholePicture("colorize", coloured(picture), rec601(), y, noise, setting)
+
+
+def coloured(picture: Picture) -> Picture:
+    """The picture as RGB; a grey profile would be wrong for it."""
+    if picture.pixels.shape[2] == 3:
+        return picture
+    metadata = replace(picture.metadata, icc=b"")
+    return replace(picture, pixels=picture.pixels.repeat(3, axis=2), metadata=metadata)

@@ -1,0 +1,129 @@
+"""What every task hands to the solver, and gets back: stages of one picture's restoration.
+
+The only place where pixels in [0, 1] become tensors in [-1, 1], and the reverse.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..models import Card
+from ..noise import estimate_noise
+from ..operators import Operator, on_device
+from ..options import TASKS, SolverOptions
+from ..pictures import Picture
+from ..tiling import DenoiseFunction
+
+OnNote = Callable[[str], None]
+# Files of these kinds have had their noise smoothed away.
+SMOOTHED = frozenset((".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".jp2"))
+
+
+class View(Protocol):
+    """How the network sees the pixels of a stage: windows of a hole, or the whole canvas."""
+
+    def denoise(self, denoiser: DenoiseFunction, z: Tensor, t: Tensor) -> Tensor: ...
+
+    def to(self, device: torch.device) -> "View": ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of a solver.
+
+    y: measurement.    start: first mu, (B, C, H, W) in [-1, 1].    s_start, s_end: noise levels.
+    sigma_y: noise of y in [-1, 1] units.
+    """
+
+    view: View
+    operator: Operator
+    y: Tensor
+    start: Tensor
+    s_start: float
+    s_end: float
+    sigma_y: float
+
+    def to(self, device: torch.device) -> "Stage":
+        """The same stage with its tensors on a device."""
+        return replace(
+            self,
+            view=self.view.to(device),
+            operator=on_device(self.operator, device),
+            y=self.y.to(device),
+            start=self.start.to(device),
+        )
+
+    def residual(self, mu: Tensor) -> float:
+        """rms of what A(mu) leaves of y, in [0, 1] units."""
+        return float(self.operator.residual(mu, self.y).max()) / 2
+
+
+class Problem(Protocol):
+    """The restoration of one picture.
+
+    source: as it was read, with the alpha and depth that the result will have.
+    noise: standard deviation in [0, 1] units, as used.
+    """
+
+    source: Picture
+    noise: float
+
+    def stages(self) -> Iterator[Stage]:
+        """Stages in their order; `accept` gets each result before the next is asked for."""
+
+    def accept(self, stage: Stage, mu: Tensor) -> None:
+        """Take the last mu of a stage, on the CPU."""
+
+    def finish(self) -> Picture:
+        """The restored picture."""
+
+    def remark(self) -> str:
+        """What a person should know about the result, or nothing."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the tasks need of a run: the prior's card, the solver's options, a voice."""
+
+    card: Card
+    solver: SolverOptions
+    on_note: OnNote
+
+    def noise(self, task: str, path: Path, picture: Tensor, known: Tensor | None = None) -> float:
+        """Noise in [0, 1] units: as given, or the task's own, or estimated from the picture."""
+        given = TASKS[task].noise if self.solver.noise is None else self.solver.noise
+        if not isinstance(given, str):
+            return given
+        smoothed = path.suffix.lower() in SMOOTHED
+        estimate = estimate_noise(picture, known, smoothed=smoothed)
+        if estimate.warning:
+            self.on_note(f"warning: {path}: {estimate.warning}; noise {estimate.sigma:.4f}")
+        return estimate.sigma
+
+    def s_start(self, task: str) -> float:
+        """First noise level: as given, or what the prior's card or the task asks for."""
+        return self.solver.s_start or self.card.starts.get(task, TASKS[task].s_start)
+
+
+def last_level(sigma_y: float) -> float:
+    """s_end, by noise: with more of it the last small levels would only fit what D leaves."""
+    return max(0.03, S_END_PER_NOISE * sigma_y)
+
+
+S_END_PER_NOISE = 0.0
+
+
+def to_tensor(picture: Picture) -> Tensor:
+    """Pixels (H, W, C) in [0, 1] -> (1, C, H, W) in [-1, 1], with memory of its own."""
+    return torch.from_numpy(picture.pixels).permute(2, 0, 1)[None] * 2 - 1
+
+
+def to_pixels(x: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """(1, C, H, W) in [-1, 1] -> (H, W, C) in [0, 1], clipped."""
+    values = ((x[0].float().cpu() + 1) / 2).clamp(0, 1)
+    return values.permute(1, 2, 0).contiguous().numpy()

@@ -1,0 +1,54 @@
+"""Super-resolution of a picture that was made small by a known filter."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from ..jobs import Job
+from ..kernels import load_kernel
+from ..metrics import rms
+from ..operators import Downsample
+from ..operators.downsample import bicubic, box, from_kernel, gaussian, lanczos
+from ..pictures import Pixels, load_picture
+from ..task_options import Filter, SuperresOptions
+from .problem import Setting, to_tensor
+from .whole import WholePicture
+
+FILTERS = {"bicubic": bicubic, "box": box, "lanczos": lanczos}
+
+
+def pose(job: Job, options: SuperresOptions, setting: Setting) -> WholePicture:
+    """The picture as a measurement of one `scale` times as large."""
+    picture = load_picture(job.input)
+    y = to_tensor(picture)
+    operator = make_downsample(options.scale, options.filter)
+
+    def consistency(x: Tensor) -> str:
+        seen = ((x.clamp(-1, 1) + 1) / 2 * 255).round() / 255 * 2 - 1
+        error = float(rms(operator(seen) - y)) / 2
+        return f"reduced again it equals the input to {-20 * math.log10(max(error, 1e-6)):.1f} dB"
+
+    alpha = None if picture.alpha is None else enlarge(picture.alpha, options.scale)
+    noise = setting.noise("superres", job.input, y)
+    source = replace(picture, alpha=alpha)
+    return WholePicture("superres", source, operator, y, noise, setting, note=consistency)
+
+
+def make_downsample(scale: int, chosen: Filter) -> Downsample:
+    """The operator of a filter."""
+    if chosen.path is not None:
+        return from_kernel(scale, load_kernel(chosen.path))
+    if chosen.kind == "gaussian":
+        return gaussian(scale, chosen.sigma)
+    return FILTERS[chosen.kind](scale)
+
+
+def enlarge(alpha: Pixels, scale: int) -> Pixels:
+    """(H, W) -> (f H, f W) in [0, 1] by Lanczos, as the transparency has no prior."""
+    height, width = alpha.shape
+    small = Image.fromarray(np.ascontiguousarray(alpha, dtype=np.float32))
+    large = small.resize((scale * width, scale * height), Image.Resampling.LANCZOS)
+    return np.asarray(large, dtype=np.float32).clip(0, 1)

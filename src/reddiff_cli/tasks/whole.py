@@ -1,0 +1,64 @@
+"""Tasks whose operator sees the whole picture at once: one stage on one canvas."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..operators import Operator
+from ..pictures import Picture
+from ..tiling import Whole
+from .problem import Setting, Stage, last_level, to_pixels
+
+
+@dataclass
+class WholePicture:
+    """One picture, its measurement y and operator.
+
+    crop: from the restored canvas to what is shown.    source, noise: as in `Problem`.
+    """
+
+    task: str
+    source: Picture
+    operator: Operator
+    y: Tensor
+    noise: float
+    setting: Setting
+    crop: Callable[[Tensor], Tensor] = Tensor.clone
+    note: Callable[[Tensor], str] = lambda _: ""
+    restored: Tensor | None = None
+
+    def stages(self) -> Iterator[Stage]:
+        """The one stage."""
+        sigma_y = 2 * self.noise
+        start = self.operator.start(self.y)
+        if self.setting.solver.preset == "paper" and self.task == "superres":
+            # The published form starts from the pseudo-inverse of the mean of f x f pixels.
+            start = F.interpolate(self.y, start.shape[2:], mode="nearest")
+        yield Stage(
+            view=Whole(self.setting.card.tile),
+            operator=self.operator,
+            y=self.y,
+            start=start,
+            s_start=self.setting.s_start(self.task),
+            s_end=last_level(sigma_y),
+            sigma_y=sigma_y,
+        )
+
+    def accept(self, stage: Stage, mu: Tensor) -> None:
+        """Keep the result."""
+        self.restored = mu
+
+    def finish(self) -> Picture:
+        """The picture on the canvas, with the source's alpha and metadata."""
+        return replace(self.source, pixels=to_pixels(self.crop(self._result())))
+
+    def remark(self) -> str:
+        """What the task has to say about its result."""
+        return self.note(self._result())
+
+    def _result(self) -> Tensor:
+        if self.restored is None:
+            raise ValueError("the stage has not been solved")
+        return self.restored

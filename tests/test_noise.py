@@ -1,0 +1,63 @@
+"""Noise: known levels are found again, and the verdict says what it should."""
+
+import pytest
+import torch
+
+from conftest import scene
+from reddiff_cli.noise import FLOOR, FLOOR_SMOOTHED, estimate_noise, judge_residual, wavelet_sigma
+
+
+def picture(sigma=0.0, seed=0, channels=3, size=192):
+    """(1, C, size, size) in [-1, 1]: a smooth scene and noise of sigma in [0, 1] units."""
+    y, x = torch.meshgrid(torch.arange(float(size)), torch.arange(float(size)), indexing="ij")
+    clean = torch.stack([torch.sin(x / 9 + c) * torch.cos(y / 13) for c in range(channels)]) / 2
+    generator = torch.Generator().manual_seed(seed)
+    return (clean + 2 * sigma * torch.randn(clean.shape, generator=generator))[None]
+
+
+@pytest.mark.parametrize("sigma", [5 / 255, 10 / 255, 25 / 255])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_noise_is_found(sigma, channels):
+    assert estimate_noise(picture(sigma, channels=channels)).sigma == pytest.approx(sigma, rel=0.1)
+
+
+def test_clean_pictures_have_the_floor():
+    assert estimate_noise(picture()).sigma == FLOOR / 255
+    smoothed = estimate_noise(picture(), smoothed=True)
+    assert smoothed.sigma == FLOOR_SMOOTHED / 255
+    assert "lossy" in smoothed.warning
+
+
+def test_clipped_pixels_do_not_count():
+    noisy = picture(10 / 255)
+    noisy[..., :100] = 1.0
+    assert estimate_noise(noisy.clamp(-1, 1)).sigma == pytest.approx(10 / 255, rel=0.15)
+
+
+def test_holes_do_not_count():
+    noisy = picture(10 / 255)
+    known = torch.ones(1, 1, 192, 192)
+    known[..., :130, :] = 0
+    # Holes filled with the noise of another picture must not be taken for this one's.
+    holed = torch.where(known > 0, noisy, picture(0.4, seed=3))
+    assert estimate_noise(holed, known).sigma == pytest.approx(10 / 255, rel=0.15)
+    assert estimate_noise(holed).sigma > 1.2 * estimate_noise(holed, known).sigma
+
+
+def test_nothing_to_measure_on():
+    assert wavelet_sigma(torch.zeros(1, 3, 7, 40)) is None
+    assert wavelet_sigma(torch.ones(1, 3, 64, 64)) is None
+    assert "too little" in estimate_noise(torch.ones(1, 3, 64, 64)).warning
+
+
+def test_the_picture_stays_as_it_is():
+    noisy = torch.from_numpy(scene()).permute(2, 0, 1)[None] / 127.5 - 1
+    before = noisy.clone()
+    estimate_noise(noisy)
+    assert torch.equal(noisy, before)
+
+
+def test_verdicts():
+    assert judge_residual(1.0) == judge_residual(0.81) == judge_residual(1.19) == "right"
+    assert "fitted" in judge_residual(0.5)
+    assert "unexplained" in judge_residual(1.5)

@@ -1,0 +1,216 @@
+"""Tasks: from files and options to problems and back, with every kind of picture."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conftest import scene
+from reddiff_cli.errors import PictureError, UsageError
+from reddiff_cli.jobs import Job
+from reddiff_cli.kernelspec import parse_kernel
+from reddiff_cli.models import Card
+from reddiff_cli.operators import Blur, Chain, CircularBlur, Downsample, Inpaint
+from reddiff_cli.options import SolverOptions
+from reddiff_cli.pictures import load_picture
+from reddiff_cli.task_options import (
+    ColorizeOptions,
+    DeblurOptions,
+    DenoiseOptions,
+    Filter,
+    SuperresOptions,
+    parse_degrade,
+    parse_filter,
+)
+from reddiff_cli.tasks import Setting, pose
+from reddiff_cli.tasks.compose import canvas_margins
+
+
+def setting(**solver):
+    notes = []
+    card = Card(name="none", folder=Path())
+    made = Setting(card, SolverOptions(**solver), notes.append)
+    return made, notes
+
+
+def posed(path, options, **solver):
+    made, notes = setting(**solver)
+    return pose(Job(options.task, path, path), options, made), notes
+
+
+def save(tmp_path, array, name="a.png"):
+    path = tmp_path / name
+    Image.fromarray(array).save(path)
+    return path
+
+
+def finished(problem):
+    """The problem's own start, taken as the result."""
+    (stage,) = problem.stages()
+    problem.accept(stage, stage.start)
+    return problem.finish()
+
+
+OPTIONS = [
+    DenoiseOptions(),
+    DeblurOptions(parse_kernel("gaussian:1.2")),
+    DeblurOptions(parse_kernel("motion:5,30"), "reflect"),
+    parse_degrade("blur disk:2 | noise 0.01"),
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: o.task)
+@pytest.mark.parametrize("shape", [(31, 43), (33, 44, 3), (20, 21, 4)])
+def test_starts_look_like_the_input(tmp_path, options, shape):
+    values = scene(shape[0], shape[1], 1)
+    if len(shape) == 3:
+        values = np.stack([values] * shape[2], -1)
+        values[..., -1] //= 2
+    path = save(tmp_path, values)
+    problem, _ = posed(path, options)
+    result = finished(problem)
+    source = load_picture(path)
+    assert result.pixels.shape == source.pixels.shape
+    assert (result.alpha is None) == (source.alpha is None)
+    np.testing.assert_allclose(result.pixels, source.pixels, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_superres_is_exactly_scale_times_as_large(tmp_path, scale):
+    values = np.dstack([scene(20, 31), np.full((20, 31), 200, np.uint8)])
+    problem, _ = posed(save(tmp_path, values), SuperresOptions(scale))
+    result = finished(problem)
+    assert (result.height, result.width) == (20 * scale, 31 * scale)
+    assert result.alpha.shape == (20 * scale, 31 * scale)
+    np.testing.assert_allclose(result.alpha, 200 / 255, atol=1e-5)
+    assert problem.remark().endswith(" dB")
+
+
+def test_noise_is_given_or_estimated(tmp_path):
+    rng = np.random.default_rng(0)
+    noisy = np.clip(scene(96, 96).astype(float) + rng.normal(0, 12, (96, 96, 3)), 0, 255)
+    path = save(tmp_path, noisy.astype(np.uint8))
+    assert posed(path, DenoiseOptions(), noise=0.1)[0].noise == 0.1
+    assert posed(path, DenoiseOptions())[0].noise == pytest.approx(12.6 / 255, rel=0.15)
+    assert posed(path, parse_degrade("blur disk:2 | noise 0.03"))[0].noise == 0.03
+    assert posed(path, parse_degrade("blur disk:2 | noise 0.03"), noise=0.2)[0].noise == 0.2
+    assert posed(path, parse_degrade("blur disk:2"))[0].noise > 0.04
+
+
+def test_a_jpeg_hides_its_noise(tmp_path):
+    path = save(tmp_path, scene(96, 96), "a.jpg")
+    problem, notes = posed(path, DenoiseOptions())
+    assert problem.noise >= 2 / 255
+    flat = save(tmp_path, np.full((96, 96, 3), 90, np.uint8), "flat.jpg")
+    _, notes = posed(flat, DenoiseOptions())
+    assert "lossy" in notes[0]
+
+
+def test_colorize(tmp_path):
+    problem, notes = posed(save(tmp_path, scene(24, 24, 1)), ColorizeOptions())
+    result = finished(problem)
+    assert result.pixels.shape == (24, 24, 3)
+    assert notes == []
+    np.testing.assert_allclose(
+        result.pixels, load_picture(tmp_path / "a.png").pixels.repeat(3, 2), atol=1e-6
+    )
+    _, notes = posed(save(tmp_path, scene(24, 24)), ColorizeOptions())
+    assert "has colours" in notes[0]
+
+
+def test_boundaries(tmp_path):
+    path = save(tmp_path, scene(24, 30))
+    spec = parse_kernel("uniform:5")
+    problem, _ = posed(path, DeblurOptions(spec, "circular"))
+    assert isinstance(problem.operator, CircularBlur)
+    problem, _ = posed(path, DeblurOptions(spec))
+    (stage,) = problem.stages()
+    assert stage.start.shape == (1, 3, 28, 34)
+
+
+def test_kernel_larger_than_the_picture(tmp_path):
+    path = save(tmp_path, scene(24, 30))
+    for options in (DeblurOptions(parse_kernel("uniform:25")), parse_degrade("blur uniform:25")):
+        with pytest.raises(PictureError, match="kernel is 25x25, picture is 30x24"):
+            posed(path, options)
+
+
+def test_composition_is_the_chain_of_its_parts(tmp_path):
+    hole = np.zeros((12, 15), np.uint8)
+    hole[3:5, 2:9] = 255
+    mask = save(tmp_path, hole, "m.png")
+    options = parse_degrade(f"blur uniform:3 | down 2 box | blur uniform:5 | mask {mask}")
+    problem, _ = posed(save(tmp_path, scene(12, 15)), options)
+    assert isinstance(problem.operator, Chain)
+    first, down, second, known = problem.operator.parts
+    assert isinstance(first, Blur)
+    assert isinstance(down, Downsample)
+    assert isinstance(known, Inpaint)
+    assert canvas_margins(problem.operator.parts) == (5, 5, 5, 5)
+    (stage,) = problem.stages()
+    assert stage.start.shape == (1, 3, 24 + 10, 30 + 10)
+    assert problem.operator(stage.start).shape == problem.y.shape == (1, 3, 12, 15)
+    assert torch.equal(problem.y == 0, problem.y * (known.known) == 0)
+    assert finished(problem).pixels.shape == (24, 30, 3)
+
+
+def test_composition_of_a_grey_picture(tmp_path):
+    problem, _ = posed(save(tmp_path, scene(12, 15)), parse_degrade("grey | down 2"))
+    assert problem.y.shape == (1, 1, 12, 15)
+    assert finished(problem).pixels.shape == (24, 30, 3)
+
+
+BAD = [
+    ("", "is no part"),
+    ("blur", "is no part"),
+    ("blur gaussian:-1", "--kernel gaussian:-1"),
+    ("blur auto", "must be given"),
+    ("down 9", "between 2 and 8"),
+    ("down 2.5", "is no part"),
+    ("down 2 nearest", "unknown"),
+    ("mask nowhere.png", "no such file"),
+    ("noise 0.1 | down 2", "noise comes last"),
+    ("noise 0.1", "names no damage"),
+    ("down 2 | noise", "one number"),
+    ("down 2 | noise -1", "one number"),
+    ("sharpen 3", "is no part"),
+    ("down 2 |", "is no part"),
+]
+
+
+@pytest.mark.parametrize("text, message", BAD)
+def test_bad_compositions(text, message):
+    with pytest.raises(UsageError, match=message):
+        parse_degrade(text)
+
+
+def test_a_mask_comes_last(tmp_path):
+    mask = save(tmp_path, np.zeros((4, 4), np.uint8), "m.png")
+    with pytest.raises(UsageError, match="the mask comes last"):
+        parse_degrade(f"mask {mask} | down 2")
+
+
+@pytest.mark.parametrize(
+    "text", ["nearest", "gaussian", "gaussian:0", "gaussian:x", "gaussian:nan"]
+)
+def test_bad_filters(text):
+    with pytest.raises(UsageError, match="--downsample"):
+        parse_filter(text)
+
+
+def test_filters(tmp_path):
+    assert parse_filter("bicubic") == Filter("bicubic")
+    assert parse_filter("gaussian:1.5") == Filter("gaussian", 1.5)
+    path = tmp_path / "k.npy"
+    np.save(path, np.ones((4, 4)))
+    assert parse_filter(str(path)).path == path
+    problem, _ = posed(save(tmp_path, scene(8, 9)), SuperresOptions(2, parse_filter(str(path))))
+    assert problem.operator.taps.shape == (4, 4)
+
+
+@pytest.mark.parametrize("scale", [0, 1, 9, -2])
+def test_bad_scales(scale):
+    with pytest.raises(UsageError, match="between 2 and 8"):
+        SuperresOptions(scale)
