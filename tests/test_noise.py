@@ -39,7 +39,7 @@ def test_holes_do_not_count():
     known = torch.ones(1, 1, 192, 192)
     known[..., :130, :] = 0
     # Holes filled with the noise of another picture must not be taken for this one's.
-    holed = torch.where(known > 0, noisy, picture(0.4, seed=3))
+    holed = torch.where(known > 0, noisy, picture(0.1, seed=3))
     assert estimate_noise(holed, known).sigma == pytest.approx(10 / 255, rel=0.15)
     assert estimate_noise(holed).sigma > 1.2 * estimate_noise(holed, known).sigma
 
