@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from . import __version__, command_train
-from .flags import restores
+from .command import restores
 from .kernelspec import KERNEL_HELP, parse_kernel
 from .task_options import (
     ColorizeOptions,

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from .command import errors_as_lines
 from .errors import UsageError
-from .flags import Device, Quiet, Verbose, errors_as_lines
+from .flags import Device, Quiet, Verbose
 from .options import TrainOptions
 
 EXAMPLE = "Example: reddiff train photos --val held-out -o my-prior --minutes 60"

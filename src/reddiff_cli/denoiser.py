@@ -65,10 +65,14 @@ def load_denoiser(folder: Path, device: torch.device, dtype: torch.dtype) -> Den
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` takes cuda, then mps, then cpu. DeviceMissing if a named device is absent."""
-    if name == "auto":
+    """`auto` takes cuda, then mps, then cpu; `auto:N` the N-th GPU, for one process of several.
+
+    DeviceMissing if a named device is absent.
+    """
+    if name.startswith("auto"):
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            rank = int(name[5:] or 0)
+            return torch.device("cuda", rank % torch.cuda.device_count())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)

@@ -1,21 +1,20 @@
-"""Flags that mean the same in every restoring command, defined once.
+"""Flags that mean the same in every restoring command, defined once."""
 
-A command's function names its own flags and returns its options; `restores` adds the shared ones,
-runs the task, and turns errors into one line and an exit code.
-"""
-
-import inspect
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, get_type_hints
+from typing import Annotated
 
 import typer
 
-from .errors import ExitCode, ReddiffError
-from .options import TASKS, MachineOptions, OutputOptions, SolverOptions, parse_noise
-from .task_options import TaskOptions
+from .options import (
+    MachineOptions,
+    OutputOptions,
+    ReportOptions,
+    SolverOptions,
+    parse_noise,
+)
+from .shards import Shard, find_shard, local_device
 
 OUTPUT, SOLVER, MACHINE, MESSAGES = "Output", "Solver", "Machine", "Messages"
 
@@ -71,6 +70,34 @@ class Shared:
         int,
         typer.Option("--quality", help="JPEG and WebP quality, 1 to 100.", rich_help_panel=OUTPUT),
     ] = 95
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format", help="auto, png, jpg, webp, tiff, exr, hdr.", rich_help_panel=OUTPUT
+        ),
+    ] = "auto"
+    depth: Annotated[
+        str,
+        typer.Option(
+            "--depth", help="Bits of the output: auto, 8, 16, float.", rich_help_panel=OUTPUT
+        ),
+    ] = "auto"
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare",
+            help="Also write {output}.compare.png: before and after.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False
+    trace: Annotated[
+        bool,
+        typer.Option(
+            "--trace",
+            help="Also write {output}.trace.gif: the picture at every step.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Only show what would be done.", rich_help_panel=OUTPUT),
@@ -128,6 +155,15 @@ class Shared:
             "--seed", help="Of the noise; the same for every picture.", rich_help_panel=SOLVER
         ),
     ] = 0
+    samples: Annotated[
+        int,
+        typer.Option(
+            "--samples",
+            help="Above 1: the mean of so many samples, and {output}.std.png and .std.npy, "
+            "relative and uncalibrated.",
+            rich_help_panel=SOLVER,
+        ),
+    ] = 1
     device: Device = "auto"
     dtype: Annotated[
         str,
@@ -135,6 +171,41 @@ class Shared:
             "--dtype", help="Of the network: auto, fp32, bf16, fp16.", rich_help_panel=MACHINE
         ),
     ] = "auto"
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            "--tile",
+            help="Side of the pieces that the network sees of large pictures; 0: never cut.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None
+    tile_overlap: Annotated[
+        int,
+        typer.Option("--tile-overlap", help="Pixels shared by pieces.", rich_help_panel=MACHINE),
+    ] = 64
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Every N-th picture from the I-th on; torchrun and SLURM arrays are understood.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic", help="fp32, the same bits every time.", rich_help_panel=MACHINE
+        ),
+    ] = False
+    fail_fast: Annotated[
+        bool,
+        typer.Option("--fail-fast", help="Stop at the first failure.", rich_help_panel=MESSAGES),
+    ] = False
+    json: Annotated[
+        bool,
+        typer.Option("--json", help="One JSON object a line on stdout.", rich_help_panel=MESSAGES),
+    ] = False
     quiet: Quiet = False
     verbose: Verbose = 0
 
@@ -148,89 +219,32 @@ class Shared:
             s_start=self.start,
             noise=parse_noise(self.noise),
             seed=self.seed,
+            samples=self.samples,
         )
 
-    def outputs(self) -> OutputOptions:
-        """Where results go."""
-        return OutputOptions(self.output, self.overwrite, self.strip, self.recursive, self.quality)
+    def machine(self) -> MachineOptions:
+        """Where to compute."""
+        device = local_device(self.device, os.environ)
+        return MachineOptions(device, self.dtype, self.tile, self.tile_overlap, self.deterministic)
 
-
-def restores(
-    app: typer.Typer, task: str, example: str
-) -> Callable[[Callable[..., TaskOptions]], None]:
-    """Make a command of a function that turns its own flags into the options of a task."""
-
-    def register(make_options: Callable[..., TaskOptions]) -> None:
-        def command(**values: Any) -> None:  # noqa: ANN401  (checked by Typer)
-            shared = Shared(**{name: values.pop(name) for name in shared_hints})
-            inputs = values.pop("inputs")
-            with errors_as_lines(shared.verbose):
-                _run(make_options(**values), inputs, shared)
-
-        own_hints = get_type_hints(make_options, include_extras=True)
-        own_hints.pop("return")
-        shared_hints = get_type_hints(Shared, include_extras=True)
-        parameters = [
-            inspect.Parameter("inputs", inspect.Parameter.KEYWORD_ONLY, annotation=Inputs),
-            *_keywords(make_options, own_hints),
-            *_keywords(Shared, shared_hints),
-        ]
-        vars(command)["__signature__"] = inspect.Signature(parameters)
-        command.__annotations__ = {p.name: p.annotation for p in parameters}
-        command.__doc__ = make_options.__doc__
-        defaults = TASKS[task]
-        epilog = f"Example: {example}\n\nDefaults: --noise {defaults.noise}"
-        app.command(task, epilog=epilog)(command)
-
-    return register
-
-
-def _keywords(source: Callable[..., object], hints: dict[str, Any]) -> list[inspect.Parameter]:
-    known = inspect.signature(source).parameters
-    return [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=known[name].default,
-            annotation=hint,
+    def outputs(self, path: Path | None) -> OutputOptions:
+        """Where results go, and as what."""
+        return OutputOptions(
+            path=path,
+            overwrite=self.overwrite,
+            strip=self.strip,
+            recursive=self.recursive,
+            quality=self.quality,
+            format=self.format,
+            depth=self.depth,
+            compare=self.compare,
+            trace=self.trace,
         )
-        for name, hint in hints.items()
-    ]
 
+    def reports(self) -> ReportOptions:
+        """What is told."""
+        return ReportOptions(self.quiet, self.verbose, self.json, self.fail_fast)
 
-def _run(options: TaskOptions, inputs: list[Path], shared: Shared) -> None:
-    solver, outputs = shared.solver(), shared.outputs()
-    machine = MachineOptions(shared.device, shared.dtype)
-    from .run import Run
-
-    run = Run(
-        options, inputs, shared.model, solver, machine, outputs, shared.quiet, shared.verbose
-    )
-    code = run.show_plan() if shared.dry_run else run.restore()
-    if code:
-        raise typer.Exit(int(code))
-
-
-class errors_as_lines:  # noqa: N801  (reads as a statement)
-    """Turn our errors into one line and an exit code; -vv and REDDIFF_DEBUG=1 keep the trace."""
-
-    def __init__(self, verbose: int) -> None:
-        self.trace = verbose > 1 or os.environ.get("REDDIFF_DEBUG") == "1"
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if self.trace:
-            return
-        if isinstance(error, ReddiffError):
-            from .report import print_error
-
-            print_error(error)
-            _exit(error.exit_code)
-        if isinstance(error, KeyboardInterrupt):
-            _exit(ExitCode.INTERRUPTED)
-
-
-def _exit(code: ExitCode) -> NoReturn:
-    raise typer.Exit(int(code))
+    def part(self) -> Shard:
+        """Which of the pictures."""
+        return find_shard(self.shard, os.environ)

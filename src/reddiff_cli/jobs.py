@@ -14,7 +14,7 @@ from typing import Any
 from .errors import PictureError, UsageError
 from .masks import find_mask
 from .options import TASKS, OutputOptions
-from .pictures import PICTURE_SUFFIXES, format_of, read_record
+from .pictures import FORMATS, PICTURE_SUFFIXES, format_of, read_record
 
 Record = dict[str, Any]
 MakeRecord = Callable[[Path, Path | None], Record]
@@ -99,14 +99,19 @@ def _name_outputs(
 ) -> list[Path]:
     target = options.path
     if target is not None and _is_file_target(target, inputs):
+        if (
+            options.format != "auto"
+            and FORMATS.get(target.suffix.lower()) != FORMATS[_suffix(options)]
+        ):
+            raise UsageError(f"-o {target}: is no {options.format}; drop --format or rename it")
         return [target]
     if target is not None and target.is_file():
         raise UsageError(f"-o {target}: is a file, and there are several inputs; give a folder")
-    plain = [_output(task, source, target, source.path.stem) for source in sources]
+    plain = [_output(task, source, options, source.path.stem) for source in sources]
     counts = Counter(plain)
     return [
         # a.jpg and a.png: both keep their suffix, whatever the order.
-        name if counts[name] == 1 else _output(task, source, target, source.path.name)
+        name if counts[name] == 1 else _output(task, source, options, source.path.name)
         for name, source in zip(plain, sources, strict=True)
     ]
 
@@ -116,11 +121,16 @@ def _is_file_target(target: Path, inputs: list[Path]) -> bool:
     return single and not target.is_dir() and bool(target.suffix)
 
 
-def _output(task: str, source: _Source, target: Path | None, stem: str) -> Path:
-    if target is None:
-        return source.path.with_name(f"{stem}.{task}.png")
+def _output(task: str, source: _Source, options: OutputOptions, stem: str) -> Path:
+    suffix = _suffix(options)
+    if options.path is None:
+        return source.path.with_name(f"{stem}.{task}{suffix}")
     relative = source.path.relative_to(source.root) if source.root else Path(source.path.name)
-    return target / relative.with_name(f"{stem}.png")
+    return options.path / relative.with_name(f"{stem}{suffix}")
+
+
+def _suffix(options: OutputOptions) -> str:
+    return ".png" if options.format == "auto" else f".{options.format}"
 
 
 def _check_writable(output: Path) -> None:

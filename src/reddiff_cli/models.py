@@ -30,6 +30,7 @@ class Card:
     wide_hole: str = "prior"
     wide_noise: float = 0.03
     hole_start: float = 10.0
+    sample_start: float = 10.0
     good_for: str = ""
     licence: str = ""
 
@@ -95,6 +96,7 @@ def _card(path: Path, name: str, table: dict[str, Any]) -> Card:
         wide_hole=str(table.get("wide_hole", "prior")),
         wide_noise=float(table.get("wide_noise", 0.03)),
         hole_start=float(table.get("hole_start", 10.0)),
+        sample_start=float(table.get("sample_start", 10.0)),
         good_for=str(table.get("good_for", "")),
         licence=str(table.get("licence", "")),
     )
@@ -102,4 +104,6 @@ def _card(path: Path, name: str, table: dict[str, Any]) -> Card:
 
 def _folder_card(folder: Path) -> Card:
     """A folder says nothing about its strength, so it is used like a weak one."""
-    return Card(name=str(folder), folder=folder, wide_hole="patches", hole_start=0.15)
+    return Card(
+        name=str(folder), folder=folder, wide_hole="patches", hole_start=0.15, sample_start=1.0
+    )

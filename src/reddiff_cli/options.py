@@ -11,6 +11,8 @@ PRESETS = tuple(STEPS)
 
 
 AUTO = "auto"
+OUTPUT_FORMATS = ("auto", "png", "jpg", "webp", "tiff", "exr", "hdr")
+DEPTHS = ("auto", "8", "16", "float")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class SolverOptions:
     """How to restore. None means: by task, preset or prior.
 
     steps: network evaluations.    noise: standard deviation in [0, 1] units, or `auto`.
+    samples: above 1 sample mode, with that many seeds from `seed` on.
     """
 
     preset: str = "standard"
@@ -52,8 +55,13 @@ class SolverOptions:
     s_start: float | None = None
     noise: float | str | None = None
     seed: int = 0
+    samples: int = 1
 
     def __post_init__(self) -> None:
+        if not 1 <= self.samples <= 64:
+            raise UsageError(f"--samples {self.samples}: must lie between 1 and 64")
+        if self.samples > 1 and self.preset == "paper":
+            raise UsageError("--samples: the published form has no sample mode; drop one")
         if self.preset not in PRESETS:
             raise UsageError(f"--preset {self.preset}: unknown; use {', '.join(PRESETS)}")
         if self.lr is not None and self.preset != "paper":
@@ -109,29 +117,67 @@ def parse_noise(text: str | None) -> float | str | None:
 
 @dataclass(frozen=True)
 class MachineOptions:
-    """Where to compute: device and dtype by name, or `auto`."""
+    """Where and how to compute: device and dtype by name, or `auto`.
+
+    tile: largest side that goes through the network in one piece; 0: any; None: the prior's own.
+    deterministic: fp32, and only kernels that give the same bits every time.
+    """
 
     device: str = "auto"
     dtype: str = "auto"
+    tile: int | None = None
+    tile_overlap: int = 64
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
+        if self.tile is not None and self.tile < 0:
+            raise UsageError(f"--tile {self.tile}: must be 0 (never) or a size in pixels")
+        if self.tile and self.tile_overlap * 2 > self.tile:
+            raise UsageError(f"--tile-overlap {self.tile_overlap}: at most half of a tile")
+        if self.tile_overlap < 0:
+            raise UsageError(f"--tile-overlap {self.tile_overlap}: must be 0 or more pixels")
+        if self.deterministic and self.dtype not in ("auto", "fp32"):
+            raise UsageError(f"--dtype {self.dtype}: --deterministic computes in fp32; drop one")
         if self.dtype not in ("auto", "fp32", "bf16", "fp16"):
             raise UsageError(f"--dtype {self.dtype}: unknown; use auto, fp32, bf16, fp16")
 
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Where results go. path None: `{stem}.{task}.png` beside the input."""
+    """Where results go, and as what. path None: `{stem}.{task}.png` beside the input.
+
+    format: `auto` takes -o's suffix, else png.    depth: `auto` keeps the input's.
+    compare, trace: pictures for people beside the result.
+    """
 
     path: Path | None = None
     overwrite: bool = False
     strip: bool = False
     recursive: bool = False
     quality: int = 95
+    format: str = "auto"
+    depth: str = "auto"
+    compare: bool = False
+    trace: bool = False
 
     def __post_init__(self) -> None:
+        if self.format not in OUTPUT_FORMATS:
+            known = ", ".join(OUTPUT_FORMATS)
+            raise UsageError(f"--format {self.format}: unknown; use {known}")
+        if self.depth not in DEPTHS:
+            raise UsageError(f"--depth {self.depth}: unknown; use {', '.join(DEPTHS)}")
         if not 1 <= self.quality <= 100:
             raise UsageError(f"--quality {self.quality}: must lie between 1 and 100")
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What people and scripts are told, and whether the first failure ends the run."""
+
+    quiet: bool = False
+    verbose: int = 0
+    json: bool = False
+    fail_fast: bool = False
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,11 @@ def save_picture(
     record: the settings record, or None to write neither record nor metadata. UsageError for a
     suffix that cannot be written; PictureError when the file system refuses.
     """
-    content = _encode(picture, path, record, quality)
+    write_whole(path, _encode(picture, path, record, quality))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that no half of it can be seen; PictureError if that is refused."""
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,7 @@ def make_record(
         "start": solver.s_start or card.starts.get(task, TASKS[task].s_start),
         "noise": TASKS[task].noise if solver.noise is None else solver.noise,
         "seed": solver.seed,
+        "samples": solver.samples,
         "input_sha256": file_digest(path),
     }
     for name, value in options.settings().items():

@@ -3,17 +3,26 @@
 The only file that prints. On a terminal two bars; elsewhere one line per picture, no escape codes.
 """
 
+import json
 import sys
+import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from .errors import ExitCode, PictureError, ReddiffError
 from .jobs import Job
+from .options import ReportOptions
 
 
 def print_line(text: str) -> None:
@@ -23,7 +32,7 @@ def print_line(text: str) -> None:
 
 def print_error(error: ReddiffError) -> None:
     """One line on stderr."""
-    _write_error(f"error: {_one_line(str(error))}")
+    _write_error(f"error: {one_line(str(error))}")
 
 
 class Outcome(Protocol):
@@ -36,26 +45,32 @@ class Outcome(Protocol):
     def noise(self) -> float: ...
 
     @property
+    def remark(self) -> str: ...
+
+    @property
     def residual_ratio(self) -> float | None: ...
 
     @property
     def verdict(self) -> str: ...
 
-    @property
-    def remark(self) -> str: ...
+    def facts(self) -> dict[str, Any]: ...
 
 
 class Reporter:
-    """Counts, bars and messages of one run; a context manager around it."""
+    """Counts, bars and messages of one run; a context manager around it.
 
-    def __init__(self, total: int, *, quiet: bool = False, verbose: bool = False) -> None:
-        self.total, self.quiet, self.verbose = total, quiet, verbose
+    Safe to be called by several threads at once.
+    """
+
+    def __init__(self, total: int, options: ReportOptions) -> None:
+        self.total, self.options = total, options
         self.done = self.ok = self.skipped = 0
         self.failures: list[str] = []
+        self.began = time.monotonic()
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-        live = self.console.is_terminal and not quiet
+        live = self.console.is_terminal and not options.quiet
         self.progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -66,80 +81,109 @@ class Reporter:
         )
         several = total > 1
         self._pictures = self.progress.add_task("pictures", total=total, visible=several, note="")
-        self._steps = self.progress.add_task("evaluations", total=None, note="")
-        self._last_look = 0.0
+        self._bars: dict[Job, TaskID] = {}
+        self._looks: dict[Job, float] = {}
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
         self.progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
     def picture(self, job: Job) -> None:
         """A picture begins."""
-        self.progress.reset(self._steps, description=job.input.name, total=None, note="")
+        with self._lock:
+            name = one_line(job.input.name)
+            self._bars[job] = self.progress.add_task(name, total=None, note="")
 
-    def step(self, done: int, total: int, residual: Callable[[], float]) -> None:
+    def step(self, job: Job, done: int, total: int, residual: Callable[[], float]) -> None:
         """Evaluations of the present stage; the residual is asked for twice a second at most."""
         if self.progress.disable:
             return
         note = {}
-        if time.monotonic() - self._last_look > 0.5:
-            self._last_look = time.monotonic()
+        if time.monotonic() - self._looks.get(job, 0.0) > 0.5:
+            self._looks[job] = time.monotonic()
             note = {"note": f"residual {residual():.4f}"}
-        self.progress.update(self._steps, completed=done, total=total, **note)  # type: ignore[arg-type]
+        self.progress.update(self._bars[job], completed=done, total=total, **note)  # type: ignore[arg-type]
 
     def finish(self, job: Job, result: Outcome) -> None:
         """A picture is restored and written."""
-        self.ok += 1
         parts = [f"{job.input} -> {job.output}  {result.seconds:.1f} s"]
         if result.residual_ratio is not None:
             parts.append(f"noise {result.noise:.4f}")
             parts.append(f"residual/noise {result.residual_ratio:.2f}, {result.verdict}")
         parts += [result.remark] if result.remark else []
-        self._picture_line("; ".join(parts))
+        with self._lock:
+            self.ok += 1
+            self._event(picture_event(job, "ok", str(job.output)) | result.facts())
+            self._picture_line(job, "; ".join(parts))
 
     def skip(self, job: Job, reason: str) -> None:
         """A picture needs nothing."""
-        self.skipped += 1
-        self._picture_line(f"{job.input}: skipped, {reason}")
+        with self._lock:
+            self.skipped += 1
+            self._event(picture_event(job, "skipped", str(job.output)) | {"reason": reason})
+            self._picture_line(job, f"{job.input}: skipped, {reason}")
 
-    def fail(self, error: PictureError | ReddiffError) -> None:
+    def fail(self, job: Job, error: ReddiffError) -> None:
         """A picture failed; the others go on."""
-        message = _one_line(str(error))
-        self.failures.append(message)
-        self.done += 1
-        self.progress.advance(self._pictures)
-        self._print(f"error: {message}", always=True)
+        message = one_line(str(error))
+        kind = error.kind if isinstance(error, PictureError) else type(error).__name__
+        with self._lock:
+            self.failures.append(message)
+            told = {"error": {"type": kind, "message": message}}
+            self._event(picture_event(job, "failed", None) | told)
+            self._advance(job)
+            self._print(f"error: {message}", always=True)
 
     def note(self, message: str) -> None:
         """A decision that was taken (with -v), or a warning (always)."""
-        if self.verbose or message.startswith("warning"):
+        if self.options.verbose or message.startswith("warning"):
             self._print(message)
 
     def summary(self) -> ExitCode:
         """The closing lines, and the exit code they stand for."""
+        code = ExitCode.PICTURE_FAILED if self.failures else ExitCode.OK
+        counts = {"ok": self.ok, "skipped": self.skipped, "failed": len(self.failures)}
+        seconds = round(time.monotonic() - self.began, 3)
+        self._event({"event": "summary", **counts, "seconds": seconds, "exit_code": int(code)})
         if self.total > 1:
-            counts = f"{self.ok} restored, {self.skipped} skipped, {len(self.failures)} failed"
-            self._print(counts)
+            self._print(f"{self.ok} restored, {self.skipped} skipped, {len(self.failures)} failed")
             for failure in self.failures:
                 self._print(f"  {failure}")
-        return ExitCode.PICTURE_FAILED if self.failures else ExitCode.OK
+        return code
 
-    def _picture_line(self, text: str) -> None:
-        self.done += 1
-        self.progress.advance(self._pictures)
+    def _picture_line(self, job: Job, text: str) -> None:
+        self._advance(job)
         self._print(f"[{self.done}/{self.total}] {text}")
 
+    def _advance(self, job: Job) -> None:
+        self.done += 1
+        self.progress.advance(self._pictures)
+        if job in self._bars:
+            self.progress.remove_task(self._bars.pop(job))
+
+    def _event(self, event: dict[str, Any]) -> None:
+        if self.options.json:
+            print_event(event)
+
     def _print(self, text: str, always: bool = False) -> None:
-        if always or not self.quiet:
-            self.console.print(_one_line(text), markup=False, emoji=False)
+        if always or not self.options.quiet:
+            self.console.print(one_line(text), markup=False, emoji=False)
+
+
+def picture_event(job: Job, status: str, output: str | None) -> dict[str, Any]:
+    """What every line about a picture holds."""
+    told = {"event": "image", "status": status, "task": job.task}
+    return told | {"input": str(job.input), "output": output}
+
+
+def print_event(event: dict[str, Any]) -> None:
+    """One JSON object on one line of stdout, at once."""
+    print_line(json.dumps(event))
+    sys.stdout.flush()
 
 
 class TrainReporter:
@@ -176,17 +220,23 @@ class TrainReporter:
             self.console.print(message, markup=False, emoji=False)
 
 
-def plan_lines(jobs: list[Job]) -> list[str]:
+def print_plan(jobs: list[Job], as_json: bool) -> None:
     """What --dry-run prints."""
-    arrows = {"restore": "", "skip": "skip: ", "fail": "fail: "}
-    return [
-        f"{arrows[job.action]}{job.input} -> {job.output}"
-        + (f" ({job.reason})" if job.reason else "")
-        for job in jobs
-    ]
+    for job in jobs:
+        if as_json:
+            failed = job.action == "fail"
+            error = {"type": job.kind, "message": job.reason} if failed else None
+            told = {"input": str(job.input), "output": str(job.output), "action": job.action}
+            print_event({"event": "plan", **told, "error": error})
+        else:
+            arrow = "" if job.action == "restore" else f"{job.action}: "
+            reason = f" ({job.reason})" if job.reason else ""
+            print_line(one_line(f"{arrow}{job.input} -> {job.output}{reason}"))
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Text that stays on one line, whatever a file is called."""
+    text = text.encode("utf-8", "backslashreplace").decode()
     return text.replace("\r", "\\r").replace("\n", "\\n")
 
 

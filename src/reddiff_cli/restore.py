@@ -1,10 +1,12 @@
 """Restore one picture: pose its problem, solve the stages, finish, save."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,15 +17,18 @@ from .jobs import FOUND, Job, Record
 from .models import Card
 from .noise import judge_residual
 from .options import PAIRS_FROM, TASKS, MachineOptions, OutputOptions, SolverOptions
-from .pictures import check_format, save_picture
+from .pictures import Picture, check_format, save_picture
 from .record import make_record
+from .sheets import Sheets
 from .solvers.reddiff import red_diff, red_diff_paper
 from .task_options import TaskOptions
-from .tasks import Setting, Stage, pose
+from .tasks import Problem, Setting, Stage, pose
 
 # Evaluations done, evaluations of this stage, and how to get the residual (which takes time).
 OnStep = Callable[[int, int, Callable[[], float]], None]
 OnNote = Callable[[str], None]
+# A stage and its present mu, for the animated trace.
+OnLook = Callable[[Stage, Tensor], None]
 
 
 class NotFinite(Exception):
@@ -44,6 +49,8 @@ class Result:
     residual: float
     remark: str
     record: Record
+    device: str
+    dtype: str
 
     @property
     def residual_ratio(self) -> float | None:
@@ -55,9 +62,29 @@ class Result:
         """What that ratio says about the assumptions."""
         return "" if self.residual_ratio is None else judge_residual(self.residual_ratio)
 
+    def facts(self) -> dict[str, Any]:
+        """What scripts are told; keys are never renamed."""
+        names = ("model", "revision", "method", "preset", "steps", "seed")
+        ratio = self.residual_ratio
+        return {
+            "width": self.width,
+            "height": self.height,
+            **{name: self.record[name] for name in names},
+            "noise": round(self.noise, 6),
+            "device": self.device,
+            "dtype": self.dtype,
+            "seconds": round(self.seconds, 3),
+            "residual": round(self.residual, 6),
+            "residual_ratio": None if ratio is None else round(ratio, 4),
+            "remark": self.remark,
+        }
+
 
 class Restorer:
-    """Everything that stays the same from picture to picture."""
+    """Everything that stays the same from picture to picture; several threads may restore.
+
+    On a CPU one picture computes at a time, while others are read and written.
+    """
 
     def __init__(
         self,
@@ -68,31 +95,43 @@ class Restorer:
         output: OutputOptions,
     ) -> None:
         self.card, self.solver, self.options, self.output = card, solver, options, output
+        self.machine = machine
         self.device = choose_device(machine.device)
-        self.dtype = choose_dtype(machine.dtype, self.device)
+        wanted = "fp32" if machine.deterministic else machine.dtype
+        self.dtype = choose_dtype(wanted, self.device)
+        if machine.deterministic:
+            compute_exactly()
         self._denoiser: Denoiser | None = None
+        self._turn = threading.RLock()
 
     @property
     def denoiser(self) -> Denoiser:
         """Loaded once, when the first picture needs it."""
-        if self._denoiser is None:
-            self._denoiser = load_denoiser(self.card.folder, self.device, self.dtype)
-        return self._denoiser
+        with self._turn:
+            if self._denoiser is None:
+                self._denoiser = load_denoiser(self.card.folder, self.device, self.dtype)
+            return self._denoiser
 
     def restore(self, job: Job, on_step: OnStep, on_note: OnNote) -> Result:
         """Restore and write one picture; PictureError says what is wrong with it."""
         began = time.monotonic()
-        problem = pose(job, self.options, Setting(self.card, self.solver, on_note))
+        setting = Setting(self.card, self.solver, on_note, self.machine)
+        problem = pose(job, self.options, setting)
         check_format(problem.source, job.output)  # before hours of work, not after
+        sheets = Sheets(job.output, problem, self.output)
         residual = 0.0
+        solved = []
         for stage in problem.stages():
-            mu, residual = self._solve_safely(stage, on_step, on_note)
-            problem.accept(stage, mu.cpu())
+            with self._turn:
+                mu, residual = self._solve_safely(stage, on_step, on_note, sheets.look)
+            problem.accept(stage, mu.mean(0, keepdim=True) if self.sampling else mu)
+            solved.append((stage, mu))
         record = make_record(job.input, job.mask, self.card, self.solver, self.options)
         record[FOUND] = {"noise": round(problem.noise, 6), "remark": problem.remark()}
-        restored = problem.finish()
+        restored = self._average(problem, solved, sheets) if self.sampling else problem.finish()
         saved = None if self.output.strip else record
         save_picture(restored, job.output, saved, self.output.quality)
+        sheets.save(restored)
         return Result(
             width=restored.width,
             height=restored.height,
@@ -101,10 +140,28 @@ class Restorer:
             residual=residual,
             remark=problem.remark(),
             record=record,
+            device=str(self.device),
+            dtype=str(self.dtype).removeprefix("torch."),
         )
 
+    @property
+    def sampling(self) -> bool:
+        """True in sample mode, where every stage is solved for several seeds at once."""
+        return self.solver.samples > 1
+
+    def _average(
+        self, problem: Problem, solved: list[tuple[Stage, Tensor]], sheets: Sheets
+    ) -> Picture:
+        """Mean of the samples; their standard deviation goes to the sheets."""
+        pictures = []
+        for row in range(self.solver.samples):
+            for stage, mu in solved:
+                problem.accept(stage, mu[row : row + 1])
+            pictures.append(problem.finish())
+        return sheets.average(pictures)
+
     def _solve_safely(
-        self, stage: Stage, on_step: OnStep, on_note: OnNote
+        self, stage: Stage, on_step: OnStep, on_note: OnNote, on_look: OnLook
     ) -> tuple[Tensor, float]:
         """Solve; a 16-bit type that overflows is replaced by fp32 from here on."""
         for dtype in {self.dtype: None, torch.float32: None}:
@@ -112,12 +169,12 @@ class Restorer:
                 on_note(f"warning: {self.dtype} overflowed in the network; going on in {dtype}")
                 self.dtype, self._denoiser = dtype, None
             with suppress(NotFinite):
-                return self._solve(stage, on_step)
+                return self._solve(stage, on_step, on_look)
         message = "the network's output is not finite; the prior or the picture is damaged"
         raise PictureError(message, "NotFinite")
 
-    def _solve(self, stage: Stage, on_step: OnStep) -> tuple[Tensor, float]:
-        """The last mu on the stage's pixels, and its rms residual in [0, 1] units."""
+    def _solve(self, stage: Stage, on_step: OnStep, on_look: OnLook) -> tuple[Tensor, float]:
+        """The last mu, on the CPU, and its rms residual in [0, 1] units."""
         here = stage.to(self.device)
         total = evaluations(self.solver, self.denoiser)
         mu = here.start
@@ -126,21 +183,27 @@ class Restorer:
             if (done <= 2 or done == total) and not bool(torch.isfinite(mu).all()):
                 raise NotFinite
             on_step(done, total, partial(here.residual, mu))
-        return mu, here.residual(mu)
+            on_look(stage, mu)
+        return mu.cpu(), here.residual(mu)
 
     def _run(self, stage: Stage) -> Iterator[tuple[int, Tensor]]:
         """The solver that was asked for, on the pixels of one stage."""
         denoiser, solver, defaults = self.denoiser, self.solver, TASKS[self.options.task]
-        generator = torch.Generator().manual_seed(solver.seed)
+        start = stage.start
+        if self.sampling:
+            start = start.repeat_interleave(solver.samples, 0)
+        generators = [torch.Generator().manual_seed(solver.seed + i) for i in range(len(start))]
 
         def denoise(z: Tensor, t: Tensor) -> Tensor:
             return stage.view.denoise(denoiser, z, t)
 
         def draw_noise() -> Tensor:
-            # On the CPU, so that every device sees the same noise.
-            return torch.randn(stage.start.shape, generator=generator).to(self.device)
+            # On the CPU, so that every device sees the same noise; by row, so that a row does not
+            # depend on how many there are.
+            rows = [torch.randn(start[:1].shape, generator=g) for g in generators]
+            return torch.cat(rows).to(self.device)
 
-        problem = (stage.y, stage.operator, denoise, denoiser.schedule, stage.start, draw_noise)
+        problem = (stage.y, stage.operator, denoise, denoiser.schedule, start, draw_noise)
         if solver.preset == "paper":
             noisy = stage.sigma_y > 0
             weight = defaults.paper_weight_noisy if noisy else defaults.paper_weight
@@ -150,14 +213,15 @@ class Restorer:
                 lr=solver.lr or defaults.paper_lr,
                 prior_weight=solver.prior_weight or weight,
             )
+        s_start = max(stage.s_start, self.card.sample_start) if self.sampling else stage.s_start
         return red_diff(
             *problem,
             steps=solver.evaluations,
             sigma_y=stage.sigma_y,
-            s_start=stage.s_start,
+            s_start=s_start,
             s_end=stage.s_end,
             prior_weight=solver.prior_weight or 1.0,
-            pairs=solver.evaluations >= PAIRS_FROM,
+            pairs=solver.evaluations >= PAIRS_FROM and not self.sampling,
         )
 
 
@@ -166,3 +230,11 @@ def evaluations(solver: SolverOptions, denoiser: Denoiser) -> int:
     if solver.preset == "paper":
         return len(denoiser.schedule.reference_grid(solver.evaluations))
     return solver.evaluations
+
+
+def compute_exactly() -> None:
+    """The same bits every time: no TF32, deterministic kernels only."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False

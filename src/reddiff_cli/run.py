@@ -1,21 +1,32 @@
-"""One command over its pictures: plan, restore one by one, report, and say how it went."""
+"""One command over its pictures: plan, restore, report, and say how it went."""
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import ExitCode, PictureError, UsageError
+from .errors import ExitCode, PictureError, ReddiffError, UsageError
 from .jobs import Job, Record, plan_jobs
 from .masks import NothingToFill
 from .models import Card, find_model
-from .options import MachineOptions, OutputOptions, SolverOptions
+from .options import MachineOptions, OutputOptions, ReportOptions, SolverOptions
 from .pictures import LOSSY, format_of
 from .record import make_record
-from .report import Reporter, plan_lines, print_line
+from .report import Reporter, print_plan
+from .shards import Shard
 from .task_options import InpaintOptions, TaskOptions
 
 if TYPE_CHECKING:
     from .restore import Restorer
+
+# Pictures in hand at once: while one is computed, the next is read and the last one written.
+WORKERS = 2
+
+
+class Stopped(Exception):
+    """Another picture ended the run; this one is given up."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +39,13 @@ class Run:
     solver: SolverOptions
     machine: MachineOptions
     output: OutputOptions
-    quiet: bool
-    verbose: int
+    report: ReportOptions
+    shard: Shard = Shard()
 
     def show_plan(self) -> ExitCode:
         """Print what would be done; torch is not imported."""
         jobs = self._plan(find_model(self.model))
-        for line in plan_lines(jobs):
-            print_line(line)
+        print_plan(jobs, self.report.json)
         failed = any(job.action == "fail" for job in jobs)
         return ExitCode.PICTURE_FAILED if failed else ExitCode.OK
 
@@ -43,7 +53,7 @@ class Run:
         """Restore every picture that needs it; one failure never ends the run."""
         card = find_model(self.model)
         jobs = self._plan(card)
-        with Reporter(len(jobs), quiet=self.quiet, verbose=self.verbose > 0) as reporter:
+        with Reporter(len(jobs), self.report) as reporter:
             restorer = None
             if any(job.action == "restore" for job in jobs):
                 from .restore import Restorer
@@ -55,8 +65,7 @@ class Run:
                 reporter.note(
                     "warning: lossy format: known pixels change a little; .png keeps them"
                 )
-            for job in jobs:
-                self._restore_one(job, restorer, reporter, only=len(jobs) == 1)
+            self._restore_all(jobs, restorer, reporter)
         return reporter.summary()
 
     def _plan(self, card: Card) -> list[Job]:
@@ -64,26 +73,70 @@ class Run:
             return make_record(path, mask, card, self.solver, self.options)
 
         masks = self.options.mask if isinstance(self.options, InpaintOptions) else None
-        return plan_jobs(self.options.task, self.inputs, masks, self.output, record_of)
+        jobs = plan_jobs(self.options.task, self.inputs, masks, self.output, record_of)
+        return self.shard.take(jobs)
+
+    def _restore_all(
+        self, jobs: list[Job], restorer: "Restorer | None", reporter: Reporter
+    ) -> None:
+        """All jobs, a few at a time; stops at Ctrl-C, and with --fail-fast at a failure."""
+        stop = threading.Event()
+        single = len(jobs) == 1
+
+        def work(job: Job) -> None:
+            if not stop.is_set():
+                self._restore_one(job, restorer, reporter, stop, single)
+
+        pool = ThreadPoolExecutor(min(WORKERS, len(jobs)) or 1)
+        try:
+            waiting: set[Future[None]] = {pool.submit(work, job) for job in jobs}
+            while waiting:
+                # Short waits, as only between them can Ctrl-C be heard.
+                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
 
     def _restore_one(
-        self, job: Job, restorer: "Restorer | None", reporter: Reporter, only: bool
+        self,
+        job: Job,
+        restorer: "Restorer | None",
+        reporter: Reporter,
+        stop: threading.Event,
+        single: bool,
     ) -> None:
         if job.action == "fail":
-            reporter.fail(PictureError(job.reason, job.kind))
+            self._fail(job, PictureError(job.reason, job.kind), reporter, stop)
             return
         if job.action == "skip" or restorer is None:
             reporter.skip(job, job.reason)
             return
         reporter.picture(job)
+
+        def on_step(done: int, total: int, residual: Callable[[], float]) -> None:
+            if stop.is_set():
+                raise Stopped
+            reporter.step(job, done, total, residual)
+
         try:
-            result = restorer.restore(job, reporter.step, reporter.note)
+            result = restorer.restore(job, on_step, reporter.note)
         except NothingToFill as nothing:
             reporter.skip(job, str(nothing))
+        except Stopped:
+            return
         except (PictureError, UsageError) as error:
             # A usage error that only this picture has does not stop the others.
-            if self.verbose > 1 or (only and isinstance(error, UsageError)):
+            if self.report.verbose > 1 or (single and isinstance(error, UsageError)):
                 raise
-            reporter.fail(error)
+            self._fail(job, error, reporter, stop)
         else:
             reporter.finish(job, result)
+
+    def _fail(
+        self, job: Job, error: ReddiffError, reporter: Reporter, stop: threading.Event
+    ) -> None:
+        reporter.fail(job, error)
+        if self.report.fail_fast:
+            stop.set()

@@ -30,7 +30,7 @@ from reddiff_cli.operators.downsample import bicubic, box
 from reddiff_cli.options import TASKS
 from reddiff_cli.photographs import centre_crops, read_photographs
 from reddiff_cli.solvers.reddiff import red_diff
-from reddiff_cli.tasks.problem import last_level
+from reddiff_cli.tasks.problem import S_END
 
 MARGIN = 32  # photograph around a crop, for operators that look beyond it
 
@@ -154,7 +154,7 @@ def main() -> None:
                 for s_end in asked.s_end:
                     for weight in asked.weight:
                         chosen = s_start or default
-                        end = s_end or last_level(2 * noise)
+                        end = s_end or S_END
                         rows = []
                         for number, wide in enumerate(torch.split(crops, 1)):
                             case = make(wide)

@@ -17,7 +17,7 @@ from ..solvers.reddiff import SIGMA_FLOOR
 from ..synthesis import context_margin, synthesise
 from ..task_options import InpaintOptions
 from ..tiling import Patchwork
-from .problem import Setting, Stage, last_level, to_pixels, to_tensor
+from .problem import Setting, Stage, to_pixels, to_tensor
 
 # Context around thin and wide holes in pixels, and the window sizes to choose from.
 THIN_MARGIN, THIN_WINDOWS = 10, (64, 96, 128, 256)
@@ -97,9 +97,8 @@ class Inpainting:
         start = work.take(self._canvas)
         known = work.take(torch.from_numpy(~hole)[None, None]).to(start)
         weight = known + trust * (1 - known)
-        sigma_y = 2 * self.noise
         y = start * (weight > 0)
-        return Stage(work, Inpaint(weight), y, start, s_start, last_level(sigma_y), sigma_y)
+        return Stage(work, Inpaint(weight), y, start, s_start, 2 * self.noise)
 
 
 def _parts(stage: Stage) -> tuple[Patchwork, Inpaint]:

@@ -15,11 +15,13 @@ from torch import Tensor
 from ..models import Card
 from ..noise import estimate_noise
 from ..operators import Operator, on_device
-from ..options import TASKS, SolverOptions
+from ..options import TASKS, MachineOptions, SolverOptions
 from ..pictures import Picture
-from ..tiling import DenoiseFunction
+from ..tiling import DenoiseFunction, Whole
 
 OnNote = Callable[[str], None]
+# Last noise level: 0.02 to 0.05 make no difference, with noise neither.
+S_END = 0.03
 # Files of these kinds have had their noise smoothed away.
 SMOOTHED = frozenset((".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".jp2"))
 
@@ -45,8 +47,8 @@ class Stage:
     y: Tensor
     start: Tensor
     s_start: float
-    s_end: float
     sigma_y: float
+    s_end: float = S_END
 
     def to(self, device: torch.device) -> "Stage":
         """The same stage with its tensors on a device."""
@@ -88,11 +90,12 @@ class Problem(Protocol):
 
 @dataclass(frozen=True)
 class Setting:
-    """What the tasks need of a run: the prior's card, the solver's options, a voice."""
+    """What the tasks need of a run: the prior's card, the solver's options, a voice, tiles."""
 
     card: Card
     solver: SolverOptions
     on_note: OnNote
+    machine: MachineOptions = MachineOptions()
 
     def noise(self, task: str, path: Path, picture: Tensor, known: Tensor | None = None) -> float:
         """Noise in [0, 1] units: as given, or the task's own, or estimated from the picture."""
@@ -105,17 +108,14 @@ class Setting:
             self.on_note(f"warning: {path}: {estimate.warning}; noise {estimate.sigma:.4f}")
         return estimate.sigma
 
+    def view(self) -> Whole:
+        """The whole canvas, in tiles as asked for or as the prior's card says."""
+        tile = self.card.tile if self.machine.tile is None else self.machine.tile
+        return Whole(tile, min(self.machine.tile_overlap, tile // 2))
+
     def s_start(self, task: str) -> float:
         """First noise level: as given, or what the prior's card or the task asks for."""
         return self.solver.s_start or self.card.starts.get(task, TASKS[task].s_start)
-
-
-def last_level(sigma_y: float) -> float:
-    """s_end, by noise: with more of it the last small levels would only fit what D leaves."""
-    return max(0.03, S_END_PER_NOISE * sigma_y)
-
-
-S_END_PER_NOISE = 0.0
 
 
 def to_tensor(picture: Picture) -> Tensor:

@@ -8,8 +8,7 @@ from torch.nn import functional as F
 
 from ..operators import Operator
 from ..pictures import Picture
-from ..tiling import Whole
-from .problem import Setting, Stage, last_level, to_pixels
+from .problem import Setting, Stage, to_pixels
 
 
 @dataclass
@@ -31,19 +30,17 @@ class WholePicture:
 
     def stages(self) -> Iterator[Stage]:
         """The one stage."""
-        sigma_y = 2 * self.noise
         start = self.operator.start(self.y)
         if self.setting.solver.preset == "paper" and self.task == "superres":
             # The published form starts from the pseudo-inverse of the mean of f x f pixels.
             start = F.interpolate(self.y, start.shape[2:], mode="nearest")
         yield Stage(
-            view=Whole(self.setting.card.tile),
+            view=self.setting.view(),
             operator=self.operator,
             y=self.y,
             start=start,
             s_start=self.setting.s_start(self.task),
-            s_end=last_level(sigma_y),
-            sigma_y=sigma_y,
+            sigma_y=2 * self.noise,
         )
 
     def accept(self, stage: Stage, mu: Tensor) -> None:

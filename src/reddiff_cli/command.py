@@ -1,0 +1,100 @@
+"""Making commands: a function names its own flags and returns its options; the rest is shared.
+
+`restores` adds the shared flags, runs the task, and turns errors into one line and an exit code.
+"""
+
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, get_type_hints
+
+import typer
+
+from .errors import ExitCode, ReddiffError, UsageError
+from .flags import Inputs, Shared
+from .options import TASKS
+from .streams import STREAM, spooled
+from .task_options import TaskOptions
+
+
+def restores(
+    app: typer.Typer, task: str, example: str
+) -> Callable[[Callable[..., TaskOptions]], None]:
+    """Make a command of a function that turns its own flags into the options of a task."""
+
+    def register(make_options: Callable[..., TaskOptions]) -> None:
+        def command(**values: Any) -> None:  # noqa: ANN401  (checked by Typer)
+            shared = Shared(**{name: values.pop(name) for name in shared_hints})
+            inputs = values.pop("inputs")
+            with errors_as_lines(shared.verbose):
+                _run(make_options(**values), inputs, shared)
+
+        own_hints = get_type_hints(make_options, include_extras=True)
+        own_hints.pop("return")
+        shared_hints = get_type_hints(Shared, include_extras=True)
+        parameters = [
+            inspect.Parameter("inputs", inspect.Parameter.KEYWORD_ONLY, annotation=Inputs),
+            *_keywords(make_options, own_hints),
+            *_keywords(Shared, shared_hints),
+        ]
+        vars(command)["__signature__"] = inspect.Signature(parameters)
+        command.__annotations__ = {p.name: p.annotation for p in parameters}
+        command.__doc__ = make_options.__doc__
+        defaults = TASKS[task]
+        epilog = f"Example: {example}\n\nDefaults: --noise {defaults.noise}"
+        app.command(task, epilog=epilog)(command)
+
+    return register
+
+
+def _keywords(source: Callable[..., object], hints: dict[str, Any]) -> list[inspect.Parameter]:
+    known = inspect.signature(source).parameters
+    return [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=known[name].default,
+            annotation=hint,
+        )
+        for name, hint in hints.items()
+    ]
+
+
+def _run(options: TaskOptions, inputs: list[Path], shared: Shared) -> None:
+    if shared.json and shared.output == STREAM:
+        raise UsageError("--json and -o -: both go to stdout; drop one")
+    solver, machine, report = shared.solver(), shared.machine(), shared.reports()
+    with spooled(inputs, shared.output) as (paths, path):
+        outputs = shared.outputs(path)
+        from .run import Run
+
+        run = Run(options, paths, shared.model, solver, machine, outputs, report, shared.part())
+        code = run.show_plan() if shared.dry_run else run.restore()
+    if code:
+        raise typer.Exit(int(code))
+
+
+class errors_as_lines:  # noqa: N801  (reads as a statement)
+    """Turn our errors into one line and an exit code; -vv and REDDIFF_DEBUG=1 keep the trace."""
+
+    def __init__(self, verbose: int) -> None:
+        self.trace = verbose > 1 or os.environ.get("REDDIFF_DEBUG") == "1"
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self.trace:
+            return
+        if isinstance(error, ReddiffError):
+            from .report import print_error
+
+            print_error(error)
+            _exit(error.exit_code)
+        if isinstance(error, KeyboardInterrupt):
+            _exit(ExitCode.INTERRUPTED)
+
+
+def _exit(code: ExitCode) -> NoReturn:
+    raise typer.Exit(int(code))
