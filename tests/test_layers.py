@@ -15,7 +15,17 @@ SOURCE = Path(reddiff_cli.__file__).parent
 LAYERS = {
     -1: ["__init__", "errors"],
     0: ["kernelspec", "schedule", "tiling", "patches", "shading", "metrics", "filling"],
-    1: ["options", "deep", "patchmatch", "holes", "network", "operators", "solvers", "models"],
+    1: [
+        "blind",
+        "options",
+        "deep",
+        "patchmatch",
+        "holes",
+        "network",
+        "operators",
+        "solvers",
+        "models",
+    ],
     2: ["pictures", "synthesis", "denoiser", "model_card"],
     3: ["kernels", "masks", "photographs", "validation"],
     4: ["jobs", "tasks", "train"],
