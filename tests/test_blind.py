@@ -1,5 +1,7 @@
 """Kernels found again in pictures of overlapping polygons; honesty where nothing can be seen."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -17,14 +19,16 @@ def leaves(seed: int, side: int = 232) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     line = torch.arange(side, dtype=torch.float32)
     picture = torch.zeros(3, side, side)
-    for _ in range(900):
-        x, y, size, shape, turn, *colour = torch.rand(8, generator=generator)
-        radius = 4 / (0.05 + size)
-        angle = turn * torch.pi
-        dx, dy = line[None] - x * side, line[:, None] - y * side
-        u, v = dx * angle.cos() + dy * angle.sin(), dy * angle.cos() - dx * angle.sin()
-        inside = (u / radius) ** 2 + (v / (radius * (0.3 + 0.7 * shape))) ** 2 < 1
-        picture = torch.where(inside, torch.stack(colour)[:, None, None] * 2 - 1, picture)
+    for x, y, size, shape, turn, *colour in torch.rand(900, 8, generator=generator).tolist():
+        radius, angle = 4 / (0.05 + size), math.pi * turn
+        left, top = (max(0, int(centre * side - radius)) for centre in (x, y))
+        right, bottom = (int(centre * side + radius) + 2 for centre in (x, y))
+        dx, dy = line[None, left:right] - x * side, line[top:bottom, None] - y * side
+        u = (dx * math.cos(angle) + dy * math.sin(angle)) / radius
+        v = (dy * math.cos(angle) - dx * math.sin(angle)) / (radius * (0.3 + 0.7 * shape))
+        inside = u**2 + v**2 < 1
+        box = picture[:, top:bottom, left:right]
+        box[:, inside] = torch.tensor(colour)[:, None] * 2 - 1
     return picture[None]
 
 

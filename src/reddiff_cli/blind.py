@@ -107,14 +107,14 @@ def _all_starts() -> Iterable[list[KernelSpec]]:
 
 
 def _search(starts: list[KernelSpec], spectrum: _Spectrum) -> tuple[KernelSpec, float]:
-    """The best of a grid by a third of the frequencies, then of its neighbours by all."""
+    """The best of a grid by a quarter of the frequencies, then of its neighbours by all."""
     coarse = replace(
         spectrum,
-        log_power=spectrum.log_power[::3],
-        row=spectrum.row[::3],
-        column=spectrum.column[::3],
+        log_power=spectrum.log_power[::4],
+        row=spectrum.row[::4],
+        column=spectrum.column[::4],
     )
-    costs = _costs(starts, coarse, steps=8)
+    costs = _costs(starts, coarse, steps=7)
     cost, best = min(zip(costs, starts, strict=True), key=lambda pair: pair[0])
     for step in (0.08, 0.04, 0.02):
         near = _neighbours(best, step)
