@@ -4,6 +4,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..blind import SHARP, estimate_kernel
 from ..errors import PictureError
 from ..jobs import Job
 from ..kernels import make_kernel
@@ -11,7 +12,7 @@ from ..kernelspec import KernelSpec
 from ..operators import Blur, CircularBlur, Operator, PaddedBlur
 from ..pictures import load_picture
 from ..task_options import DeblurOptions
-from .problem import Setting, to_tensor
+from .problem import SMOOTHED, Setting, to_tensor
 from .whole import WholePicture
 
 
@@ -33,10 +34,12 @@ def pose(job: Job, options: DeblurOptions, setting: Setting) -> WholePicture:
 
 def find_kernel(path: Path, y: Tensor, noise: float) -> KernelSpec:
     """The kernel of one of the parametric families; PictureError if the evidence is flat."""
-    from ..blind import estimate_kernel
-
     estimate = estimate_kernel(y, 2 * noise)
-    if estimate.verdict != "sure":
+    if estimate.spec == SHARP:
+        raise PictureError(f"{path}: no blur found in it; give --kernel if you know one", "Kernel")
+    smeared = path.suffix.lower() in SMOOTHED and estimate.spec.family != "motion"
+    if estimate.verdict != "sure" or smeared:
+        # Compression looks like a blur, and a wrong kernel does more harm than none.
         raise PictureError(
             f"{path}: not sure what blurred it (nearest: {estimate.spec}); give --kernel", "Kernel"
         )

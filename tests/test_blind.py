@@ -1,0 +1,98 @@
+"""Kernels found again in pictures of overlapping polygons; honesty where nothing can be seen."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from reddiff_cli.blind import SHARP, KernelEstimate, estimate_kernel
+from reddiff_cli.kernels import make_kernel
+from reddiff_cli.kernelspec import KernelSpec
+
+SIGMA_Y = 0.02
+
+
+def leaves(seed: int, side: int = 232) -> Tensor:
+    """Dead leaves (1, 3, side, side): ellipses of all sizes and turns, each over the last."""
+    generator = torch.Generator().manual_seed(seed)
+    line = torch.arange(side, dtype=torch.float32)
+    picture = torch.zeros(3, side, side)
+    for x, y, size, shape, turn, *colour in torch.rand(900, 8, generator=generator).tolist():
+        radius, angle = 4 / (0.05 + size), math.pi * turn
+        left, top = (max(0, int(centre * side - radius)) for centre in (x, y))
+        right, bottom = (int(centre * side + radius) + 2 for centre in (x, y))
+        dx, dy = line[None, left:right] - x * side, line[top:bottom, None] - y * side
+        u = (dx * math.cos(angle) + dy * math.sin(angle)) / radius
+        v = (dy * math.cos(angle) - dx * math.sin(angle)) / (radius * (0.3 + 0.7 * shape))
+        inside = u**2 + v**2 < 1
+        box = picture[:, top:bottom, left:right]
+        box[:, inside] = torch.tensor(colour)[:, None] * 2 - 1
+    return picture[None]
+
+
+def blurred(spec: KernelSpec, seed: int, side: int = 192) -> Tensor:
+    """Valid convolution, then noise."""
+    kernel = make_kernel(spec).flip(0, 1)[None, None]
+    y = conv2d(leaves(seed).transpose(0, 1), kernel).transpose(0, 1)[:, :, :side, :side]
+    return y + SIGMA_Y * torch.randn(y.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def estimate(family: str, *parameters: float, seed: int = 1) -> KernelEstimate:
+    return estimate_kernel(blurred(KernelSpec(family, parameters), seed), SIGMA_Y)
+
+
+def test_gaussian_is_recovered():
+    found = estimate("gaussian", 2.0)
+    assert found.spec.family == "gaussian"
+    assert found.spec.parameters[0] == pytest.approx(2, rel=0.15)
+    assert found.evidence > 6
+
+
+def test_motion_is_recovered_and_sure():
+    found = estimate("motion", 15.0, 30.0)
+    assert found.spec.family == "motion"
+    assert found.spec.parameters[0] == pytest.approx(15, rel=0.1)
+    assert found.spec.parameters[1] == pytest.approx(30, abs=4)
+    assert found.verdict == "sure"
+
+
+def test_disk_is_recovered_and_sure():
+    found = estimate("disk", 4.0)
+    assert found.spec.family == "disk"
+    assert found.spec.parameters[0] == pytest.approx(4, rel=0.1)
+    assert found.verdict == "sure"
+
+
+def test_a_sharp_picture_is_not_surely_blurred():
+    found = estimate("uniform", 1.0)
+    assert found.verdict == "not sure"
+    assert found.spec == SHARP or found.spec.parameters[0] < 1.2
+
+
+@pytest.mark.parametrize("noise", [0.0, SIGMA_Y])
+def test_a_flat_picture_tells_nothing(noise):
+    y = 0.3 + noise * torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(2))
+    found = estimate_kernel(y, noise)
+    assert (found.spec, found.verdict, found.alternatives) == (SHARP, "not sure", ())
+
+
+def test_a_small_or_broken_picture_tells_nothing():
+    y = leaves(1)
+    broken = torch.where(y > 0.9, torch.nan, y)
+    assert estimate_kernel(y[:, :, :40, :200], SIGMA_Y).verdict == "not sure"
+    assert estimate_kernel(broken, SIGMA_Y).verdict == "not sure"
+
+
+def test_the_estimate_is_ordered_deterministic_and_leaves_its_input_alone():
+    y = blurred(KernelSpec("motion", (9.0, 100.0)), seed=3)[:, :1, :64, :80]
+    before = y.clone()
+    found = estimate_kernel(y, SIGMA_Y)
+    assert found == estimate_kernel(y, SIGMA_Y)
+    assert torch.equal(y, before)
+    distances = [distance for _, distance in found.alternatives]
+    assert distances == sorted(distances)
+    families = {found.spec.family, *(spec.family for spec, _ in found.alternatives)}
+    assert families == {"gaussian", "disk", "motion", "uniform"}
+    assert min(distances) >= 0
