@@ -103,6 +103,69 @@ def test_nothing_is_recorded(tiny_prior):
     assert not denoiser(z, torch.tensor([5])).requires_grad
 
 
+def slope(denoiser, z, t, vector):
+    """Gradient of <D(z), vector> in z, recorded."""
+    leaf = z.clone().requires_grad_(True)
+    clean = denoiser(leaf, t)
+    (gradient,) = torch.autograd.grad(clean, leaf, vector)
+    return clean.detach(), gradient
+
+
+def change_along(denoiser, z, t, way, h=0.02):
+    """Derivative of D at z along a direction, by differences of the fourth order."""
+    near, far = (denoiser(z + k * way, t) - denoiser(z - k * way, t) for k in (h, 2 * h))
+    return (8 * near - far) / (12 * h)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 16, 16), (1, 1, 16, 16), (1, 3, 9, 13), (6, 1, 5, 8)])
+def test_recorded_gradient_is_that_of_finite_differences(tiny_prior, shape):
+    """Colour and grey, padded or not, few rows or more than are recorded at once."""
+    denoiser = load_denoiser(tiny_prior, CPU, torch.float32)
+    torch.manual_seed(3)
+    z, vector, way = torch.randn(3, *shape).unbind(0)
+    t = torch.full((shape[0],), 200)
+    clean, gradient = slope(denoiser.recorded, z, t, vector)
+    torch.testing.assert_close(clean, denoiser(z, t), atol=1e-5, rtol=1e-5)
+    measured = (change_along(denoiser, z, t, way) * vector).flatten(1).sum(1)
+    expected = (gradient * way).flatten(1).sum(1)  # row by row: none sees another
+    torch.testing.assert_close(measured, expected, rtol=1e-3, atol=1e-4 * float(gradient.norm()))
+
+
+def test_recorded_rows_beyond_a_part_give_the_same_gradient(tiny_prior):
+    denoiser = load_denoiser(tiny_prior, CPU, torch.float32)
+    torch.manual_seed(5)
+    z, vector = torch.randn(2, 9, 3, 8, 8).unbind(0)
+    t = torch.arange(0, 900, 100)
+    rows = [slice(k, k + 1) for k in range(9)]
+    alone = [slope(denoiser.recorded, z[k], t[k], vector[k])[1] for k in rows]
+    _, gradient = slope(denoiser.recorded, z, t, vector)
+    torch.testing.assert_close(gradient, torch.cat(alone), atol=1e-4, rtol=1e-4)
+
+
+def test_recording_leaves_weights_alone_and_runs_through_windows(tiny_prior):
+    prior = load_prior(tiny_prior)
+    denoiser = Denoiser(prior, CPU, torch.float32)
+    work = patchwork((20, 28), grid(20, 28, 16, 4), 16, 4)
+    torch.manual_seed(4)
+    z, t = work.take(torch.randn(1, 3, 20, 28)), torch.tensor([300])
+    vector, way = torch.randn_like(z), torch.randn_like(z)
+    _, gradient = slope(lambda z, t: work.denoise(denoiser.recorded, z, t), z, t, vector)
+    change = change_along(lambda z, t: work.denoise(denoiser, z, t), z, t, way)
+    assert (gradient * way).sum().item() == pytest.approx(
+        (change * vector).sum().item(), rel=1e-3, abs=1e-4 * float(gradient.norm())
+    )
+    assert all(p.grad is None and not p.requires_grad for p in prior.network.parameters())
+
+
+def test_bf16_gradient_is_near_fp32(tiny_prior):
+    torch.manual_seed(6)
+    z, vector, t = torch.randn(1, 3, 16, 16), torch.randn(1, 3, 16, 16), torch.tensor([144])
+    _, exact = slope(load_denoiser(tiny_prior, CPU, torch.float32).recorded, z, t, vector)
+    _, rough = slope(load_denoiser(tiny_prior, CPU, torch.bfloat16).recorded, z, t, vector)
+    assert rough.dtype == torch.float32
+    assert float((rough - exact).norm() / exact.norm()) < 0.05
+
+
 def test_bf16_is_near_fp32(tiny_prior):
     z, t = torch.randn(1, 3, 32, 32), torch.tensor([57])
     exact = load_denoiser(tiny_prior, CPU, torch.float32)(z, t)

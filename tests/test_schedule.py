@@ -33,3 +33,23 @@ def test_log_grid_falls_and_ends_where_asked():
 def test_unknown_schedule_is_refused():
     with pytest.raises(ValueError, match="sigmoid"):
         schedule_from_config({"beta_schedule": "sigmoid"})
+
+
+@pytest.mark.parametrize("steps", [1, 2, 20, 100])
+@pytest.mark.parametrize("s_start", [None, 10.0])
+def test_chain_grids_go_from_the_start_to_zero(steps, s_start):
+    schedule = linear_betas()
+    top = 999 if s_start is None else 674
+    for grid in (schedule.uniform_grid(steps, s_start), schedule.quadratic_grid(steps, s_start)):
+        assert len(grid) == len(set(grid)) == steps
+        assert grid == sorted(grid, reverse=True)
+        assert grid[0] == top
+        assert steps == 1 or grid[-1] == 0
+    gaps = [t - u for t, u in zip(grid, grid[1:], strict=False)]  # quadratic: smaller near 0
+    assert steps < 3 or gaps[0] > 2 * gaps[-1]
+
+
+def test_chain_grids_beyond_the_schedule_are_refused():
+    with pytest.raises(ValueError, match="1 to 675"):
+        linear_betas().uniform_grid(676, 10.0)
+    assert linear_betas().uniform_grid(1000) == list(range(999, -1, -1))

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from .errors import DeviceMissing
 from .network import Prior, clean_from_output, load_prior
@@ -19,6 +20,8 @@ DenoiseFunction = Callable[[Tensor, Tensor], Tensor]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Above 32 nearest upsampling in channels_last fails on CUDA; on CPUs 16 already saturates.
 MICRO_BATCH = 16
+# Recorded activations take about six times the memory of an inference.
+RECORDED_BATCH = 4
 
 
 class Denoiser:
@@ -26,7 +29,8 @@ class Denoiser:
 
     z: (B, C, H, W) fp32, about [-1, 1] plus noise of level s_t; C is 1 or 3.
     t: (B,) integer.    D: (B, C, H, W) fp32, not clipped.    Any H and W; nothing is recorded for
-    autograd. A grey picture under a colour prior is replicated and D averaged.
+    autograd, except by `recorded`. A grey picture under a colour prior is replicated and D
+    averaged.
     """
 
     def __init__(self, prior: Prior, device: torch.device, dtype: torch.dtype) -> None:
@@ -44,14 +48,34 @@ class Denoiser:
 
     @torch.no_grad()
     def __call__(self, z: Tensor, t: Tensor) -> Tensor:
+        return self._in_parts(z, t, self._denoise, MICRO_BATCH)
+
+    def recorded(self, z: Tensor, t: Tensor) -> Tensor:
+        """The same D, recorded for autograd from z to D; the weights take no gradient.
+
+        Of more than RECORDED_BATCH rows only z is kept, and the way back computes activations
+        again, part by part: a third slower, and memory does not grow with the batch.
+        """
+        denoise = self._denoise if len(z) <= RECORDED_BATCH else self._denoise_twice
+        with torch.enable_grad():
+            return self._in_parts(z, t, denoise, RECORDED_BATCH)
+
+    def _in_parts(self, z: Tensor, t: Tensor, denoise: DenoiseFunction, rows: int) -> Tensor:
         if z.shape[1] == 1 and self.channels == 3:
-            return self(z.expand(-1, 3, -1, -1), t).mean(1, keepdim=True)
+            colour = z.expand(-1, 3, -1, -1)
+            return self._in_parts(colour, t, denoise, rows).mean(1, keepdim=True)
         if z.shape[1] != self.channels:
             raise ValueError(f"picture has {z.shape[1]} channels, prior has {self.channels}")
         height, width = z.shape[2:]
         padded = _pad(z, self.multiple)
-        parts = zip(torch.split(padded, MICRO_BATCH), torch.split(t, MICRO_BATCH), strict=True)
-        return torch.cat([self._denoise(*part) for part in parts])[:, :, :height, :width]
+        parts = zip(torch.split(padded, rows), torch.split(t, rows), strict=True)
+        return torch.cat([denoise(*part) for part in parts])[:, :, :height, :width]
+
+    def _denoise_twice(self, z: Tensor, t: Tensor) -> Tensor:
+        clean: Tensor = checkpoint(
+            self._denoise, z, t, use_reentrant=False, preserve_rng_state=False
+        )
+        return clean
 
     def _denoise(self, z: Tensor, t: Tensor) -> Tensor:
         alpha_bar = self._alpha_bar[t][:, None, None, None]

@@ -40,6 +40,58 @@ TASKS = {
 }
 
 
+METHODS = ("reddiff", "dps", "pigdm", "ddrm", "diffpir")
+
+_NO_SVD = "has no singular value decomposition"
+# What a method cannot do, by task: all other pairs work.
+_REFUSED = {
+    ("dps", "jpeg"): "the rounding of JPEG has no gradient to follow",
+    ("pigdm", "phase"): "phase retrieval has no pseudo-inverse",
+    ("ddrm", "phase"): f"phase retrieval {_NO_SVD}",
+    ("ddrm", "hdr"): f"clipping {_NO_SVD}",
+    ("ddrm", "jpeg"): f"JPEG compression {_NO_SVD}",
+    ("ddrm", "restore"): f"a chain of damages {_NO_SVD} that is cheap to compute",
+}
+# Tasks whose operator has a decomposition in one form only.
+_ONE_FORM = {
+    "superres": "only averaging over blocks has a singular value decomposition",
+    "deblur": "only blur with a circular border has a singular value decomposition",
+}
+METHOD_TASKS = (
+    "inpaint",
+    "superres",
+    "deblur",
+    "phase",
+    "hdr",
+    "denoise",
+    "jpeg",
+    "colorize",
+    "restore",
+)
+
+
+def check_method(method: str, task: str, *, spectral: bool = True) -> None:
+    """UsageError if a method cannot do a task, saying why and which methods can.
+
+    spectral: False where the operator at hand has no singular value decomposition although its
+    task may have one (superres other than by blocks, deblur without a circular border).
+    """
+    if task not in METHOD_TASKS:
+        raise ValueError(f"task is {task}, not one of {', '.join(METHOD_TASKS)}")
+    if method not in METHODS:
+        raise UsageError(f"--method {method}: unknown; use {', '.join(METHODS)}")
+    reason = _why_not(method, task, spectral)
+    if reason:
+        able = [other for other in METHODS if not _why_not(other, task, spectral)]
+        raise UsageError(f"--method {method}: {reason}; use {', '.join(able)}")
+
+
+def _why_not(method: str, task: str, spectral: bool) -> str:
+    if method == "ddrm" and not spectral:
+        return _ONE_FORM.get(task) or _REFUSED.get((method, task), f"{task} {_NO_SVD} here")
+    return _REFUSED.get((method, task), "")
+
+
 @dataclass(frozen=True)
 class SolverOptions:
     """How to restore. None means: by task, preset or prior.

@@ -39,6 +39,25 @@ class Schedule:
         ratio = math.log(s_end / s_start) / (steps - 1)
         return [self.nearest_t(s_start * math.exp(ratio * k)) for k in range(steps)]
 
+    def uniform_grid(self, steps: int, s_start: float | None = None) -> list[int]:
+        """`steps` time steps at equal distances, from s_start (or the top) down to 0."""
+        top = self._top(steps, s_start)
+        return [round(top * (1 - k / max(1, steps - 1))) for k in range(steps)]
+
+    def quadratic_grid(self, steps: int, s_start: float | None = None) -> list[int]:
+        """`steps` time steps from s_start (or the top) down to 0, close together near 0.
+
+        t_k = top (1 - sqrt(k / (steps - 1))): the published grid of DiffPIR (arXiv 2305.08995).
+        """
+        top = self._top(steps, s_start)
+        return [round(top * (1 - math.sqrt(k / max(1, steps - 1)))) for k in range(steps)]
+
+    def _top(self, steps: int, s_start: float | None) -> int:
+        top = len(self.alpha_bar) - 1 if s_start is None else self.nearest_t(s_start)
+        if not 1 <= steps <= top + 1:
+            raise ValueError(f"steps is {steps}, the schedule has 1 to {top + 1} from this level")
+        return top
+
     def reference_grid(self, steps: int) -> list[int]:
         """Time steps of the published implementation: every (T // steps)-th, large to small.
 

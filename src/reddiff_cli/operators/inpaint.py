@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..filling import bend_smoothly, fill_smoothly
+from .spectra import MaskSpectrum
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Inpaint:
     def start(self, y: Tensor) -> Tensor:
         """Smooth filling of the hole from its surroundings; known pixels are those of y."""
         return bend_smoothly(fill_smoothly(y, self.known), self.known)
+
+    @property
+    def spectrum(self) -> MaskSpectrum:
+        """Singular value decomposition: pixels are the directions."""
+        return MaskSpectrum(self.known)
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
         """argmin_x sum known (x - y)^2 + r (x - d)^2, pixel by pixel."""

@@ -1,0 +1,136 @@
+"""DDRM, denoising diffusion restoration models (Kawar et al. 2022, arXiv 2201.11793).
+
+Each singular direction of A = U diag(a) V^T goes down the noise levels by itself: it follows the
+prior where it is not observed, and the measurement where that is less noisy than the level.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..schedule import Schedule
+from .chain import chain, denoise
+from .reddiff import Denoiser, DrawNoise
+
+# The settings of the repository published with the paper, whatever the task.
+STEPS = 20
+ETA = 0.85
+ETA_B = 1.0
+
+
+class Spectrum(Protocol):
+    """A = U diag(a) V^T with V square and orthonormal; coordinates V^T x may have any shape."""
+
+    @property
+    def singular_values(self) -> Tensor:
+        """a >= 0, broadcastable to the coordinates of a batch; any device and dtype."""
+
+    def to_basis(self, x: Tensor) -> Tensor:
+        """V^T x for x (B, C, H, W); |V^T x| = |x|."""
+
+    def from_basis(self, coordinates: Tensor) -> Tensor:
+        """V xbar, (B, C, H, W)."""
+
+    def measurement_to_basis(self, y: Tensor) -> Tensor:
+        """U^T y / a in the shape of the coordinates, 0 where a = 0."""
+
+
+class Spectral(Protocol):
+    """What DDRM needs of an operator; None where it has no singular value decomposition."""
+
+    @property
+    def spectrum(self) -> Spectrum | None: ...
+
+
+def ddrm(
+    y: Tensor,
+    operator: Spectral,
+    denoiser: Denoiser,
+    schedule: Schedule,
+    start: Tensor,
+    draw_noise: DrawNoise,
+    *,
+    steps: int = STEPS,
+    sigma_y: float,
+    eta: float = ETA,
+    eta_b: float = ETA_B,
+    s_start: float | None = None,
+) -> Iterator[tuple[int, Tensor]]:
+    """Sample x from y = A(x) + sigma_y n in the singular directions of A.
+
+    Yields (k, estimate) after each of `steps` network evaluations: D, and at last the result.
+    With bars for V^T coordinates, ybar = U^T y / a and ebar = (zbar - Dbar) / s, at level s_u:
+        a = 0:              zbar = Dbar + sqrt(1 - eta^2) s_u ebar + eta s_u xi
+        a s_u < sigma_y:    zbar = Dbar + sqrt(1 - eta^2) s_u (ybar - Dbar) / b + eta s_u xi
+        a s_u >= sigma_y:   zbar = (1 - eta_b) Dbar + eta_b ybar + sqrt(s_u^2 - (eta_b b)^2) xi
+    b = sigma_y / a.
+
+    y: measurement, any shape A returns.    start: (B, C, H, W), seen through the noise of the
+    first level where y says less: s_start, or the top of the schedule.    sigma_y: noise in
+    [-1, 1] units; at 0 the observed directions are those of y exactly, if eta_b is 1.
+    ValueError if A has no spectrum.
+    """
+    for name, value in (("eta", eta), ("eta_b", eta_b)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} is {value}, must lie between 0 and 1")
+    spectrum = getattr(operator, "spectrum", None)
+    if spectrum is None:
+        raise ValueError("the operator has no singular value decomposition, which DDRM needs")
+    levels = chain(schedule, schedule.uniform_grid(steps, s_start))
+    ybar = spectrum.measurement_to_basis(y)
+    directions = _Directions(spectrum.singular_values.to(ybar), sigma_y, eta, eta_b)
+    first = levels[0].s_t
+    zbar = directions.begin(spectrum.to_basis(start), ybar, first)
+    zbar = zbar + directions.begin_std(first) * spectrum.to_basis(draw_noise())
+    for k, level in enumerate(levels):
+        clean = denoise(spectrum.from_basis(zbar), level, denoiser)
+        dbar = spectrum.to_basis(clean)
+        zbar = directions.mean(dbar, (zbar - dbar) / level.s_t, ybar, level.s_u)
+        if not level.last:
+            zbar = zbar + directions.std(level.s_u) * spectrum.to_basis(draw_noise())
+        yield k + 1, spectrum.from_basis(zbar) if level.last else clean
+
+
+@dataclass(frozen=True)
+class _Directions:
+    """The three cases of the update; a: singular values, all else as in `ddrm`."""
+
+    a: Tensor
+    sigma_y: float
+    eta: float
+    eta_b: float
+
+    @property
+    def noise(self) -> Tensor:
+        """Standard deviation sigma_y / a of ybar; 0 where nothing is observed (never used)."""
+        seen = self.a > 0
+        return torch.where(seen, self.sigma_y / torch.where(seen, self.a, 1), 0)
+
+    def begin(self, start: Tensor, ybar: Tensor, s: float) -> Tensor:
+        """Mean of the first zbar."""
+        return torch.where(self.a * s > self.sigma_y, ybar, start)
+
+    def begin_std(self, s: float) -> Tensor:
+        """Standard deviation of the first zbar."""
+        rest = (s**2 - self.noise**2).clamp(min=0).sqrt()
+        return torch.where(self.a * s > self.sigma_y, rest, s)
+
+    def mean(self, dbar: Tensor, ebar: Tensor, ybar: Tensor, s: float) -> Tensor:
+        """Mean of zbar at level s."""
+        kept = math.sqrt(1 - self.eta**2) * s
+        share = self.a / self.sigma_y if self.sigma_y else torch.zeros_like(self.a)
+        unseen = dbar + kept * ebar
+        noisy = dbar + kept * (ybar - dbar) * share
+        observed = (1 - self.eta_b) * dbar + self.eta_b * ybar
+        trusted = torch.where(self.a * s >= self.sigma_y, observed, noisy)
+        return torch.where(self.a > 0, trusted, unseen)
+
+    def std(self, s: float) -> Tensor:
+        """Standard deviation of zbar at level s."""
+        rest = (s**2 - (self.eta_b * self.noise) ** 2).clamp(min=0).sqrt()
+        trusted = (self.a > 0) & (self.a * s >= self.sigma_y)
+        return torch.where(trusted, rest, self.eta * s)

@@ -1,0 +1,71 @@
+"""PiGDM, pseudoinverse-guided diffusion (Song et al., ICLR 2023, OpenReview 9_gsMA8MRKQ).
+
+A DDIM chain guided by J^T v: v is how far the data step moves D, J the network's Jacobian.
+"""
+
+import math
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from ..schedule import Schedule
+from .chain import chain, denoise_recorded, noised, pull_back
+from .reddiff import SIGMA_FLOOR, DataTerm, Denoiser, DrawNoise
+
+# Network evaluations of the paper, and eta of the test script published by its authors' group;
+# neither depends on the task.
+STEPS = 100
+ETA = 1.0
+
+
+def pigdm(
+    y: Tensor,
+    operator: DataTerm,
+    denoiser: Denoiser,
+    schedule: Schedule,
+    start: Tensor,
+    draw_noise: DrawNoise,
+    *,
+    steps: int = STEPS,
+    sigma_y: float,
+    eta: float = ETA,
+    s_start: float | None = None,
+) -> Iterator[tuple[int, Tensor]]:
+    """Sample x from y = A(x) + sigma_y n by a guided DDIM chain.
+
+    Yields (k, D + sqrt(alpha_bar_t) g) after each of `steps` network evaluations, of
+        v = data_step(D, y, sigma_y^2 / r2) - D = A^T (A A^T + sigma_y^2 / r2)^-1 (y - A D),
+        g = (dD / dx)^T v,    r2 = s^2 / (1 + s^2),
+        x <- sqrt(alpha_bar_u) (D + sqrt(alpha_bar_t) g) + c1 xi + c2 eps_hat,
+    c1 = eta times the standard deviation of the DDPM posterior, c1^2 + c2^2 = 1 - alpha_bar_u.
+    Each step goes backwards through the network too.
+
+    y: measurement, any shape A returns.    start: (B, C, H, W), seen through the noise of the
+    first level: s_start, or the top of the schedule.    sigma_y: noise in [-1, 1] units.
+    denoiser: must record gradients (ValueError).    D is not clipped.
+    """
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta is {eta}, must lie between 0 and 1")
+    sigma = max(sigma_y, SIGMA_FLOOR)
+    levels = chain(schedule, schedule.uniform_grid(steps, s_start))
+    x = noised(start, levels[0], draw_noise())
+    for k, level in enumerate(levels):
+        root = math.sqrt(level.alpha_bar_t)
+        recorded, leaf = denoise_recorded(x / root, level, denoiser)
+        clean = recorded.detach()
+        v = operator.data_step(clean, y, sigma**2 / (1 - level.alpha_bar_t)) - clean
+        # The leaf is z = x / root, so that sqrt(alpha_bar_t) g is the gradient in z.
+        estimate = clean + pull_back(recorded, leaf, v)
+        eps = (x - root * clean) / math.sqrt(1 - level.alpha_bar_t)
+        c1, c2 = _noise_shares(level.alpha_bar_t, level.alpha_bar_u, eta)
+        x = math.sqrt(level.alpha_bar_u) * estimate + c2 * eps
+        if not level.last:
+            x = x + c1 * draw_noise()
+        yield k + 1, estimate
+
+
+def _noise_shares(alpha_bar_t: float, alpha_bar_u: float, eta: float) -> tuple[float, float]:
+    """Weights of fresh noise and of eps_hat (DDIM, Song et al. 2021, arXiv 2010.02502)."""
+    fresh = (1 - alpha_bar_t / alpha_bar_u) * (1 - alpha_bar_u) / (1 - alpha_bar_t)
+    c1 = eta * math.sqrt(fresh)
+    return c1, math.sqrt(1 - alpha_bar_u - c1**2)
