@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 import reddiff_cli
 from conftest import scene
+from reddiff_cli.carriers import read_record
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
 from reddiff_cli.filling import bend_smoothly, fill_smoothly
-from reddiff_cli.pictures import load_picture, read_record
+from reddiff_cli.pictures import load_picture
 
 RUNNER = CliRunner()
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .carriers import read_record
 from .errors import PictureError, UsageError
 from .masks import find_mask
 from .options import TASKS, OutputOptions
-from .pictures import PICTURE_SUFFIXES, format_of, read_record
+from .pictures import PICTURE_SUFFIXES, format_of
 
 Record = dict[str, Any]
 MakeRecord = Callable[[Path, Path | None], Record]
