@@ -13,8 +13,10 @@ SOURCE = Path(reddiff_cli.__file__).parent
 
 # A module may import only modules of a smaller number; inside a package, anything of it.
 LAYERS = {
-    0: ["__init__", "errors", "schedule", "tiling", "patches", "shading", "metrics", "filling"],
-    1: ["options", "deep", "patchmatch", "holes", "network", "operators", "solvers", "models"],
+    0: ["__init__", "errors", "schedule", "tiling", "patches", "shading", "metrics", "filling"]
+    + ["response"],
+    1: ["options", "deep", "patchmatch", "holes", "network", "solvers", "models"]
+    + ["operators", "carriers", "jpegfile", "tonemap"],
     2: ["pictures", "synthesis", "denoiser", "model_card"],
     3: ["masks", "photographs", "validation"],
     4: ["jobs", "tasks", "train"],
@@ -27,7 +29,7 @@ LAYERS = {
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 # Without torch at module level: what --help, --dry-run and mistakes on the command line touch.
 LIGHT = ["errors", "options", "deep", "models", "pictures", "masks", "jobs", "record", "report"]
-LIGHT += ["run", "cli"]
+LIGHT += ["run", "cli", "response", "tonemap", "carriers", "jpegfile"]
 FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 

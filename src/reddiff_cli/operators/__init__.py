@@ -4,9 +4,12 @@ from typing import Protocol
 
 from torch import Tensor
 
+from .hdr import Exposure, Exposures, PaperHdr
 from .inpaint import Inpaint
+from .jpeg import Jpeg, Layout, measure_jpeg
 
-__all__ = ["Inpaint", "Operator"]
+__all__ = ["Exposure", "Exposures", "Inpaint", "Jpeg", "Layout", "Operator", "PaperHdr"]
+__all__ += ["measure_jpeg"]
 
 
 class Operator(Protocol):
