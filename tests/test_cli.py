@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 import reddiff_cli
 from conftest import scene
+from reddiff_cli.carriers import read_record
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
 from reddiff_cli.filling import bend_smoothly, fill_smoothly
-from reddiff_cli.pictures import Picture, load_picture, read_record, save_picture
+from reddiff_cli.pictures import Picture, load_picture, save_picture
 
 RUNNER = CliRunner()
 
@@ -456,3 +457,112 @@ def test_kernel_files_that_are_none(tmp_path, picture_file, quick):
         np.save(path, values)
         _, stderr = reddiff("deblur", picture_file, "--kernel", path, *quick, code=2)
         assert message in stderr
+
+
+def test_hdr_writes_light_and_pictures(tmp_path, picture_file, quick):
+    out = tmp_path / "scene.exr"
+    reddiff("hdr", picture_file, "--stops", "2", "--tonemap", "-o", out, *quick)
+    light = load_picture(out)
+    assert light.depth == 32
+    assert float(light.pixels.max()) <= 4.001
+    assert float(light.pixels.max()) > 0.5
+    assert load_picture(tmp_path / "scene.tonemap.png").depth == 8
+    assert "done already" in reddiff("hdr", picture_file, "--stops", "2", "-o", out, *quick)[1]
+    _, stderr = reddiff("hdr", picture_file, "--stops", "1", *quick)
+    assert "1 stops darker" in stderr
+    assert load_picture(tmp_path / "img.hdr.png").depth == 16
+
+
+def test_hdr_of_several_exposures(tmp_path, quick):
+    scene_ = scene().astype(np.float32) / 255
+    names = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
+    for name, gain in zip(names, (0.25, 1, 4), strict=True):
+        Image.fromarray(((scene_ * gain).clip(0, 1) * 255).astype(np.uint8)).save(name)
+    out = tmp_path / "scene.hdr"
+    flags = ["--exposures", "-2,0,2", "--response", "linear", "--stops", "0"]
+    _, stderr = reddiff("hdr", *names, *flags, "-o", out, *quick)
+    assert stderr.count("scene.hdr") == 1
+    light = load_picture(out).pixels
+    assert light.shape == scene_.shape
+    assert abs(light - scene_).mean() < 0.02
+    _, stderr = reddiff("hdr", *names[:2], *flags, "-o", out, *quick, code=2)
+    assert "3 values, 2 pictures" in stderr
+
+
+def test_jpeg_restores_within_its_intervals(tmp_path, quick):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(scene(45, 70)).save(path, quality=20)
+    _, stderr = reddiff("jpeg", path, *quick)
+    assert "0.000 steps outside" in stderr
+    assert load_picture(tmp_path / "a.jpeg.png").pixels.shape == (45, 70, 3)
+    png = tmp_path / "b.png"
+    Image.fromarray(scene()).save(png)
+    assert "not JPEG" in reddiff("jpeg", png, *quick, code=1)[1]
+    noise = ["--noise", "0.1", "--overwrite"]
+    assert "drop --noise" in reddiff("jpeg", path, *noise, *quick, code=2)[1]
+
+
+def test_linear_light_goes_through_other_tasks(tmp_path, quick):
+    path = tmp_path / "a.exr"
+    save_picture(Picture(scene(24, 30) / np.float32(100), depth=32), path, None)
+    reddiff("denoise", path, "--noise", "0.001", *quick)
+    result = load_picture(tmp_path / "a.denoise.exr")
+    assert result.depth == 32
+    assert float(result.pixels.max()) > 1.5
+    bad = tmp_path / "bad.exr"
+    save_picture(Picture(np.float32(-1) * scene(24, 30), depth=32), bad, None)
+    assert "negative" in reddiff("denoise", bad, *quick, code=1)[1]
+
+
+def test_depth_and_format(tmp_path, picture_file, quick):
+    reddiff("denoise", picture_file, "--depth", "16", *quick)
+    assert load_picture(tmp_path / "img.denoise.png").depth == 16
+    reddiff("denoise", picture_file, "--format", "tiff", *quick)
+    assert load_picture(tmp_path / "img.denoise.tiff").depth == 8
+    out = tmp_path / "x.jpg"
+    assert "--format" in reddiff("denoise", picture_file, "--format", "png", "-o", out, code=2)[1]
+    _, stderr = reddiff("denoise", picture_file, "--depth", "16", "-o", out, *quick, code=2)
+    assert "16" in stderr
+
+
+@pytest.mark.parametrize("method", ["dps", "pigdm", "ddrm", "diffpir"])
+def test_other_methods(tmp_path, picture_file, mask_file, tiny_prior, method):
+    flags = ["--model", tiny_prior, "--device", "cpu", "--method", method, "--steps", "3"]
+    reddiff("inpaint", picture_file, "--mask", mask_file, *flags)
+    assert read_record(tmp_path / "img.inpaint.png")["method"] == method
+    reddiff("denoise", picture_file, *flags)
+
+
+def test_methods_that_cannot(picture_file, quick):
+    for task, method, more in (
+        ("hdr", "ddrm", []),
+        ("jpeg", "dps", []),
+        ("superres", "ddrm", ["--downsample", "bicubic"]),
+        ("deblur", "ddrm", ["--kernel", "gaussian:1"]),
+        ("denoise", "magic", []),
+    ):
+        _, stderr = reddiff(task, picture_file, "--method", method, *more, *quick, code=2)
+        assert f"--method {method}" in stderr
+    reddiff("superres", picture_file, "--method", "ddrm", "--downsample", "box", *quick)
+    kernel = ["--kernel", "gaussian:1", "--boundary", "circular"]
+    reddiff("deblur", picture_file, "--method", "ddrm", *kernel, *quick)
+
+
+def test_sheets(tmp_path, picture_file, mask_file, quick):
+    reddiff("inpaint", picture_file, "--mask", mask_file, "--compare", "--trace", *quick)
+    sheet = Image.open(tmp_path / "img.inpaint.compare.png")
+    assert sheet.size == (3 * 64 + 2 * 8, 48)
+    assert Image.open(tmp_path / "img.inpaint.trace.gif").n_frames >= 1
+    reddiff("superres", picture_file, "--scale", "2", "--compare", *quick)
+    assert Image.open(tmp_path / "img.superres.compare.png").size == (2 * 128 + 8, 96)
+
+
+def test_samples(tmp_path, picture_file, mask_file, quick):
+    reddiff("inpaint", picture_file, "--mask", mask_file, "--samples", "3", *quick)
+    spread = np.load(tmp_path / "img.inpaint.std.npy")
+    hole = pixels(mask_file) > 127
+    assert np.abs(spread[~hole]).max() < 1e-6
+    assert spread[hole].mean() > 1e-3
+    assert Image.open(tmp_path / "img.inpaint.std.png").size == (64, 48)
+    before, after = pixels(picture_file), pixels(tmp_path / "img.inpaint.png")
+    assert np.array_equal(after[~hole], before[~hole])

@@ -13,10 +13,31 @@ SOURCE = Path(reddiff_cli.__file__).parent
 
 # A module may import only modules of a smaller number; inside a package, anything of it.
 LAYERS = {
-    0: ["__init__", "errors", "schedule", "tiling", "patches", "shading", "metrics", "filling"],
+    0: [
+        "__init__",
+        "errors",
+        "schedule",
+        "tiling",
+        "patches",
+        "shading",
+        "metrics",
+        "filling",
+        "response",
+    ],
     1: [
-        *["options", "kernelspec", "deep", "patchmatch", "holes", "network", "models", "linear"],
-        *["shards", "streams"],
+        *[
+            "options",
+            "train_options",
+            "files",
+            "kernelspec",
+            "deep",
+            "patchmatch",
+            "holes",
+            "network",
+            "models",
+            "linear",
+        ],
+        *["shards", "streams", "tonemap", "carriers", "jpegfile"],
     ],
     2: [
         *["task_options", "pictures", "synthesis", "denoiser", "model_card", "operators"],
@@ -25,7 +46,7 @@ LAYERS = {
     3: ["masks", "photographs", "validation", "kernels", "noise"],
     4: ["jobs", "train"],
     5: ["tasks", "record", "report"],
-    6: ["sheets"],
+    6: ["sheets", "methods"],
     7: ["restore"],
     8: ["run"],
     9: ["flags"],

@@ -6,8 +6,16 @@ import pytest
 from PIL import Image, ImageCms
 
 from conftest import scene
+from reddiff_cli.carriers import read_record
 from reddiff_cli.errors import PictureError, UsageError
-from reddiff_cli.pictures import Picture, load_picture, read_record, save_picture
+from reddiff_cli.pictures import (
+    FLOAT,
+    Picture,
+    check_format,
+    load_picture,
+    save_picture,
+    with_depth,
+)
 
 RECORD = {"task": "inpaint", "seed": 3, "name": "ä"}
 
@@ -115,14 +123,14 @@ def test_orientation_profile_and_camera(tmp_path):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_of_deep_pictures_equals_pillow(tmp_path, orientation):
-    from reddiff_cli.deep import _turn
+    from reddiff_cli.deep import turn
 
     values = scene()
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(values).save(tmp_path / "a.png", exif=exif)
     upright = load_picture(tmp_path / "a.png").pixels
-    turned = _turn(values.astype(np.float32) / np.float32(255), orientation)
+    turned = turn(values.astype(np.float32) / np.float32(255), orientation)
     assert np.array_equal(turned, upright)
 
 
@@ -182,3 +190,150 @@ def test_saving_is_whole_or_not_at_all(tmp_path):
     with pytest.raises(UsageError, match="transparency"):
         save_picture(transparent, tmp_path / "a.jpg", RECORD)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]
+
+
+def light(height=24, width=32, channels=3, seed=0):
+    """Linear light from 1e-4 to about 60."""
+    values = np.random.default_rng(seed).normal(0, 2, (height, width, channels))
+    return np.exp(values).astype(np.float32)
+
+
+def write_float(path, values, kind=oiio.FLOAT, names=None, orientation=1):
+    spec = oiio.ImageSpec(values.shape[1], values.shape[0], values.shape[2], kind)
+    if names:
+        spec.channelnames = names
+    if values.shape[2] == 4:
+        spec.alpha_channel = 3
+    spec.attribute("Orientation", orientation)
+    out = oiio.ImageOutput.create(str(path))
+    assert out.open(str(path), spec)
+    assert out.write_image(values)
+    out.close()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("suffix", [".exr", ".tif", ".tiff"])
+def test_float_files_are_kept_exactly(tmp_path, suffix, channels):
+    values = light(channels=channels)
+    write_float(tmp_path / f"a{suffix}", values)
+    picture = load_picture(tmp_path / f"a{suffix}")
+    assert picture.depth == FLOAT
+    assert picture.linear
+    assert np.array_equal(picture.pixels, values)
+    save_picture(picture, tmp_path / f"b{suffix}", RECORD)
+    assert np.array_equal(load_picture(tmp_path / f"b{suffix}").pixels, values)
+    assert read_record(tmp_path / f"b{suffix}") == RECORD
+    save_picture(picture, tmp_path / f"b{suffix}", None)
+    assert read_record(tmp_path / f"b{suffix}") is None
+
+
+@pytest.mark.parametrize("suffix", [".exr", ".tif"])
+def test_half_floats_are_read_exactly(tmp_path, suffix):
+    values = light().astype(np.float16)
+    write_float(tmp_path / f"a{suffix}", values, oiio.HALF)
+    picture = load_picture(tmp_path / f"a{suffix}")
+    assert picture.depth == FLOAT
+    assert np.array_equal(picture.pixels, values.astype(np.float32))
+
+
+def test_radiance_files_are_stable_and_keep_their_record_beside_them(tmp_path):
+    picture = Picture(light(), depth=FLOAT)
+    first, second = tmp_path / "a.hdr", tmp_path / "b.hdr"
+    save_picture(picture, first, RECORD)
+    once = load_picture(first)
+    # Eight bits of mantissa, shared: a channel is exact to 1/256 of the largest one.
+    largest = picture.pixels.max(axis=2, keepdims=True)
+    assert float((np.abs(once.pixels - picture.pixels) / largest).max()) < 1 / 128
+    save_picture(once, second, None)
+    assert np.array_equal(load_picture(second).pixels, once.pixels)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.hdr", "a.hdr.json", "b.hdr"]
+    assert read_record(first) == RECORD
+    assert read_record(second) is None
+    save_picture(once, first, None)
+    assert read_record(first) is None
+    first.unlink()
+    (tmp_path / "a.hdr.json").write_text("{}")
+    assert read_record(first) is None
+
+
+def test_grey_light_is_written_to_radiance_files_in_colour(tmp_path):
+    save_picture(Picture(light(channels=1), depth=FLOAT), tmp_path / "a.hdr", RECORD)
+    pixels = load_picture(tmp_path / "a.hdr").pixels
+    assert pixels.shape[2] == 3
+    assert np.array_equal(pixels[:, :, 0], pixels[:, :, 2])
+
+
+@pytest.mark.parametrize("suffix", [".exr", ".tif"])
+def test_light_behind_alpha(tmp_path, suffix):
+    """EXR stores colours multiplied by alpha; a picture holds them without."""
+    alpha = np.linspace(0, 1, 24 * 32, dtype=np.float32).reshape(24, 32)
+    stored = np.dstack([light() * alpha[:, :, None], alpha])
+    write_float(tmp_path / f"a{suffix}", stored)
+    picture = load_picture(tmp_path / f"a{suffix}")
+    assert np.array_equal(picture.alpha, alpha)
+    seen = alpha > 0
+    np.testing.assert_allclose(picture.pixels[seen], light()[seen], rtol=1e-5)
+    save_picture(picture, tmp_path / f"b{suffix}", RECORD)
+    again = load_picture(tmp_path / f"b{suffix}")
+    assert np.array_equal(again.alpha, alpha)
+    np.testing.assert_allclose(again.pixels[seen], picture.pixels[seen], rtol=1e-6)
+
+
+def test_float_tiff_is_turned_upright(tmp_path):
+    write_float(tmp_path / "a.tif", light(), orientation=6)
+    assert np.array_equal(load_picture(tmp_path / "a.tif").pixels, np.rot90(light(), -1))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(np.nan, "1 pixels are not a number"), (-0.5, "1 pixels are negative")]
+)
+@pytest.mark.parametrize("suffix", [".exr", ".tif"])
+def test_what_is_no_light_is_refused(tmp_path, suffix, value, words):
+    values = light()
+    values[3, 4, 1] = value
+    write_float(tmp_path / f"a{suffix}", values)
+    with pytest.raises(PictureError, match=words):
+        load_picture(tmp_path / f"a{suffix}")
+
+
+def test_other_things_called_float_files(tmp_path):
+    for name in ("text.exr", "text.hdr", "empty.exr"):
+        (tmp_path / name).write_bytes(b"hello" if "text" in name else b"")
+        with pytest.raises(PictureError, match=name) as caught:
+            load_picture(tmp_path / name)
+        assert "\n" not in str(caught.value)
+        assert read_record(tmp_path / name) is None
+    with pytest.raises(PictureError, match="no such file"):
+        load_picture(tmp_path / "none.exr")
+    write_float(tmp_path / "five.exr", light(channels=5), names=tuple("RGBAZ"))
+    with pytest.raises(PictureError, match="5 channels"):
+        load_picture(tmp_path / "five.exr")
+    write_float(tmp_path / "id.exr", np.ones((4, 4, 1), dtype=np.uint32), oiio.UINT32)
+    with pytest.raises(PictureError, match="uint"):
+        load_picture(tmp_path / "id.exr")
+
+
+def test_formats_and_depths_that_do_not_go_together(tmp_path):
+    eight, deep = Picture(scene() / np.float32(255)), Picture(light(), depth=FLOAT)
+    for name in ("a.png", "a.jpg", "a.webp"):
+        with pytest.raises(UsageError, match="cannot hold float"):
+            check_format(deep, tmp_path / name)
+    for name in ("a.exr", "a.hdr"):
+        check_format(deep, tmp_path / name)
+        with pytest.raises(UsageError, match="--depth float"):
+            check_format(eight, tmp_path / name)
+    transparent = Picture(light(), np.ones((24, 32), dtype=np.float32), FLOAT)
+    with pytest.raises(UsageError, match="transparency"):
+        check_format(transparent, tmp_path / "a.hdr")
+
+
+def test_depths_are_converted_between_light_and_values():
+    eight = Picture(scene().astype(np.float32) / 255)
+    as_light = with_depth(eight, FLOAT)
+    assert as_light.linear
+    assert float(as_light.pixels.mean()) < float(eight.pixels.mean())
+    np.testing.assert_allclose(with_depth(as_light, 8).pixels, eight.pixels, atol=1e-6)
+    assert with_depth(Picture(light(), depth=FLOAT), 16).pixels.max() == pytest.approx(1)
+    assert np.array_equal(with_depth(eight, 16).pixels, eight.pixels)
+    middle = Picture(np.full((1, 1, 1), 0.5, dtype=np.float32))
+    assert float(with_depth(middle, FLOAT).pixels[0, 0, 0]) == pytest.approx(0.214, abs=1e-3)

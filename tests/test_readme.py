@@ -57,6 +57,10 @@ def test_lines_of_readme_can_be_planned(line, tmp_path, monkeypatch):
         "photo.png",
         "small.png",
         "grey.png",
+        "photo.jpg",
+        "dark.png",
+        "middle.png",
+        "bright.png",
         "photos/a.png",
         "masks/a.png",
     ):

@@ -12,10 +12,10 @@ from conftest import scene
 from reddiff_cli.denoiser import load_denoiser
 from reddiff_cli.errors import UsageError
 from reddiff_cli.metrics import psnr
-from reddiff_cli.options import TrainOptions
 from reddiff_cli.photographs import draw_crops, flatten_some, read_photographs
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.train import train
+from reddiff_cli.train_options import TrainOptions
 from reddiff_cli.validation import SIGMAS, colour_error, denoising_psnr
 
 CPU = torch.device("cpu")

@@ -16,10 +16,13 @@ from .task_options import (
     ColorizeOptions,
     DeblurOptions,
     DenoiseOptions,
+    HdrOptions,
     InpaintOptions,
+    JpegOptions,
     RestoreOptions,
     SuperresOptions,
     parse_degrade,
+    parse_exposures,
     parse_filter,
 )
 
@@ -100,6 +103,35 @@ def deblur(
 ) -> DeblurOptions:
     """Undo a known blur: out of focus, motion, or a kernel of your own."""
     return DeblurOptions(parse_kernel(kernel), boundary)
+
+
+@restores(app, "hdr", "reddiff hdr blown.jpg --stops 2 -o scene.exr")
+def hdr(
+    stops: Annotated[
+        float, typer.Option("--stops", help="How much too bright, 0 to 8: room for highlights.")
+    ] = 1.0,
+    response: Annotated[
+        str, typer.Option("--response", help="From light to values: srgb, linear, gamma:G.")
+    ] = "srgb",
+    operator: Annotated[
+        str, typer.Option("--operator", help="exposure, or paper: clip(2 x) as in benchmarks.")
+    ] = "exposure",
+    exposures: Annotated[
+        str | None,
+        typer.Option("--exposures", help="Stops of several photographs of one scene: -2,0,2."),
+    ] = None,
+    tonemap: Annotated[
+        bool, typer.Option("--tonemap", help="Also write {output}.tonemap.png, 8 bits to look at.")
+    ] = False,
+) -> HdrOptions:
+    """Bring back clipped highlights: EXR, HDR or float TIFF in linear light, or 16-bit PNG."""
+    return HdrOptions(stops, response, operator, parse_exposures(exposures), tonemap=tonemap)
+
+
+@restores(app, "jpeg", "reddiff jpeg blocky.jpg")
+def jpeg() -> JpegOptions:
+    """Remove the blocks and rings of JPEG; the result encodes to the same file."""
+    return JpegOptions()
 
 
 @restores(app, "denoise", "reddiff denoise iso6400.png")

@@ -13,7 +13,7 @@ import typer
 
 from .errors import ExitCode, ReddiffError, UsageError
 from .flags import Inputs, Shared
-from .options import TASKS
+from .options import TASKS, check_method
 from .streams import STREAM, spooled
 from .task_options import TaskOptions
 
@@ -64,6 +64,8 @@ def _keywords(source: Callable[..., object], hints: dict[str, Any]) -> list[insp
 def _run(options: TaskOptions, inputs: list[Path], shared: Shared) -> None:
     if shared.json and shared.output == STREAM:
         raise UsageError("--json and -o -: both go to stdout; drop one")
+    options, inputs = options.claim(inputs)
+    check_method(shared.method, options.task)
     solver, machine, report = shared.solver(), shared.machine(), shared.reports()
     with spooled(inputs, shared.output) as (paths, path):
         outputs = shared.outputs(path)

@@ -8,7 +8,7 @@ import typer
 from .command import errors_as_lines
 from .errors import UsageError
 from .flags import Device, Quiet, Verbose
-from .options import TrainOptions
+from .train_options import TrainOptions
 
 EXAMPLE = "Example: reddiff train photos --val held-out -o my-prior --minutes 60"
 

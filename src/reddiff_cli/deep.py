@@ -1,4 +1,7 @@
-"""Pictures deeper than 8 bits, through OpenImageIO: 16-bit PNG and TIFF, exact both ways."""
+"""Pictures deeper than 8 bits, through OpenImageIO, exact both ways.
+
+16-bit PNG and TIFF; half and float EXR, float TIFF, and Radiance .hdr, which hold linear light.
+"""
 
 import tempfile
 from pathlib import Path
@@ -10,6 +13,7 @@ from numpy.typing import NDArray
 from .errors import PictureError
 
 Pixels = NDArray[np.float32]
+Values = NDArray[np.uint16] | NDArray[np.float32]
 
 
 def read(path: Path, bits: int, orientation: int) -> tuple[Pixels, Pixels | None]:
@@ -26,7 +30,54 @@ def read(path: Path, bits: int, orientation: int) -> tuple[Pixels, Pixels | None
         reason = buffer.geterror() or f"stored as {buffer.spec().format}"
         raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
     scaled = np.asarray(values).astype(np.float32) / np.float32(65535)
-    upright = _turn(scaled, orientation)
+    return _split(path, turn(scaled, orientation))
+
+
+def read_float(path: Path) -> tuple[Pixels, Pixels | None]:
+    """Linear light (H, W, 1 or 3), 0 or more and often above 1, and alpha (H, W) in [0, 1].
+
+    Upright; colours not multiplied by alpha. PictureError for integers, NaN, negative light.
+    """
+    import OpenImageIO as oiio
+
+    buffer = oiio.ImageBuf(str(path))
+    values = None if buffer.has_error else buffer.get_pixels(oiio.FLOAT)
+    if values is None or buffer.has_error:
+        reason = " ".join(str(buffer.geterror()).split()) or "unknown format"
+        raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
+    spec = buffer.spec()
+    if str(spec.format) not in ("half", "float"):
+        raise PictureError(f"{path}: stored as {spec.format}; 8, 16, float are supported", "Depth")
+    if buffer.nsubimages > 1 or spec.depth > 1:
+        raise PictureError(
+            f"{path}: holds {buffer.nsubimages} parts; give one picture", "Animated"
+        )
+    # OpenImageIO multiplies a TIFF's colours by alpha while it reads, as EXR stores them.
+    orientation = int(spec.get_int_attribute("Orientation", 1))
+    light, alpha = _split(path, turn(np.asarray(values, dtype=np.float32), orientation))
+    _check_light(path, light, alpha)
+    if alpha is None:
+        return light, None
+    alpha = alpha.clip(0, 1)
+    covered = alpha[:, :, None]
+    return np.divide(light, covered, out=light.copy(), where=covered > 0), alpha
+
+
+def _check_light(path: Path, light: Pixels, alpha: Pixels | None) -> None:
+    """PictureError where something else than light is stored."""
+    finite = np.isfinite(light).all(axis=2) & (True if alpha is None else np.isfinite(alpha))
+    if not finite.all():
+        count = int((~finite).sum())
+        message = f"{path}: {count} pixels are not a number, or infinite; replace them first"
+        raise PictureError(message, "NotFinite")
+    if light.min() < 0:
+        count, least = int((light < 0).any(axis=2).sum()), float(light.min())
+        message = f"{path}: {count} pixels are negative, the least is {least:.3g}; set them to 0"
+        raise PictureError(message, "Negative")
+
+
+def _split(path: Path, upright: Pixels) -> tuple[Pixels, Pixels | None]:
+    """(H, W, 1 to 4) -> grey or RGB, and alpha where there is one."""
     channels = upright.shape[2]
     if channels not in (1, 2, 3, 4):
         raise PictureError(f"{path}: {channels} channels; need grey or RGB", "Channels")
@@ -53,13 +104,46 @@ def encode(
         spec.attribute("ICCProfile", oiio.TypeDesc(f"uint8[{len(icc)}]"), profile)
     if record is not None:
         spec.attribute("ImageDescription", record)
+    return _bytes(oiio, spec, sixteen, suffix)
+
+
+def encode_float(
+    light: Pixels, alpha: Pixels | None, suffix: str, icc: bytes, record: str | None
+) -> bytes:
+    """The bytes of a float file; .exr and .tif in full precision, .hdr as shared exponents.
+
+    The record travels as the attribute `reddiff` (.exr) or as image description (.tif).
+    """
+    import OpenImageIO as oiio
+
+    if suffix.lower() == ".hdr" and light.shape[2] == 1:
+        light = np.repeat(light, 3, axis=2)
+    values = light
+    if alpha is not None:
+        covered = alpha[:, :, None]
+        values = np.concatenate([light * covered, covered], axis=2)
+    height, width, channels = values.shape
+    spec = oiio.ImageSpec(width, height, channels, oiio.FLOAT)
+    if channels <= 2:
+        spec.channelnames = ("Y", "A")[:channels]
+    if channels in (2, 4):
+        spec.alpha_channel = channels - 1
+    if icc and suffix.lower() != ".hdr":
+        profile = np.frombuffer(icc, dtype=np.uint8)
+        spec.attribute("ICCProfile", oiio.TypeDesc(f"uint8[{len(icc)}]"), profile)
+    if record is not None and suffix.lower() != ".hdr":
+        spec.attribute("reddiff" if suffix.lower() == ".exr" else "ImageDescription", record)
+    return _bytes(oiio, spec, np.ascontiguousarray(values, dtype=np.float32), suffix)
+
+
+def _bytes(oiio: ModuleType, spec: object, values: Values, suffix: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         name = Path(folder) / f"picture{suffix}"
-        _write(oiio, name, spec, sixteen)
+        _write(oiio, name, spec, values)
         return name.read_bytes()
 
 
-def _write(oiio: ModuleType, name: Path, spec: object, values: NDArray[np.uint16]) -> None:
+def _write(oiio: ModuleType, name: Path, spec: object, values: Values) -> None:
     out = oiio.ImageOutput.create(str(name))
     if out is None or not out.open(str(name), spec) or not out.write_image(values):
         reason = out.geterror() if out is not None else oiio.geterror()
@@ -67,7 +151,7 @@ def _write(oiio: ModuleType, name: Path, spec: object, values: NDArray[np.uint16
     out.close()
 
 
-def _turn(values: Pixels, orientation: int) -> Pixels:
+def turn(values: Pixels, orientation: int) -> Pixels:
     """EXIF orientation 1 to 8 -> upright."""
     if orientation in (5, 6, 7, 8):
         values = values.transpose(1, 0, 2)

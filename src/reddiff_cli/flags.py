@@ -155,6 +155,14 @@ class Shared:
             "--seed", help="Of the noise; the same for every picture.", rich_help_panel=SOLVER
         ),
     ] = 0
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            help="reddiff, or what it is compared with: dps, pigdm, ddrm, diffpir.",
+            rich_help_panel=SOLVER,
+        ),
+    ] = "reddiff"
     samples: Annotated[
         int,
         typer.Option(
@@ -220,6 +228,7 @@ class Shared:
             noise=parse_noise(self.noise),
             seed=self.seed,
             samples=self.samples,
+            method=self.method,
         )
 
     def machine(self) -> MachineOptions:

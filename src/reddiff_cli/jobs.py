@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .carriers import read_record
 from .errors import PictureError, UsageError
 from .masks import find_mask
 from .options import TASKS, OutputOptions
-from .pictures import FORMATS, PICTURE_SUFFIXES, format_of, read_record
+from .pictures import FORMATS, PICTURE_SUFFIXES, format_of
 
 Record = dict[str, Any]
 MakeRecord = Callable[[Path, Path | None], Record]
@@ -101,7 +102,7 @@ def _name_outputs(
     if target is not None and _is_file_target(target, inputs):
         if (
             options.format != "auto"
-            and FORMATS.get(target.suffix.lower()) != FORMATS[_suffix(options)]
+            and FORMATS.get(target.suffix.lower()) != FORMATS[f".{options.format}"]
         ):
             raise UsageError(f"-o {target}: is no {options.format}; drop --format or rename it")
         return [target]
@@ -122,15 +123,18 @@ def _is_file_target(target: Path, inputs: list[Path]) -> bool:
 
 
 def _output(task: str, source: _Source, options: OutputOptions, stem: str) -> Path:
-    suffix = _suffix(options)
+    suffix = _suffix(options, source.path)
     if options.path is None:
         return source.path.with_name(f"{stem}.{task}{suffix}")
     relative = source.path.relative_to(source.root) if source.root else Path(source.path.name)
     return options.path / relative.with_name(f"{stem}{suffix}")
 
 
-def _suffix(options: OutputOptions) -> str:
-    return ".png" if options.format == "auto" else f".{options.format}"
+def _suffix(options: OutputOptions, source: Path) -> str:
+    if options.format != "auto":
+        return f".{options.format}"
+    # Linear light stays linear light: a png could not hold it.
+    return source.suffix.lower() if source.suffix.lower() in (".exr", ".hdr") else ".png"
 
 
 def _check_writable(output: Path) -> None:

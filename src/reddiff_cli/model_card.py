@@ -3,7 +3,7 @@
 import csv
 from typing import Any
 
-from .options import TrainOptions
+from .train_options import TrainOptions
 
 
 def model_card(

@@ -36,11 +36,21 @@ TASKS = {
     "deblur": TaskDefaults(AUTO, 3.0),
     "denoise": TaskDefaults(AUTO, 1.0),
     "colorize": TaskDefaults(AUTO, 10.0),
+    "hdr": TaskDefaults(AUTO, 10.0),
+    "jpeg": TaskDefaults(0.0, 1.0),
     "restore": TaskDefaults(AUTO, 3.0),
 }
 
 
-METHODS = ("reddiff", "dps", "pigdm", "ddrm", "diffpir")
+# Methods and their network evaluations; None: by preset. The baselines': as published.
+METHOD_STEPS: dict[str, int | None] = {
+    "reddiff": None,
+    "dps": 1000,
+    "pigdm": 100,
+    "ddrm": 20,
+    "diffpir": 100,
+}
+METHODS = tuple(METHOD_STEPS)
 
 _NO_SVD = "has no singular value decomposition"
 # What a method cannot do, by task: all other pairs work.
@@ -108,8 +118,13 @@ class SolverOptions:
     noise: float | str | None = None
     seed: int = 0
     samples: int = 1
+    method: str = "reddiff"
 
     def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise UsageError(f"--method {self.method}: unknown; use {', '.join(METHODS)}")
+        if self.method != "reddiff" and self.preset != "standard":
+            raise UsageError(f"--preset {self.preset}: belongs to reddiff; use --steps")
         if not 1 <= self.samples <= 64:
             raise UsageError(f"--samples {self.samples}: must lie between 1 and 64")
         if self.samples > 1 and self.preset == "paper":
@@ -138,7 +153,10 @@ class SolverOptions:
         if self.preset == "paper":
             if not 1 <= steps <= 1000:
                 raise UsageError(f"--steps {steps}: the published form takes 1 to 1000")
-        elif steps < 1 or (steps >= PAIRS_FROM and steps % 2):
+        elif self.method != "reddiff":
+            if not 1 <= steps <= 1000:
+                raise UsageError(f"--steps {steps}: {self.method} takes 1 to 1000")
+        elif steps < 1 or (steps >= PAIRS_FROM and steps % 2 and self.samples == 1):
             raise UsageError(
                 f"--steps {steps}: counts both signs of a noise pair; use an even number "
                 f"(or any below {PAIRS_FROM})"
@@ -147,7 +165,8 @@ class SolverOptions:
     @property
     def evaluations(self) -> int:
         """Network evaluations asked for."""
-        return self.steps if self.steps is not None else STEPS[self.preset]
+        own = METHOD_STEPS[self.method] or STEPS[self.preset]
+        return self.steps if self.steps is not None else own
 
 
 # Below this many evaluations single noise draws beat antithetic pairs.
@@ -230,57 +249,3 @@ class ReportOptions:
     verbose: int = 0
     json: bool = False
     fail_fast: bool = False
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """Settings of one training run; every number is written into `training.json`.
-
-    Ends after `steps` optimiser steps, or `minutes` of this run if steps is None. The learning
-    rate rises over `warmup` steps, holds, and falls linearly to zero over the last `decay` share.
-    s is drawn log-uniform in [s_min, s_max]: the levels that the sampler visits. Every
-    `wide_every`-th step uses crops of twice the size (and a quarter of the batch): context for
-    holes and colour. A share `reduce` of crops is taken at half resolution, a share `flat` is
-    made nearly constant. `init` is a prior whose weights are the first ones.
-    """
-
-    folder: Path
-    output: Path
-    validation: Path | None = None
-    size: int = 64
-    channels: tuple[int, ...] = (64, 96, 128, 192)
-    layers: int = 2
-    unshuffle: int = 2
-    groups: int = 8
-    batch: int = 16
-    steps: int | None = None
-    minutes: float | None = None
-    lr: float = 1e-3
-    warmup: int = 100
-    decay: float = 0.3
-    ema: float = 0.999
-    prediction: str = "v"
-    reduce: float = 0.3
-    flat: float = 0.06
-    wide_every: int = 4
-    s_min: float = 0.015
-    s_max: float = 15.0
-    seed: int = 0
-    checkpoint_minutes: float = 5.0
-    resume: bool = False
-    init: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.resume and self.init is not None:
-            raise UsageError("--init and --resume: a checkpoint has weights of its own; drop one")
-        if (self.steps is None) == (self.minutes is None):
-            raise UsageError("give either --steps or --minutes, so that training ends")
-        multiple = self.unshuffle * 2 ** (len(self.channels) - 1)
-        if self.size % multiple:
-            raise UsageError(f"--size {self.size}: must be a multiple of {multiple} here")
-        if self.prediction not in ("v", "epsilon"):
-            raise UsageError(f"--prediction {self.prediction}: unknown; use v or epsilon")
-        if any(c % self.groups for c in self.channels):
-            raise UsageError(f"--channels: every width must be a multiple of {self.groups}")
-        if self.batch < 1 or self.lr <= 0 or not 0 < self.ema < 1:
-            raise UsageError("--batch, --lr must be positive and --ema between 0 and 1")

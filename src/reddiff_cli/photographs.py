@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .errors import PictureError, UsageError
-from .pictures import PICTURE_SUFFIXES, load_picture
+from .pictures import PICTURE_SUFFIXES, load_picture, with_depth
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def read_photographs(folder: Path, smallest: int) -> Photographs:
         if path.suffix.lower() not in PICTURE_SUFFIXES or not path.is_file():
             continue
         try:
-            picture = load_picture(path)
+            picture = with_depth(load_picture(path), 8)
         except PictureError as error:
             unreadable.append(str(error))
             continue

@@ -1,12 +1,11 @@
 """Picture files: pixels, alpha, depth and metadata, in and out without loss.
 
 Pillow reads and writes 8-bit files. It opens 16-bit colour files as 8-bit without a warning, so
-the depth is looked up first and deeper files go to OpenImageIO.
+the depth is looked up first and deeper files go to OpenImageIO. Float files (EXR, Radiance .hdr,
+float TIFF) hold linear light that may exceed 1; files of 8 and 16 bits hold sRGB values.
 """
 
 import json
-import os
-import tempfile
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,16 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from PIL.PngImagePlugin import PngInfo
 
 from . import deep
+from .carriers import Metadata, metadata_of, read_record, save_options, sidecar
 from .errors import PictureError, UsageError
+from .files import write_whole
+from .response import Response
 
 Pixels = NDArray[np.float32]
 Hole = NDArray[np.bool_]  # (H, W), True = to be filled
 
 PICTURE_SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jp2", ".heic", ".heif")
+    + (".exr", ".hdr")
 )
 FORMATS = {
     ".png": "PNG",
@@ -35,35 +37,34 @@ FORMATS = {
     ".webp": "WEBP",
     ".tif": "TIFF",
     ".tiff": "TIFF",
+    ".exr": "EXR",
+    ".hdr": "HDR",
 }
+FLOAT = 32  # depth of float files
+DEPTHS = {"8": 8, "16": 16, "float": FLOAT}
+_HOLDS = {"PNG": (8, 16), "TIFF": (8, 16, FLOAT), "EXR": (FLOAT,), "HDR": (FLOAT,)}
 LOSSY = frozenset(("JPEG", "WEBP"))
-_USER_COMMENT = ExifTags.Base.UserComment.value
 _ORIENTATION = ExifTags.Base.Orientation.value
-_DESCRIPTION = ExifTags.Base.ImageDescription.value
-_COMMENT_PREFIX = b"ASCII\0\0\0"
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """What is carried from the input file to the output file."""
-
-    exif: bytes = b""
-    icc: bytes = b""
-    xmp: bytes = b""
-    dpi: tuple[float, float] | None = None
+_SAMPLE_FORMAT, _IS_FLOAT = 339, 3  # TIFF
 
 
 @dataclass(frozen=True)
 class Picture:
     """pixels: float32 (H, W, 1 or 3) in [0, 1], upright.    alpha: float32 (H, W) or None.
 
-    depth: bits of the file, 8 or 16.
+    depth: bits of the file, 8, 16, or 32 = float. Then pixels are linear light, 0 or more, with
+    no upper bound; otherwise sRGB values. Colours are never multiplied by alpha.
     """
 
     pixels: Pixels
     alpha: Pixels | None = None
     depth: int = 8
     metadata: Metadata = field(default_factory=Metadata)
+
+    @property
+    def linear(self) -> bool:
+        """True if pixels are linear light, False if they are sRGB values."""
+        return self.depth == FLOAT
 
     @property
     def height(self) -> int:
@@ -78,6 +79,8 @@ def load_picture(path: Path) -> Picture:
     """Read one picture, upright. PictureError names the file and the reason."""
     if path.suffix.lower() in (".heic", ".heif"):
         _learn_heif(path)
+    if path.suffix.lower() in (".exr", ".hdr") and path.is_file():
+        return Picture(*deep.read_float(path), depth=FLOAT)
     try:
         with warnings.catch_warnings():
             # Pillow warns above 89 megapixels and refuses above 179; only the refusal matters.
@@ -90,9 +93,7 @@ def load_picture(path: Path) -> Picture:
         raise PictureError(f"{path}: no such file", "Missing") from error
     except UnidentifiedImageError as error:
         if path.suffix.lower() in (".tif", ".tiff") and path.stat().st_size:
-            with suppress(PictureError):
-                # Pillow knows no 16-bit grey with alpha.
-                return Picture(*deep.read(path, 16, 1), depth=16)
+            return _read_odd_tiff(path)
         raise PictureError(f"{path}: not a picture, or damaged", "Unreadable") from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"{path}: more than 179 megapixels; split it", "TooLarge") from error
@@ -110,44 +111,10 @@ def save_picture(
     suffix that cannot be written; PictureError when the file system refuses.
     """
     write_whole(path, _encode(picture, path, record, quality))
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that no half of it can be seen; PictureError if that is refused."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".reddiff-", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise PictureError(f"{path}: cannot be written ({reason})", "Unwritable") from error
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                Path(temporary).unlink(missing_ok=True)
-
-
-def read_record(path: Path) -> dict[str, Any] | None:
-    """The settings record of a file that reddiff wrote, or None."""
-    try:
-        with Image.open(path) as image:
-            exif = image.getexif()
-            comment = exif.get_ifd(ExifTags.IFD.Exif).get(_USER_COMMENT)
-            # 16-bit files carry it as their description; cameras write there too.
-            carriers = [image.info.get("reddiff"), comment, exif.get(_DESCRIPTION)]
-    except Exception:  # whatever is wrong with the file: it carries no record of ours
-        return None
-    for carrier in carriers:
-        raw = carrier.encode("utf-8", "replace") if isinstance(carrier, str) else carrier
-        with suppress(ValueError, TypeError):
-            record = json.loads(bytes(raw or b"").removeprefix(_COMMENT_PREFIX))
-            if isinstance(record, dict):
-                return record
-    return None
+    if format_of(path) == "HDR":
+        # After the picture: a crash in between leaves a record that does not fit, not one that
+        # claims what was never done.
+        _write_sidecar(path, record)
 
 
 def format_of(path: Path) -> str:
@@ -170,10 +137,36 @@ def _learn_heif(path: Path) -> None:
 def check_format(picture: Picture, path: Path) -> None:
     """UsageError if the format of `path` cannot hold the picture's alpha or depth."""
     kind = format_of(path)
-    if picture.alpha is not None and kind == "JPEG":
-        raise UsageError(f"{path}: JPEG cannot hold transparency; write .png instead")
-    if picture.depth > 8 and kind not in ("PNG", "TIFF"):
+    if picture.alpha is not None and kind in ("JPEG", "HDR"):
+        better = ".png" if kind == "JPEG" else ".exr"
+        raise UsageError(f"{path}: {kind} cannot hold transparency; write {better} instead")
+    if picture.linear and kind not in ("EXR", "HDR", "TIFF"):
+        raise UsageError(f"{path}: {kind} cannot hold float; write .exr, or use --depth 16")
+    holds = _HOLDS.get(kind, (8,))
+    if picture.depth not in holds:
+        if holds == (FLOAT,):
+            raise UsageError(
+                f"{path}: {kind} holds float, the picture has {picture.depth} bits; "
+                "write .png, or use --depth float"
+            )
         raise UsageError(f"{path}: {kind} holds 8 bits, the picture has 16; write .png")
+
+
+def with_depth(picture: Picture, depth: int) -> Picture:
+    """The picture for files of another depth (a value of `DEPTHS`).
+
+    Between float and the others, linear light becomes sRGB values or the reverse; light above 1
+    has no sRGB value and is cut (tonemap.py is gentler). Rounding happens when it is written.
+    """
+    if picture.linear == (depth == FLOAT):
+        return replace(picture, depth=depth)
+    if picture.linear:
+        pixels = Response().encode(picture.pixels.clip(0, 1))
+    else:
+        pixels = Response().decode(picture.pixels)
+    # A colour profile holds the transfer curve of the old values.
+    metadata = replace(picture.metadata, icc=b"")
+    return replace(picture, pixels=pixels, depth=depth, metadata=metadata)
 
 
 def _read(path: Path, image: Image.Image) -> Picture:
@@ -182,7 +175,10 @@ def _read(path: Path, image: Image.Image) -> Picture:
         message = f"{path}: holds {frames} frames; give one still picture"
         raise PictureError(message, "Animated")
     bits = _bits_per_channel(path, image)
-    metadata = _metadata(image)
+    metadata = metadata_of(image)
+    if image.format == "TIFF" and _tag(image, _SAMPLE_FORMAT, 1) == _IS_FLOAT:
+        pixels, alpha = deep.read_float(path)
+        return Picture(pixels, alpha, FLOAT, metadata)
     if bits > 8:
         orientation = int(image.getexif().get(_ORIENTATION, 1))
         pixels, alpha = deep.read(path, bits, orientation)
@@ -194,27 +190,31 @@ def _read(path: Path, image: Image.Image) -> Picture:
     return Picture(pixels, alpha, 8, metadata)
 
 
+def _read_odd_tiff(path: Path) -> Picture:
+    """Kinds that Pillow does not know: 16-bit grey with alpha, and float colours."""
+    with suppress(PictureError):
+        return Picture(*deep.read(path, 16, 1), depth=16)
+    try:
+        return Picture(*deep.read_float(path), depth=FLOAT)
+    except PictureError as error:
+        if error.kind != "Unreadable":
+            raise
+        raise PictureError(f"{path}: not a picture, or damaged", "Unreadable") from error
+
+
 def _bits_per_channel(path: Path, image: Image.Image) -> int:
     if image.format == "PNG":
         with path.open("rb") as file:
             return int(file.read(26)[24])  # IHDR: bit depth
     if image.format == "TIFF":
-        value: Any = image.tag_v2.get(258, (1,))  # type: ignore[attr-defined]
-        return max(value) if isinstance(value, tuple) else int(value)
+        return _tag(image, 258, 1)
     return 16 if image.mode.startswith("I") else 8
 
 
-def _metadata(image: Image.Image) -> Metadata:
-    exif = Image.Exif()
-    exif.load(image.getexif().tobytes())  # a copy: the image still needs its orientation
-    exif.pop(_ORIENTATION, None)
-    xmp = image.info.get("xmp", b"")
-    return Metadata(
-        exif=exif.tobytes() if len(exif) else b"",
-        icc=image.info.get("icc_profile") or b"",
-        xmp=xmp if isinstance(xmp, bytes) else b"",
-        dpi=image.info.get("dpi"),
-    )
+def _tag(image: Image.Image, number: int, default: int) -> int:
+    """A TIFF tag; the largest value where each channel has its own."""
+    value: Any = image.tag_v2.get(number, default)  # type: ignore[attr-defined]
+    return max(value) if isinstance(value, tuple) else int(value)
 
 
 def _to_arrays(image: Image.Image) -> tuple[Pixels, Pixels | None]:
@@ -236,9 +236,10 @@ def _encode(picture: Picture, path: Path, record: dict[str, Any] | None, quality
     text = None if record is None else json.dumps(record, sort_keys=True)
     if picture.depth > 8:
         icc = b"" if text is None else picture.metadata.icc
-        return deep.encode(picture.pixels, picture.alpha, path.suffix, icc, text)
+        encode = deep.encode_float if picture.linear else deep.encode
+        return encode(picture.pixels, picture.alpha, path.suffix, icc, text)
     image = _to_image(picture)
-    options = {} if text is None else _carriers(picture.metadata, kind, text)
+    options = {} if text is None else save_options(picture.metadata, kind, text)
     if kind in LOSSY:
         options["quality"] = quality
     if kind == "PNG":
@@ -248,39 +249,17 @@ def _encode(picture: Picture, path: Path, record: dict[str, Any] | None, quality
     return buffer.getvalue()
 
 
+def _write_sidecar(path: Path, record: dict[str, Any] | None) -> None:
+    """Write the record beside a picture, or remove one that describes an earlier picture."""
+    if record is not None:
+        write_whole(sidecar(path), json.dumps(record, sort_keys=True).encode())
+    elif read_record(path) is not None:
+        sidecar(path).unlink(missing_ok=True)
+
+
 def _to_image(picture: Picture) -> Image.Image:
     values = picture.pixels
     if picture.alpha is not None:
         values = np.concatenate([values, picture.alpha[:, :, None]], axis=2)
     eight = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
     return Image.fromarray(eight[:, :, 0] if eight.shape[2] == 1 else eight)
-
-
-def _carriers(metadata: Metadata, kind: str, text: str) -> dict[str, Any]:
-    """Save options that carry metadata and the settings record."""
-    options: dict[str, Any] = {}
-    if metadata.icc:
-        options["icc_profile"] = metadata.icc
-    if metadata.dpi and kind != "WEBP":
-        options["dpi"] = metadata.dpi
-    if metadata.xmp and kind in ("JPEG", "WEBP"):
-        options["xmp"] = metadata.xmp
-    exif = Image.Exif()
-    exif.load(metadata.exif)
-    if kind == "PNG":
-        info = PngInfo()
-        info.add_text("reddiff", text)
-        if metadata.xmp:
-            info.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
-        options["pnginfo"] = info
-    else:
-        exif.get_ifd(ExifTags.IFD.Exif)[_USER_COMMENT] = _COMMENT_PREFIX + text.encode()
-    if len(exif) or kind != "PNG":
-        options["exif"] = exif.tobytes()
-    return options
-
-
-def _umask() -> int:
-    value = os.umask(0)
-    os.umask(value)
-    return value

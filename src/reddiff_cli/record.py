@@ -20,7 +20,7 @@ def make_record(
         "model": card.name,
         "revision": card.revision,
         "preset": solver.preset,
-        "method": "reddiff",
+        "method": solver.method,
         "steps": solver.evaluations,
         "prior_weight": solver.prior_weight,
         "lr": solver.lr,

@@ -14,13 +14,13 @@ from torch import Tensor
 from .denoiser import Denoiser, choose_device, choose_dtype, load_denoiser
 from .errors import PictureError
 from .jobs import FOUND, Job, Record
+from .methods import Solving, evaluations
 from .models import Card
 from .noise import judge_residual
-from .options import PAIRS_FROM, TASKS, MachineOptions, OutputOptions, SolverOptions
-from .pictures import Picture, check_format, save_picture
+from .options import MachineOptions, OutputOptions, SolverOptions
+from .pictures import DEPTHS, Picture, check_format, save_picture, with_depth
 from .record import make_record
 from .sheets import Sheets
-from .solvers.reddiff import red_diff, red_diff_paper
 from .task_options import TaskOptions
 from .tasks import Problem, Setting, Stage, pose
 
@@ -117,7 +117,7 @@ class Restorer:
         began = time.monotonic()
         setting = Setting(self.card, self.solver, on_note, self.machine)
         problem = pose(job, self.options, setting)
-        check_format(problem.source, job.output)  # before hours of work, not after
+        check_format(self._as_asked(problem.source), job.output)  # before hours of work
         sheets = Sheets(job.output, problem, self.output)
         residual = 0.0
         solved = []
@@ -130,6 +130,7 @@ class Restorer:
         record[FOUND] = {"noise": round(problem.noise, 6), "remark": problem.remark()}
         restored = self._average(problem, solved, sheets) if self.sampling else problem.finish()
         saved = None if self.output.strip else record
+        restored = self._as_asked(restored)
         save_picture(restored, job.output, saved, self.output.quality)
         sheets.save(restored)
         return Result(
@@ -143,6 +144,11 @@ class Restorer:
             device=str(self.device),
             dtype=str(self.dtype).removeprefix("torch."),
         )
+
+    def _as_asked(self, picture: Picture) -> Picture:
+        """The picture with the depth of --depth."""
+        depth = self.output.depth
+        return picture if depth == "auto" else with_depth(picture, DEPTHS[depth])
 
     @property
     def sampling(self) -> bool:
@@ -188,14 +194,11 @@ class Restorer:
 
     def _run(self, stage: Stage) -> Iterator[tuple[int, Tensor]]:
         """The solver that was asked for, on the pixels of one stage."""
-        denoiser, solver, defaults = self.denoiser, self.solver, TASKS[self.options.task]
+        solver = self.solver
         start = stage.start
         if self.sampling:
             start = start.repeat_interleave(solver.samples, 0)
         generators = [torch.Generator().manual_seed(solver.seed + i) for i in range(len(start))]
-
-        def denoise(z: Tensor, t: Tensor) -> Tensor:
-            return stage.view.denoise(denoiser, z, t)
 
         def draw_noise() -> Tensor:
             # On the CPU, so that every device sees the same noise; by row, so that a row does not
@@ -203,33 +206,8 @@ class Restorer:
             rows = [torch.randn(start[:1].shape, generator=g) for g in generators]
             return torch.cat(rows).to(self.device)
 
-        problem = (stage.y, stage.operator, denoise, denoiser.schedule, start, draw_noise)
-        if solver.preset == "paper":
-            noisy = stage.sigma_y > 0
-            weight = defaults.paper_weight_noisy if noisy else defaults.paper_weight
-            return red_diff_paper(
-                *problem,
-                steps=solver.evaluations,
-                lr=solver.lr or defaults.paper_lr,
-                prior_weight=solver.prior_weight or weight,
-            )
-        s_start = max(stage.s_start, self.card.sample_start) if self.sampling else stage.s_start
-        return red_diff(
-            *problem,
-            steps=solver.evaluations,
-            sigma_y=stage.sigma_y,
-            s_start=s_start,
-            s_end=stage.s_end,
-            prior_weight=solver.prior_weight or 1.0,
-            pairs=solver.evaluations >= PAIRS_FROM and not self.sampling,
-        )
-
-
-def evaluations(solver: SolverOptions, denoiser: Denoiser) -> int:
-    """Network evaluations that a run really takes (the published form rounds its grid)."""
-    if solver.preset == "paper":
-        return len(denoiser.schedule.reference_grid(solver.evaluations))
-    return solver.evaluations
+        task = self.options.task
+        return Solving(task, stage, start, draw_noise, self.denoiser, self.card, solver).run()
 
 
 def compute_exactly() -> None:

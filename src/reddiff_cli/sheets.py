@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from .files import write_whole
 from .options import OutputOptions
-from .pictures import Picture, Pixels, write_whole
+from .pictures import Picture, Pixels, save_picture
 from .tasks import Problem, Stage
 
 GAP = 8  # pixels between the panels of a sheet
@@ -51,6 +52,8 @@ class Sheets:
             if hole is not None:
                 panels.insert(1, hole[:, :, None].astype(np.float32))
             self._write("compare.png", _png(_side_by_side(panels)))
+        for suffix, extra in self._problem.extras().items():
+            save_picture(extra, self._output.with_name(f"{self._output.stem}.{suffix}"), None)
         if self._frames:
             self._write("trace.gif", _animation(self._frames))
         if self._spread is not None:

@@ -1,12 +1,13 @@
 """What each command is told about the damage, as plain data; checked before anything is read."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from .errors import UsageError
 from .kernelspec import KernelSpec, parse_kernel
+from .response import parse_response
 
 BOUNDARIES = ("unknown", "reflect", "replicate", "circular")
 FILTERS = ("bicubic", "box", "lanczos")
@@ -16,6 +17,10 @@ class TaskOptions:
     """Base of all: the task's name, and its settings for the record (paths stand for contents)."""
 
     task: ClassVar[str]
+
+    def claim(self, inputs: list[Path]) -> tuple["TaskOptions", list[Path]]:
+        """The options and the inputs to go through, where some inputs belong to the options."""
+        return self, inputs
 
     def settings(self) -> dict[str, Any]:
         """Values that decide the result; a Path is replaced by the digest of its file."""
@@ -81,6 +86,61 @@ class DeblurOptions(TaskOptions):
 
 
 @dataclass(frozen=True)
+class HdrOptions(TaskOptions):
+    """How much too bright, and how the camera made values of light.
+
+    exposures: stops of each of several photographs of one scene; others: all but the first.
+    """
+
+    task: ClassVar[str] = "hdr"
+    stops: float = 1.0
+    response: str = "srgb"
+    operator: str = "exposure"
+    exposures: tuple[float, ...] = ()
+    others: tuple[Path, ...] = ()
+    tonemap: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.stops <= 8 or (self.stops == 0 and not self.exposures):
+            raise UsageError(f"--stops {self.stops:g}: must be above 0 and at most 8")
+        if self.operator not in ("exposure", "paper"):
+            raise UsageError(f"--operator {self.operator}: unknown; use exposure, paper")
+        if self.operator == "paper" and self.exposures:
+            raise UsageError("--operator paper: knows one exposure; drop --exposures")
+        try:
+            parse_response(self.response)
+        except ValueError as error:
+            raise UsageError(f"--response {self.response}: {error}") from error
+
+    def claim(self, inputs: list[Path]) -> tuple[TaskOptions, list[Path]]:
+        """Several exposures are one picture."""
+        if not self.exposures:
+            return self, inputs
+        if len(inputs) != len(self.exposures):
+            raise UsageError(
+                f"--exposures: {len(self.exposures)} values, {len(inputs)} pictures; "
+                "give one for each, in their order"
+            )
+        return replace(self, others=tuple(inputs[1:])), inputs[:1]
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "stops": self.stops,
+            "response": self.response,
+            "operator": self.operator,
+            "exposures": list(self.exposures),
+            "others": list(self.others),
+        }
+
+
+@dataclass(frozen=True)
+class JpegOptions(TaskOptions):
+    """Nothing to say: the file holds its own tables."""
+
+    task: ClassVar[str] = "jpeg"
+
+
+@dataclass(frozen=True)
 class DenoiseOptions(TaskOptions):
     """Nothing but noise."""
 
@@ -136,6 +196,19 @@ def parse_filter(text: str, flag: str = "--downsample") -> Filter:
         choice = ", ".join(FILTERS)
         raise UsageError(f"{flag} {text}: unknown; use {choice}, gaussian:SIGMA or a kernel file")
     return Filter("file", path=Path(text))
+
+
+def parse_exposures(text: str | None) -> tuple[float, ...]:
+    """`-2,0,2` -> stops of each photograph; UsageError unless two or more different ones."""
+    if text is None:
+        return ()
+    try:
+        stops = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        stops = ()
+    if len(set(stops)) < 2 or not all(abs(value) <= 20 for value in stops):
+        raise UsageError(f"--exposures {text}: give the stops of each picture, as -2,0,2")
+    return stops
 
 
 def parse_degrade(text: str) -> RestoreOptions:

@@ -9,7 +9,9 @@ from torch import Tensor
 from .blur import Blur, CircularBlur, PaddedBlur
 from .chain import Chain
 from .downsample import Downsample
+from .hdr import Exposure, Exposures, PaperHdr
 from .inpaint import Inpaint
+from .jpeg import Jpeg, Layout, measure_jpeg
 from .pointwise import Grey, Identity, rec601
 
 __all__ = [
@@ -17,11 +19,17 @@ __all__ = [
     "Chain",
     "CircularBlur",
     "Downsample",
+    "Exposure",
+    "Exposures",
     "Grey",
     "Identity",
     "Inpaint",
+    "Jpeg",
+    "Layout",
     "Operator",
     "PaddedBlur",
+    "PaperHdr",
+    "measure_jpeg",
     "on_device",
     "rec601",
 ]

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ..linear import solve_data_step
 from ..metrics import rms
+from .spectra import CircularSpectrum
 
 
 @dataclass(frozen=True)
@@ -118,14 +119,24 @@ class PaddedBlur:
 class CircularBlur:
     """Blur of a picture that repeats itself; for benchmarks. The data step is exact by FFT.
 
-    kernel: (kh, kw).
+    kernel: (kh, kw).    size: (H, W), where singular values are wanted.
     """
 
     kernel: Tensor
+    size: tuple[int, int] | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
         return self._apply(x, self.transfer(x))
+
+    @property
+    def spectrum(self) -> CircularSpectrum | None:
+        """Singular values |K| for pictures of `size`, or None without it."""
+        if self.size is None:
+            return None
+        transfer = self.transfer(self.kernel.new_empty(1, 1, *self.size))
+        whole = torch.fft.fft2(_inverse(transfer, self.size))
+        return CircularSpectrum(whole)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Circular correlation."""

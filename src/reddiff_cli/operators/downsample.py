@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ..linear import solve_data_step
 from ..metrics import rms
+from .spectra import BoxSpectrum
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class Downsample:
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """rms of y - A x for each picture, (B,)."""
         return rms(y - self(x))
+
+    @property
+    def spectrum(self) -> BoxSpectrum | None:
+        """Singular values, for the mean of f x f pixels only."""
+        return BoxSpectrum(self.scale) if self.is_box else None
 
     @property
     def is_box(self) -> bool:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..metrics import rms
+from .spectra import ColourSpectrum, MaskSpectrum
 
 # ITU-R BT.601, the weights that make Pillow's `L` from RGB.
 REC601 = (0.299, 0.587, 0.114)
@@ -22,6 +23,11 @@ class Identity:
     def adjoint(self, y: Tensor) -> Tensor:
         """A copy of y."""
         return y.clone()
+
+    @property
+    def spectrum(self) -> MaskSpectrum:
+        """Singular values, all 1."""
+        return MaskSpectrum(torch.ones(1, 1, 1, 1))
 
     def start(self, y: Tensor) -> Tensor:
         """y itself."""
@@ -52,6 +58,11 @@ class Grey:
     def adjoint(self, y: Tensor) -> Tensor:
         """(B, 1, H, W) -> (B, 3, H, W)."""
         return self._w(y) * y
+
+    @property
+    def spectrum(self) -> ColourSpectrum:
+        """Singular values: |w| for grey, 0 for the two colours."""
+        return ColourSpectrum(self.weights)
 
     def start(self, y: Tensor) -> Tensor:
         """y in all three channels."""

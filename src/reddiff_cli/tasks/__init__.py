@@ -6,12 +6,14 @@ from ..task_options import (
     ColorizeOptions,
     DeblurOptions,
     DenoiseOptions,
+    HdrOptions,
     InpaintOptions,
+    JpegOptions,
     RestoreOptions,
     SuperresOptions,
     TaskOptions,
 )
-from . import compose, deblur, pointwise, superres
+from . import compose, deblur, hdr, jpeg, pointwise, superres
 from .inpaint import Inpainting
 from .problem import Problem, Setting, Stage
 
@@ -31,6 +33,10 @@ def pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
             return pointwise.pose_denoise(job, options, setting)
         case ColorizeOptions():
             return pointwise.pose_colorize(job, options, setting)
+        case HdrOptions():
+            return hdr.pose(job, options, setting)
+        case JpegOptions():
+            return jpeg.pose(job, options, setting)
         case RestoreOptions():
             return compose.pose(job, options, setting)
     raise UsageError(f"{options.task}: no such task")

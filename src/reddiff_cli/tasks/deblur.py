@@ -60,5 +60,5 @@ def make_blur(
         blur = Blur(kernel)
         return blur, blur
     if boundary == "circular":
-        return CircularBlur(kernel), None
+        return CircularBlur(kernel, (height, width)), None
     return PaddedBlur(kernel, boundary), None

@@ -17,7 +17,7 @@ from ..solvers.reddiff import SIGMA_FLOOR
 from ..synthesis import context_margin, synthesise
 from ..task_options import InpaintOptions
 from ..tiling import Patchwork
-from .problem import Setting, Stage, to_pixels, to_tensor
+from .problem import Setting, Stage, decoded, to_pixels, to_tensor
 
 # Context around thin and wide holes in pixels, and the window sizes to choose from.
 THIN_MARGIN, THIN_WINDOWS = 10, (64, 96, 128, 256)
@@ -75,9 +75,13 @@ class Inpainting:
 
     def finish(self) -> Picture:
         """Restored pixels in the hole, the input's own everywhere else."""
-        restored = to_pixels(self._canvas)
+        restored = decoded(to_pixels(self._canvas), self.source)
         pixels = np.where(self.hole[:, :, None], restored, self.source.pixels)
         return replace(self.source, pixels=pixels)
+
+    def extras(self) -> dict[str, Picture]:
+        """None."""
+        return {}
 
     def remark(self) -> str:
         """Nothing to add."""

@@ -16,10 +16,12 @@ from ..models import Card
 from ..noise import estimate_noise
 from ..operators import Operator, on_device
 from ..options import TASKS, MachineOptions, SolverOptions
-from ..pictures import Picture
+from ..pictures import Picture, Pixels
+from ..response import Response
 from ..tiling import DenoiseFunction, Whole
 
 OnNote = Callable[[str], None]
+SRGB = Response()
 # Last noise level: 0.02 to 0.05 make no difference, with noise neither.
 S_END = 0.03
 # Files of these kinds have had their noise smoothed away.
@@ -84,6 +86,9 @@ class Problem(Protocol):
     def finish(self) -> Picture:
         """The restored picture."""
 
+    def extras(self) -> dict[str, Picture]:
+        """Further pictures, by what is put in place of the result's suffix."""
+
     def remark(self) -> str:
         """What a person should know about the result, or nothing."""
 
@@ -120,7 +125,28 @@ class Setting:
 
 def to_tensor(picture: Picture) -> Tensor:
     """Pixels (H, W, C) in [0, 1] -> (1, C, H, W) in [-1, 1], with memory of its own."""
-    return torch.from_numpy(picture.pixels).permute(2, 0, 1)[None] * 2 - 1
+    return torch.from_numpy(encoded(picture)).permute(2, 0, 1)[None] * 2 - 1
+
+
+def encoded(picture: Picture) -> Pixels:
+    """Pixels as a display would show them, in [0, 1]: what the prior was trained on.
+
+    Linear light is divided by its peak where that is above 1, and sRGB-encoded.
+    """
+    if not picture.linear:
+        return picture.pixels
+    return SRGB.encode(picture.pixels / _peak(picture)).astype(np.float32)
+
+
+def decoded(pixels: Pixels, like: Picture) -> Pixels:
+    """The reverse of `encoded`, with the peak of the picture that was encoded."""
+    if not like.linear:
+        return pixels
+    return (SRGB.decode(pixels) * _peak(like)).astype(np.float32)
+
+
+def _peak(picture: Picture) -> float:
+    return max(1.0, float(picture.pixels.max()))
 
 
 def to_pixels(x: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from ..operators import Operator
 from ..pictures import Picture
-from .problem import Setting, Stage, to_pixels
+from .problem import Setting, Stage, decoded, to_pixels
 
 
 @dataclass
@@ -49,7 +49,12 @@ class WholePicture:
 
     def finish(self) -> Picture:
         """The picture on the canvas, with the source's alpha and metadata."""
-        return replace(self.source, pixels=to_pixels(self.crop(self._result())))
+        pixels = to_pixels(self.crop(self._result()))
+        return replace(self.source, pixels=decoded(pixels, self.source))
+
+    def extras(self) -> dict[str, Picture]:
+        """None."""
+        return {}
 
     def remark(self) -> str:
         """What the task has to say about its result."""

@@ -1,0 +1,33 @@
+"""Writing files: through a temporary file in the same folder, so that no half file can exist."""
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from .errors import PictureError
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that no half of it can be seen; PictureError if that is refused."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".reddiff-", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise PictureError(f"{path}: cannot be written ({reason})", "Unwritable") from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                Path(temporary).unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value

@@ -1,0 +1,160 @@
+"""From options to a running solver: RED-diff in its two forms, and what it is compared with.
+
+Each baseline runs at its own published defaults, with the same network, operator and noise.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import cast
+
+from torch import Tensor
+
+from .denoiser import DenoiseFunction, Denoiser
+from .models import Card
+from .operators import Inpaint
+from .options import PAIRS_FROM, TASKS, SolverOptions, check_method
+from .solvers.ddrm import Spectral, ddrm
+from .solvers.diffpir import SETTINGS, diffpir
+from .solvers.dps import default_zeta, dps
+from .solvers.pigdm import pigdm
+from .solvers.reddiff import red_diff, red_diff_paper
+from .tasks import Stage
+
+Steps = Iterator[tuple[int, Tensor]]
+
+
+@dataclass(frozen=True)
+class Solving:
+    """One stage to be solved.
+
+    start: first mu, one row for each sample.    noise: fresh N(0, I) of start's shape.
+    """
+
+    task: str
+    stage: Stage
+    start: Tensor
+    noise: Callable[[], Tensor]
+    denoiser: Denoiser
+    card: Card
+    solver: SolverOptions
+
+    def run(self) -> Steps:
+        """(evaluations done, present estimate) after each step; UsageError if not possible."""
+        method = self.solver.method
+        if method == "reddiff":
+            return self._paper() if self.solver.preset == "paper" else self._red_diff()
+        spectral = getattr(self.stage.operator, "spectrum", None) is not None
+        check_method(method, self.task, spectral=spectral)
+        if method == "dps":
+            return self._dps()
+        if method == "pigdm":
+            return self._pigdm()
+        return self._ddrm() if method == "ddrm" else self._diffpir()
+
+    def _denoise(self, denoiser: DenoiseFunction) -> DenoiseFunction:
+        """D through the windows of the stage."""
+        return lambda z, t: self.stage.view.denoise(denoiser, z, t)
+
+    def _red_diff(self) -> Steps:
+        stage, solver = self.stage, self.solver
+        sampling = solver.samples > 1
+        s_start = max(stage.s_start, self.card.sample_start) if sampling else stage.s_start
+        return red_diff(
+            stage.y,
+            stage.operator,
+            self._denoise(self.denoiser),
+            self.denoiser.schedule,
+            self.start,
+            self.noise,
+            steps=solver.evaluations,
+            sigma_y=stage.sigma_y,
+            s_start=s_start,
+            s_end=min(stage.s_end, s_start),
+            prior_weight=solver.prior_weight or 1.0,
+            pairs=solver.evaluations >= PAIRS_FROM and not sampling,
+        )
+
+    def _paper(self) -> Steps:
+        stage, solver, defaults = self.stage, self.solver, TASKS[self.task]
+        noisy = stage.sigma_y > 0
+        weight = defaults.paper_weight_noisy if noisy else defaults.paper_weight
+        return red_diff_paper(
+            stage.y,
+            stage.operator,
+            self._denoise(self.denoiser),
+            self.denoiser.schedule,
+            self.start,
+            self.noise,
+            steps=solver.evaluations,
+            lr=solver.lr or defaults.paper_lr,
+            prior_weight=solver.prior_weight or weight,
+        )
+
+    def _dps(self) -> Steps:
+        stage, steps = self.stage, self.solver.evaluations
+        return dps(
+            stage.y,
+            stage.operator,
+            self._denoise(self.denoiser.recorded),
+            self.denoiser.schedule,
+            self.start,
+            self.noise,
+            steps=steps,
+            zeta=default_zeta(self.task, steps) * (self.solver.prior_weight or 1.0),
+            s_start=self.solver.s_start,
+        )
+
+    def _pigdm(self) -> Steps:
+        stage = self.stage
+        return pigdm(
+            stage.y,
+            stage.operator,
+            self._denoise(self.denoiser.recorded),
+            self.denoiser.schedule,
+            self.start,
+            self.noise,
+            steps=self.solver.evaluations,
+            sigma_y=stage.sigma_y,
+            s_start=self.solver.s_start,
+        )
+
+    def _ddrm(self) -> Steps:
+        stage = self.stage
+        return ddrm(
+            stage.y,
+            cast(Spectral, stage.operator),
+            self._denoise(self.denoiser),
+            self.denoiser.schedule,
+            self.start,
+            self.noise,
+            steps=self.solver.evaluations,
+            sigma_y=stage.sigma_y,
+            s_start=self.solver.s_start,
+        )
+
+    def _diffpir(self) -> Steps:
+        stage = self.stage
+        zeta, weight = SETTINGS[self.task]
+        operator = stage.operator
+        exact = isinstance(operator, Inpaint) and stage.sigma_y == 0
+        return diffpir(
+            stage.y,
+            operator,
+            self._denoise(self.denoiser),
+            self.denoiser.schedule,
+            self.start,
+            self.noise,
+            steps=self.solver.evaluations,
+            sigma_y=stage.sigma_y,
+            zeta=zeta,
+            weight=weight * (self.solver.prior_weight or 1.0),
+            s_start=self.solver.s_start,
+            known=operator.known if isinstance(operator, Inpaint) and exact else None,
+        )
+
+
+def evaluations(solver: SolverOptions, denoiser: Denoiser) -> int:
+    """Network evaluations that a run really takes (the published form rounds its grid)."""
+    if solver.preset == "paper":
+        return len(denoiser.schedule.reference_grid(solver.evaluations))
+    return solver.evaluations

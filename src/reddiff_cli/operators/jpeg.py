@@ -1,0 +1,211 @@
+"""JPEG: every stored coefficient says in which interval the picture's own coefficient lay.
+
+Encoder model: JFIF colours (ITU-T T.871), chroma averaged over boxes of the subsampled size,
+orthonormal 8x8 DCT (ITU-T T.81), division by the file's tables, rounding. The data step projects
+on the set of pictures which that encoder turns into this file: no gradient through rounding.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..metrics import rms
+
+BLOCK = 8
+# Samples from -128 to 127 per unit of x.
+SCALE = 127.5
+# Standard deviation of rounding, the sigma_y that belongs to y.
+SIGMA = 1 / math.sqrt(12)
+# JFIF: rows Y, Cb, Cr over columns R, G, B.
+_LUMA = (0.299, 0.587, 0.114)
+_TO_YCBCR = (
+    _LUMA,
+    tuple((float(k == 2) - _LUMA[k]) / (2 * (1 - _LUMA[2])) for k in range(3)),
+    tuple((float(k == 0) - _LUMA[k]) / (2 * (1 - _LUMA[0])) for k in range(3)),
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one component lies in the file.    rows, columns: its blocks.    shrink: pixels per
+    sample, (down, across).    table: (8, 8) quantisation steps.
+    """
+
+    rows: int
+    columns: int
+    shrink: tuple[int, int]
+    table: Tensor
+
+    @property
+    def numbers(self) -> int:
+        return self.rows * self.columns * BLOCK * BLOCK
+
+
+@dataclass(frozen=True)
+class Jpeg:
+    """y = round(DCT(components of x) / tables).
+
+    x: (B, 1 or 3, H, W) in [-1, 1], H and W those of `canvas` (whole blocks of every component;
+    the picture is its upper left part).    y: (B, N), the quantised coefficients of all
+    components after one another, each in order of blocks, vertical and horizontal frequency.
+
+    Rounding errors are uniform: their standard deviation, in units of y, is `SIGMA`.
+    """
+
+    layouts: tuple[Layout, ...]
+    colour: str = "ycbcr"
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Height and width of x: whole blocks of all components."""
+        down = max(item.rows * item.shrink[0] for item in self.layouts) * BLOCK
+        across = max(item.columns * item.shrink[1] for item in self.layouts) * BLOCK
+        return down, across
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Encode: (B, C, H, W) -> (B, N)."""
+        planes = self._to_planes(x)
+        parts = []
+        for c, layout in enumerate(self.layouts):
+            blocks = _dct(_cut(_shrink(planes[:, c], layout), layout))
+            parts.append(torch.round(blocks / layout.table.to(blocks)).flatten(1))
+        return torch.cat(parts, 1)
+
+    def start(self, y: Tensor) -> Tensor:
+        """Decode, chroma by linear interpolation between sample centres, not rounded."""
+        height, width = self.canvas
+        planes = []
+        for layout, numbers in zip(self.layouts, self._split(y), strict=True):
+            samples = _join(_undo_dct(numbers * layout.table.to(y)), layout)[:, None]
+            if layout.shrink != (1, 1):
+                size = (samples.shape[2] * layout.shrink[0], samples.shape[3] * layout.shrink[1])
+                samples = F.interpolate(samples, size, mode="bilinear", align_corners=False)
+            down, across = height - samples.shape[2], width - samples.shape[3]
+            planes.append(F.pad(samples, (0, across, 0, down), mode="replicate"))
+        return self._from_planes(torch.cat(planes, 1)).clamp(-1, 1)
+
+    def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
+        """argmin_x |E(x) - y|^2 + r |x - d|^2 over all x encoded as y; E is A without rounding.
+
+        Coefficient by coefficient, distances in the file's colour space: a mean of d and the
+        middle of the interval, clamped into [q (k - 1/2), q (k + 1/2)]. A correction of
+        subsampled chroma is repeated over its box, the shortest way to change a mean.
+        """
+        planes = self._to_planes(d)
+        moved = planes.clone()
+        for c, (layout, numbers) in enumerate(zip(self.layouts, self._split(y), strict=True)):
+            table = layout.table.to(planes)
+            before = _dct(_cut(_shrink(planes[:, c], layout), layout))
+            middle = numbers * table
+            trust = r * math.prod(layout.shrink) * (table / SCALE) ** 2
+            after = (middle + trust * before) / (1 + trust)
+            after = torch.minimum(torch.maximum(after, middle - table / 2), middle + table / 2)
+            change = _join(_undo_dct(after - before), layout)
+            change = change.repeat_interleave(layout.shrink[0], 1)
+            change = change.repeat_interleave(layout.shrink[1], 2)
+            moved[:, c, : change.shape[1], : change.shape[2]] += change
+        return self._from_planes(moved)
+
+    def residual(self, x: Tensor, y: Tensor) -> Tensor:
+        """rms of what lies outside the intervals, in steps of the tables, per picture, (B,)."""
+        planes = self._to_planes(x)
+        parts = []
+        for c, layout in enumerate(self.layouts):
+            blocks = _dct(_cut(_shrink(planes[:, c], layout), layout))
+            parts.append((blocks / layout.table.to(blocks)).flatten(1))
+        return rms((torch.cat(parts, 1) - y).abs().sub(0.5).clamp(min=0))
+
+    def _split(self, y: Tensor) -> list[Tensor]:
+        """(B, N) -> per component (B, rows, columns, 8, 8)."""
+        parts = torch.split(y, [layout.numbers for layout in self.layouts], 1)
+        return [
+            part.view(len(y), layout.rows, layout.columns, BLOCK, BLOCK)
+            for part, layout in zip(parts, self.layouts, strict=True)
+        ]
+
+    def _to_planes(self, x: Tensor) -> Tensor:
+        """[-1, 1] -> samples of the file, shifted to lie around zero: -128 to 127."""
+        if self.colour != "ycbcr":
+            return x * SCALE - 0.5
+        planes = torch.einsum("kc,bchw->bkhw", _matrix(x), x) * SCALE
+        planes[:, 0] -= 0.5
+        return planes
+
+    def _from_planes(self, planes: Tensor) -> Tensor:
+        if self.colour != "ycbcr":
+            return (planes + 0.5) / SCALE
+        shifted = planes.clone()
+        shifted[:, 0] += 0.5
+        inverse = torch.linalg.inv(_matrix(planes.double())).to(planes)
+        return torch.einsum("kc,bchw->bkhw", inverse, shifted) / SCALE
+
+
+class Stored(Protocol):
+    """One component as a file holds it; arrays as in `jpegfile.JpegComponent`."""
+
+    @property
+    def coefficients(self) -> NDArray[np.int16]: ...
+
+    @property
+    def table(self) -> NDArray[np.int64]: ...
+
+    @property
+    def shrink(self) -> tuple[int, int]: ...
+
+
+def measure_jpeg(components: Sequence[Stored], colour: str) -> tuple[Jpeg, Tensor]:
+    """The operator of a file, and its y: (1, N), float32."""
+    layouts = []
+    for item in components:
+        rows, columns = item.coefficients.shape[:2]
+        table = torch.from_numpy(item.table).float()
+        layouts.append(Layout(rows, columns, item.shrink, table))
+    numbers = [torch.from_numpy(item.coefficients).flatten() for item in components]
+    return Jpeg(tuple(layouts), colour), torch.cat(numbers)[None].float()
+
+
+def _matrix(like: Tensor) -> Tensor:
+    return torch.tensor(_TO_YCBCR, dtype=like.dtype, device=like.device)
+
+
+def _shrink(plane: Tensor, layout: Layout) -> Tensor:
+    """(B, H, W) -> means over boxes of the component's sampling."""
+    return plane if layout.shrink == (1, 1) else F.avg_pool2d(plane, layout.shrink)
+
+
+def _cut(plane: Tensor, layout: Layout) -> Tensor:
+    """(B, h, w) -> (B, rows, columns, 8, 8)."""
+    height, width = layout.rows * BLOCK, layout.columns * BLOCK
+    part = plane[:, :height, :width]
+    return part.reshape(len(part), layout.rows, BLOCK, layout.columns, BLOCK).transpose(2, 3)
+
+
+def _join(blocks: Tensor, layout: Layout) -> Tensor:
+    """(B, rows, columns, 8, 8) -> (B, h, w)."""
+    height, width = layout.rows * BLOCK, layout.columns * BLOCK
+    return blocks.transpose(2, 3).reshape(len(blocks), height, width)
+
+
+def _dct(blocks: Tensor) -> Tensor:
+    basis = _basis(blocks)
+    return basis @ blocks @ basis.T
+
+
+def _undo_dct(blocks: Tensor) -> Tensor:
+    basis = _basis(blocks)
+    return basis.T @ blocks @ basis
+
+
+def _basis(like: Tensor) -> Tensor:
+    """Orthonormal DCT-II of 8 points, rows by frequency."""
+    index = torch.arange(BLOCK, dtype=torch.float64)
+    basis = torch.cos((2 * index + 1) * index[:, None] * math.pi / (2 * BLOCK)) / 2
+    basis[0] /= math.sqrt(2)
+    return basis.to(like)

@@ -1,0 +1,116 @@
+"""Highlights above the clipping level, from one over-exposed photograph or several exposures."""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import PictureError
+from ..jobs import Job
+from ..operators import Exposure, Exposures, Operator, PaperHdr
+from ..pictures import FLOAT, Picture, Pixels, format_of, load_picture
+from ..response import Response, parse_response
+from ..task_options import HdrOptions
+from ..tonemap import tonemap
+from .problem import Setting, to_pixels, to_tensor
+from .whole import WholePicture
+
+FLOAT_FORMATS = ("EXR", "HDR", "TIFF")
+# A recorded value this many standard deviations below white may be a clipped one with noise.
+CLIPPED_WITHIN = 3.0
+
+
+@dataclass
+class Highlights(WholePicture):
+    """The scene at a level where its highlights fit; `gain` brings it back to its exposure."""
+
+    gain: float = 1.0
+    response: Response = Response()
+    floating: bool = False
+    tonemap: bool = False
+
+    def finish(self) -> Picture:
+        """Linear light for float files, where 1 is white; else the picture, exposed for its
+        highlights."""
+        if not self.floating:
+            return replace(self.source, pixels=self._dark())
+        return replace(self.source, pixels=self._light())
+
+    def extras(self) -> dict[str, Picture]:
+        """A tone-mapped 8-bit picture, if it was asked for."""
+        if not self.tonemap:
+            return {}
+        shown = tonemap(self._light()).astype(np.float32) / np.float32(255)
+        return {"tonemap.png": replace(self.source, pixels=shown, depth=8)}
+
+    def _dark(self) -> Pixels:
+        return to_pixels(self._result()).astype(np.float32)
+
+    def _light(self) -> Pixels:
+        return (self.gain * self.response.decode(self._dark())).astype(np.float32)
+
+
+def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
+    """The photograph, or the photographs, as measurements of one scene."""
+    pictures = [load_picture(path) for path in (job.input, *options.others)]
+    _check_alike(job.input, options.others, pictures)
+    shots = [to_tensor(picture) for picture in pictures]
+    noise = setting.noise("hdr", job.input, shots[0])
+    response = parse_response(options.response)
+    tolerance = max(1.5 / 255, CLIPPED_WITHIN * noise)
+    operator: Operator
+    if options.operator == "paper":
+        operator, y, level = PaperHdr(), shots[0], 1.0
+    elif options.others:
+        lowest = min(options.exposures)
+        stops = tuple(shot - lowest + options.stops for shot in options.exposures)
+        operator, y = Exposures(stops, response, tolerance), torch.stack(shots, 1)
+        level = options.stops - lowest
+    else:
+        operator, y, level = Exposure(options.stops, response, tolerance), shots[0], options.stops
+    floating = format_of(job.output) in FLOAT_FORMATS
+    metadata = replace(pictures[0].metadata, icc=b"")  # it describes the values that were clipped
+    source = replace(pictures[0], metadata=metadata, depth=FLOAT if floating else 16)
+    shown = "" if floating else f"exposed {level:g} stops darker, so that the highlights fit"
+    share = _share_clipped(operator, y)
+    if share == 0:
+        setting.on_note(f"warning: {job.input}: nothing is clipped in it")
+    return Highlights(
+        task="hdr",
+        source=source,
+        operator=operator,
+        y=y,
+        noise=noise,
+        setting=setting,
+        note=lambda _: shown,
+        gain=2**level,
+        response=response,
+        floating=floating,
+        tonemap=options.tonemap,
+    )
+
+
+def _share_clipped(operator: Operator, y: Tensor) -> float:
+    """Share of values that say only "at least"; NaN where the operator does not know."""
+    clipped = getattr(operator, "clipped", None)
+    return math.nan if clipped is None else float(clipped(y).float().mean())
+
+
+def _check_alike(path: Path, others: tuple[Path, ...], pictures: list[Picture]) -> None:
+    for picture in pictures:
+        if picture.linear:
+            raise PictureError(
+                f"{path}: is linear light already, which does not clip; give the photograph",
+                "Depth",
+            )
+    first = pictures[0]
+    for other, picture in zip(others, pictures[1:], strict=True):
+        if picture.pixels.shape != first.pixels.shape:
+            raise PictureError(
+                f"{other}: is {picture.width}x{picture.height}, {path} is "
+                f"{first.width}x{first.height}; exposures of one scene have one size",
+                "Size",
+            )

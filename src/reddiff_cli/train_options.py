@@ -1,0 +1,60 @@
+"""Settings of a training run, checked before anything is read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import UsageError
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Settings of one training run; every number is written into `training.json`.
+
+    Ends after `steps` optimiser steps, or `minutes` of this run if steps is None. The learning
+    rate rises over `warmup` steps, holds, and falls linearly to zero over the last `decay` share.
+    s is drawn log-uniform in [s_min, s_max]: the levels that the sampler visits. Every
+    `wide_every`-th step uses crops of twice the size (and a quarter of the batch): context for
+    holes and colour. A share `reduce` of crops is taken at half resolution, a share `flat` is
+    made nearly constant. `init` is a prior whose weights are the first ones.
+    """
+
+    folder: Path
+    output: Path
+    validation: Path | None = None
+    size: int = 64
+    channels: tuple[int, ...] = (64, 96, 128, 192)
+    layers: int = 2
+    unshuffle: int = 2
+    groups: int = 8
+    batch: int = 16
+    steps: int | None = None
+    minutes: float | None = None
+    lr: float = 1e-3
+    warmup: int = 100
+    decay: float = 0.3
+    ema: float = 0.999
+    prediction: str = "v"
+    reduce: float = 0.3
+    flat: float = 0.06
+    wide_every: int = 4
+    s_min: float = 0.015
+    s_max: float = 15.0
+    seed: int = 0
+    checkpoint_minutes: float = 5.0
+    resume: bool = False
+    init: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.resume and self.init is not None:
+            raise UsageError("--init and --resume: a checkpoint has weights of its own; drop one")
+        if (self.steps is None) == (self.minutes is None):
+            raise UsageError("give either --steps or --minutes, so that training ends")
+        multiple = self.unshuffle * 2 ** (len(self.channels) - 1)
+        if self.size % multiple:
+            raise UsageError(f"--size {self.size}: must be a multiple of {multiple} here")
+        if self.prediction not in ("v", "epsilon"):
+            raise UsageError(f"--prediction {self.prediction}: unknown; use v or epsilon")
+        if any(c % self.groups for c in self.channels):
+            raise UsageError(f"--channels: every width must be a multiple of {self.groups}")
+        if self.batch < 1 or self.lr <= 0 or not 0 < self.ema < 1:
+            raise UsageError("--batch, --lr must be positive and --ema between 0 and 1")

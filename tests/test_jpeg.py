@@ -1,0 +1,192 @@
+"""JPEG files as they are stored, the encoder's model, and the projection on its intervals."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conftest import scene
+from reddiff_cli.errors import PictureError
+from reddiff_cli.jpegfile import read_jpeg
+from reddiff_cli.operators import Jpeg, Layout, measure_jpeg
+from reddiff_cli.operators.jpeg import SIGMA
+
+pytest.importorskip("jpeglib")
+
+# Options of Pillow's encoder; (down, across) of chroma; width, height.
+KINDS = {
+    "444": ({"subsampling": 0}, (1, 1), (101, 67)),
+    "422": ({"subsampling": 1}, (1, 2), (101, 67)),
+    "420": ({"subsampling": 2}, (2, 2), (101, 67)),
+    "progressive": ({"subsampling": 2, "progressive": True}, (2, 2), (64, 48)),
+    "optimised": ({"subsampling": 0, "optimize": True}, (1, 1), (33, 9)),
+    "restarts": ({"subsampling": 2, "restart_marker_rows": 1}, (2, 2), (101, 67)),
+    "tiny": ({"subsampling": 2}, (2, 2), (3, 5)),
+}
+
+
+def photograph(width, height, mode="RGB"):
+    """Smooth shapes and some texture."""
+    y, x = np.mgrid[:height, :width]
+    waves = [np.sin(x / 9 + k) * np.cos(y / (7 + k)) + 0.3 * np.sin(x * y / 90) for k in range(3)]
+    rgb = 127 + 80 * np.stack(waves, 2) + np.random.default_rng(0).normal(0, 6, (height, width, 3))
+    return Image.fromarray(rgb.clip(0, 255).astype(np.uint8)).convert(mode)
+
+
+def stored(tmp_path, image, **options):
+    path = tmp_path / "a.jpg"
+    image.save(path, **options)
+    file = read_jpeg(path)
+    operator, y = measure_jpeg(file.components, file.colour)
+    return file, operator, y.double()
+
+
+def as_canvas(image, operator):
+    """The picture in [-1, 1] on the operator's canvas, its edge repeated as encoders do."""
+    values = np.atleast_3d(np.asarray(image)).astype(np.float64)
+    height, width = operator.canvas
+    margins = ((0, height - values.shape[0]), (0, width - values.shape[1]), (0, 0))
+    values = np.pad(values, margins, mode="edge")
+    return torch.from_numpy(values).permute(2, 0, 1)[None] / 127.5 - 1
+
+
+def random(shape, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("quality", [10, 60])
+def test_our_encoder_is_the_file_s(tmp_path, kind, quality):
+    options, shrink, size = KINDS[kind]
+    image = photograph(*size)
+    file, operator, y = stored(tmp_path, image, quality=quality, **options)
+    assert (file.width, file.height, file.colour) == (*size, "ycbcr")
+    assert [part.shrink for part in file.components] == [(1, 1), shrink, shrink]
+    ours = operator(as_canvas(image, operator))
+    # libjpeg works in integers; so a coefficient may fall on the other side of a rounding.
+    assert float((ours - y).abs().max()) <= 1
+    assert float((ours == y).double().mean()) > 0.99
+
+
+@pytest.mark.parametrize(("mode", "colour"), [("L", "grey"), ("RGB", "rgb")])
+def test_grey_and_plain_rgb(tmp_path, mode, colour):
+    image = photograph(50, 41, mode)
+    options = {"keep_rgb": True} if colour == "rgb" else {}
+    file, operator, y = stored(tmp_path, image, quality=40, **options)
+    assert file.colour == colour
+    assert float((operator(as_canvas(image, operator)) == y).double().mean()) > 0.99
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_start_is_what_decoders_show(tmp_path, kind):
+    options, _, size = KINDS[kind]
+    file, operator, y = stored(tmp_path, photograph(*size), quality=50, **options)
+    shown = np.asarray(Image.open(tmp_path / "a.jpg")).astype(np.float64)
+    start = (operator.start(y)[0].permute(1, 2, 0).numpy() + 1) * 127.5
+    difference = np.abs(start[: file.height, : file.width] - shown)
+    assert difference.mean() < 1.5
+
+
+def test_orientation_is_handed_on(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file, *_ = stored(tmp_path, photograph(40, 24), exif=exif)
+    assert (file.width, file.height, file.orientation) == (40, 24, 6)
+
+
+def test_what_is_not_a_sound_jpeg_is_refused_in_one_line(tmp_path):
+    whole = tmp_path / "whole.jpg"
+    photograph(101, 67).save(whole, quality=50)
+    content = whole.read_bytes()
+    contents = {"text.jpg": b"hello", "empty.jpg": b"", "head.jpg": content[:400]}
+    contents["cut.jpg"] = content[: len(content) * 3 // 4]
+    for name, damaged in contents.items():
+        (tmp_path / name).write_bytes(damaged)
+        with pytest.raises(PictureError, match=name) as caught:
+            read_jpeg(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    Image.fromarray(scene()).save(tmp_path / "png.jpg", "PNG")
+    with pytest.raises(PictureError, match="is PNG"):
+        read_jpeg(tmp_path / "png.jpg")
+    photograph(20, 20, "CMYK").save(tmp_path / "cmyk.jpg")
+    with pytest.raises(PictureError, match="CMYK"):
+        read_jpeg(tmp_path / "cmyk.jpg")
+    with pytest.raises(PictureError, match="no such file"):
+        read_jpeg(tmp_path / "none.jpg")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("r", [1e-3, 5.0, 1e9])
+def test_result_is_encoded_as_the_file(tmp_path, kind, r):
+    options, _, size = KINDS[kind]
+    _, operator, y = stored(tmp_path, photograph(*size), quality=20, **options)
+    d = operator.start(y) + 0.3 * random((1, 3, *operator.canvas), 1)
+    assert float((operator(d) == y).double().mean()) < 0.95
+    x = operator.data_step(d, y, r)
+    inward = x + 1e-9 * (operator.data_step(d, y, 1e-9) - x)  # off the ends of the intervals
+    assert torch.equal(operator(inward), y)
+
+
+def test_a_picture_that_fits_stays_and_a_certain_prior_wins(tmp_path):
+    image = photograph(64, 48)
+    _, operator, _ = stored(tmp_path, image, quality=20)
+    x = as_canvas(image, operator)
+    y = operator(x)
+    torch.testing.assert_close(operator.data_step(x, y, 1e12), x, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("shrink", [(1, 1), (2, 2)])
+@pytest.mark.parametrize("r", [0.5, 30.0])
+def test_data_step_is_the_constrained_minimum(shrink, r):
+    """No small step inside the intervals lowers |E(x) - y|^2 + r |x - d|^2 in YCbCr."""
+    table = (torch.arange(64.0).view(8, 8) + 10).double()
+    blocks = 2 if shrink == (1, 1) else 1
+    colour = Layout(blocks, blocks, shrink, 2 * table)
+    operator = Jpeg((Layout(2, 2, (1, 1), table), colour, colour))
+    y = operator(0.5 * random((1, 3, 16, 16), 2).tanh())
+    d = 0.8 * random((1, 3, 16, 16), 3).tanh()
+
+    def cost(x):
+        spread = (operator._to_planes(x) - operator._to_planes(d)) / 127.5
+        return (numbers(x) - y).square().sum() + r * spread.square().sum()
+
+    def numbers(x):
+        fine = Jpeg(tuple(Layout(p.rows, p.columns, p.shrink, p.table / 1e9) for p in parts))
+        return fine(x) / 1e9
+
+    parts = operator.layouts
+    best = operator.data_step(d, y, r)
+    lowest = float(cost(best))
+    for seed in range(20):
+        other = best + 0.02 * random(best.shape, 10 + seed)
+        inside = operator.data_step(other, y, 1e12)  # the nearest picture that is allowed
+        for share in (1e-3, 0.1, 1.0):
+            assert float(cost(best + share * (inside - best))) >= lowest - 1e-6
+
+
+def test_rounding_has_the_deviation_that_is_claimed():
+    table = torch.full((8, 8), 16.0, dtype=torch.float64)
+    coarse, fine = (Jpeg((Layout(16, 16, (1, 1), t),), "grey") for t in (table, table / 1e6))
+    x = 0.5 * random((1, 1, 128, 128), 4)
+    error = fine(x) / 1e6 - coarse(x)
+    assert float(error.std()) == pytest.approx(SIGMA, rel=0.03)
+
+
+def test_pure_and_row_by_row(tmp_path):
+    _, operator, y = stored(tmp_path, photograph(40, 24), quality=30)
+    x, d = random((2, 3, *operator.canvas), 6), random((2, 3, *operator.canvas), 7)
+    kept = d.clone()
+    pair = operator(x)
+    before = pair.clone()
+    step, start = operator.data_step(d, pair, 0.3), operator.start(pair)
+    for i in range(2):
+        row = slice(i, i + 1)
+        assert torch.equal(operator(x[row]), pair[row])
+        torch.testing.assert_close(operator.data_step(d[row], pair[row], 0.3), step[row])
+        torch.testing.assert_close(operator.start(pair[row]), start[row])
+    start.add_(1)
+    step.add_(1)
+    assert torch.equal(pair, before)
+    assert torch.equal(d, kept)
+    assert y.shape == (1, sum(part.numbers for part in operator.layouts))
