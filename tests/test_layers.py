@@ -13,12 +13,14 @@ SOURCE = Path(reddiff_cli.__file__).parent
 
 # A module may import only modules of a smaller number; inside a package, anything of it.
 LAYERS = {
-    0: ["__init__", "errors", "schedule", "tiling", "patches", "shading", "metrics", "filling"],
-    1: ["options", "deep", "patchmatch", "holes", "network", "operators", "solvers", "models"],
-    2: ["pictures", "synthesis", "denoiser", "model_card"],
-    3: ["masks", "photographs", "validation"],
-    4: ["jobs", "tasks", "train"],
-    5: ["record", "report"],
+    0: ["__init__", "errors", "schedule", "tiling", "patches", "shading", "metrics", "filling"]
+    + ["alignment", "hio"],
+    1: ["options", "deep", "arrays", "support", "patchmatch", "holes", "network", "solvers"]
+    + ["models"],
+    2: ["operators", "pictures", "synthesis", "denoiser", "model_card"],
+    3: ["masks", "diffraction", "photographs", "validation"],
+    4: ["jobs", "tasks", "phase_problem", "train"],
+    5: ["record", "report", "phase_pipeline"],
     6: ["restore"],
     7: ["run"],
     8: ["cli"],
@@ -27,7 +29,7 @@ LAYERS = {
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 # Without torch at module level: what --help, --dry-run and mistakes on the command line touch.
 LIGHT = ["errors", "options", "deep", "models", "pictures", "masks", "jobs", "record", "report"]
-LIGHT += ["run", "cli"]
+LIGHT += ["run", "cli", "arrays", "diffraction"]
 FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 

@@ -110,6 +110,42 @@ class MaskOptions:
 
 
 @dataclass(frozen=True)
+class PhaseOptions:
+    """What a diffraction file holds, and how long to search for its phases.
+
+    data: `amplitude` or `intensity` (its square).    layout: where frequency zero is.
+    support: (height, width) of the object in pixels; None reads it from the autocorrelation.
+    starts: random starts.    keep: runs refined with the prior.    detector_mask: white = bad.
+    dataset: name inside .h5, .cxi, .npz, .mat.    scale: the data are `scale` times orthonormal
+    FFT magnitudes of a picture in [0, 1]; None makes the brightest part of the result white.
+    """
+
+    data: str
+    layout: str = "auto"
+    support: tuple[int, int] | None = None
+    starts: int = 32
+    keep: int = 4
+    detector_mask: Path | None = None
+    dataset: str | None = None
+    scale: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.data not in ("amplitude", "intensity"):
+            raise UsageError(f"--data {self.data}: unknown; use amplitude or intensity")
+        if self.layout not in ("auto", "centered", "corner"):
+            raise UsageError(f"--layout {self.layout}: unknown; use auto, centered, corner")
+        if self.support is not None and min(self.support) < 2:
+            height, width = self.support
+            raise UsageError(f"--support {height}x{width}: must be at least 2x2 pixels")
+        if self.starts < 1:
+            raise UsageError(f"--starts {self.starts}: must be at least 1")
+        if not 1 <= self.keep <= self.starts:
+            raise UsageError(f"--keep {self.keep}: must lie between 1 and --starts {self.starts}")
+        if self.scale is not None and not (math.isfinite(self.scale) and self.scale > 0):
+            raise UsageError(f"--scale {self.scale:g}: must be a number above 0")
+
+
+@dataclass(frozen=True)
 class OutputOptions:
     """Where results go. path None: `{stem}.{task}.png` beside the input."""
 

@@ -5,8 +5,9 @@ from typing import Protocol
 from torch import Tensor
 
 from .inpaint import Inpaint
+from .phase import Phase
 
-__all__ = ["Inpaint", "Operator"]
+__all__ = ["Inpaint", "Operator", "Phase"]
 
 
 class Operator(Protocol):
