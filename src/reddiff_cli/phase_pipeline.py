@@ -41,13 +41,13 @@ FINALISTS = 8
 BRIGHTEST = 0.999
 # Iterations (HIO, RAAR) of all starts, of the better third, and of those that are kept. HIO goes
 # on to converge on exact data, and drifts on noisy ones, where RAAR ends every stage.
-EXACT = ((200, 0), (300, 0), (600, 0))
+EXACT = ((200, 0), (300, 0), (1500, 0))
 NOISY = ((200, 60), (200, 200), (0, 600))
 # The same for the channels that start from another one, and after the prior.
 TRANSFER_EXACT, TRANSFER_NOISY = (300, 0), (0, 300)
 # Excess of the misfit over the noise above which no mode was found, and the misfit as a share of
 # the contrast that takes its place without noise.
-EXCESS, MISFIT = 1.15, 0.01
+EXCESS, MISFIT = 1.15, 0.006
 # Runs of equal misfit (by this factor) that differ by more than 22 dB are different pictures.
 EQUAL, DIFFERENT = 1.05, 0.08
 # Misfit that rounding and unfinished iterations leave, as a share of the contrast.

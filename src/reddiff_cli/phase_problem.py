@@ -1,5 +1,6 @@
 """A diffraction measurement as a problem to solve: its scale, support, noise and oversampling."""
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -107,11 +108,11 @@ def estimate_noise(amplitude: Tensor, known: Tensor, counts: bool) -> float:
     both = known * opposite(known)
     both[0, 0] = 0
     difference = (amplitude - opposite(amplitude)).double().square()
-    sigma = _mean(difference, both.expand_as(difference)) ** 0.5
+    sigma = math.sqrt(_mean(difference, both.expand_as(difference)))
     # Weak amplitudes are cut off at 0; sums, which choose, are independent of differences.
     strong = both * ((amplitude + opposite(amplitude)) > 6 * sigma)
     if float(strong.sum()) >= ENOUGH:
-        sigma = _mean(difference, strong) ** 0.5
+        sigma = math.sqrt(_mean(difference, strong))
     sigma /= 2**0.5
     exact = 1e-5 * float(amplitude.square().mean().sqrt())
     if sigma > exact:
