@@ -57,6 +57,7 @@ def test_lines_of_readme_can_be_planned(line, tmp_path, monkeypatch):
         "photo.png",
         "small.png",
         "grey.png",
+        "pattern.npy",
         "photo.jpg",
         "dark.png",
         "middle.png",
@@ -65,7 +66,8 @@ def test_lines_of_readme_can_be_planned(line, tmp_path, monkeypatch):
         "masks/a.png",
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        Image.fromarray(scene()).save(tmp_path / name)
+        with (tmp_path / name).open("wb") as file:  # what is in it does not matter here
+            Image.fromarray(scene()).save(file, "PNG")
     arguments = [part for part in shlex.split(line)[1:] if part != "--dry-run"]
     result = CliRunner().invoke(app, arguments + (["--dry-run"] if line[8] != "-" else []))
     assert result.exit_code == 0, result.output

@@ -12,6 +12,7 @@ import typer
 from . import __version__, command_train
 from .command import restores
 from .kernelspec import KERNEL_HELP, parse_kernel
+from .phase_options import PhaseOptions, parse_support
 from .task_options import (
     ColorizeOptions,
     DeblurOptions,
@@ -103,6 +104,34 @@ def deblur(
 ) -> DeblurOptions:
     """Undo a known blur: out of focus, motion, or a kernel of your own."""
     return DeblurOptions(parse_kernel(kernel), boundary)
+
+
+@restores(app, "phase", "reddiff phase pattern.npy --data intensity")
+def phase(
+    data: Annotated[str, typer.Option("--data", help="What was recorded: amplitude, intensity.")],
+    layout: Annotated[
+        str, typer.Option("--layout", help="Where frequency zero is: auto, centered, corner.")
+    ] = "auto",
+    support: Annotated[
+        str | None,
+        typer.Option("--support", metavar="HxW", help="Size of the object; else estimated."),
+    ] = None,
+    starts: Annotated[int, typer.Option("--starts", help="Random starts of the search.")] = 32,
+    keep: Annotated[int, typer.Option("--keep", help="Runs that the prior refines.")] = 4,
+    detector_mask: Annotated[
+        Path | None, typer.Option("--detector-mask", help="Picture: white = bad pixel.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="Name inside .h5, .cxi, .npz, .mat.")
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option("--scale", help="Data per amplitude of a picture in [0, 1]; else found."),
+    ] = None,
+) -> PhaseOptions:
+    """Find the picture whose Fourier transform has the recorded magnitudes."""
+    size = parse_support(support)
+    return PhaseOptions(data, layout, size, starts, keep, detector_mask, dataset, scale)
 
 
 @restores(app, "hdr", "reddiff hdr blown.jpg --stops 2 -o scene.exr")

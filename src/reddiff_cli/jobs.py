@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .arrays import ARRAY_SUFFIXES
 from .carriers import read_record
 from .errors import PictureError, UsageError
 from .masks import find_mask
@@ -50,7 +51,8 @@ def plan_jobs(
     make_record: MakeRecord,
 ) -> list[Job]:
     """Jobs in a fixed order. UsageError if an input is missing or an output makes no sense."""
-    sources = [source for path in inputs for source in _expand(path, options.recursive)]
+    suffixes = ARRAY_SUFFIXES if task == "phase" else PICTURE_SUFFIXES
+    sources = [source for path in inputs for source in _expand(path, options.recursive, suffixes)]
     if not sources:
         raise UsageError(f"{', '.join(map(str, inputs))}: no picture found; see --recursive")
     outputs = _name_outputs(task, sources, inputs, options)
@@ -80,10 +82,10 @@ def same_settings(found: Record | None, wanted: Record) -> bool:
     return found is not None and {k: v for k, v in found.items() if k != FOUND} == wanted
 
 
-def _expand(path: Path, recursive: bool) -> list[_Source]:
+def _expand(path: Path, recursive: bool, suffixes: frozenset[str]) -> list[_Source]:
     if path.is_dir():
         found = path.rglob("*") if recursive else path.iterdir()
-        pictures = sorted(p for p in found if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
+        pictures = sorted(p for p in found if p.suffix.lower() in suffixes and p.is_file())
         return [_Source(p, path) for p in pictures if not _is_result(p)]
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")

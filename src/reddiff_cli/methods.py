@@ -70,7 +70,7 @@ class Solving:
             sigma_y=stage.sigma_y,
             s_start=s_start,
             s_end=min(stage.s_end, s_start),
-            prior_weight=solver.prior_weight or 1.0,
+            prior_weight=(solver.prior_weight or 1.0) * stage.weight,
             pairs=solver.evaluations >= PAIRS_FROM and not sampling,
         )
 

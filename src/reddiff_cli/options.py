@@ -38,6 +38,7 @@ TASKS = {
     "colorize": TaskDefaults(AUTO, 10.0),
     "hdr": TaskDefaults(AUTO, 10.0),
     "jpeg": TaskDefaults(0.0, 1.0),
+    "phase": TaskDefaults(AUTO, 0.4),
     "restore": TaskDefaults(AUTO, 3.0),
 }
 

@@ -40,6 +40,7 @@ class Result:
     """What became of one picture.
 
     noise: as used, and residual: rms, both in [0, 1] units.    remark: what a person should know.
+    found: the verdict of phase retrieval.
     """
 
     width: int
@@ -51,6 +52,7 @@ class Result:
     record: Record
     device: str
     dtype: str
+    found: str = ""
 
     @property
     def residual_ratio(self) -> float | None:
@@ -75,6 +77,7 @@ class Result:
             "dtype": self.dtype,
             "seconds": round(self.seconds, 3),
             "residual": round(self.residual, 6),
+            **({"verdict": self.found} if self.found else {}),
             "residual_ratio": None if ratio is None else round(ratio, 4),
             "remark": self.remark,
         }
@@ -143,6 +146,7 @@ class Restorer:
             record=record,
             device=str(self.device),
             dtype=str(self.dtype).removeprefix("torch."),
+            found=getattr(problem, "verdict", ""),
         )
 
     def _as_asked(self, picture: Picture) -> Picture:

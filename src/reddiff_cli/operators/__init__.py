@@ -12,6 +12,7 @@ from .downsample import Downsample
 from .hdr import Exposure, Exposures, PaperHdr
 from .inpaint import Inpaint
 from .jpeg import Jpeg, Layout, measure_jpeg
+from .phase import Phase
 from .pointwise import Grey, Identity, rec601
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Operator",
     "PaddedBlur",
     "PaperHdr",
+    "Phase",
     "measure_jpeg",
     "on_device",
     "rec601",

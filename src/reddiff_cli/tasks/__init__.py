@@ -2,6 +2,7 @@
 
 from ..errors import UsageError
 from ..jobs import Job
+from ..phase_options import PhaseOptions
 from ..task_options import (
     ColorizeOptions,
     DeblurOptions,
@@ -15,6 +16,7 @@ from ..task_options import (
 )
 from . import compose, deblur, hdr, jpeg, pointwise, superres
 from .inpaint import Inpainting
+from .phase import Diffraction
 from .problem import Problem, Setting, Stage
 
 __all__ = ["Problem", "Setting", "Stage", "pose"]
@@ -37,6 +39,8 @@ def pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
             return hdr.pose(job, options, setting)
         case JpegOptions():
             return jpeg.pose(job, options, setting)
+        case PhaseOptions():
+            return Diffraction(job, options, setting)
         case RestoreOptions():
             return compose.pose(job, options, setting)
     raise UsageError(f"{options.task}: no such task")

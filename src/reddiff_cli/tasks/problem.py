@@ -41,7 +41,7 @@ class Stage:
     """One run of a solver.
 
     y: measurement.    start: first mu, (B, C, H, W) in [-1, 1].    s_start, s_end: noise levels.
-    sigma_y: noise of y in [-1, 1] units.
+    sigma_y: noise of y in [-1, 1] units.    weight: of the prior, times what the user asks for.
     """
 
     view: View
@@ -51,6 +51,7 @@ class Stage:
     s_start: float
     sigma_y: float
     s_end: float = S_END
+    weight: float = 1.0
 
     def to(self, device: torch.device) -> "Stage":
         """The same stage with its tensors on a device."""

@@ -1,0 +1,63 @@
+"""Alignment of pictures that are equal up to what magnitudes of a spectrum cannot tell.
+
+Shift, rotation by 180 degrees and, where asked, sign: found by cross-correlation (the best of
+all candidates at once, by FFT), for all channels jointly.
+"""
+
+import torch
+from torch import Tensor
+
+
+def align(
+    x: Tensor, reference: Tensor, *, max_shift: int | None = None, signs: bool = False
+) -> Tensor:
+    """x turned, shifted cyclically and perhaps negated, to be nearest to the reference.
+
+    x: (B, C, H, W).    reference: (1 or B, C, H, W).    max_shift: pixels per axis, None = any.
+    Each picture is treated alone. The distance minimised is the sum of squares over all channels.
+    """
+    if x.shape[1:] != reference.shape[1:]:
+        wanted, found = tuple(reference.shape[1:]), tuple(x.shape[1:])
+        raise ValueError(f"picture is {found}, reference is {wanted}")
+    rows = reference.expand(len(x), -1, -1, -1)
+    pairs = zip(x, rows, strict=True)
+    return torch.stack([_align_one(one, row, max_shift, signs) for one, row in pairs])
+
+
+def distance(x: Tensor, reference: Tensor) -> Tensor:
+    """Root mean square difference of each picture after alignment, (B,)."""
+    return (align(x, reference) - reference).square().flatten(1).mean(1).sqrt()
+
+
+def _align_one(x: Tensor, reference: Tensor, max_shift: int | None, signs: bool) -> Tensor:
+    """(C, H, W) each."""
+    height, width = x.shape[-2:]
+    # Upright first: where both orientations fit equally well, nothing is turned.
+    candidates = torch.stack([x, torch.flip(x, (-2, -1))])
+    correlation = _correlate(candidates, reference)  # (2, H, W)
+    if max_shift is not None:
+        far = _far(height, width, max_shift).to(correlation.device)
+        correlation = correlation.masked_fill(far, 0 if signs else -torch.inf)
+    score = correlation.abs() if signs else correlation
+    best = int(score.flatten().argmax())
+    turned, place = divmod(best, height * width)
+    shift = divmod(place, width)
+    moved = torch.roll(candidates[turned], shift, (-2, -1))
+    negated = signs and float(correlation.flatten()[best]) < 0
+    return -moved if negated else moved
+
+
+def _correlate(candidates: Tensor, reference: Tensor) -> Tensor:
+    """Sum over channels of reference . roll(candidate, shift), for every shift; float64."""
+    wanted: Tensor = torch.fft.rfft2(reference.double())
+    spectrum = torch.fft.rfft2(candidates.double()).conj() * wanted
+    shape = (reference.shape[-2], reference.shape[-1])
+    correlation: Tensor = torch.fft.irfft2(spectrum.sum(1), s=shape)
+    return correlation
+
+
+def _far(height: int, width: int, max_shift: int) -> Tensor:
+    rows, columns = torch.arange(height), torch.arange(width)
+    row = torch.minimum(rows, height - rows)[:, None]
+    column = torch.minimum(columns, width - columns)[None]
+    return (row > max_shift) | (column > max_shift)

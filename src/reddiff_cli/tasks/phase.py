@@ -1,0 +1,95 @@
+"""Phase retrieval: a picture from the magnitudes of its Fourier transform."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from torch import Tensor
+
+from ..denoiser import choose_device
+from ..diffraction import load_diffraction
+from ..errors import UsageError
+from ..jobs import Job
+from ..phase_options import PhaseOptions
+from ..phase_pipeline import (
+    START_EXACT,
+    START_NOISY,
+    WEIGHT_EXACT,
+    WEIGHT_NOISY,
+    PhaseResult,
+    conclude,
+    gather,
+    search,
+)
+from ..phase_problem import prepare
+from ..pictures import Picture
+from .problem import Setting, Stage, to_pixels
+
+
+class Diffraction:
+    """One measurement: a search among many starts, the prior on the best, a choice by residual."""
+
+    def __init__(self, job: Job, options: PhaseOptions, setting: Setting) -> None:
+        if setting.solver.samples > 1:
+            raise UsageError("--samples: phase keeps several runs of its own; see --keep")
+        self._options, self._setting = options, setting
+        measurement = load_diffraction(job.input, options)
+        given = setting.solver.noise
+        device = choose_device(setting.machine.device)
+        noise = None if given is None or isinstance(given, str) else given
+        self._problem = prepare(measurement, options, noise).to(device)
+        self.noise = self._problem.sigma
+        channels = measurement.amplitude.shape[0]
+        blank = np.zeros((*self._problem.operator.support, channels), dtype=np.float32)
+        self.source = Picture(blank, depth=16)
+        self._runs: Tensor | None = None
+        self._result: PhaseResult | None = None
+
+    def stages(self) -> Iterator[Stage]:
+        """The search, and then one stage for all runs that are kept."""
+        setting = self._setting
+        problem, runs = search(self._problem, self._options, setting.solver.seed)
+        self._problem, self._runs, self.noise = problem, runs, problem.sigma
+        for note in problem.notes:
+            setting.on_note(note)
+        yield Stage(
+            view=setting.view(),
+            operator=problem.operator,
+            y=problem.y,
+            start=gather(problem, runs),
+            s_start=setting.solver.s_start or (START_EXACT if problem.exact else START_NOISY),
+            sigma_y=2 * problem.sigma,
+            weight=WEIGHT_EXACT if problem.exact else WEIGHT_NOISY,
+        )
+
+    def accept(self, stage: Stage, mu: Tensor) -> None:
+        """Choose among the runs by their residual."""
+        if self._runs is None:
+            raise ValueError("nothing was searched")
+        self._result = conclude(self._problem, self._runs, mu.to(self._runs.device))
+        if self._result.verdict == "failed":
+            self._setting.on_note("warning: no picture explains the data; see --starts, --support")
+
+    def finish(self) -> Picture:
+        """The chosen run."""
+        return replace(self.source, pixels=to_pixels(self._chosen().x).astype(np.float32))
+
+    def extras(self) -> dict[str, Picture]:
+        """None."""
+        return {}
+
+    @property
+    def verdict(self) -> str:
+        """converged, ambiguous or failed."""
+        return self._chosen().verdict
+
+    def remark(self) -> str:
+        """The verdict, and how much more was measured than unknown."""
+        height, width = self._problem.operator.support
+        rows, columns = self._problem.oversampling
+        return f"{self.verdict}; support {height}x{width}, oversampling {rows:.2f} x {columns:.2f}"
+
+    def _chosen(self) -> PhaseResult:
+        if self._result is None:
+            raise ValueError("the stage has not been solved")
+        return self._result

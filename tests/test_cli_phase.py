@@ -1,0 +1,90 @@
+"""`reddiff phase` as a user runs it: arrays in, pictures and verdicts out, bad files named."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from conftest import scene
+from reddiff_cli.cli import app
+from reddiff_cli.pictures import load_picture
+
+
+def reddiff(*arguments, code=0):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, f"{result.stdout}\n{result.stderr}\n{result.exception}"
+    return result.stdout, result.stderr
+
+
+@pytest.fixture
+def quick(tiny_prior):
+    return ["--model", str(tiny_prior), "--steps", "2", "--device", "cpu", "--starts", "12"]
+
+
+def magnitudes(side=20):
+    truth = scene(side, side, 1) / 255.0
+    return truth, np.abs(np.fft.fft2(truth, (2 * side, 2 * side), norm="ortho"))
+
+
+def test_from_magnitudes_to_a_picture(tmp_path, quick):
+    truth, amplitude = magnitudes()
+    path = tmp_path / "pattern.npy"
+    np.save(path, amplitude)
+    flags = ["--data", "amplitude", "--support", "20x20", "--scale", "1", "--json", "-v"]
+    stdout, stderr = reddiff("phase", path, *flags, *quick)
+    event = json.loads(stdout.splitlines()[0])
+    assert event["verdict"] == "converged"
+    assert "oversampling 2.00 x 2.00" in event["remark"]
+    result = load_picture(tmp_path / "pattern.phase.png")
+    assert result.depth == 16
+    error = min(np.abs(result.pixels[:, :, 0] - t).mean() for t in (truth, truth[::-1, ::-1]))
+    assert error < 0.01
+    assert "done already" in reddiff("phase", path, *flags[:6], *quick)[1]
+
+
+def test_a_folder_of_arrays(tmp_path, quick):
+    for name in ("a.npy", "b.npy"):
+        np.save(tmp_path / name, magnitudes(12)[1] ** 2)
+    (tmp_path / "notes.txt").write_text("nothing")
+    _, stderr = reddiff("phase", tmp_path, "--data", "intensity", "--support", "12x12", *quick)
+    assert "2 restored, 0 skipped, 0 failed" in stderr
+
+
+BAD = [
+    (np.ones((8, 8)) * 1j, [], "complex", 1),
+    (np.full((8, 8), np.nan), [], "no finite value", 1),
+    (np.ones(8), [], "shape is 8", 1),
+    (-1.5 * np.ones((8, 8)), [], "negative", 1),
+    (np.ones((8, 8)), ["--support", "20x20"], "support is 20x20, detector is 8x8", 1),
+    (np.ones((8, 8)), ["--support", "big"], "--support big", 2),
+    (np.ones((8, 8)), ["--data", "phase"], "--data phase", 2),
+    (np.ones((8, 8)), ["--keep", "40"], "--keep 40", 2),
+    (np.ones((8, 8)), ["--method", "ddrm"], "--method ddrm", 2),
+]
+
+
+@pytest.mark.parametrize("values, flags, message, code", BAD, ids=lambda v: str(v)[:20])
+def test_bad_measurements(tmp_path, quick, values, flags, message, code):
+    path = tmp_path / "bad.npy"
+    np.save(path, values)
+    data = [] if "--data" in flags else ["--data", "intensity"]
+    _, stderr = reddiff("phase", path, *data, *flags, *quick, code=code)
+    assert message in stderr
+    assert "Traceback" not in stderr
+
+
+def test_other_files(tmp_path, quick):
+    path = tmp_path / "a.h5"
+    path.write_bytes(b"not hdf5")
+    assert "a.h5" in reddiff("phase", path, "--data", "amplitude", *quick, code=1)[1]
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file["somewhere/else"] = np.ones((8, 8))
+    _, stderr = reddiff("phase", path, "--data", "amplitude", "--dataset", "x", *quick, code=1)
+    assert "somewhere/else" in stderr
+    picture = tmp_path / "p.png"
+    Image.fromarray(scene()).save(picture)
+    assert "p.png" in reddiff("phase", picture, "--data", "amplitude", *quick, code=1)[1]

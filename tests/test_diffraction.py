@@ -1,0 +1,211 @@
+"""Diffraction files: formats, layouts, unknown pixels, and what is refused."""
+
+import h5py
+import numpy as np
+import OpenImageIO as oiio
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from reddiff_cli.diffraction import find_layout, load_diffraction
+from reddiff_cli.errors import PictureError, UsageError
+from reddiff_cli.phase_options import PhaseOptions
+
+AMPLITUDE = PhaseOptions(data="amplitude")
+INTENSITY = PhaseOptions(data="intensity")
+
+
+def magnitudes(height=20, width=24, channels=None, seed=0):
+    """|F pad u| of a random positive object of half the size, DC at [0, 0]."""
+    rng = np.random.default_rng(seed)
+    shape = (height // 2, width // 2)
+    u = rng.random((channels, *shape) if channels else shape)
+    return np.abs(np.fft.fft2(u, s=(height, width), norm="ortho"))
+
+
+def save(folder, values, name="y.npy"):
+    path = folder / name
+    np.save(path, values)
+    return path
+
+
+def write_file(path, values):
+    if path.suffix == ".npy":
+        np.save(path, values)
+    elif path.suffix == ".npz":
+        np.savez(path, y=values)
+    elif path.suffix == ".mat":
+        savemat(path, {"y": values})
+    elif path.suffix in (".h5", ".cxi"):
+        with h5py.File(path, "w") as file:
+            file["entry_1/data_1/data"] = values
+            file["entry_1/other"] = values + 1
+    else:
+        out = oiio.ImageOutput.create(str(path))
+        assert out.open(str(path), oiio.ImageSpec(values.shape[1], values.shape[0], 1, "float"))
+        assert out.write_image(values[:, :, None].astype(np.float32))
+        out.close()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".mat", ".h5", ".cxi", ".tif", ".exr"])
+def test_every_format_gives_the_same_amplitudes(tmp_path, suffix):
+    y = magnitudes()
+    path = tmp_path / f"y{suffix}"
+    write_file(path, y)
+    found = load_diffraction(path, AMPLITUDE)
+    np.testing.assert_allclose(found.amplitude[0], y, rtol=1e-6)
+    assert found.known.all()
+    assert found.amplitude.dtype == np.float32
+
+
+def test_matlab_of_version_7_3_is_read_upright(tmp_path):
+    y = magnitudes()
+    with h5py.File(tmp_path / "y.mat", "w", userblock_size=512) as file:
+        file["y"] = y.T  # MATLAB writes column by column
+    head = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
+    content = bytearray((tmp_path / "y.mat").read_bytes())
+    content[:128] = head
+    (tmp_path / "y.mat").write_bytes(content)
+    found = load_diffraction(tmp_path / "y.mat", AMPLITUDE)
+    np.testing.assert_allclose(found.amplitude[0], y, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(20, 24), (21, 25), (20, 25)])
+@pytest.mark.parametrize("layout", ["corner", "centered"])
+def test_layout_is_found_for_even_and_odd_sizes(tmp_path, shape, layout):
+    y = magnitudes(*shape)
+    stored = np.fft.fftshift(y) if layout == "centered" else y
+    assert find_layout(stored[None]) == layout
+    found = load_diffraction(save(tmp_path, stored), AMPLITUDE)
+    assert found.layout == layout
+    np.testing.assert_allclose(found.amplitude[0], y, rtol=1e-6)
+    assert not found.notes
+
+
+def test_layout_is_found_behind_a_beam_stop(tmp_path):
+    stored = np.fft.fftshift(magnitudes(40, 40))
+    stored[18:23, 18:23] = np.nan
+    found = load_diffraction(save(tmp_path, stored), AMPLITUDE)
+    assert found.layout == "centered"
+    assert not found.known[0, 0]
+    assert found.amplitude[:, ~found.known].max() == 0
+
+
+def test_intensities_are_rooted(tmp_path):
+    y = magnitudes()
+    found = load_diffraction(save(tmp_path, y**2), INTENSITY)
+    np.testing.assert_allclose(found.amplitude[0], y, rtol=1e-5)
+    assert not found.counts
+
+
+@pytest.mark.parametrize("order", ["CMN", "MNC"])
+def test_colour_in_either_order(tmp_path, order):
+    y = magnitudes(channels=3)
+    stored = y if order == "CMN" else np.moveaxis(y, 0, 2)
+    found = load_diffraction(save(tmp_path, stored), AMPLITUDE)
+    np.testing.assert_allclose(found.amplitude, y, rtol=1e-6)
+
+
+def test_sentinels_masks_and_nan_are_unknown(tmp_path):
+    counts = np.rint(1000 * magnitudes(20, 20) ** 2).astype(np.int32)
+    counts[3, 4], counts[5, 5] = -1, -2
+    mask = np.zeros((20, 20), np.uint8)
+    mask[7, 8] = 255
+    Image.fromarray(mask).save(tmp_path / "bad.png")
+    options = PhaseOptions(data="intensity", layout="corner", detector_mask=tmp_path / "bad.png")
+    found = load_diffraction(save(tmp_path, counts), options)
+    assert found.counts
+    assert sorted(map(tuple, np.argwhere(~found.known))) == [(3, 4), (5, 5), (7, 8)]
+
+
+def test_dark_noise_becomes_zero(tmp_path):
+    y = magnitudes() ** 2
+    y[2, 3] = -0.25 * y[2, 3]
+    found = load_diffraction(save(tmp_path, y), INTENSITY)
+    assert found.known.all()
+    assert found.amplitude[0, 2, 3] == 0
+    assert any("dark noise" in note for note in found.notes)
+
+
+def test_complex_object_is_warned_about(tmp_path):
+    rng = np.random.default_rng(0)
+    u = rng.random((16, 16)) * np.exp(2j * rng.random((16, 16)))
+    y = np.abs(np.fft.fft2(u, s=(32, 32)))
+    assert any("warning" in note for note in load_diffraction(save(tmp_path, y), AMPLITUDE).notes)
+    noisy = magnitudes(32, 32) + 0.01 * rng.standard_normal((32, 32))
+    noisy = noisy.clip(0)
+    assert not load_diffraction(save(tmp_path, noisy), AMPLITUDE).notes
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (np.full((8, 8), np.nan), "Empty"),
+        (np.zeros((8, 8)), "Empty"),
+        (np.ones((8, 8)) * 1j, "Complex"),
+        (np.ones(8), "Shape"),
+        (np.ones((2, 8, 8)), "Shape"),
+        (np.ones((1, 2, 8, 8)), "Shape"),
+        (np.random.default_rng(0).standard_normal((8, 8)), "Negative"),
+    ],
+)
+def test_what_is_refused(tmp_path, values, kind):
+    with pytest.raises(PictureError) as caught:
+        load_diffraction(save(tmp_path, values), AMPLITUDE)
+    assert caught.value.kind == kind
+    assert "\n" not in str(caught.value)
+    assert "y.npy" in str(caught.value)
+
+
+def test_missing_data_set_names_those_that_exist(tmp_path):
+    write_file(tmp_path / "y.h5", magnitudes())
+    options = PhaseOptions(data="amplitude", dataset="entry_1/nothing")
+    with pytest.raises(PictureError, match="entry_1/data_1/data, entry_1/other"):
+        load_diffraction(tmp_path / "y.h5", options)
+    named = PhaseOptions(data="amplitude", dataset="/entry_1/other")
+    found = load_diffraction(tmp_path / "y.h5", named)
+    np.testing.assert_allclose(found.amplitude[0], magnitudes() + 1, rtol=1e-6)
+
+
+def test_several_arrays_need_a_name(tmp_path):
+    np.savez(tmp_path / "y.npz", a=magnitudes(), b=magnitudes())
+    with pytest.raises(PictureError, match="--dataset: a, b"):
+        load_diffraction(tmp_path / "y.npz", AMPLITUDE)
+
+
+def test_missing_package_names_the_extra(tmp_path, monkeypatch):
+    write_file(tmp_path / "y.h5", magnitudes())
+    monkeypatch.setitem(__import__("sys").modules, "h5py", None)
+    with pytest.raises(PictureError, match=r"pip install 'reddiff-cli\[hdf5\]'"):
+        load_diffraction(tmp_path / "y.h5", AMPLITUDE)
+
+
+def test_damaged_and_foreign_files(tmp_path):
+    (tmp_path / "y.npy").write_bytes(b"no array")
+    (tmp_path / "y.txt").write_text("1 2 3")
+    for name in ("y.npy", "y.txt", "none.npy"):
+        with pytest.raises(PictureError, match=name):
+            load_diffraction(tmp_path / name, AMPLITUDE)
+
+
+def test_mask_of_another_size_is_refused(tmp_path):
+    Image.new("L", (9, 9)).save(tmp_path / "bad.png")
+    options = PhaseOptions(data="amplitude", detector_mask=tmp_path / "bad.png")
+    with pytest.raises(PictureError, match="9x9, data are 20x24"):
+        load_diffraction(save(tmp_path, magnitudes()), options)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"data": "phase"},
+        {"layout": "middle"},
+        {"support": (1, 8)},
+        {"starts": 0},
+        {"keep": 9, "starts": 8},
+        {"scale": 0.0},
+    ],
+)
+def test_options_are_checked(wrong):
+    with pytest.raises(UsageError):
+        PhaseOptions(**({"data": "amplitude"} | wrong))

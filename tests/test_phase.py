@@ -1,0 +1,303 @@
+"""Phase retrieval: operator, alignment, search, support, noise, choice."""
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import scene
+from reddiff_cli.alignment import align, distance
+from reddiff_cli.diffraction import Diffraction
+from reddiff_cli.errors import PictureError
+from reddiff_cli.hio import half_magnitudes, misfit, opposite, pad
+from reddiff_cli.metrics import psnr
+from reddiff_cli.operators import Phase
+from reddiff_cli.phase_options import PhaseOptions
+from reddiff_cli.phase_pipeline import choose, conclude, gather, polish, refine, search
+from reddiff_cli.phase_problem import estimate_noise, prepare
+from reddiff_cli.schedule import Schedule
+from reddiff_cli.support import find_support
+
+SIZES = [((16, 20), (8, 10)), ((17, 23), (8, 11)), ((16, 21), (7, 10))]
+
+
+def random(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(shape, generator=generator, dtype=torch.float64)
+
+
+def holes(detector, share=0.1, seed=3):
+    return (random(*detector, seed=seed) >= share).double()
+
+
+def operator_of(detector, support, share=0.0, iterations=8):
+    return Phase(detector, support, holes(detector, share), iterations)
+
+
+def picture(height=32, width=32, channels=1, seed=0):
+    """A scene with detail, (1, C, H, W) in [0, 1], fp32."""
+    values = scene(height, width, 3, seed)[:, :, :channels]
+    return torch.from_numpy(values.copy()).permute(2, 0, 1)[None].float() / 255
+
+
+def measured_from(u, detector, noise=0.0, scale=1.0, known=None, seed=0):
+    y = torch.fft.fft2(u[0].double(), s=detector, norm="ortho").abs()
+    generator = torch.Generator().manual_seed(seed)
+    y = (y + noise * torch.randn(y.shape, generator=generator, dtype=torch.float64)).clamp(min=0)
+    known = np.ones(detector, bool) if known is None else known
+    return Diffraction((scale * y).float().numpy(), known, "corner", False, ())
+
+
+@pytest.mark.parametrize(("detector", "support"), SIZES)
+def test_measurement_has_the_energy_of_the_object_and_no_phase(detector, support):
+    operator = operator_of(detector, support)
+    x = 2 * random(2, 3, *support) - 1
+    y = operator(x)
+    assert y.shape == (2, 3, *detector)
+    energy = ((x + 1) / 2).square().sum((2, 3))
+    torch.testing.assert_close(y.square().sum((2, 3)), energy)
+    torch.testing.assert_close(operator(torch.flip(x, (-2, -1))), y)
+    torch.testing.assert_close(opposite(y), y)
+
+
+@pytest.mark.parametrize(("detector", "support"), SIZES)
+@pytest.mark.parametrize("share", [0.0, 0.1])
+@pytest.mark.parametrize("r", [0.01, 0.5, 20.0])
+def test_data_step_descends(detector, support, share, r):
+    d = 2 * random(2, 2, *support, seed=1) - 1
+    y = random(1, 2, *detector, seed=2)  # no object's magnitudes, not even symmetric
+    known = holes(detector, share)
+
+    def objective(x):
+        operator = Phase(detector, support, known)
+        misfit = ((operator(x) - y * known).square()).sum((1, 2, 3))
+        return misfit + r / 4 * (x - d).square().sum((1, 2, 3))
+
+    values = [objective(Phase(detector, support, known, n).data_step(d, y, r)) for n in range(9)]
+    steps = torch.stack(values).diff(dim=0)
+    assert float(steps.max()) <= 1e-12
+    assert float(steps[0].max()) < -1e-6
+
+
+def test_data_step_ends_at_a_stationary_point():
+    detector, support = SIZES[0]
+    operator = operator_of(detector, support, share=0.1, iterations=400)
+    d, y = 2 * random(1, 1, *support, seed=1) - 1, random(1, 1, *detector, seed=2)
+    r = 0.5
+    x = operator.data_step(d, y, r).requires_grad_(True)
+    objective = (operator(x) - y * operator.known).square().sum() + r / 4 * (x - d).square().sum()
+    (gradient,) = torch.autograd.grad(objective, x)
+    assert float(gradient.abs().max()) < 1e-6
+
+
+def test_truth_stays_where_it_is():
+    operator = operator_of(*SIZES[1])
+    x = 2 * random(1, 3, *SIZES[1][1]) - 1
+    torch.testing.assert_close(operator.data_step(x, operator(x), 0.1), x)
+
+
+def test_dead_pixels_do_not_matter():
+    detector, support = SIZES[1]
+    operator = operator_of(detector, support, share=0.2)
+    x, d = 2 * random(1, 1, *support) - 1, 2 * random(1, 1, *support, seed=5) - 1
+    y = operator(x)
+    spoilt = torch.where(operator.known > 0, y, 1e3)
+    torch.testing.assert_close(operator.data_step(d, spoilt, 0.1), operator.data_step(d, y, 0.1))
+    assert torch.equal(half_magnitudes(spoilt, operator.known).amplitude.isnan().any(), ~y.any())
+    error = misfit((x + 1) / 2, half_magnitudes(spoilt, operator.known))
+    assert float(error) < 1e-20
+
+
+def test_pure_and_row_by_row():
+    operator = operator_of(*SIZES[0], share=0.1)
+    d, y = 2 * random(3, 2, *SIZES[0][1]) - 1, random(1, 2, *SIZES[0][0], seed=2)
+    before = d.clone(), y.clone()
+    whole = operator.data_step(d, y, 0.2)
+    for i in range(3):
+        torch.testing.assert_close(operator.data_step(d[i : i + 1], y, 0.2), whole[i : i + 1])
+    assert torch.equal(d, before[0])
+    assert torch.equal(y, before[1])
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+@pytest.mark.parametrize("shift", [(0, 0), (3, -5)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_alignment_undoes_flip_shift_and_sign(flipped, shift, sign):
+    x = random(2, 3, 9, 12) - 0.4
+    moved = torch.roll(torch.flip(x, (-2, -1)) if flipped else x, shift, (-2, -1))
+    assert torch.equal(align(sign * moved, x, signs=True), x)
+    if sign == 1:
+        assert torch.equal(align(moved, x), x)
+        assert float(distance(moved, x).max()) == 0
+
+
+def test_alignment_keeps_within_the_shift_allowed():
+    x = random(1, 1, 9, 12)
+    moved = torch.roll(x, (0, 4), (-2, -1))
+    assert not torch.equal(align(moved, x, max_shift=2), x)
+    assert torch.equal(align(moved, x, max_shift=4), x)
+    with pytest.raises(ValueError, match="picture is"):
+        align(x, random(1, 3, 9, 12))
+
+
+def test_start_explains_a_small_object():
+    operator = Phase((32, 32), (16, 16), torch.ones(32, 32))
+    x = picture(16, 16) * 2 - 1
+    y = operator(x)
+    before = y.clone()
+    start = operator.start(y)
+    assert start.shape == x.shape
+    assert torch.equal(y, before)
+    relative = (operator(start) - y).square().mean().sqrt() / y.square().mean().sqrt()
+    assert float(relative) < 0.05
+    assert float(start.min()) >= -1
+    assert float(start.max()) <= 1
+
+
+@pytest.mark.parametrize("detector", [(64, 64), (65, 67)])
+def test_search_finds_an_object_at_twice_oversampling(detector):
+    u = picture()
+    options = PhaseOptions(data="amplitude", starts=8, keep=2, scale=1.0, support=(32, 32))
+    problem, runs = search(prepare(measured_from(u, detector), options), options)
+    result = choose(problem, runs)
+    x = u * 2 - 1
+    assert float(psnr(align(result.x, x), x)) > 30
+    assert result.verdict == "converged"
+
+
+def test_search_with_dead_pixels_and_unknown_scale():
+    u = picture()
+    known = np.random.default_rng(0).random((64, 64)) > 0.03
+    measured = measured_from(u, (64, 64), scale=300.0, known=known)
+    options = PhaseOptions(data="amplitude", starts=8, keep=2, support=(32, 32))
+    problem, runs = search(prepare(measured, options), options)
+    result = choose(problem, runs)
+    wanted = u / torch.quantile(u, 0.999) * 2 - 1
+    assert float(psnr(align(result.x, wanted), wanted)) > 25
+    found = problem.scale * torch.fft.fft2((result.x + 1) / 2, s=(64, 64), norm="ortho").abs()
+    error = (found[0].numpy() - measured.amplitude)[:, known]
+    assert float(np.sqrt(np.square(error).mean())) < 0.02 * measured.amplitude.std()
+
+
+def test_colours_face_the_same_way():
+    shade = torch.linspace(0.6, 1, 32)
+    u = torch.cat([picture(), 0.7 * picture() * shade, 0.9 * picture() * shade[:, None]], 1)
+    options = PhaseOptions(data="amplitude", starts=9, keep=2, scale=1.0, support=(32, 32))
+    problem, runs = search(prepare(measured_from(u, (64, 64)), options), options)
+    assert runs.shape == (2, 3, 32, 32)
+    x = u * 2 - 1
+    assert float(psnr(align(runs[:1], x), x)) > 25
+
+
+def test_search_depends_on_nothing_but_the_seed():
+    options = PhaseOptions(data="amplitude", starts=2, keep=1, scale=1.0, support=(8, 8))
+    problem = prepare(measured_from(picture(8, 8), (16, 16)), options)
+    first, again, other = (search(problem, options, seed)[1] for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+@pytest.mark.parametrize(("detector", "support"), [((72, 70), (32, 30)), ((65, 81), (31, 33))])
+def test_support_is_read_from_the_autocorrelation(detector, support, noise):
+    measured = measured_from(picture(*support), detector, noise)
+    found, note = find_support(measured.amplitude, noise)
+    assert found == support
+    assert "warning" not in note
+
+
+def test_support_that_fills_the_detector_is_warned_about():
+    found, note = find_support(measured_from(picture(40, 40), (64, 64)).amplitude, 0.0)
+    assert found == (32, 32)
+    assert "warning" in note
+
+
+def test_noise_is_read_from_the_asymmetry():
+    clean = measured_from(picture(), (64, 64)).amplitude
+    noisy = measured_from(picture(), (64, 64), 0.02).amplitude
+    known = torch.ones(64, 64)
+    assert estimate_noise(torch.from_numpy(clean)[None], known, False) == 0
+    assert estimate_noise(torch.from_numpy(clean)[None], known, True) == 0.5
+    found = estimate_noise(torch.from_numpy(noisy)[None], known, False)
+    assert found == pytest.approx(0.02, rel=0.1)
+    generator = np.random.default_rng(0)
+    counts = np.sqrt(generator.poisson(np.square(clean * 200 + 20))).astype(np.float32)
+    found = estimate_noise(torch.from_numpy(counts)[None], known, True)
+    assert found == pytest.approx(0.5, rel=0.05)
+
+
+def test_prepare_says_what_it_found():
+    options = PhaseOptions(data="amplitude", support=(40, 20))
+    problem = prepare(measured_from(picture(), (64, 64), scale=1000.0), options)
+    assert problem.oversampling == (1.6, 3.2)
+    assert any("below 2" in note for note in problem.notes)
+    with pytest.raises(PictureError, match="support is 65x8"):
+        prepare(measured_from(picture(), (64, 64)), PhaseOptions("amplitude", support=(65, 8)))
+
+
+def test_refinement_lowers_noise_with_a_good_denoiser():
+    """The denoiser knows the answer: what is tested is the coupling of data and prior."""
+    u = picture()
+    x = u * 2 - 1
+    options = PhaseOptions(data="amplitude", starts=4, keep=2, scale=1.0, support=(32, 32))
+    problem, runs = search(prepare(measured_from(u, (64, 64), 0.02), options), options)
+    runs = align(runs, x)
+    starts = gather(problem, runs)
+    assert starts.shape == x.shape
+    schedule = Schedule(torch.cumprod(1 - torch.linspace(1e-4, 2e-2, 1000).double(), 0))
+    steps = refine(problem, starts, lambda z, t: 0.5 * z + 0.5 * x, schedule, steps=8, seed=0)
+    *_, (count, mu) = steps
+    assert count == 8
+    assert mu.shape == x.shape
+    assert float(psnr(mu[:1], x)) > float(psnr(runs[:1], x)) + 2
+    assert conclude(problem, runs, mu).verdict == "converged"
+
+
+def test_verdicts():
+    u = picture()
+    options = PhaseOptions(data="amplitude", keep=1, starts=1, scale=1.0, support=(32, 32))
+    problem = prepare(measured_from(u, (64, 64)), options)
+    x = u * 2 - 1
+    twins = torch.cat([x, torch.flip(x, (-2, -1))])
+    same = choose(problem, twins)
+    assert same.verdict == "converged"
+    assert same.residual < 1e-6
+    torch.testing.assert_close(same.rivals[1], same.x[0])
+    wrong = 2 * random(1, 1, 32, 32).float() - 1
+    assert choose(problem, wrong).verdict == "failed"
+    assert torch.equal(choose(problem, torch.cat([wrong, x])).x, choose(problem, x).x)
+
+
+def test_two_pictures_of_equal_spectrum_are_ambiguous():
+    """a * b and a * flipped(b), * a convolution, have equal magnitudes and are no twins."""
+    a, ramp = torch.zeros(1, 1, 9, 9, dtype=torch.float64), torch.arange(8).double() / 7
+    a[..., 0, 0], a[..., 0, 8], a[..., 8, 3] = 1, 0.6, 0.8
+    b = (ramp[:, None] * ramp + ramp)[None, None] ** 2
+    pair = []
+    for second in (b, torch.flip(b, (-2, -1))):
+        product = torch.fft.fft2(a, s=(16, 16)) * torch.fft.fft2(second, s=(16, 16))
+        pair.append(torch.fft.ifft2(product).real)
+    pair = torch.cat(pair)
+    u = (pair.clamp(min=0) / pair.max()).float()
+    options = PhaseOptions(data="amplitude", keep=1, starts=1, scale=1.0, support=(16, 16))
+    problem = prepare(measured_from(u[:1], (32, 32)), options)
+    result = choose(problem, u * 2 - 1)
+    assert float(distance(u[1:], u[:1])) > 0.1
+    assert result.verdict == "ambiguous"
+
+
+def test_polish_makes_a_near_guess_exact():
+    u = picture()
+    options = PhaseOptions(data="amplitude", keep=1, starts=1, scale=1.0, support=(32, 32))
+    problem = prepare(measured_from(u, (64, 64)), options)
+    x = u * 2 - 1
+    near = (x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))).clamp(
+        -1, 1
+    )
+    assert float(psnr(align(polish(problem, near), x), x)) > float(psnr(near, x)) + 8
+
+
+def test_padding_puts_the_object_in_the_corner():
+    u = random(1, 2, 3, 4)
+    field = pad(u, (7, 9))
+    assert torch.equal(field[..., :3, :4], u)
+    assert float(field.sum()) == pytest.approx(float(u.sum()))
