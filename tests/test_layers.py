@@ -14,20 +14,21 @@ SOURCE = Path(reddiff_cli.__file__).parent
 # A module may import only modules of a smaller number; inside a package, anything of it.
 LAYERS = {
     0: ["__init__", "errors", "schedule", "tiling", "patches", "shading", "metrics", "filling"],
-    1: ["options", "deep", "patchmatch", "holes", "network", "operators", "solvers", "models"],
-    2: ["pictures", "synthesis", "denoiser", "model_card"],
-    3: ["masks", "photographs", "validation"],
-    4: ["jobs", "tasks", "train"],
-    5: ["record", "report"],
-    6: ["restore"],
-    7: ["run"],
-    8: ["cli"],
-    9: ["__main__"],
+    1: ["options", "deep", "patchmatch", "holes", "operators", "solvers"],
+    2: ["pictures", "synthesis", "model_card", "folders", "weights", "hub"],
+    3: ["masks", "photographs", "network", "convert", "cards"],
+    4: ["jobs", "denoiser", "models"],
+    5: ["tasks", "record", "report", "validation"],
+    6: ["restore", "train"],
+    7: ["run", "flags"],
+    8: ["commands_models"],
+    9: ["cli"],
+    10: ["__main__"],
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 # Without torch at module level: what --help, --dry-run and mistakes on the command line touch.
 LIGHT = ["errors", "options", "deep", "models", "pictures", "masks", "jobs", "record", "report"]
-LIGHT += ["run", "cli"]
+LIGHT += ["run", "cli", "folders", "cards", "hub", "flags", "commands_models"]
 FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 

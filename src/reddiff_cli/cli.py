@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import __version__
+from . import __version__, commands_models
 from .errors import ExitCode, ReddiffError, UsageError
 from .options import (
     MachineOptions,
@@ -202,6 +202,9 @@ def train(
 
         with TrainReporter(quiet) as reporter:
             run(options, choose_device(device), reporter.step, reporter.note)
+
+
+commands_models.register(app)
 
 
 def _parse_channels(text: str) -> tuple[int, ...]:

@@ -10,7 +10,16 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
 
 from .errors import ExitCode, PictureError, ReddiffError
 from .jobs import Job
@@ -151,6 +160,64 @@ class TrainReporter:
     def note(self, message: str) -> None:
         if not self.quiet:
             self.console.print(message, markup=False)
+
+
+class FetchReporter:
+    """What is fetched, how large it is and under which licence; then its bytes."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.quiet = quiet
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
+        live = self.console.is_terminal and not quiet
+        self.bar = Progress(*columns, console=self.console, transient=True, disable=not live)
+        self.task = self.bar.add_task("fetching", total=None, visible=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def begin(self, what: str, size: int | None, licence: str) -> None:
+        """One line before the first byte."""
+        if not self.quiet:
+            terms = f"; licence: {licence}" if licence else ""
+            self.console.print(f"fetching {what}, {in_megabytes(size)}{terms}", markup=False)
+        self.bar.start()
+        self.bar.update(self.task, visible=True)
+
+    def progress(self, done: int, total: int) -> None:
+        """Bytes so far."""
+        self.bar.update(self.task, completed=done, total=total or None)
+
+    def end(self, text: str) -> None:
+        """One line when all is there."""
+        self.bar.stop()
+        if not self.quiet:
+            self.console.print(text, markup=False)
+
+
+def in_megabytes(size: int | None) -> str:
+    """A size in bytes for people."""
+    return f"{size / 1e6:.1f} MB" if size else "size not known"
+
+
+def print_table(columns: list[str], rows: list[list[str]]) -> None:
+    """A table on stdout, as wide as its content where that is no terminal."""
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 10_000
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 def plan_lines(jobs: list[Job]) -> list[str]:

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .denoiser import Denoiser, choose_device, choose_dtype, load_denoiser
+from .denoiser import Denoiser, choose_device, choose_dtype, load_model
 from .errors import PictureError
 from .jobs import Job, Record
 from .masks import NEARLY_ALL, covered_share, load_hole
@@ -61,7 +61,7 @@ class Restorer:
     def denoiser(self) -> Denoiser:
         """Loaded once, when the first picture needs it."""
         if self._denoiser is None:
-            self._denoiser = load_denoiser(self.card.folder, self.device, self.dtype)
+            self._denoiser = load_model(self.card, self.device, self.dtype)
         return self._denoiser
 
     def restore(self, job: Job, on_step: OnStep, on_note: OnNote) -> Result:

@@ -11,7 +11,7 @@ from .models import Card, find_model
 from .options import MachineOptions, MaskOptions, OutputOptions, SolverOptions
 from .pictures import LOSSY, format_of
 from .record import make_record
-from .report import Reporter, plan_lines, print_line
+from .report import FetchReporter, Reporter, plan_lines, print_line
 
 if TYPE_CHECKING:
     from .restore import Restorer
@@ -32,8 +32,8 @@ class Run:
     verbose: int
 
     def show_plan(self) -> ExitCode:
-        """Print what would be done; torch is not imported."""
-        jobs = self._plan(find_model(self.model))
+        """Print what would be done; torch is not imported, and nothing is fetched."""
+        jobs = self._plan(find_model(self.model, offline=True))
         for line in plan_lines(jobs):
             print_line(line)
         failed = any(job.action == "fail" for job in jobs)
@@ -41,7 +41,8 @@ class Run:
 
     def restore(self) -> ExitCode:
         """Restore every picture that needs it; one failure never ends the run."""
-        card = find_model(self.model)
+        with FetchReporter(self.quiet) as watcher:
+            card = find_model(self.model, watcher=watcher)
         jobs = self._plan(card)
         with Reporter(len(jobs), quiet=self.quiet, verbose=self.verbose > 0) as reporter:
             restorer = None
@@ -51,6 +52,8 @@ class Run:
                 restorer = Restorer(card, self.solver, self.machine, self.mask, self.output)
                 where = f"{restorer.device}, {restorer.dtype}"
                 reporter.note(f"model {card.name} ({card.revision}) on {where}")
+                if card.source and not card.folder.is_dir():
+                    reporter.note(f"converting {card.source.name} once, to {card.folder}")
             if any(format_of(job.output) in LOSSY for job in jobs):
                 reporter.note(
                     "warning: lossy format: known pixels change a little; .png keeps them"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .filling import bend_smoothly, fill_smoothly
-from .holes import cheapest_patchwork, regions, wide_part
+from .holes import WHOLE, cheapest_patchwork, regions, wide_part
 from .models import Card
 from .operators import Inpaint
 from .options import SolverOptions
@@ -139,8 +139,7 @@ def _stage(
     margin: int,
     trust: float = 0.0,
 ) -> Stage:
-    sizes = tuple(size for size in sizes if size <= card.window) or (card.window,)
-    work = cheapest_patchwork(hole, margin, sizes)
+    work = cheapest_patchwork(hole, margin, card.windows(sizes), min(WHOLE, card.whole))
     start = work.take(canvas)
     known = work.take(torch.from_numpy(~hole)[None, None]).to(canvas.dtype)
     weight = known + trust * (1 - known)
