@@ -78,7 +78,7 @@ class Card:
     def revision(self) -> str:
         """12 hexadecimal digits that name the weights: of their sha256, or of the commit."""
         if self.origin is None:
-            return weights_digest(locate(self.folder).weights)[:12]
+            return known_digest(locate(self.folder).weights)[:12]
         # A folder of the cache is named by its commit.
         return (self.origin.sha256 or self.folder.name)[:12]
 
@@ -140,11 +140,14 @@ def settle_windows(card: Card) -> Card:
     return replace(card, window=window, smallest=min(smallest, window), tile=tile)
 
 
-@cache
-def weights_digest(path: Path) -> str:
+def digest(path: Path) -> str:
     """sha256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# Of weights that were found once and are used by this process.
+known_digest = cache(digest)
 
 
 def _problem(table: object) -> str:

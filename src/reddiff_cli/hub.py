@@ -109,7 +109,7 @@ def download(place: Place, watcher: Watcher) -> Path:
 
     _check_network(place)
     # The client warns of every retry; what matters is said in one line by us.
-    huggingface_hub.utils.logging.set_verbosity_error()
+    huggingface_hub.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         folder = huggingface_hub.snapshot_download(
             place.repo,
@@ -200,7 +200,7 @@ def _bar(watcher: Watcher) -> type:
     """A class with the face of tqdm, which passes bytes on to the watcher."""
     from tqdm.auto import tqdm
 
-    class Bar(tqdm):  # type: ignore[type-arg]
+    class Bar(tqdm):  # type: ignore[misc]
         def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401
             # Two bars count bytes; the other one counts what compression leaves of them.
             bytes_bar = settings.get("unit") == "B"

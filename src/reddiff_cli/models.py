@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from . import hub
-from .cards import Card, Origin, read_cards, settle_windows, weights_digest
+from .cards import Card, Origin, digest, read_cards, settle_windows
 from .errors import ModelMissing
 from .folders import FLAT, NESTED, PICKLE, WEIGHTS, locate
 
@@ -87,8 +87,7 @@ def verify_model(card: Card) -> tuple[str, bool]:
     if not path.is_file():
         raise ModelMissing(f"model '{card.name}': {path} is missing; fetch it again")
     expected = _expected(card.origin, path) if card.origin else ""
-    weights_digest.cache_clear()
-    found = weights_digest(path)
+    found = digest(path)
     if expected and found != expected:
         raise _wrong_digest(card.name, path, found, expected)
     return found, bool(expected)
@@ -217,7 +216,7 @@ def _check_once(card: Card, origin: Origin, fetched: bool = False) -> None:
     content = f"{expected} {state.st_size} {state.st_mtime_ns}\n"
     if seal.is_file() and seal.read_text(encoding="utf-8") == content:
         return
-    found = weights_digest(path)
+    found = digest(path)
     if found != expected:
         if fetched:
             hub.forget(path)

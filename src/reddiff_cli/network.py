@@ -195,8 +195,6 @@ def _refuse_other_processes(config: Mapping[str, Any], scheduler: Mapping[str, A
             "log sigma; only networks with a table of betas (DDPM, ADM) are supported"
         )
     if not any(key in scheduler for key in ("beta_start", "beta_schedule", "trained_betas")):
-        raise ModelMissing(
-            f"{SCHEDULER}: {kind or 'it'} names no betas; only DDPM and ADM networks fit"
-        )
+        raise ModelMissing(f"{SCHEDULER}: {kind} names no betas; only DDPM and ADM networks fit")
     if scheduler.get("rescale_betas_zero_snr"):
         raise ModelMissing(f"{SCHEDULER}: rescale_betas_zero_snr is not supported")

@@ -211,13 +211,18 @@ def in_megabytes(size: int | None) -> str:
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
     """A table on stdout, as wide as its content where that is no terminal."""
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = 10_000
+    console = Console(highlight=False)
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    if console.is_terminal:
+        console.print(table)
+        return
+    console.width = 10_000
+    with console.capture() as text:
+        console.print(table)
+    for line in text.get().splitlines():
+        print_line(line.rstrip())
 
 
 def plan_lines(jobs: list[Job]) -> list[str]:

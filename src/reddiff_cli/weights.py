@@ -112,7 +112,7 @@ def repair_adm_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def repair_adm_state(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> State:
-    """Weights for `repair_adm_config`; config is the port's own. ModelMissing without head width."""
+    """Weights for `repair_adm_config`; config is the port's own, and must name the head width."""
     if not config.get("attention_legacy_order"):
         return dict(state)
     head = config.get("attention_head_dim")
