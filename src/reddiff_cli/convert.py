@@ -8,7 +8,6 @@ written in them, so the family is named, and everything else follows from it. Th
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,6 +131,7 @@ def convert_file(source: Path, folder: Path, family: str) -> Path:
     """Write a guided-diffusion file as a diffusers folder, which appears whole or not at all."""
     if family not in FAMILIES:
         raise ModelMissing(f"family '{family}': unknown; use {', '.join(FAMILIES)}")
+    _refuse_existing(folder)
     try:
         state = convert_state(read_state(source), FAMILIES[family])
     except ModelMissing as error:
@@ -147,6 +147,7 @@ def convert_folder(source: Path, folder: Path) -> Path:
 
     The source may hold a pickle (read as plain tensors, never run) or a port of an ADM network.
     """
+    _refuse_existing(folder)
     parts = locate(source)
     if not parts.weights.is_file():
         parts = locate(source, PICKLE)
@@ -164,24 +165,26 @@ def _write(
     folder: Path, config: Mapping[str, Any], scheduler: Mapping[str, Any], state: State
 ) -> Path:
     """All three files in a folder of another name, which then takes its own."""
-    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
-        raise ModelMissing(f"{folder}: exists already; give a new folder")
     temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
         write_state(temporary / WEIGHTS, state)
         write_json(temporary / CONFIG, dict(config))
         write_json(temporary / SCHEDULER, dict(scheduler))
-        # Another process may have been faster; its folder holds the same.
-        with suppress(FileExistsError):
-            temporary.rename(folder)
+        temporary.rename(folder)
     except OSError as error:
+        # Another process may have been faster; its folder holds the same.
         if not (folder / WEIGHTS).is_file():
             reason = error.strerror or error
             raise ModelMissing(f"{folder}: cannot be written ({reason})") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def _refuse_existing(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
+        raise ModelMissing(f"{folder}: exists already; give a new folder")
 
 
 def _check_shapes(state: State, config: Mapping[str, Any]) -> None:

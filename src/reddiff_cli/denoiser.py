@@ -90,10 +90,11 @@ def load_model(card: Card, device: torch.device, dtype: torch.dtype) -> Denoiser
         try:
             convert_file(card.source, card.folder, card.origin.family)
         except ModelMissing as error:
-            raise ModelMissing(
-                f"model '{card.name}': {error} (reddiff models convert {card.source} NEWFOLDER "
-                f"--family {card.origin.family} writes it elsewhere)"
-            ) from error
+            if locate(card.folder).missing:  # and no other process has written it meanwhile
+                raise ModelMissing(
+                    f"model '{card.name}': {error}; 'reddiff models convert {card.source} "
+                    f"NEWFOLDER --family {card.origin.family}' writes it elsewhere"
+                ) from error
     return load_denoiser(card.folder, device, dtype, card.weights, card.smallest)
 
 

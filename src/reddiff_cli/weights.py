@@ -72,12 +72,19 @@ def _reason(error: Exception) -> str:
 
 
 def write_state(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Write safetensors through a temporary file, so that a reader never sees half of it."""
+    """Write safetensors through a temporary file, so that a reader never sees half of it.
+
+    OSError if the disk does not take it.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     temporary = path.with_name(path.name + ".tmp")
     tensors = {key: value.contiguous() for key, value in state.items()}
-    save_file(tensors, temporary, metadata={"format": "pt"})
+    try:
+        save_file(tensors, temporary, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(f"cannot be written ({error})") from error
     temporary.replace(path)
 
 
