@@ -61,6 +61,7 @@ def plain_split(qkv, head):
     return tuple(part.clone() for part in qkv.chunk(3))
 
 
+@pytest.mark.parametrize("adm", ["imagenet256"], indirect=True)
 @pytest.mark.parametrize(
     ("change", "split"),
     [
@@ -80,6 +81,7 @@ def test_each_known_mistake_would_be_seen(adm, pictures, monkeypatch, change, sp
     assert float((output - expected).abs().max()) > 3 * TOLERANCE
 
 
+@pytest.mark.parametrize("adm", ["imagenet256"], indirect=True)
 def test_attention_in_the_middle_without_its_norm_would_be_seen(adm, pictures):
     """diffusers leaves the norm out when attn_norm_num_groups is not given, and says nothing."""
     family, state, expected = adm
@@ -91,6 +93,7 @@ def test_attention_in_the_middle_without_its_norm_would_be_seen(adm, pictures):
     assert float((output - expected).abs().max()) > 3 * TOLERANCE
 
 
+@pytest.mark.parametrize("adm", ["ffhq256"], indirect=True)
 @pytest.mark.parametrize("archive", [True, False], ids=["zip", "legacy"])
 def test_file_to_prior(tmp_path, adm, pictures, small_families, archive):
     family, state, expected = adm
@@ -109,6 +112,7 @@ def test_file_to_prior(tmp_path, adm, pictures, small_families, archive):
     assert sorted(path.name for path in folder.parent.iterdir()) == ["prior"]
 
 
+@pytest.mark.parametrize("adm", ["ffhq256"], indirect=True)
 def test_16_bit_files_become_fp32(adm):
     family, state, _ = adm
     half = {key: value.half() for key, value in state.items()}
@@ -195,6 +199,7 @@ def save_port(folder, family, state):
     return converted
 
 
+@pytest.mark.parametrize("adm", ["imagenet256"], indirect=True)
 def test_ports_of_adm_networks_are_repaired(tmp_path, adm, pictures):
     family, state, expected = adm
     ported = save_port(tmp_path / "port", family, state)
@@ -203,6 +208,7 @@ def test_ports_of_adm_networks_are_repaired(tmp_path, adm, pictures):
     assert float((epsilon - expected[:, :3]).abs().max()) < TOLERANCE
 
 
+@pytest.mark.parametrize("adm", ["ffhq256"], indirect=True)
 def test_a_folder_with_a_pickle_is_refused_until_it_is_converted(tmp_path, adm, pictures):
     family, state, expected = adm
     ported = save_port(tmp_path / "port", family, state)

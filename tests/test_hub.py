@@ -20,7 +20,7 @@ from reddiff_cli.folders import CONFIG, FLAT, NESTED, PICKLE, SCHEDULER, WEIGHTS
 from reddiff_cli.network import load_prior
 from reddiff_cli.weights import read_state
 
-NAME = f"someone/prior@{COMMIT}"
+NAME = f"someone/free@{COMMIT}"  # the same prior, without a card
 CHUNK = 10 * 1024 * 1024  # the Hub client keeps what came in pieces of this size
 # Several commands in one process that has its own Hub variables.
 DRIVER = """
@@ -103,7 +103,8 @@ def prior_files(tmp_path_factory) -> dict[str, bytes]:
 
 @pytest.fixture
 def hub(prior_files):
-    with serve(Hub({"someone/prior": Repository(dict(prior_files), (WEIGHTS,))})) as hub:
+    names = "someone/prior", "someone/free"
+    with serve(Hub({n: Repository(dict(prior_files), (WEIGHTS,)) for n in names})) as hub:
         yield hub
 
 
@@ -125,11 +126,15 @@ def test_fetch_once_and_never_again(reddiff, hub):
     asked = len(hub.requests)
     began = time.monotonic()
     for command in (reddiff.unreachable(), replace(reddiff, offline=True)):
-        again, path, listed = command.all(
-            "models fetch mine", f"models path {NAME}", "models list --json"
+        again, path, unpinned, listed = command.all(
+            "models fetch mine",
+            f"models path someone/prior@{COMMIT}",
+            "models path someone/prior",
+            "models list --json",
         )
         assert (again.code, again.err.splitlines()) == (0, [last])
         assert (path.code, path.err) == (0, "")
+        assert path == unpinned  # the card's
         folder = Path(path.out.strip())
         assert sorted(p.name for p in folder.glob("[a-z]*")) == sorted(FLAT)
         facts = [json.loads(line) for line in listed.out.splitlines()]
@@ -191,12 +196,13 @@ def test_refusals(reddiff, hub, prior_files):
     for name, (refuse, _) in REFUSALS.items():
         hub.repositories[f"someone/{name}"] = Repository({}, refuse=refuse)
     lacking = {name: content for name, content in prior_files.items() if name != SCHEDULER}
-    hub.repositories["someone/lacking"] = Repository(lacking, (WEIGHTS,))
+    for name in ("lacking", "bare"):
+        hub.repositories[f"someone/{name}"] = Repository(lacking, (WEIGHTS,))
     reddiff.add_card("lacking", "someone/lacking")
     *refused, by_card, by_name = reddiff.all(
         *(f"models fetch someone/{name}@{COMMIT}" for name in REFUSALS),
         "models fetch lacking",
-        f"models fetch someone/lacking@{COMMIT}",
+        "models fetch someone/bare",
     )
     for result, (_, words) in zip(refused, REFUSALS.values(), strict=True):
         assert words in result.error
@@ -229,11 +235,11 @@ def test_empty_cache_without_a_network(reddiff, hub, how, picture_file, mask_fil
 
 
 def test_branch_moves_only_when_fetched(reddiff, hub):
-    fetched, before = reddiff.all("models fetch someone/prior", "models path someone/prior")
+    fetched, before = reddiff.all("models fetch someone/free", "models path someone/free")
     assert fetched.code == 0, fetched.err
-    hub.repositories["someone/prior"].commit = LATER
+    hub.repositories["someone/free"].commit = LATER
     still, _, after = reddiff.all(
-        "models path someone/prior", "models fetch someone/prior", "models path someone/prior"
+        "models path someone/free", "models fetch someone/free", "models path someone/free"
     )
     folders = [Path(result.out.strip()).name for result in (before, still, after)]
     assert folders == [COMMIT, COMMIT, LATER]
@@ -249,11 +255,12 @@ def test_layouts_and_pickles(reddiff, hub, tmp_path, prior_files):
     files = {CONFIG: prior_files[CONFIG], SCHEDULER: prior_files[SCHEDULER]}
     files[PICKLE] = (tmp_path / PICKLE).read_bytes()
     repository = hub.repositories["someone/old"] = Repository(files, (PICKLE,))
+    hub.repositories["someone/older"] = repository
     reddiff.add_card("old", "someone/old", file=PICKLE, sha256=hub.etag(repository, PICKLE))
     _, pipe, refused, _, old = reddiff.all(
         "models fetch someone/pipe",
         "models path someone/pipe",
-        f"models fetch someone/old@{COMMIT}",
+        "models fetch someone/older",
         "models fetch old",
         "models path old",
     )
@@ -277,7 +284,8 @@ def test_pictures_are_restored_while_fetching_and_offline(reddiff, hub, picture_
     digest = hub.etag(hub.repositories["someone/prior"], WEIGHTS)
     assert digest[:12] in str(Image.open(made).info)
     before, asked = made.read_bytes(), len(hub.requests)
-    result = reddiff.unreachable()(*task, "--overwrite")
-    assert (result.code, len(result.err.splitlines())) == (0, 1), result.err
+    result = reddiff.unreachable()(*task)
+    assert result.code == 0, result.err
+    assert result.err.splitlines() == [f"[1/1] {picture_file}: skipped, done already"]
     assert made.read_bytes() == before
     assert len(hub.requests) == asked

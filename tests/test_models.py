@@ -125,6 +125,11 @@ def test_a_site_has_cards_of_its_own(tmp_path, tiny_prior, monkeypatch):
     assert reddiff("models").exit_code == 3
 
 
+def test_a_repository_with_several_cards_is_ambiguous():
+    with pytest.raises(ModelMissing, match="use imagenet256 or ffhq256"):
+        find_model("deepinv/diffunet", offline=True)
+
+
 def test_list_is_for_people_and_path_and_verify_for_scripts():
     table = reddiff("models")
     assert table.exit_code == 0

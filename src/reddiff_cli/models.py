@@ -45,12 +45,14 @@ def find_model(
     """
     cards = all_cards()
     watcher = watcher or hub.Silence()
-    match = _REPOSITORY.fullmatch(name)
+    is_folder = name not in cards and Path(name).expanduser().is_dir()
+    match = None if is_folder else _REPOSITORY.fullmatch(name)
+    name = _card_of(cards, name, match[1], match[2]) if match else name
     if name in cards:
         card = cards[name]
         origin = card.origin
         found = _from_hub(card, origin, offline, watcher, fresh) if origin else _check_folder(card)
-    elif Path(name).expanduser().is_dir():
+    elif is_folder:
         found = _check_folder(_folder_card(name))
     elif match:
         found = _from_repository(match[1], match[2] or "main", offline, watcher, fresh)
@@ -91,6 +93,18 @@ def verify_model(card: Card) -> tuple[str, bool]:
     if expected and found != expected:
         raise _wrong_digest(card.name, path, found, expected)
     return found, bool(expected)
+
+
+def _card_of(cards: dict[str, Card], name: str, repo: str, revision: str | None) -> str:
+    """Name of the card for a repository, which knows its files and their sha256; else `name`."""
+    known = [
+        card.name
+        for card in cards.values()
+        if card.origin and card.origin.repo == repo and revision in (None, card.origin.revision)
+    ]
+    if len(known) > 1:
+        raise ModelMissing(f"model '{name}': several are there; use {' or '.join(known)}")
+    return known[0] if known else name
 
 
 def _from_hub(
