@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from adm_network import random_adm
 from conftest import save_random_prior
-from reddiff_cli import convert
+from reddiff_cli import cards, convert, hub, models
 from reddiff_cli.cards import Card, Origin, read_cards
 from reddiff_cli.cli import app
 from reddiff_cli.convert import FAMILIES, Family
@@ -94,16 +94,16 @@ def test_cards_that_make_no_sense(tmp_path, text, problem):
 
 
 def test_every_card_is_pinned_and_says_under_which_terms():
-    cards = all_cards()
-    assert {"natural", "imagenet256", "ffhq256", "celebahq256", "cifar10"} <= set(cards)
-    for card in cards.values():
+    known = all_cards()
+    assert {"natural", "imagenet256", "ffhq256", "celebahq256", "cifar10"} <= set(known)
+    for card in known.values():
         assert card.licence and card.good_for
         if card.origin:
             assert re.fullmatch("[0-9a-f]{40}", card.origin.revision)
             assert re.fullmatch("[0-9a-f]{64}", card.origin.sha256)
             assert card.origin.family in ("", *FAMILIES)
-    assert cards["ffhq256"].origin.files == ("diffusion_ffhq_10m.pt",)
-    assert cards["cat256"].origin.files[0].endswith(".safetensors")
+    assert known["ffhq256"].origin.files == ("diffusion_ffhq_10m.pt",)
+    assert known["cat256"].origin.files[0].endswith(".safetensors")
 
 
 def test_a_site_has_cards_of_its_own(tmp_path, tiny_prior, monkeypatch):
@@ -128,6 +128,25 @@ def test_a_site_has_cards_of_its_own(tmp_path, tiny_prior, monkeypatch):
 def test_a_repository_with_several_cards_is_ambiguous():
     with pytest.raises(ModelMissing, match="use imagenet256 or ffhq256"):
         find_model("deepinv/diffunet", offline=True)
+
+
+def test_sha256_is_checked_once(tmp_path, monkeypatch):
+    folder = save_random_prior(tmp_path / "a")
+    right = models.digest(folder / WEIGHTS)
+    site = tmp_path / "site.toml"
+    site.write_text(f'[it]\nformat="diffusers"\n{HUB}sha256="{right}"\n')
+    monkeypatch.setenv("REDDIFF_MODELS", str(site))
+    monkeypatch.setattr(hub, "cached", lambda place: folder)
+    read = []
+    monkeypatch.setattr(models, "digest", lambda path: read.append(path) or cards.digest(path))
+    assert find_model("it").revision == find_model("it").revision == right[:12]
+    assert len(read) == 1
+    (folder / WEIGHTS).touch()
+    find_model("it", offline=True)
+    assert len(read) == 2
+    site.write_text(site.read_text().replace(right, "0" * 64))
+    with pytest.raises(ModelMissing, match="expected is 0000"):
+        find_model("it", offline=True)
 
 
 def test_list_is_for_people_and_path_and_verify_for_scripts():
