@@ -175,6 +175,13 @@ def adm_file(tmp_path, monkeypatch):
     return tmp_path / "adm.pt", network
 
 
+def test_help_shows_what_may_be_given():
+    """Square brackets would be taken for markup and vanish."""
+    assert "owner/repository@revision" in " ".join(
+        reddiff("models", "path", "--help").stdout.split()
+    )
+
+
 def test_convert_command(adm_file, tmp_path):
     source, _ = adm_file
     result = reddiff("models", "convert", source, tmp_path / "p", "--family", "ffhq256")

@@ -23,9 +23,9 @@ models = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per prior and line.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
 Names = Annotated[
-    list[str], typer.Argument(metavar="NAME...", help="Names, or owner/repository[@revision].")
+    list[str], typer.Argument(metavar="NAME...", help="Names, or owner/repository@revision.")
 ]
-Name = Annotated[str, typer.Argument(help="A name, a folder, or owner/repository[@revision].")]
+Name = Annotated[str, typer.Argument(help="A name, a folder, or owner/repository@revision.")]
 
 
 def register(app: typer.Typer) -> None:
