@@ -250,3 +250,52 @@ def test_alpha_bar_comes_from_the_scheduler_of_the_folder(tmp_path):
     scheduler["beta_schedule"] = "scaled_linear"
     (folder / "scheduler_config.json").write_text(json.dumps(scheduler))
     assert not torch.equal(load_prior(folder).schedule.alpha_bar, linear_betas().alpha_bar)
+
+
+def save_small(folder, channels, attention):
+    """A network of diffusers for 1 or 3 channels, with attention (trained on 32) or without."""
+    torch.manual_seed(2)
+    unet = UNet2DModel(
+        sample_size=32,
+        in_channels=channels,
+        out_channels=channels,
+        layers_per_block=1,
+        block_out_channels=(16, 16),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D" if attention else "DownBlock2D"),
+        up_block_types=("AttnUpBlock2D" if attention else "UpBlock2D", "UpBlock2D"),
+        norm_num_groups=8,
+        add_attention=attention,
+    )
+    unet.save_pretrained(folder)
+    DDPMScheduler().save_config(folder)
+    return unet.eval()
+
+
+def test_colour_picture_under_a_grey_prior(tmp_path):
+    save_small(tmp_path, 1, attention=False)
+    denoiser = load_denoiser(tmp_path, CPU, torch.float32)
+    z, t = torch.randn(2, 3, 16, 16), torch.tensor([100, 700])
+    planes = [denoiser(z[:, c : c + 1], t) for c in range(3)]
+    torch.testing.assert_close(denoiser(z, t), torch.cat(planes, 1), atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match="2 channels, prior has 1"):
+        denoiser(z[:, :2], t)
+
+
+def test_small_pictures_are_continued_to_what_attention_knows(tmp_path):
+    unet = save_small(tmp_path, 3, attention=True)
+    denoiser = load_denoiser(tmp_path, CPU, torch.float32)
+    z, t = torch.randn(1, 3, 20, 32), torch.tensor([300])
+    mirrored = torch.cat([z, z[:, :, 7:19].flip(2)], 2)
+    abar = denoiser.schedule.alpha_bar[300].float()
+    with torch.no_grad():
+        eps = unet(abar.sqrt() * mirrored, t).sample
+    expected = (mirrored - ((1 - abar) / abar).sqrt() * eps)[:, :, :20]
+    torch.testing.assert_close(denoiser(z, t), expected, atol=1e-5, rtol=1e-5)
+    for shape in ((1, 1), (2, 33), (40, 7)):
+        assert denoiser(torch.randn(1, 3, *shape), t).shape == (1, 3, *shape)
+    # A card may allow less.
+    less = load_denoiser(tmp_path, CPU, torch.float32, smallest=20)
+    with torch.no_grad():
+        eps = unet(abar.sqrt() * z, t).sample
+    expected = z - ((1 - abar) / abar).sqrt() * eps
+    torch.testing.assert_close(less(z, t), expected, atol=1e-5, rtol=1e-5)

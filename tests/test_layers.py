@@ -19,16 +19,16 @@ LAYERS = {
     ],
     1: [
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],
-        *["network", "models", "linear", "shards", "streams", "tonemap", "carriers", "jpegfile"],
-        *["arrays", "support"],
+        *["linear", "shards", "streams", "tonemap", "carriers", "jpegfile", "arrays", "support"],
+        *["folders", "weights", "hub", "progress"],
     ],
     2: [
-        *["task_options", "pictures", "synthesis", "denoiser", "operators", "solvers", "blind"],
-        *["model_card"],
+        *["task_options", "pictures", "synthesis", "network", "convert", "cards", "model_card"],
+        *["operators", "solvers", "blind"],
     ],
-    3: ["masks", "photographs", "validation", "kernels", "noise", "phase_options"],
-    4: ["jobs", "train", "diffraction"],
-    5: ["phase_problem", "record", "report"],
+    3: ["masks", "photographs", "kernels", "noise", "phase_options", "denoiser", "models"],
+    4: ["jobs", "diffraction", "validation"],
+    5: ["phase_problem", "record", "report", "train"],
     6: ["phase_pipeline"],
     7: ["tasks"],
     8: ["sheets", "methods"],
@@ -36,7 +36,7 @@ LAYERS = {
     10: ["run"],
     11: ["flags"],
     12: ["command"],
-    13: ["command_train"],
+    13: ["command_train", "command_models"],
     14: ["cli"],
     15: ["__main__"],
 }
@@ -46,7 +46,7 @@ LIGHT = [
     *["errors", "options", "train_options", "task_options", "phase_options", "kernelspec"],
     *["arrays", "carriers", "files", "deep", "models", "pictures", "masks", "jobs", "record"],
     *["report", "run", "flags", "command", "command_train", "cli", "shards", "streams"],
-    *["diffraction"],
+    *["diffraction", "folders", "cards", "hub", "progress", "command_models"],
 ]
 FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}

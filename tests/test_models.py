@@ -1,12 +1,33 @@
-"""Cards and folders: names, missing files, identities."""
+"""Cards and folders: names, missing files, identities, sizes, and the commands around them."""
 
+import json
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from typer.testing import CliRunner
 
+from adm_network import random_adm
 from conftest import save_random_prior
+from reddiff_cli import cards, convert, hub, models
+from reddiff_cli.cards import Card, Origin, read_cards
+from reddiff_cli.cli import app
+from reddiff_cli.convert import FAMILIES, Family
+from reddiff_cli.denoiser import load_model
 from reddiff_cli.errors import ModelMissing
-from reddiff_cli.models import WEIGHTS, find_model, read_cards
+from reddiff_cli.folders import PICKLE, WEIGHTS
+from reddiff_cli.holes import cheapest_patchwork
+from reddiff_cli.models import all_cards, find_model
+from reddiff_cli.weights import read_state
+
+HUB = f'repo = "a/b"\nrevision = "{"0" * 40}"\n'
+CPU = torch.device("cpu")
+
+
+def reddiff(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def test_bundled_prior_is_there():
@@ -15,6 +36,7 @@ def test_bundled_prior_is_there():
     assert (card.folder / "README.md").is_file()
     assert card.licence
     assert card.wide_hole == "patches"
+    assert (card.window, card.tile, card.smallest) == (256, 768, 64)
 
 
 def test_folder_is_a_model(tiny_prior):
@@ -30,19 +52,189 @@ def test_revision_follows_the_weights(tmp_path):
 
 
 def test_unknown_names_and_missing_files(tmp_path):
-    with pytest.raises(ModelMissing, match="neither a known name"):
-        find_model("nonesuch")
+    for name in ("nonesuch", "./none/such", "a/b/c", "a/b@", "/a/b", "https://x/y"):
+        with pytest.raises(ModelMissing, match="neither a known name"):
+            find_model(name)
     folder = save_random_prior(tmp_path / "a")
+    state = read_state(folder / WEIGHTS)
     (folder / WEIGHTS).unlink()
     with pytest.raises(ModelMissing, match=WEIGHTS):
         find_model(str(folder))
+    torch.save(state, folder / PICKLE)
+    with pytest.raises(ModelMissing, match="reddiff models convert"):
+        find_model(str(folder))
+    assert reddiff("models", "convert", folder, tmp_path / "new").exit_code == 0
+    moved = read_state(find_model(str(tmp_path / "new")).folder / WEIGHTS)
+    assert all(torch.equal(moved[key], value) for key, value in state.items())
 
 
 @pytest.mark.parametrize(
-    "text", ["[a]\nformat='zip'\nbundled='x'", "[a]\nformat='diffusers'", "not toml ["]
+    ("text", "problem"),
+    [
+        ("[a]\nformat='zip'\nbundled='x'", "format"),
+        ("[a]\nformat='diffusers'", "needs one of"),
+        ("not toml [", "cannot be read"),
+        ("a = 3", "not a table"),
+        ("[a]\nformat='diffusers'\nbundled='x'\nrepo='y'", "needs one of"),
+        ("[a]\nformat='diffusers'\nbundled='x'\nwide_hole='magic'", "wide_hole"),
+        ("[a]\nformat='diffusers'\nbundled='x'\nwindow='big'", "wrong kind"),
+        ("[a]\nformat='diffusers'\nbundled='x'\nwindow=0", "below 1"),
+        ("[a]\nformat='diffusers'\nbundled='x'\nwindwo=3", "unknown key windwo"),
+        ("[a]\nformat='diffusers'\nrepo='a/b'\nrevision='main'", "40 hexadecimal"),
+        (f"[a]\nformat='diffusers'\n{HUB}file='x.bin'", "needs the sha256 of x.bin"),
+        (f"[a]\nformat='diffusers'\n{HUB}sha256='abc'", "64 hexadecimal"),
+        (f"[a]\nformat='guided-diffusion'\n{HUB}file='x.pt'", "family"),
+    ],
 )
-def test_cards_that_make_no_sense(tmp_path, text):
+def test_cards_that_make_no_sense(tmp_path, text, problem):
     path = tmp_path / "models.toml"
     path.write_text(text)
-    with pytest.raises(ModelMissing, match=r"models\.toml"):
+    with pytest.raises(ModelMissing, match=rf"models\.toml.*{problem}"):
         read_cards(path)
+
+
+def test_every_card_is_pinned_and_says_under_which_terms():
+    known = all_cards()
+    assert {"natural", "imagenet256", "ffhq256", "celebahq256", "cifar10"} <= set(known)
+    for card in known.values():
+        assert card.licence and card.good_for
+        if card.origin:
+            assert re.fullmatch("[0-9a-f]{40}", card.origin.revision)
+            assert re.fullmatch("[0-9a-f]{64}", card.origin.sha256)
+            assert card.origin.family in ("", *FAMILIES)
+    assert known["ffhq256"].origin.files == ("diffusion_ffhq_10m.pt",)
+    assert known["cat256"].origin.files[0].endswith(".safetensors")
+
+
+def test_a_site_has_cards_of_its_own(tmp_path, tiny_prior, monkeypatch):
+    site = tmp_path / "site.toml"
+    site.write_text(
+        f'[ours]\nfolder = "{tiny_prior}"\nformat = "diffusers"\nwindow = 48\nlicence = "own"\n'
+        f'[natural]\nfolder = "nowhere"\nformat = "diffusers"\n'
+    )
+    monkeypatch.setenv("REDDIFF_MODELS", str(site))
+    card = find_model("ours")
+    assert (card.folder, card.window, card.tile, card.smallest) == (tiny_prior, 48, 48, 48)
+    with pytest.raises(ModelMissing, match="nowhere"):
+        find_model("natural")
+    listed = [json.loads(line) for line in reddiff("models", "--json").stdout.splitlines()]
+    facts = {fact["name"]: fact for fact in listed}
+    assert facts["ours"]["cached"] and facts["ours"]["licence"] == "own"
+    assert not facts["natural"]["cached"]
+    monkeypatch.setenv("REDDIFF_MODELS", str(tmp_path / "none.toml"))
+    assert reddiff("models").exit_code == 3
+
+
+def test_a_repository_with_several_cards_is_ambiguous():
+    with pytest.raises(ModelMissing, match="use imagenet256 or ffhq256"):
+        find_model("deepinv/diffunet", offline=True)
+
+
+def test_sha256_is_checked_once(tmp_path, monkeypatch):
+    folder = save_random_prior(tmp_path / "a")
+    right = models.digest(folder / WEIGHTS)
+    site = tmp_path / "site.toml"
+    site.write_text(f'[it]\nformat="diffusers"\n{HUB}sha256="{right}"\n')
+    monkeypatch.setenv("REDDIFF_MODELS", str(site))
+    monkeypatch.setattr(hub, "cached", lambda place: folder)
+    read = []
+    monkeypatch.setattr(models, "digest", lambda path: read.append(path) or cards.digest(path))
+    assert find_model("it").revision == find_model("it").revision == right[:12]
+    assert len(read) == 1
+    (folder / WEIGHTS).touch()
+    find_model("it", offline=True)
+    assert len(read) == 2
+    site.write_text(site.read_text().replace(right, "0" * 64))
+    with pytest.raises(ModelMissing, match="expected is 0000"):
+        find_model("it", offline=True)
+
+
+def test_list_is_for_people_and_path_and_verify_for_scripts():
+    table = reddiff("models")
+    assert table.exit_code == 0
+    lines = table.stdout.splitlines()
+    assert lines[0].split() == ["name", "kind", "window", "MB", "here", "good", "for", "licence"]
+    assert any(line.startswith("natural ") and " yes " in line for line in lines)
+    assert "research" in next(line for line in lines if line.startswith("imagenet256 "))
+    assert table.stdout == reddiff("models", "list").stdout
+    path = reddiff("models", "path", "natural").stdout.strip()
+    assert path == str(find_model("natural").folder)
+    verified = reddiff("models", "verify", "natural")
+    assert verified.stdout.startswith(find_model("natural").revision)
+    assert reddiff("models", "path", "nonesuch").exit_code == 3
+
+
+SMALL = Family(channels=32, multipliers=(1, 2), blocks=1, attention=(1,), size=32, head=16)
+
+
+@pytest.fixture
+def adm_file(tmp_path, monkeypatch):
+    monkeypatch.setitem(convert.FAMILIES, "ffhq256", SMALL)
+    network = random_adm(SMALL)
+    torch.save(network.state_dict(), tmp_path / "adm.pt")
+    return tmp_path / "adm.pt", network
+
+
+def test_help_shows_what_may_be_given():
+    """Square brackets would be taken for markup and vanish."""
+    assert "owner/repository@revision" in " ".join(
+        reddiff("models", "path", "--help").stdout.split()
+    )
+
+
+def test_convert_command(adm_file, tmp_path):
+    source, _ = adm_file
+    result = reddiff("models", "convert", source, tmp_path / "p", "--family", "ffhq256")
+    assert (result.exit_code, result.stdout.strip()) == (0, str(tmp_path / "p"))
+    card = find_model(str(tmp_path / "p"))
+    assert (card.window, card.smallest, card.tile) == (32, 32, 32)
+    for arguments, code in (
+        ((source, tmp_path / "q"), 2),
+        ((tmp_path / "p", tmp_path / "q", "--family", "ffhq256"), 2),
+        ((tmp_path / "none.pt", tmp_path / "q", "--family", "ffhq256"), 2),
+        ((source, tmp_path / "p", "--family", "ffhq256"), 3),
+        ((source, tmp_path / "q", "--family", "adm512"), 3),
+        ((source, source / "q", "--family", "ffhq256"), 3),
+        ((source, tmp_path / "q", "--family", "imagenet256"), 3),
+    ):
+        result = reddiff("models", "convert", *arguments)
+        assert result.exit_code == code, result.stderr
+        assert result.stderr.startswith("error: ")
+    assert not (tmp_path / "q").exists()
+
+
+def test_guided_diffusion_card_is_converted_on_first_use(adm_file, tmp_path):
+    source, network = adm_file
+    origin = Origin("a/b", "0" * 40, file="adm.pt", family="ffhq256", sha256="1" * 64)
+    card = Card("adm", tmp_path / "adm.diffusers", window=32, smallest=32, origin=origin)
+    assert (card.source, card.revision) == (source, "1" * 12)
+    denoiser = load_model(card, CPU, torch.float32)
+    z, t = torch.randn(1, 3, 32, 32), torch.tensor([500])
+    abar = denoiser.schedule.alpha_bar[500].float()
+    with torch.no_grad():
+        eps = network(abar.sqrt() * z, t)[:, :3]
+    expected = z - ((1 - abar) / abar).sqrt() * eps
+    torch.testing.assert_close(denoiser(z, t), expected, atol=1e-4, rtol=1e-4)
+    source.unlink()  # never needed again
+    assert torch.equal(load_model(card, CPU, torch.float32)(z, t), denoiser(z, t))
+
+
+def test_windows_suit_the_network():
+    strong = Card("a", Path(), window=256, smallest=256)
+    assert strong.windows((64, 96, 128, 256)) == (256,)
+    small = Card("a", Path(), window=32, smallest=32)
+    assert small.windows((64, 96, 128, 256)) == (32,)
+    anything = Card("a", Path(), window=128, smallest=64)
+    assert anything.windows((64, 96, 128, 256)) == (64, 96, 128)
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_small_windows_cover_a_hole_without_a_crowd(side):
+    """With margins of 32 pixels a window of 32 would hold one pixel of the hole."""
+    hole = np.zeros((200, 200), dtype=bool)
+    hole[60:140, 70:130] = True
+    work = cheapest_patchwork(hole, 32, (side,), whole=side**2)
+    assert work.index.shape[1:] == (side, side)
+    inner = side - 2 * (side // 4)
+    assert len(work.index) <= (-(-80 // inner)) * (-(-60 // inner))
+    assert set(np.flatnonzero(hole)) <= set(work.pixels.tolist())

@@ -22,7 +22,11 @@ LINES = [
     for line in block.replace("\\\n", " ").splitlines()
 ]
 COMMANDS = sorted(
-    {line for line in LINES if re.match(r"reddiff (?!train|models|eval|bench)", line)}
+    {
+        line
+        for line in LINES
+        if re.match(r"reddiff (?!train|models|eval|bench|.*imagenet256)", line)
+    }
 )
 
 

@@ -71,7 +71,17 @@ def _run(options: TaskOptions, inputs: list[Path], shared: Shared) -> None:
         outputs = shared.outputs(path)
         from .run import Run
 
-        run = Run(options, paths, shared.model, solver, machine, outputs, report, shared.part())
+        run = Run(
+            options,
+            paths,
+            shared.model,
+            solver,
+            machine,
+            outputs,
+            report,
+            shared.part(),
+            shared.offline,
+        )
         code = run.show_plan() if shared.dry_run else run.restore()
     if code:
         raise typer.Exit(int(code))

@@ -75,7 +75,7 @@ def train(
             init=init,
         )
         from .denoiser import choose_device
-        from .report import TrainReporter
+        from .progress import TrainReporter
         from .train import train as run
 
         with TrainReporter(quiet) as reporter:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from .errors import DeviceMissing
+from .cards import Card
+from .convert import convert_file
+from .errors import DeviceMissing, ModelMissing
+from .folders import WEIGHTS, locate
 from .network import Prior, clean_from_output, load_prior
 from .schedule import Schedule
 
@@ -30,15 +32,24 @@ class Denoiser:
     z: (B, C, H, W) fp32, about [-1, 1] plus noise of level s_t; C is 1 or 3.
     t: (B,) integer.    D: (B, C, H, W) fp32, not clipped.    Any H and W; nothing is recorded for
     autograd, except by `recorded`. A grey picture under a colour prior is replicated and D
-    averaged.
+    averaged; a colour picture under a grey prior is taken channel by channel. A picture smaller
+    than a network with attention was trained on (or than `smallest`, if that is less) is continued
+    by its mirror images.
     """
 
-    def __init__(self, prior: Prior, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        prior: Prior,
+        device: torch.device,
+        dtype: torch.dtype,
+        smallest: int | None = None,
+    ) -> None:
         self.schedule: Schedule = prior.schedule
         self.device = device
         self.dtype = dtype
         self.multiple = prior.network.multiple
         self.channels = prior.network.channels
+        self.smallest = min(prior.network.smallest, smallest or prior.network.smallest)
         self._prediction = prior.prediction
         # torch's stubs know no overload of `to` with a memory format alone.
         self._network = prior.network.to(  # type: ignore[call-overload]
@@ -64,10 +75,15 @@ class Denoiser:
         if z.shape[1] == 1 and self.channels == 3:
             colour = z.expand(-1, 3, -1, -1)
             return self._in_parts(colour, t, denoise, rows).mean(1, keepdim=True)
+        if z.shape[1] == 3 and self.channels == 1:
+            # (B, 3, H, W) -> (3 B, 1, H, W) and back
+            rows_of_grey = z.flatten(0, 1)[:, None]
+            clean = self._in_parts(rows_of_grey, t.repeat_interleave(3), denoise, rows)
+            return clean.view_as(z)
         if z.shape[1] != self.channels:
             raise ValueError(f"picture has {z.shape[1]} channels, prior has {self.channels}")
         height, width = z.shape[2:]
-        padded = _pad(z, self.multiple)
+        padded = _pad(z, self.multiple, self.smallest)
         parts = zip(torch.split(padded, rows), torch.split(t, rows), strict=True)
         return torch.cat([denoise(*part) for part in parts])[:, :, :height, :width]
 
@@ -83,9 +99,29 @@ class Denoiser:
         return clean_from_output(out.float(), z, alpha_bar, self._prediction)
 
 
-def load_denoiser(folder: Path, device: torch.device, dtype: torch.dtype) -> Denoiser:
+def load_denoiser(
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    weights: str = WEIGHTS,
+    smallest: int | None = None,
+) -> Denoiser:
     """Denoiser of a diffusers folder; ModelMissing if the folder is not usable."""
-    return Denoiser(load_prior(folder), device, dtype)
+    return Denoiser(load_prior(folder, weights), device, dtype, smallest)
+
+
+def load_model(card: Card, device: torch.device, dtype: torch.dtype) -> Denoiser:
+    """Denoiser of a card that find_model has found; a guided-diffusion file is converted once."""
+    if card.source and card.origin and locate(card.folder).missing:
+        try:
+            convert_file(card.source, card.folder, card.origin.family)
+        except ModelMissing as error:
+            if locate(card.folder).missing:  # and no other process has written it meanwhile
+                raise ModelMissing(
+                    f"model '{card.name}': {error}; 'reddiff models convert {card.source} "
+                    f"NEWFOLDER --family {card.origin.family}' writes it elsewhere"
+                ) from error
+    return load_denoiser(card.folder, device, dtype, card.weights, card.smallest)
 
 
 def choose_device(name: str) -> torch.device:
@@ -129,11 +165,21 @@ def cpu_has_bf16() -> bool:
     return any(bool(getattr(torch.cpu, name, bool)()) for name in checks)
 
 
-def _pad(z: Tensor, multiple: int) -> Tensor:
-    """Reflect (or replicate, where the picture is too small) up to the network's multiple."""
-    height, width = z.shape[2:]
-    bottom, right = -height % multiple, -width % multiple
-    if bottom == right == 0:
+def _pad(z: Tensor, multiple: int, smallest: int = 1) -> Tensor:
+    """Continue by mirror images to at least `smallest`, and to a multiple; (B, C, H, W)."""
+    height, width = (_padded(length, multiple, smallest) for length in z.shape[2:])
+    if (height, width) == tuple(z.shape[2:]):
         return z
-    mode = "reflect" if bottom < height and right < width else "replicate"
-    return F.pad(z, (0, right, 0, bottom), mode=mode)
+    rows, columns = _mirror(z.shape[2], height), _mirror(z.shape[3], width)
+    return z[:, :, rows.to(z.device)[:, None], columns.to(z.device)]
+
+
+def _padded(length: int, multiple: int, smallest: int) -> int:
+    return -(-max(length, smallest) // multiple) * multiple
+
+
+def _mirror(length: int, padded: int) -> Tensor:
+    """Positions 0, 1, ..., length - 1, length - 2, ..., 1, 0, 1, ...: there and back."""
+    period = max(2 * (length - 1), 1)
+    there = torch.arange(padded) % period
+    return torch.minimum(there, period - there) if length > 1 else there

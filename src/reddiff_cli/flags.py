@@ -111,6 +111,12 @@ class Shared:
             rich_help_panel=SOLVER,
         ),
     ] = "natural"
+    offline: Annotated[
+        bool,
+        typer.Option(
+            "--offline", help="Never use the network; only what is cached.", rich_help_panel=SOLVER
+        ),
+    ] = False
     preset: Annotated[
         str,
         typer.Option(

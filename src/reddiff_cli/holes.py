@@ -71,14 +71,21 @@ def bounding_region(hole: Hole, margin: int) -> Region:
     )
 
 
-def cheapest_patchwork(hole: Hole, margin: int, sizes: tuple[int, ...]) -> Patchwork:
-    """Windows over a hole: of the given sizes (or the whole picture) those with least pixels."""
+def cheapest_patchwork(
+    hole: Hole, margin: int, sizes: tuple[int, ...], whole: float = WHOLE
+) -> Patchwork:
+    """Windows over a hole: of the given sizes (or the whole picture) those with least pixels.
+
+    whole: pixels up to which the picture may be one window.
+    """
     height, width = hole.shape
+    # Half of the smallest windows, at least, is for the hole.
+    margin = min(margin, min(sizes) // 4)
     candidates = []
     for size in sizes:
         boxes = cover(hole, size, margin)
         candidates.append((len(boxes) * min(size, height) * min(size, width), size, boxes))
-    if height * width <= WHOLE:
+    if height * width <= whole:
         candidates.append((height * width, max(height, width), [(0, 0)]))
     _, size, boxes = min(candidates, key=lambda candidate: candidate[:2])
     return patchwork((height, width), boxes, size, margin)

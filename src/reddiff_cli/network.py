@@ -1,12 +1,11 @@
 """A diffusers folder as a network: reading, writing, and what its output means.
 
 A folder holds `config.json` (UNet2DModel), `scheduler_config.json` and
-`diffusion_pytorch_model.safetensors`. One key of ours may stand in `config.json`:
+`diffusion_pytorch_model.safetensors` (layouts in folders.py). One key of ours may stand in it:
 `pixel_unshuffle` = f, for a UNet that sees every f x f block of pixels as f^2 channels
 (FFDNet, Zhang, Zuo and Zhang 2018, arXiv 1710.04026): 1/f of the resolution, f times the view.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .errors import ModelMissing
+from .folders import CONFIG, PICKLE, SCHEDULER, WEIGHTS, locate, native_size, read_json, write_json
 from .schedule import Schedule, schedule_from_config
+from .weights import (
+    is_adm_port,
+    read_state,
+    rename_old_attention,
+    repair_adm_config,
+    repair_adm_state,
+    write_state,
+)
 
-WEIGHTS = "diffusion_pytorch_model.safetensors"
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
@@ -27,6 +34,7 @@ class Network(nn.Module):
     """A UNet2DModel behind pixel-unshuffle; output channels beyond C (learned variance) are cut.
 
     forward: x_t (B, C, H, W), t (B,) integers -> (B, C, H, W), H and W multiples of `multiple`.
+    smallest: side below which a picture is unlike anything that the network has seen.
     """
 
     def __init__(self, unet: nn.Module, config: Mapping[str, Any]) -> None:
@@ -36,6 +44,7 @@ class Network(nn.Module):
         self.unshuffle = int(config.get("pixel_unshuffle", 1))
         self.channels = int(config["in_channels"]) // self.unshuffle**2
         self.multiple = self.unshuffle * 2 ** (len(config["block_out_channels"]) - 1)
+        self.smallest = native_size(config) or 1
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         x = F.pixel_unshuffle(x_t, self.unshuffle) if self.unshuffle > 1 else x_t
@@ -108,40 +117,47 @@ def build(config: Mapping[str, Any]) -> Network:
     return Network(unet, config)
 
 
-def load_prior(folder: Path) -> Prior:
+def load_prior(folder: Path, weights: str = WEIGHTS) -> Prior:
     """Network, schedule and prediction type of a diffusers folder, on the CPU in fp32.
 
+    weights: name of the file; another one than the default must have been checked by its sha256.
     ModelMissing when a file is absent, damaged or of a kind that is not supported.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    config = _read_json(folder / "config.json")
-    scheduler = _read_json(folder / "scheduler_config.json")
-    weights = folder / WEIGHTS
-    if not weights.is_file():
-        raise ModelMissing(f"{folder}: {WEIGHTS} is missing; a prior must hold safetensors")
+    parts = locate(folder, weights)
+    config, scheduler = read_json(parts.config), read_json(parts.scheduler)
+    if not parts.weights.is_file():
+        raise ModelMissing(_no_weights(folder, parts.weights))
     prediction = str(scheduler.get("prediction_type", "epsilon"))
     if prediction not in PREDICTIONS:
         raise ModelMissing(f"{folder}: prediction_type '{prediction}' is not supported")
+    _refuse_other_processes(config, scheduler)
+    state = rename_old_attention(read_state(parts.weights))
+    if is_adm_port(config):
+        state, config = repair_adm_state(config, state), repair_adm_config(config)
     try:
         schedule = schedule_from_config(scheduler)
         network = build(config)
-        state = {key: value.float() for key, value in load_file(weights).items()}
-        network.unet.load_state_dict(state, assign=True)
-    except (SafetensorError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelMissing(f"{folder}: the prior cannot be loaded ({reason})") from error
+        network.unet.load_state_dict({k: v.float() for k, v in state.items()}, assign=True)
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        raise ModelMissing(f"{folder}: the prior cannot be loaded ({reason[:300]})") from error
     network.eval().requires_grad_(False)
     return Prior(network, schedule, prediction)
+
+
+def _no_weights(folder: Path, weights: Path) -> str:
+    if weights.with_name(PICKLE).is_file() and weights.name != PICKLE:
+        return (
+            f"{folder}: holds {PICKLE}, a pickle, which is not opened unchecked; run "
+            f"'reddiff models convert {folder} NEWFOLDER' if you trust it"
+        )
+    return f"{folder}: {weights.name} is missing; a prior must hold safetensors"
 
 
 def save_prior(
     folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor], prediction: str
 ) -> None:
     """Write a diffusers folder for linear betas; every file appears whole or not at all."""
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     scheduler = {
         "_class_name": "DDPMScheduler",
@@ -151,30 +167,9 @@ def save_prior(
         "beta_schedule": "linear",
         "prediction_type": prediction,
     }
-    temporary = folder / (WEIGHTS + ".tmp")
-    save_file({key: value.contiguous() for key, value in state.items()}, temporary)
-    temporary.replace(folder / WEIGHTS)
-    write_json(folder / "config.json", dict(config))
-    write_json(folder / "scheduler_config.json", scheduler)
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON through a temporary file, so that a reader never sees half of it."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelMissing(f"{path}: missing; give a diffusers folder or a model name") from error
-    except (OSError, ValueError) as error:
-        raise ModelMissing(f"{path}: cannot be read as JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise ModelMissing(f"{path}: does not hold a JSON object")
-    return content
+    write_state(folder / WEIGHTS, state)
+    write_json(folder / CONFIG, dict(config))
+    write_json(folder / SCHEDULER, scheduler)
 
 
 def _refuse_unsupported(config: Mapping[str, Any]) -> None:
@@ -184,8 +179,22 @@ def _refuse_unsupported(config: Mapping[str, Any]) -> None:
         raise ModelMissing(f"config.json: a {kind} is not an unconditional UNet2DModel")
     if config.get("class_embed_type") or config.get("num_class_embeds"):
         raise ModelMissing("config.json: class-conditional networks are not supported")
-    if config.get("attention_legacy_order"):
-        raise ModelMissing("config.json: attention_legacy_order needs a conversion first")
+    if is_adm_port(config):
+        raise ModelMissing("config.json: attention_legacy_order needs a repair first")
     unshuffle = int(config.get("pixel_unshuffle", 1))
     if int(config.get("in_channels", 3)) not in (unshuffle**2, 3 * unshuffle**2):
         raise ModelMissing(f"config.json: {config['in_channels']} input channels; need 1 or 3")
+
+
+def _refuse_other_processes(config: Mapping[str, Any], scheduler: Mapping[str, Any]) -> None:
+    """Networks that were not trained on x_t = sqrt(alpha_bar) x + sqrt(1 - alpha_bar) eps."""
+    kind = str(scheduler.get("_class_name", ""))
+    if config.get("time_embedding_type") == "fourier" or "Sde" in kind:
+        raise ModelMissing(
+            f"{CONFIG}: a score network of a stochastic differential equation (NCSN++), fed with "
+            "log sigma; only networks with a table of betas (DDPM, ADM) are supported"
+        )
+    if not any(key in scheduler for key in ("beta_start", "beta_schedule", "trained_betas")):
+        raise ModelMissing(f"{SCHEDULER}: {kind} names no betas; only DDPM and ADM networks fit")
+    if scheduler.get("rescale_betas_zero_snr"):
+        raise ModelMissing(f"{SCHEDULER}: rescale_betas_zero_snr is not supported")

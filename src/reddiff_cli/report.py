@@ -19,6 +19,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 from .errors import ExitCode, PictureError, ReddiffError
 from .jobs import Job
@@ -186,38 +187,20 @@ def print_event(event: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-class TrainReporter:
-    """Progress of a training run."""
-
-    def __init__(self, quiet: bool) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-        live = self.console.is_terminal and not quiet
-        columns = (
-            TextColumn("step {task.fields[step]}"),
-            BarColumn(),
-            TimeRemainingColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}"),
-        )
-        self.progress = Progress(*columns, console=self.console, disable=not live)
-        self.task = self.progress.add_task("train", total=1.0, step=0, loss=0.0)
-        self.quiet = quiet
-        self.loss = 0.0
-
-    def __enter__(self) -> Self:
-        self.progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
-
-    def step(self, step: int, loss: float, done: float) -> None:
-        """One optimiser step; the loss is shown as a running mean."""
-        self.loss = loss if step <= 1 else 0.98 * self.loss + 0.02 * loss
-        self.progress.update(self.task, completed=done, step=step, loss=self.loss)
-
-    def note(self, message: str) -> None:
-        if not self.quiet:
-            self.console.print(message, markup=False, emoji=False)
+def print_table(columns: list[str], rows: list[list[str]]) -> None:
+    """A table on stdout, as wide as its content where that is no terminal."""
+    console = Console(highlight=False)
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    if console.is_terminal:
+        console.print(table)
+        return
+    console.width = 10_000
+    with console.capture() as text:
+        console.print(table)
+    for line in text.get().splitlines():
+        print_line(line.rstrip())
 
 
 def print_plan(jobs: list[Job], as_json: bool) -> None:

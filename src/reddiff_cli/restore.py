@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .denoiser import Denoiser, choose_device, choose_dtype, load_denoiser
+from .denoiser import Denoiser, choose_device, choose_dtype, load_model
 from .errors import PictureError
 from .jobs import FOUND, Job, Record
 from .methods import Solving, evaluations
@@ -112,7 +112,7 @@ class Restorer:
         """Loaded once, when the first picture needs it."""
         with self._turn:
             if self._denoiser is None:
-                self._denoiser = load_denoiser(self.card.folder, self.device, self.dtype)
+                self._denoiser = load_model(self.card, self.device, self.dtype)
             return self._denoiser
 
     def restore(self, job: Job, on_step: OnStep, on_note: OnNote) -> Result:

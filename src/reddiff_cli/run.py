@@ -13,6 +13,7 @@ from .masks import NothingToFill
 from .models import Card, find_model
 from .options import MachineOptions, OutputOptions, ReportOptions, SolverOptions
 from .pictures import LOSSY, format_of
+from .progress import FetchReporter
 from .record import make_record
 from .report import Reporter, print_plan
 from .shards import Shard
@@ -41,17 +42,19 @@ class Run:
     output: OutputOptions
     report: ReportOptions
     shard: Shard = Shard()
+    offline: bool = False
 
     def show_plan(self) -> ExitCode:
-        """Print what would be done; torch is not imported."""
-        jobs = self._plan(find_model(self.model))
+        """Print what would be done; torch is not imported, and nothing is fetched."""
+        jobs = self._plan(find_model(self.model, offline=True))
         print_plan(jobs, self.report.json)
         failed = any(job.action == "fail" for job in jobs)
         return ExitCode.PICTURE_FAILED if failed else ExitCode.OK
 
     def restore(self) -> ExitCode:
         """Restore every picture that needs it; one failure never ends the run."""
-        card = find_model(self.model)
+        with FetchReporter(self.report.quiet) as watcher:
+            card = find_model(self.model, offline=self.offline, watcher=watcher)
         jobs = self._plan(card)
         with Reporter(len(jobs), self.report) as reporter:
             restorer = None
@@ -61,6 +64,8 @@ class Run:
                 restorer = Restorer(card, self.solver, self.machine, self.options, self.output)
                 where = f"{restorer.device}, {restorer.dtype}"
                 reporter.note(f"model {card.name} ({card.revision}) on {where}")
+                if card.source and not card.folder.is_dir():
+                    reporter.note(f"converting {card.source.name} once, to {card.folder}")
             if any(format_of(job.output) in LOSSY for job in jobs):
                 reporter.note(
                     "warning: lossy format: known pixels change a little; .png keeps them"

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from .denoiser import Denoiser, cpu_has_bf16
 from .errors import UsageError
+from .folders import write_json
 from .model_card import model_card
-from .network import Network, Prior, build, load_prior, new_config, save_prior, write_json
+from .network import Network, Prior, build, load_prior, new_config, save_prior
 from .photographs import Photographs, centre_crops, draw_crops, flatten_some, read_photographs
 from .schedule import Schedule, linear_betas
 from .train_options import TrainOptions

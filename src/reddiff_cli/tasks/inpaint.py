@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..filling import bend_smoothly, fill_smoothly
-from ..holes import cheapest_patchwork, regions, wide_part
+from ..holes import WHOLE, cheapest_patchwork, regions, wide_part
 from ..jobs import Job
 from ..masks import NEARLY_ALL, covered_share, load_hole
 from ..operators import Inpaint
@@ -95,9 +95,9 @@ class Inpainting:
         margin: int,
         trust: float = 0.0,
     ) -> Stage:
-        window = self._setting.card.window
-        sizes = tuple(size for size in sizes if size <= window) or (window,)
-        work = cheapest_patchwork(hole, margin, sizes)
+        card = self._setting.card
+        whole = min(WHOLE, card.whole)
+        work = cheapest_patchwork(hole, margin, card.windows(sizes), whole)
         start = work.take(self._canvas)
         known = work.take(torch.from_numpy(~hole)[None, None]).to(start)
         weight = known + trust * (1 - known)

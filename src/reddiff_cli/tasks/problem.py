@@ -117,7 +117,7 @@ class Setting:
     def view(self) -> Whole:
         """The whole canvas, in tiles as asked for or as the prior's card says."""
         tile = self.card.tile if self.machine.tile is None else self.machine.tile
-        return Whole(tile, min(self.machine.tile_overlap, tile // 2))
+        return Whole(tile, min(self.machine.tile_overlap, tile // 4))
 
     def s_start(self, task: str) -> float:
         """First noise level: as given, or what the prior's card or the task asks for."""

@@ -1,0 +1,218 @@
+"""Cards: one table of models.toml each, saying where a prior lies and how it wants to be used."""
+
+import hashlib
+import math
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from .errors import ModelMissing
+from .folders import CONFIG, SCHEDULER, WEIGHTS, locate, native_size, read_json
+
+_PACKAGE = Path(__file__).parent
+PLACES = ("bundled", "folder", "repo")
+FORMATS = ("diffusers", "guided-diffusion")
+WIDE_HOLES = ("prior", "patches")
+# Kinds of the keys that a table may hold; the keys of Card and Origin explain them.
+KEYS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys((*PLACES, "format", "revision", "file", "family", "sha256"), str),
+    **dict.fromkeys(("wide_hole", "good_for", "licence"), str),
+    **dict.fromkeys(("bytes", "window", "tile", "smallest"), int),
+    **dict.fromkeys(("wide_noise", "hole_start", "sample_start"), (int, float)),
+    "starts": dict,
+}
+# Side of the smallest windows that a network without attention is shown.
+SMALL_WINDOW = 64
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the Hub keeps a prior. revision: 40 hexadecimal digits, or a branch without a card.
+
+    family: of a guided-diffusion file, which is converted once.    size: bytes, 0 if not known.
+    sha256: of `file`, or nothing.
+    """
+
+    repo: str
+    revision: str
+    file: str = WEIGHTS
+    family: str = ""
+    size: int = 0
+    sha256: str = ""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Everything that is fetched: a guided-diffusion file comes alone."""
+        if self.family:
+            return (self.file,)
+        if self.file.startswith("unet/"):
+            return (self.file, f"unet/{CONFIG}", f"scheduler/{SCHEDULER}")
+        return (self.file, CONFIG, SCHEDULER)
+
+
+@dataclass(frozen=True)
+class Card:
+    """One prior: a diffusers folder and how to use it (keys explained in models.toml).
+
+    A card with an origin has its folder once it was looked up.
+    """
+
+    name: str
+    folder: Path
+    window: int = 256
+    tile: int = 256
+    smallest: int = SMALL_WINDOW
+    starts: dict[str, float] = field(default_factory=dict)
+    wide_hole: str = "prior"
+    wide_noise: float = 0.03
+    hole_start: float = 10.0
+    sample_start: float = 10.0
+    good_for: str = ""
+    licence: str = ""
+    origin: Origin | None = None
+
+    @property
+    def revision(self) -> str:
+        """12 hexadecimal digits that name the weights: of their sha256, or of the commit."""
+        if self.origin is None:
+            return known_digest(locate(self.folder).weights)[:12]
+        # A folder of the cache is named by its commit.
+        return (self.origin.sha256 or self.folder.name)[:12]
+
+    @property
+    def weights(self) -> str:
+        """Name of the weights in the folder."""
+        if self.origin is None or self.origin.family:
+            return WEIGHTS
+        return PurePosixPath(self.origin.file).name
+
+    @property
+    def source(self) -> Path | None:
+        """The guided-diffusion file that the folder is made from, or None."""
+        if self.origin is None or not self.origin.family:
+            return None
+        return self.folder.parent / PurePosixPath(self.origin.file).name
+
+    @property
+    def whole(self) -> float:
+        """Pixels of the largest picture that the network may see at once."""
+        return self.window**2 if self.smallest == self.window else math.inf
+
+    def windows(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        """Those window sizes that suit the network; its own, if none does."""
+        return tuple(s for s in sizes if self.smallest <= s <= self.window) or (self.window,)
+
+
+def read_cards(path: Path) -> dict[str, Card]:
+    """All cards of a TOML file; ModelMissing if it cannot be understood.
+
+    Window sizes that a card leaves open are 0 until `settle_windows`.
+    """
+    try:
+        tables: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ModelMissing(f"{path}: cannot be read ({error})") from error
+    cards = {}
+    for name, table in tables.items():
+        problem = _problem(table)
+        if problem:
+            raise ModelMissing(f"{path}: card '{name}' {problem}")
+        cards[name] = _card(path, name, table)
+    return cards
+
+
+def settle_windows(card: Card) -> Card:
+    """The card with its open window sizes from its network's configuration.
+
+    A network with attention is used at the size that it was trained on, as far as nothing else is
+    said; one without takes windows of any size.
+    """
+    if card.origin and card.origin.family:
+        native: int | None = card.window or 256  # ADM networks attend
+    else:
+        native = native_size(read_json(locate(card.folder).config))
+    window = card.window or native or 256
+    smallest = card.smallest or native or SMALL_WINDOW
+    tile = card.tile or window
+    return replace(card, window=window, smallest=min(smallest, window), tile=tile)
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# Of weights that were found once and are used by this process.
+known_digest = cache(digest)
+
+
+def _problem(table: object) -> str:
+    """What is wrong with a table, or nothing."""
+    if not isinstance(table, dict):
+        return "is not a table"
+    for key, value in table.items():
+        if key not in KEYS:
+            return f"has an unknown key {key}; known are {', '.join(KEYS)}"
+        if not isinstance(value, KEYS[key]) or isinstance(value, bool):
+            return f"has {key} = {value!r}, which is of the wrong kind"
+    if sum(place in table for place in PLACES) != 1:
+        return f"needs one of {', '.join(place + ' = ...' for place in PLACES)}"
+    if table.get("format") not in FORMATS:
+        return f'needs format = "{FORMATS[0]}" or "{FORMATS[1]}"'
+    if table.get("wide_hole", "prior") not in WIDE_HOLES:
+        return 'has a wide_hole that is neither "prior" nor "patches"'
+    if any(table.get(key, 1) < 1 for key in ("window", "tile", "smallest")):
+        return "has a window below 1 pixel"
+    if table["format"] == "guided-diffusion" and not ("repo" in table and "family" in table):
+        return "needs repo and family for a guided-diffusion file; or run 'reddiff models convert'"
+    return _origin_problem(table) if "repo" in table else ""
+
+
+def _origin_problem(table: Mapping[str, Any]) -> str:
+    if not re.fullmatch(r"[0-9a-f]{40}", str(table.get("revision", ""))):
+        return "needs revision = 40 hexadecimal digits, so that it never changes"
+    if "family" in table and "file" not in table:
+        return "needs file"
+    sha256 = table.get("sha256", "")
+    if sha256 and not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        return "has a sha256 that is not 64 hexadecimal digits"
+    if not sha256 and not str(table.get("file", WEIGHTS)).endswith(".safetensors"):
+        return f"needs the sha256 of {table['file']}, a pickle"
+    return ""
+
+
+def _card(path: Path, name: str, table: Mapping[str, Any]) -> Card:
+    origin = None
+    folder = Path()
+    if "repo" in table:
+        origin = Origin(
+            repo=table["repo"],
+            revision=table["revision"],
+            file=table.get("file", WEIGHTS),
+            family=table.get("family", ""),
+            size=table.get("bytes", 0),
+            sha256=table.get("sha256", ""),
+        )
+    elif "bundled" in table:
+        folder = _PACKAGE / table["bundled"]
+    else:
+        folder = path.parent / table["folder"]
+    return Card(
+        name=name,
+        folder=folder,
+        window=table.get("window", 0),
+        tile=table.get("tile", 0),
+        smallest=table.get("smallest", 0),
+        starts={task: float(s) for task, s in table.get("starts", {}).items()},
+        wide_hole=table.get("wide_hole", "prior"),
+        wide_noise=float(table.get("wide_noise", 0.03)),
+        hole_start=float(table.get("hole_start", 10.0)),
+        good_for=table.get("good_for", ""),
+        licence=table.get("licence", ""),
+        origin=origin,
+    )

@@ -1,0 +1,96 @@
+"""Progress of long jobs that are no restorations: training and fetching; on stderr."""
+
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+
+class TrainReporter:
+    """Progress of a training run."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        live = self.console.is_terminal and not quiet
+        columns = (
+            TextColumn("step {task.fields[step]}"),
+            BarColumn(),
+            TimeRemainingColumn(),
+            TextColumn("loss {task.fields[loss]:.4f}"),
+        )
+        self.progress = Progress(*columns, console=self.console, disable=not live)
+        self.task = self.progress.add_task("train", total=1.0, step=0, loss=0.0)
+        self.quiet = quiet
+        self.loss = 0.0
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def step(self, step: int, loss: float, done: float) -> None:
+        """One optimiser step; the loss is shown as a running mean."""
+        self.loss = loss if step <= 1 else 0.98 * self.loss + 0.02 * loss
+        self.progress.update(self.task, completed=done, step=step, loss=self.loss)
+
+    def note(self, message: str) -> None:
+        if not self.quiet:
+            self.console.print(message, markup=False, emoji=False)
+
+
+class FetchReporter:
+    """What is fetched, how large it is and under which licence; then its bytes."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.quiet = quiet
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
+        live = self.console.is_terminal and not quiet
+        self.bar = Progress(*columns, console=self.console, transient=True, disable=not live)
+        self.task = self.bar.add_task("fetching", total=None, visible=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def begin(self, what: str, size: int | None, licence: str) -> None:
+        """One line before the first byte."""
+        if not self.quiet:
+            terms = f"; licence: {licence}" if licence else ""
+            self.console.print(
+                f"fetching {what}, {in_megabytes(size)}{terms}", markup=False, emoji=False
+            )
+        self.bar.start()
+        self.bar.update(self.task, visible=True)
+
+    def progress(self, done: int, total: int) -> None:
+        """Bytes so far."""
+        self.bar.update(self.task, completed=done, total=total or None)
+
+    def end(self, text: str) -> None:
+        """One line when all is there."""
+        self.bar.stop()
+        if not self.quiet:
+            self.console.print(text, markup=False, emoji=False)
+
+
+def in_megabytes(size: int | None) -> str:
+    """A size in bytes for people."""
+    return f"{size / 1e6:.1f} MB" if size else "size not known"

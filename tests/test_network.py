@@ -1,0 +1,124 @@
+"""Diffusers folders of every kind that priors come in, against diffusers' own networks."""
+
+import json
+
+import pytest
+import torch
+from diffusers import DDPMScheduler, UNet2DModel
+
+from conftest import save_random_prior
+from reddiff_cli.errors import ModelMissing
+from reddiff_cli.folders import CONFIG, NESTED, PICKLE, SCHEDULER, WEIGHTS, native_size
+from reddiff_cli.network import load_prior
+
+OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+# The keys of google/ddpm-*-256 as diffusers 0.0.4 wrote them, 8 times narrower and at 128 pixels.
+GOOGLE = {
+    "_class_name": "UNet2DModel",
+    "_diffusers_version": "0.0.4",
+    "act_fn": "silu",
+    "attention_head_dim": None,
+    "block_out_channels": [32, 32, 64, 64, 64, 64],
+    "center_input_sample": False,
+    "down_block_types": ["DownBlock2D"] * 4 + ["AttnDownBlock2D", "DownBlock2D"],
+    "downsample_padding": 0,
+    "flip_sin_to_cos": False,
+    "freq_shift": 1,
+    "in_channels": 3,
+    "layers_per_block": 2,
+    "mid_block_scale_factor": 1,
+    "norm_eps": 1e-06,
+    "norm_num_groups": 32,
+    "out_channels": 3,
+    "sample_size": 128,
+    "time_embedding_type": "positional",
+    "up_block_types": ["UpBlock2D", "AttnUpBlock2D"] + ["UpBlock2D"] * 4,
+}
+GOOGLE_SCHEDULER = {
+    "_class_name": "DDPMScheduler",
+    "_diffusers_version": "0.1.1",
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "beta_start": 0.0001,
+    "clip_sample": True,
+    "num_train_timesteps": 1000,
+    "trained_betas": None,
+    "variance_type": "fixed_small",
+}
+
+
+def write(folder, config, scheduler):
+    folder.mkdir(exist_ok=True)
+    (folder / CONFIG).write_text(json.dumps(config))
+    (folder / SCHEDULER).write_text(json.dumps(scheduler))
+
+
+def test_google_layout_of_2022(tmp_path):
+    torch.manual_seed(0)
+    write(tmp_path, GOOGLE, GOOGLE_SCHEDULER)
+    unet = UNet2DModel.from_config(GOOGLE).eval()
+    state = {}
+    for key, value in unet.state_dict().items():
+        for new, old in OLD_NAMES.items():
+            key = key.replace(f".{new}.", f".{old}.") if ".attentions." in key else key
+        state[key] = value
+    assert any("proj_attn" in key for key in state)
+    torch.save(state, tmp_path / PICKLE)
+    with pytest.raises(ModelMissing, match="models convert"):
+        load_prior(tmp_path)
+    prior = load_prior(tmp_path, PICKLE)
+    assert (prior.network.multiple, prior.network.smallest) == (32, 128)
+    x, t = torch.randn(1, 3, 128, 128), torch.tensor([400])
+    with torch.no_grad():
+        expected = unet(x, t).sample
+    torch.testing.assert_close(prior.network(x, t), expected, atol=1e-5, rtol=1e-5)
+    alpha_bar = DDPMScheduler.from_config(GOOGLE_SCHEDULER).alphas_cumprod
+    torch.testing.assert_close(prior.schedule.alpha_bar.float(), alpha_bar)
+
+
+def test_saved_pipelines_have_sub_folders(tmp_path):
+    folder = save_random_prior(tmp_path / "p")
+    flat = load_prior(folder).network
+    for part in ("unet", "scheduler"):
+        (folder / part).mkdir()
+    for name, place in zip((CONFIG, SCHEDULER, WEIGHTS), NESTED, strict=True):
+        (folder / name).rename(folder / place)
+    x, t = torch.randn(1, 3, 16, 16), torch.tensor([9])
+    assert torch.equal(load_prior(folder).network(x, t), flat(x, t))
+
+
+@pytest.mark.parametrize(
+    ("config", "scheduler", "message"),
+    [
+        (
+            {"time_embedding_type": "fourier", "down_block_types": ["SkipDownBlock2D"] * 2},
+            {"_class_name": "ScoreSdeVeScheduler", "sigma_max": 1348.0},
+            "NCSN",
+        ),
+        ({}, {"_class_name": "EDMEulerScheduler", "sigma_max": 80.0}, "EDMEulerScheduler"),
+        ({}, {"beta_schedule": "linear", "rescale_betas_zero_snr": True}, "zero_snr"),
+        ({}, {"beta_schedule": "sigmoid"}, "sigmoid"),
+        ({}, {"beta_schedule": "linear", "prediction_type": "flow"}, "flow"),
+    ],
+    ids=["ncsnpp", "edm", "zero-snr", "betas", "prediction"],
+)
+def test_other_diffusions_are_refused(tmp_path, config, scheduler, message):
+    folder = save_random_prior(tmp_path / "p", unshuffle=1)
+    stored = json.loads((folder / CONFIG).read_text())
+    write(folder, {**stored, **config}, scheduler)
+    with pytest.raises(ModelMissing, match=message):
+        load_prior(folder)
+
+
+@pytest.mark.parametrize(
+    ("config", "size"),
+    [
+        (GOOGLE, 128),
+        ({**GOOGLE, "sample_size": [64, 96]}, 96),
+        ({**GOOGLE, "sample_size": None}, None),
+        ({"down_block_types": ["DownBlock2D"], "sample_size": 32, "add_attention": False}, None),
+        ({"down_block_types": ["DownBlock2D"], "sample_size": 32, "pixel_unshuffle": 2}, 64),
+    ],
+)
+def test_size_that_a_network_was_trained_on(config, size):
+    assert native_size(config) == size
