@@ -88,3 +88,14 @@ def test_other_files(tmp_path, quick):
     picture = tmp_path / "p.png"
     Image.fromarray(scene()).save(picture)
     assert "p.png" in reddiff("phase", picture, "--data", "amplitude", *quick, code=1)[1]
+
+
+def test_sheets_show_the_magnitudes(tmp_path, quick):
+    path = tmp_path / "pattern.npy"
+    np.save(path, magnitudes()[1])
+    flags = ["--data", "amplitude", "--support", "20x20", "--compare", "--trace"]
+    reddiff("phase", path, *flags, *quick)
+    sheet = np.asarray(Image.open(tmp_path / "pattern.phase.compare.png"))
+    assert sheet.shape[:2] == (40, 40 + 8 + 40)
+    assert sheet[15:25, 15:25].mean() > sheet[:5, :5].mean()  # low frequencies are the strongest
+    assert (tmp_path / "pattern.phase.trace.gif").is_file()

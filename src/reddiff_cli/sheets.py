@@ -35,8 +35,8 @@ class Sheets:
     def look(self, stage: Stage, mu: Tensor) -> None:
         """One frame of the animation, if there is one."""
         if self._options.trace:
-            self._problem.accept(stage, mu[:1].cpu())
-            self._frames.append(_thumbnail(self._problem.finish().pixels))
+            frame = self._problem.preview(stage, mu[:1].cpu())
+            self._frames.append(_thumbnail(frame.pixels))
 
     def average(self, pictures: Sequence[Picture]) -> Picture:
         """Mean of samples; their standard deviation is kept for `save`."""

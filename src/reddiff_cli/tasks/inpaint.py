@@ -79,6 +79,11 @@ class Inpainting:
         pixels = np.where(self.hole[:, :, None], restored, self.source.pixels)
         return replace(self.source, pixels=pixels)
 
+    def preview(self, stage: Stage, mu: Tensor) -> Picture:
+        """The result if the stage ended at mu."""
+        self.accept(stage, mu)
+        return self.finish()
+
     def extras(self) -> dict[str, Picture]:
         """None."""
         return {}

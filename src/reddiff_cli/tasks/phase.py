@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..denoiser import choose_device
@@ -22,7 +23,7 @@ from ..phase_pipeline import (
     search,
 )
 from ..phase_problem import prepare
-from ..pictures import Picture
+from ..pictures import Picture, Pixels
 from .problem import Setting, Stage, to_pixels
 
 
@@ -39,9 +40,7 @@ class Diffraction:
         noise = None if given is None or isinstance(given, str) else given
         self._problem = prepare(measurement, options, noise).to(device)
         self.noise = self._problem.sigma
-        channels = measurement.amplitude.shape[0]
-        blank = np.zeros((*self._problem.operator.support, channels), dtype=np.float32)
-        self.source = Picture(blank, depth=16)
+        self.source = Picture(_display(measurement.amplitude), depth=16)
         self._runs: Tensor | None = None
         self._result: PhaseResult | None = None
 
@@ -74,6 +73,10 @@ class Diffraction:
         """The chosen run."""
         return replace(self.source, pixels=to_pixels(self._chosen().x).astype(np.float32))
 
+    def preview(self, stage: Stage, mu: Tensor) -> Picture:
+        """The first run as it is now; choosing among them takes longer."""
+        return replace(self.source, pixels=to_pixels(mu[:1]).astype(np.float32))
+
     def extras(self) -> dict[str, Picture]:
         """None."""
         return {}
@@ -93,3 +96,11 @@ class Diffraction:
         if self._result is None:
             raise ValueError("the stage has not been solved")
         return self._result
+
+
+def _display(amplitude: NDArray[np.float32]) -> Pixels:
+    """Magnitudes (C, M, N) as a picture (M, N, C): centred, on a logarithmic scale."""
+    centred = np.fft.fftshift(amplitude, axes=(1, 2))
+    logarithm = np.log1p(centred / max(float(np.median(centred)), 1e-12))
+    shown: Pixels = (logarithm / max(float(logarithm.max()), 1e-12)).astype(np.float32)
+    return np.ascontiguousarray(shown.transpose(1, 2, 0))

@@ -87,6 +87,9 @@ class Problem(Protocol):
     def finish(self) -> Picture:
         """The restored picture."""
 
+    def preview(self, stage: Stage, mu: Tensor) -> Picture:
+        """What the result would be if the stage ended at mu."""
+
     def extras(self) -> dict[str, Picture]:
         """Further pictures, by what is put in place of the result's suffix."""
 

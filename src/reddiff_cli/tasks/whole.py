@@ -52,6 +52,11 @@ class WholePicture:
         pixels = to_pixels(self.crop(self._result()))
         return replace(self.source, pixels=decoded(pixels, self.source))
 
+    def preview(self, stage: Stage, mu: Tensor) -> Picture:
+        """The result if the stage ended at mu."""
+        self.accept(stage, mu)
+        return self.finish()
+
     def extras(self) -> dict[str, Picture]:
         """None."""
         return {}
