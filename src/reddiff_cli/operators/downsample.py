@@ -8,6 +8,7 @@ by f), `lanczos` its LANCZOS, `box` the mean of f x f pixels.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -17,6 +18,9 @@ from ..linear import solve_data_step
 from ..metrics import rms
 from .spectra import BoxSpectrum
 
+# Longer axes take conjugate gradients: eigenvectors cost the cube of their length.
+LARGEST_AXIS = 2048
+
 
 @dataclass(frozen=True)
 class Downsample:
@@ -24,11 +28,13 @@ class Downsample:
 
     scale: f.    taps: (kh, kw), of sum 1, laid on x without turning (a correlation).
     offset: row and column of the first tap, from the corner of an output's f x f block.
+    line: (k,), if taps is its outer product with itself; then everything goes axis by axis.
     """
 
     scale: int
     taps: Tensor
     offset: tuple[int, int]
+    line: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """x: (B, C, f H, f W) -> (B, C, H, W)."""
@@ -38,16 +44,13 @@ class Downsample:
         """(B, C, H, W) -> (B, C, f H, f W); the transpose, which is no interpolation."""
         height, width = (self.scale * n for n in y.shape[2:])
         spread = y / self._weight(y.new_empty(1, 1, height, width))
-        flat = spread.flatten(0, 1)[:, None]
-        out = F.conv_transpose2d(flat, self._kernel(y), stride=self.scale)
+        out = spread.flatten(0, 1)[:, None]
+        for kernel, stride in self._passes(y):
+            out = F.conv_transpose2d(out, kernel, stride=stride)
         (top, bottom), (left, right) = self._margins(height, width)
         # Undo the padding of `_decimate`: cut what was added, add what it never looked at.
-        missing = (
-            left + width + right - out.shape[3],
-            top + height + bottom - out.shape[2],
-        )
-        out = F.pad(out, (0, missing[0], 0, missing[1]))
-        out = F.pad(out, (-left, -right, -top, -bottom))
+        down, across = top + height + bottom - out.shape[2], left + width + right - out.shape[3]
+        out = F.pad(out, (-left, across - right, -top, down - bottom))
         return out.view(*y.shape[:2], height, width)
 
     def start(self, y: Tensor) -> Tensor:
@@ -55,10 +58,19 @@ class Downsample:
         return F.interpolate(y, scale_factor=self.scale, mode="bicubic", align_corners=False)
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
-        """argmin_x |A x - y|^2 + r |x - d|^2; closed for `box`, where A A^T = I / f^2."""
+        """argmin_x |A x - y|^2 + r |x - d|^2 = d + A^T (A A^T + r I)^-1 (y - A d).
+
+        Closed: for `box` A A^T = I / f^2, and that of any filter that works axis by axis is
+        diagonal in the product of the two axes' eigenvectors.
+        """
         if self.is_box:
             return d + self.adjoint((y - self(d)) / (1 / self.scale**2 + r))
-        return solve_data_step(self, d, y, r)
+        if self.line is None or max(y.shape[2:]) > LARGEST_AXIS:
+            return solve_data_step(self, d, y, r)
+        rows, columns = (self._modes(n, y) for n in y.shape[2:])
+        seen = rows.vectors.T @ (y - self(d)) @ columns.vectors
+        shrunk = seen / (torch.outer(rows.values, columns.values) + r)
+        return d + self.adjoint(rows.vectors @ shrunk @ columns.vectors.T)
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """rms of y - A x for each picture, (B,)."""
@@ -75,8 +87,22 @@ class Downsample:
         same = self.taps.shape == (self.scale, self.scale) and self.offset == (0, 0)
         return same and bool((self.taps == self.taps[0, 0]).all())
 
-    def _kernel(self, like: Tensor) -> Tensor:
-        return self.taps.to(like)[None, None]
+    def _passes(self, like: Tensor) -> list[tuple[Tensor, tuple[int, int]]]:
+        """Kernels and strides of the convolutions that make up the filter."""
+        if self.line is None:
+            return [(self.taps.to(like)[None, None], (self.scale, self.scale))]
+        line = self.line.to(like)
+        return [
+            (line.view(1, 1, -1, 1), (self.scale, 1)),
+            (line.view(1, 1, 1, -1), (1, self.scale)),
+        ]
+
+    def _modes(self, length: int, like: Tensor) -> "Modes":
+        if self.line is None:
+            raise ValueError("the filter does not work axis by axis")
+        taps = tuple(self.line.double().tolist())
+        modes = axis_modes(taps, self.scale, self.offset[0], length)
+        return Modes(modes.values.to(like), modes.vectors.to(like))
 
     def _margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """Zeros to add before and after (negative: to cut) so that tap 0 of output 0 is at 0."""
@@ -93,12 +119,41 @@ class Downsample:
         """Correlation with the taps at every f-th position, zero outside."""
         (top, bottom), (left, right) = self._margins(*x.shape[2:])
         padded = F.pad(x.flatten(0, 1)[:, None], (left, right, top, bottom))
-        out = F.conv2d(padded, self._kernel(x), stride=self.scale)
+        out = padded
+        for kernel, stride in self._passes(x):
+            out = F.conv2d(out, kernel, stride=stride)
         return out.view(*x.shape[:2], *out.shape[2:])
 
     def _weight(self, x: Tensor) -> Tensor:
         """Sum of the taps inside the picture at every output pixel, (1, 1, H, W)."""
         return self._decimate(torch.ones_like(x[:1, :1]))
+
+
+@dataclass(frozen=True)
+class Modes:
+    """Eigenvalues (n,) and eigenvectors (n, n), in columns, of A A^T along one axis."""
+
+    values: Tensor
+    vectors: Tensor
+
+
+@cache
+def axis_modes(taps: tuple[float, ...], scale: int, offset: int, length: int) -> Modes:
+    """Of a filter with these taps that makes `length` samples, float64."""
+    rows = torch.arange(length)[:, None] * scale + offset + torch.arange(len(taps))
+    inside = (rows >= 0) & (rows < length * scale)
+    weight = torch.tensor(taps, dtype=torch.float64) * inside
+    weight = weight / weight.sum(1, keepdim=True)
+    gram = torch.zeros(length, length, dtype=torch.float64)
+    for apart in range(min(length, -(-len(taps) // scale))):
+        # Outputs so far apart share the last taps of one and the first of the other.
+        shared = len(taps) - apart * scale
+        products = weight[: length - apart, apart * scale :] * weight[apart:, :shared]
+        gram += torch.diag(products.sum(1), apart)
+        if apart:
+            gram += torch.diag(products.sum(1), -apart)
+    values, vectors = torch.linalg.eigh(gram)
+    return Modes(values.clamp(min=0), vectors)
 
 
 def resampling(scale: int, function: Callable[[float], float], support: float) -> Downsample:
@@ -109,12 +164,13 @@ def resampling(scale: int, function: Callable[[float], float], support: float) -
     values = [function((j - centre) / scale) for j in range(first, last + 1)]
     line = torch.tensor(values, dtype=torch.float64)
     line = line / line.sum()
-    return Downsample(scale, torch.outer(line, line).float(), (first, first))
+    return Downsample(scale, torch.outer(line, line).float(), (first, first), line.float())
 
 
 def box(scale: int) -> Downsample:
     """Mean of f x f pixels."""
-    return Downsample(scale, torch.full((scale, scale), 1 / scale**2), (0, 0))
+    line = torch.full((scale,), 1 / scale)
+    return Downsample(scale, torch.full((scale, scale), 1 / scale**2), (0, 0), line)
 
 
 def bicubic(scale: int) -> Downsample:
