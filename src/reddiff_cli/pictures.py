@@ -7,7 +7,8 @@ float TIFF) hold linear light that may exceed 1; files of 8 and 16 bits hold sRG
 
 import json
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -77,24 +78,55 @@ class Picture:
 
 def load_picture(path: Path) -> Picture:
     """Read one picture, upright. PictureError names the file and the reason."""
+    if _is_light(path):
+        return Picture(*deep.read_float(path), depth=FLOAT)
+    try:
+        with _opened(path) as image:
+            return _read(path, image)
+    except UnidentifiedImageError as error:
+        if path.suffix.lower() in (".tif", ".tiff") and path.stat().st_size:
+            return _read_odd_tiff(path)
+        raise PictureError(f"{path}: not a picture, or damaged", "Unreadable") from error
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of an upright picture, from its header alone; PictureError as above."""
+    if _is_light(path):
+        return deep.size_of(path)
+    try:
+        with _opened(path) as image:
+            _check_still(path, image)
+            width, height = image.size
+            turned = int(image.getexif().get(_ORIENTATION, 1)) in (5, 6, 7, 8)
+            return (height, width) if turned else (width, height)
+    except UnidentifiedImageError as error:
+        if path.suffix.lower() in (".tif", ".tiff") and path.stat().st_size:
+            return deep.size_of(path)
+        raise PictureError(f"{path}: not a picture, or damaged", "Unreadable") from error
+
+
+def _is_light(path: Path) -> bool:
+    return path.suffix.lower() in (".exr", ".hdr") and path.is_file()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A file open in Pillow; whatever goes wrong with it is a PictureError.
+
+    Except UnidentifiedImageError: other readers may know the file.
+    """
     if path.suffix.lower() in (".heic", ".heif"):
         _learn_heif(path)
-    if path.suffix.lower() in (".exr", ".hdr") and path.is_file():
-        return Picture(*deep.read_float(path), depth=FLOAT)
     try:
         with warnings.catch_warnings():
             # Pillow warns above 89 megapixels and refuses above 179; only the refusal matters.
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
-                return _read(path, image)
-    except PictureError:
+                yield image
+    except (PictureError, UnidentifiedImageError):
         raise
     except FileNotFoundError as error:
         raise PictureError(f"{path}: no such file", "Missing") from error
-    except UnidentifiedImageError as error:
-        if path.suffix.lower() in (".tif", ".tiff") and path.stat().st_size:
-            return _read_odd_tiff(path)
-        raise PictureError(f"{path}: not a picture, or damaged", "Unreadable") from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"{path}: more than 179 megapixels; split it", "TooLarge") from error
     except Exception as error:  # decoders raise nearly anything on damaged data
@@ -170,10 +202,7 @@ def with_depth(picture: Picture, depth: int) -> Picture:
 
 
 def _read(path: Path, image: Image.Image) -> Picture:
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1:
-        message = f"{path}: holds {frames} frames; give one still picture"
-        raise PictureError(message, "Animated")
+    _check_still(path, image)
     bits = _bits_per_channel(path, image)
     metadata = metadata_of(image)
     if image.format == "TIFF" and _tag(image, _SAMPLE_FORMAT, 1) == _IS_FLOAT:
@@ -188,6 +217,13 @@ def _read(path: Path, image: Image.Image) -> Picture:
     upright = ImageOps.exif_transpose(image)
     pixels, alpha = _to_arrays(upright)
     return Picture(pixels, alpha, 8, metadata)
+
+
+def _check_still(path: Path, image: Image.Image) -> None:
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        message = f"{path}: holds {frames} frames; give one still picture"
+        raise PictureError(message, "Animated")
 
 
 def _read_odd_tiff(path: Path) -> Picture:
