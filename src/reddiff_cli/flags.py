@@ -50,7 +50,7 @@ class Shared:
             "-o",
             "--output",
             metavar="PATH",
-            help="File or folder/, or - for stdout; without it {stem}.{task}.png beside the input.",
+            help="File, folder/, or - for stdout; without: {stem}.{task}.png beside the input.",
             rich_help_panel=OUTPUT,
         ),
     ] = None

@@ -29,7 +29,8 @@ from .options import ReportOptions
 from .progress import can_draw
 from .streams import renamed
 
-
+# Seconds above which people are told how long a picture will take.
+LONG = 20.0
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -93,6 +94,8 @@ class Reporter:
         self._pictures = self.progress.add_task("pictures", total=total, visible=several, note="")
         self._bars: dict[Job, TaskID] = {}
         self._looks: dict[Job, float] = {}
+        self._firsts: dict[Job, tuple[int, float]] = {}
+        self._foretold: set[Job] = set()
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -105,11 +108,12 @@ class Reporter:
     def picture(self, job: Job) -> None:
         """A picture begins."""
         with self._lock:
-            name = one_line(job.input.name)
+            name = one_line(renamed(str(job.input), self.options.aliases).rpartition("/")[2])
             self._bars[job] = self.progress.add_task(name, total=None, note="")
 
     def step(self, job: Job, done: int, total: int, residual: Callable[[], float]) -> None:
         """Evaluations of the present stage; the residual is asked for twice a second at most."""
+        self._foretell(job, done, total)
         if self.progress.disable:
             return
         note = {}
@@ -117,6 +121,17 @@ class Reporter:
             self._looks[job] = time.monotonic()
             note = {"note": f"residual {residual():.4f}"}
         self.progress.update(self._bars[job], completed=done, total=total, **note)  # type: ignore[arg-type]
+
+    def _foretell(self, job: Job, done: int, total: int) -> None:
+        """Once a picture, where there are no bars: how long it will take, if that is long."""
+        now = time.monotonic()
+        first, since = self._firsts.setdefault(job, (done, now))
+        if job in self._foretold or done == first:
+            return
+        self._foretold.add(job)
+        seconds = (total - done) * (now - since) / (done - first)
+        if seconds > LONG and self.progress.disable:
+            self._print(f"{job.input}: about {seconds:.0f} s to go")
 
     def finish(self, job: Job, result: Outcome) -> None:
         """A picture is restored and written."""
@@ -189,7 +204,9 @@ class Reporter:
 
     def _print(self, text: str, always: bool = False) -> None:
         if always or not self.options.quiet:
-            self.console.print(one_line(renamed(text, self.options.aliases)), markup=False, emoji=False)
+            self.console.print(
+                one_line(renamed(text, self.options.aliases)), markup=False, emoji=False
+            )
 
 
 def print_event(event: dict[str, Any]) -> None:
