@@ -20,15 +20,15 @@ LAYERS = {
     1: [
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],
         *["linear", "shards", "streams", "tonemap", "carriers", "jpegfile", "arrays", "support"],
-        *["folders", "weights", "hub", "progress"],
+        *["folders", "weights", "hub", "progress", "formats"],
     ],
     2: [
         *["task_options", "pictures", "synthesis", "network", "convert", "cards", "model_card"],
         *["operators", "solvers", "blind"],
     ],
     3: ["masks", "photographs", "kernels", "noise", "phase_options", "denoiser", "models"],
-    4: ["jobs", "diffraction", "validation"],
-    5: ["phase_problem", "record", "report", "train"],
+    4: ["jobs", "diffraction", "validation", "batching"],
+    5: ["result", "phase_problem", "record", "report", "train"],
     6: ["phase_pipeline"],
     7: ["tasks"],
     8: ["sheets", "methods"],

@@ -1,10 +1,12 @@
 """How metadata and the settings record travel inside picture files, or beside them.
 
-PNG: a text chunk `reddiff`. JPEG, WebP, 8-bit TIFF: the EXIF user comment. Deeper TIFF and 16-bit
-PNG: the image description. EXR: a string attribute `reddiff`. Radiance .hdr: `{name}.json`.
+PNG: a text chunk `reddiff`. JPEG, WebP, 8-bit TIFF: the EXIF user comment. Deeper TIFF: the image
+description. EXR: a string attribute `reddiff`. Radiance .hdr: `{name}.json`.
 """
 
 import json
+import struct
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,8 @@ _USER_COMMENT = ExifTags.Base.UserComment.value
 _ORIENTATION = ExifTags.Base.Orientation.value
 _DESCRIPTION = ExifTags.Base.ImageDescription.value
 _COMMENT_PREFIX = b"ASCII\0\0\0"
+MOST_DPI = 1e6
+_HEADER = 33  # bytes of a PNG's signature and IHDR
 
 
 @dataclass(frozen=True)
@@ -30,17 +34,34 @@ class Metadata:
 
 
 def metadata_of(image: Image.Image) -> Metadata:
-    """EXIF without orientation, profile, XMP and resolution of an open picture."""
-    exif = Image.Exif()
-    exif.load(image.getexif().tobytes())  # a copy: the image still needs its orientation
-    exif.pop(_ORIENTATION, None)
+    """EXIF without orientation, profile, XMP and resolution of an open picture.
+
+    What is damaged is left out: metadata is no reason to lose a picture.
+    """
     xmp = image.info.get("xmp", b"")
     return Metadata(
-        exif=exif.tobytes() if len(exif) else b"",
+        exif=_exif_of(image),
         icc=image.info.get("icc_profile") or b"",
         xmp=xmp if isinstance(xmp, bytes) else b"",
-        dpi=image.info.get("dpi"),
+        dpi=_dpi_of(image),
     )
+
+
+def _exif_of(image: Image.Image) -> bytes:
+    exif = Image.Exif()
+    with suppress(Exception):  # a damaged block raises nearly anything
+        exif.load(image.getexif().tobytes())  # a copy: the image still needs its orientation
+        exif.pop(_ORIENTATION, None)
+        return exif.tobytes() if len(exif) else b""
+    return b""
+
+
+def _dpi_of(image: Image.Image) -> tuple[float, float] | None:
+    with suppress(TypeError, ValueError, ZeroDivisionError):
+        across, down = (float(value) for value in image.info.get("dpi", ()))
+        if 0 < across < MOST_DPI and 0 < down < MOST_DPI:
+            return across, down
+    return None
 
 
 def sidecar(path: Path) -> Path:
@@ -113,3 +134,21 @@ def save_options(metadata: Metadata, kind: str, text: str) -> dict[str, Any]:
     if len(exif) or kind != "PNG":
         options["exif"] = exif.tobytes()
     return options
+
+
+def with_chunks(png: bytes, metadata: Metadata, text: str) -> bytes:
+    """A PNG file with EXIF, XMP, resolution and record put in after its header."""
+    chunks = [(b"tEXt", b"reddiff\0" + text.encode("latin-1", "replace"))]
+    if metadata.exif:
+        chunks.append((b"eXIf", metadata.exif.removeprefix(b"Exif\0\0")))
+    if metadata.xmp:
+        chunks.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp))
+    if metadata.dpi:
+        across, down = (round(value / 0.0254) for value in metadata.dpi)
+        chunks.append((b"pHYs", struct.pack(">IIB", across, down, 1)))
+    return png[:_HEADER] + b"".join(_chunk(*chunk) for chunk in chunks) + png[_HEADER:]
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)

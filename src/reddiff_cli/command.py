@@ -62,29 +62,45 @@ def _keywords(source: Callable[..., object], hints: dict[str, Any]) -> list[insp
 
 
 def _run(options: TaskOptions, inputs: list[Path], shared: Shared) -> None:
-    if shared.json and shared.output == STREAM:
-        raise UsageError("--json and -o -: both go to stdout; drop one")
+    target = None if shared.output is None else Path(shared.output)
+    _check_stdout(options, shared, target)
     options, inputs = options.claim(inputs)
     check_method(shared.method, options.task)
-    solver, machine, report = shared.solver(), shared.machine(), shared.reports()
-    with spooled(inputs, shared.output) as (paths, path):
-        outputs = shared.outputs(path)
+    solver, machine = shared.solver(), shared.machine()
+    with spooled(inputs, target) as files:
         from .run import Run
 
         run = Run(
             options,
-            paths,
+            files.inputs,
             shared.model,
             solver,
             machine,
-            outputs,
-            report,
+            shared.outputs(files.output),
+            shared.reports(files.aliases),
             shared.part(),
             shared.offline,
         )
         code = run.show_plan() if shared.dry_run else run.restore()
     if code:
         raise typer.Exit(int(code))
+
+
+def _check_stdout(options: TaskOptions, shared: Shared, target: Path | None) -> None:
+    """UsageError if more than one thing is to go to stdout."""
+    if target != STREAM:
+        return
+    if shared.json:
+        raise UsageError("--json and -o -: both go to stdout; drop one")
+    beside = {
+        "--compare": shared.compare,
+        "--trace": shared.trace,
+        "--samples": shared.samples > 1,
+        "--tonemap": getattr(options, "tonemap", False),
+    }
+    for flag, given in beside.items():
+        if given:
+            raise UsageError(f"{flag} and -o -: stdout holds one picture; give -o FILE")
 
 
 class errors_as_lines:  # noqa: N801  (reads as a statement)
@@ -97,14 +113,12 @@ class errors_as_lines:  # noqa: N801  (reads as a statement)
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if self.trace:
-            return
         if isinstance(error, ReddiffError):
             from .report import print_error
 
-            print_error(error)
+            print_error(error, trace=self.trace)
             _exit(error.exit_code)
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, KeyboardInterrupt) and not self.trace:
             _exit(ExitCode.INTERRUPTED)
 
 

@@ -6,13 +6,19 @@
 import tempfile
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import PictureError
 
+if TYPE_CHECKING:
+    from OpenImageIO import ImageBuf
+
 Pixels = NDArray[np.float32]
+# What Pillow opens at most.
+MOST_PIXELS = 178_956_970
 Values = NDArray[np.uint16] | NDArray[np.float32]
 
 
@@ -25,6 +31,7 @@ def read(path: Path, bits: int, orientation: int) -> tuple[Pixels, Pixels | None
     as_stored = oiio.ImageSpec()
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # colours not multiplied by alpha
     buffer = oiio.ImageBuf(str(path), 0, 0, as_stored)
+    _check_size(path, buffer)
     values = buffer.get_pixels(oiio.UINT16)
     if values is None or buffer.has_error or buffer.spec().format != oiio.UINT16:
         reason = buffer.geterror() or f"stored as {buffer.spec().format}"
@@ -41,6 +48,7 @@ def read_float(path: Path) -> tuple[Pixels, Pixels | None]:
     import OpenImageIO as oiio
 
     buffer = oiio.ImageBuf(str(path))
+    _check_size(path, buffer)
     values = None if buffer.has_error else buffer.get_pixels(oiio.FLOAT)
     if values is None or buffer.has_error:
         reason = " ".join(str(buffer.geterror()).split()) or "unknown format"
@@ -61,6 +69,27 @@ def read_float(path: Path) -> tuple[Pixels, Pixels | None]:
     alpha = alpha.clip(0, 1)
     covered = alpha[:, :, None]
     return np.divide(light, covered, out=light.copy(), where=covered > 0), alpha
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of an upright picture; PictureError if it has none."""
+    import OpenImageIO as oiio
+
+    buffer = oiio.ImageBuf(str(path))
+    _check_size(path, buffer)
+    spec = buffer.spec()
+    if buffer.has_error or not spec.width:
+        buffer.geterror()  # or it would be printed when the program ends
+        raise PictureError(f"{path}: not a picture, or damaged", "Unreadable")
+    turned = int(spec.get_int_attribute("Orientation", 1)) in (5, 6, 7, 8)
+    return (spec.height, spec.width) if turned else (spec.width, spec.height)
+
+
+def _check_size(path: Path, buffer: "ImageBuf") -> None:
+    """PictureError for what a header claims and no memory could hold."""
+    spec = buffer.spec()
+    if spec.width * spec.height * max(1, spec.depth) > MOST_PIXELS:
+        raise PictureError(f"{path}: more than 179 megapixels; split it", "TooLarge")
 
 
 def _check_light(path: Path, light: Pixels, alpha: Pixels | None) -> None:

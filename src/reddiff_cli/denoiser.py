@@ -50,6 +50,7 @@ class Denoiser:
         self.multiple = prior.network.multiple
         self.channels = prior.network.channels
         self.smallest = min(prior.network.smallest, smallest or prior.network.smallest)
+        self.rows = MICRO_BATCH  # fewer once memory has run out
         self._prediction = prior.prediction
         # torch's stubs know no overload of `to` with a memory format alone.
         self._network = prior.network.to(  # type: ignore[call-overload]
@@ -84,8 +85,23 @@ class Denoiser:
             raise ValueError(f"picture has {z.shape[1]} channels, prior has {self.channels}")
         height, width = z.shape[2:]
         padded = _pad(z, self.multiple, self.smallest)
-        parts = zip(torch.split(padded, rows), torch.split(t, rows), strict=True)
-        return torch.cat([denoise(*part) for part in parts])[:, :, :height, :width]
+        return self._as_memory_allows(padded, t, denoise, rows)[:, :, :height, :width]
+
+    def _as_memory_allows(
+        self, z: Tensor, t: Tensor, denoise: DenoiseFunction, rows: int
+    ) -> Tensor:
+        """D, some rows at a time; where memory runs out, half as many from then on."""
+        while True:
+            rows = min(rows, self.rows)
+            try:
+                parts = zip(torch.split(z, rows), torch.split(t, rows), strict=True)
+                return torch.cat([denoise(*part) for part in parts])
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or min(rows, len(z)) == 1:
+                    raise
+            # Outside of `except`, whose traceback would keep the tensors of the failed try.
+            self.rows = max(1, min(rows, len(z)) // 2)
+            free_memory(self.device)
 
     def _denoise_twice(self, z: Tensor, t: Tensor) -> Tensor:
         clean: Tensor = checkpoint(
@@ -122,6 +138,22 @@ def load_model(card: Card, device: torch.device, dtype: torch.dtype) -> Denoiser
                     f"NEWFOLDER --family {card.origin.family}' writes it elsewhere"
                 ) from error
     return load_denoiser(card.folder, device, dtype, card.weights, card.smallest)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for what PyTorch, its CPU allocator and Python raise when memory runs out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "defaultcpuallocator" in text
+    )
+
+
+def free_memory(device: torch.device) -> None:
+    """Hand cached memory back, so that smaller pieces find room."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def choose_device(name: str) -> torch.device:

@@ -1,6 +1,7 @@
 """Flags that mean the same in every restoring command, defined once."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -44,11 +45,12 @@ class Shared:
     """Values of the shared flags."""
 
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "-o",
             "--output",
-            help="File or folder; without it {stem}.{task}.png beside the input.",
+            metavar="PATH",
+            help="File, folder/, or - for stdout; without: {stem}.{task}.png beside the input.",
             rich_help_panel=OUTPUT,
         ),
     ] = None
@@ -246,6 +248,7 @@ class Shared:
         """Where results go, and as what."""
         return OutputOptions(
             path=path,
+            folder=(self.output or "").endswith(("/", os.sep)),
             overwrite=self.overwrite,
             strip=self.strip,
             recursive=self.recursive,
@@ -256,9 +259,9 @@ class Shared:
             trace=self.trace,
         )
 
-    def reports(self) -> ReportOptions:
-        """What is told."""
-        return ReportOptions(self.quiet, self.verbose, self.json, self.fail_fast)
+    def reports(self, aliases: Mapping[str, str]) -> ReportOptions:
+        """What is told; paths by their aliases."""
+        return ReportOptions(self.quiet, self.verbose, self.json, self.fail_fast, aliases)
 
     def part(self) -> Shard:
         """Which of the pictures."""

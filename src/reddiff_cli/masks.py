@@ -64,24 +64,30 @@ def find_mask(mask: Path | None, picture: Path, root: Path | None) -> Path | Non
 def _pictures_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+    found = (p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+    return sorted(p for p in found if p.is_file())  # reading a pipe would wait for ever
 
 
 def hole_from_file(picture: Picture, path: Path) -> Hole:
     """(H, W), True where a mask file is white; PictureError if its size is another."""
     mask = load_picture(path)
-    if mask.pixels.shape[:2] != picture.pixels.shape[:2]:
-        raise PictureError(
-            f"{path}: mask is {mask.width}x{mask.height}, picture is "
-            f"{picture.width}x{picture.height}; make them equal",
-            "MaskSize",
-        )
+    check_mask_size(path, (mask.width, mask.height), (picture.width, picture.height))
     # Half of the range: 128 of 255. A mask drawn on transparency counts where it is opaque.
     grey = mask.pixels.mean(2)
     if mask.alpha is not None:
         grey = grey * mask.alpha
     hole: Hole = np.rint(grey * 255) >= 128
     return hole
+
+
+def check_mask_size(path: Path, mask: tuple[int, int], picture: tuple[int, int]) -> None:
+    """PictureError if a mask is not as wide and high as its picture."""
+    if mask != picture:
+        raise PictureError(
+            f"{path}: mask is {mask[0]}x{mask[1]}, picture is {picture[0]}x{picture[1]}; "
+            "make them equal",
+            "MaskSize",
+        )
 
 
 def _from_picture(picture: Picture) -> Hole:

@@ -9,6 +9,7 @@ from typing import cast
 
 from torch import Tensor
 
+from .batching import Batcher
 from .denoiser import DenoiseFunction, Denoiser
 from .models import Card
 from .operators import Inpaint
@@ -34,7 +35,7 @@ class Solving:
     stage: Stage
     start: Tensor
     noise: Callable[[], Tensor]
-    denoiser: Denoiser
+    denoiser: Denoiser | Batcher
     card: Card
     solver: SolverOptions
 
@@ -153,7 +154,7 @@ class Solving:
         )
 
 
-def evaluations(solver: SolverOptions, denoiser: Denoiser) -> int:
+def evaluations(solver: SolverOptions, denoiser: Denoiser | Batcher) -> int:
     """Network evaluations that a run really takes (the published form rounds its grid)."""
     if solver.preset == "paper":
         return len(denoiser.schedule.reference_grid(solver.evaluations))

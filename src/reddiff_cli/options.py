@@ -1,7 +1,9 @@
 """What the user asked for, as plain data; and the one table of defaults per task."""
 
 import math
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import UsageError
@@ -218,11 +220,13 @@ class MachineOptions:
 class OutputOptions:
     """Where results go, and as what. path None: `{stem}.{task}.png` beside the input.
 
+    folder: path is one, whatever it looks like.
     format: `auto` takes -o's suffix, else png.    depth: `auto` keeps the input's.
     compare, trace: pictures for people beside the result.
     """
 
     path: Path | None = None
+    folder: bool = False
     overwrite: bool = False
     strip: bool = False
     recursive: bool = False
@@ -244,9 +248,18 @@ class OutputOptions:
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What people and scripts are told, and whether the first failure ends the run."""
+    """What people and scripts are told, and whether the first failure ends the run.
+
+    aliases: path -> what is shown in its place, as `-` for the file that holds stdin.
+    """
 
     quiet: bool = False
     verbose: int = 0
     json: bool = False
     fail_fast: bool = False
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def traces(self) -> bool:
+        """True if failures are shown with their tracebacks."""
+        return self.verbose > 1 or os.environ.get("REDDIFF_DEBUG") == "1"

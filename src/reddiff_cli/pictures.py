@@ -7,7 +7,8 @@ float TIFF) hold linear light that may exceed 1; files of 8 and 16 bits hold sRG
 
 import json
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -18,32 +19,21 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from . import deep
-from .carriers import Metadata, metadata_of, read_record, save_options, sidecar
+from .carriers import Metadata, metadata_of, read_record, save_options, sidecar, with_chunks
 from .errors import PictureError, UsageError
 from .files import write_whole
+from .formats import DEPTHS as DEPTHS
+from .formats import FLOAT as FLOAT
+from .formats import FORMATS as FORMATS
+from .formats import HOLDS
+from .formats import LOSSY as LOSSY
+from .formats import PICTURE_SUFFIXES as PICTURE_SUFFIXES
+from .formats import format_of as format_of
 from .response import Response
 
 Pixels = NDArray[np.float32]
 Hole = NDArray[np.bool_]  # (H, W), True = to be filled
 
-PICTURE_SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jp2", ".heic", ".heif")
-    + (".exr", ".hdr")
-)
-FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".exr": "EXR",
-    ".hdr": "HDR",
-}
-FLOAT = 32  # depth of float files
-DEPTHS = {"8": 8, "16": 16, "float": FLOAT}
-_HOLDS = {"PNG": (8, 16), "TIFF": (8, 16, FLOAT), "EXR": (FLOAT,), "HDR": (FLOAT,)}
-LOSSY = frozenset(("JPEG", "WEBP"))
 _ORIENTATION = ExifTags.Base.Orientation.value
 _SAMPLE_FORMAT, _IS_FLOAT = 339, 3  # TIFF
 
@@ -77,24 +67,49 @@ class Picture:
 
 def load_picture(path: Path) -> Picture:
     """Read one picture, upright. PictureError names the file and the reason."""
+    if _is_light(path):
+        return Picture(*deep.read_float(path), depth=FLOAT)
+    with suppress(UnidentifiedImageError), _opened(path) as image:
+        return _read(path, image)
+    _check_odd_tiff(path)
+    return _read_odd_tiff(path)
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of an upright picture, from its header alone; PictureError as above."""
+    if _is_light(path):
+        return deep.size_of(path)
+    with suppress(UnidentifiedImageError), _opened(path) as image:
+        _check_still(path, image)
+        width, height = image.size
+        turned = int(image.getexif().get(_ORIENTATION, 1)) in (5, 6, 7, 8)
+        return (height, width) if turned else (width, height)
+    _check_odd_tiff(path)
+    return deep.size_of(path)
+
+
+def _is_light(path: Path) -> bool:
+    return path.suffix.lower() in (".exr", ".hdr") and path.is_file()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A file open in Pillow; whatever goes wrong with it is a PictureError.
+
+    Except UnidentifiedImageError: other readers may know the file.
+    """
     if path.suffix.lower() in (".heic", ".heif"):
         _learn_heif(path)
-    if path.suffix.lower() in (".exr", ".hdr") and path.is_file():
-        return Picture(*deep.read_float(path), depth=FLOAT)
     try:
         with warnings.catch_warnings():
             # Pillow warns above 89 megapixels and refuses above 179; only the refusal matters.
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
-                return _read(path, image)
-    except PictureError:
+                yield image
+    except (PictureError, UnidentifiedImageError):
         raise
     except FileNotFoundError as error:
         raise PictureError(f"{path}: no such file", "Missing") from error
-    except UnidentifiedImageError as error:
-        if path.suffix.lower() in (".tif", ".tiff") and path.stat().st_size:
-            return _read_odd_tiff(path)
-        raise PictureError(f"{path}: not a picture, or damaged", "Unreadable") from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"{path}: more than 179 megapixels; split it", "TooLarge") from error
     except Exception as error:  # decoders raise nearly anything on damaged data
@@ -117,14 +132,6 @@ def save_picture(
         _write_sidecar(path, record)
 
 
-def format_of(path: Path) -> str:
-    """Pillow's name of the format that a suffix asks for; UsageError for an unknown one."""
-    known = FORMATS.get(path.suffix.lower())
-    if known is None:
-        raise UsageError(f"{path}: cannot write '{path.suffix}'; use {', '.join(FORMATS)}")
-    return known
-
-
 def _learn_heif(path: Path) -> None:
     try:
         from pillow_heif import register_heif_opener
@@ -142,7 +149,7 @@ def check_format(picture: Picture, path: Path) -> None:
         raise UsageError(f"{path}: {kind} cannot hold transparency; write {better} instead")
     if picture.linear and kind not in ("EXR", "HDR", "TIFF"):
         raise UsageError(f"{path}: {kind} cannot hold float; write .exr, or use --depth 16")
-    holds = _HOLDS.get(kind, (8,))
+    holds = HOLDS.get(kind, (8,))
     if picture.depth not in holds:
         if holds == (FLOAT,):
             raise UsageError(
@@ -170,10 +177,7 @@ def with_depth(picture: Picture, depth: int) -> Picture:
 
 
 def _read(path: Path, image: Image.Image) -> Picture:
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1:
-        message = f"{path}: holds {frames} frames; give one still picture"
-        raise PictureError(message, "Animated")
+    _check_still(path, image)
     bits = _bits_per_channel(path, image)
     metadata = metadata_of(image)
     if image.format == "TIFF" and _tag(image, _SAMPLE_FORMAT, 1) == _IS_FLOAT:
@@ -188,6 +192,19 @@ def _read(path: Path, image: Image.Image) -> Picture:
     upright = ImageOps.exif_transpose(image)
     pixels, alpha = _to_arrays(upright)
     return Picture(pixels, alpha, 8, metadata)
+
+
+def _check_still(path: Path, image: Image.Image) -> None:
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        message = f"{path}: holds {frames} frames; give one still picture"
+        raise PictureError(message, "Animated")
+
+
+def _check_odd_tiff(path: Path) -> None:
+    """PictureError for a file that Pillow does not know, if no other reader can."""
+    if path.suffix.lower() not in (".tif", ".tiff") or not path.stat().st_size:
+        raise PictureError(f"{path}: not a picture, or damaged", "Unreadable")
 
 
 def _read_odd_tiff(path: Path) -> Picture:
@@ -232,12 +249,28 @@ def _to_arrays(image: Image.Image) -> tuple[Pixels, Pixels | None]:
 
 def _encode(picture: Picture, path: Path, record: dict[str, Any] | None, quality: int) -> bytes:
     check_format(picture, path)
-    kind = format_of(path)
     text = None if record is None else json.dumps(record, sort_keys=True)
-    if picture.depth > 8:
-        icc = b"" if text is None else picture.metadata.icc
-        encode = deep.encode_float if picture.linear else deep.encode
-        return encode(picture.pixels, picture.alpha, path.suffix, icc, text)
+    try:
+        if picture.depth > 8:
+            return _encode_deep(picture, path, text)
+        return _encode_eight(picture, format_of(path), text, quality)
+    except (PictureError, MemoryError):
+        raise
+    except Exception as error:  # encoders raise nearly anything, at sizes they cannot hold
+        reason = str(error) or type(error).__name__
+        raise PictureError(f"{path}: cannot be encoded ({reason})", "Unwritable") from error
+
+
+def _encode_deep(picture: Picture, path: Path, text: str | None) -> bytes:
+    icc = b"" if text is None else picture.metadata.icc
+    if format_of(path) == "PNG":
+        content = deep.encode(picture.pixels, picture.alpha, path.suffix, icc, None)
+        return content if text is None else with_chunks(content, picture.metadata, text)
+    encode = deep.encode_float if picture.linear else deep.encode
+    return encode(picture.pixels, picture.alpha, path.suffix, icc, text)
+
+
+def _encode_eight(picture: Picture, kind: str, text: str | None, quality: int) -> bytes:
     image = _to_image(picture)
     options = {} if text is None else save_options(picture.metadata, kind, text)
     if kind in LOSSY:

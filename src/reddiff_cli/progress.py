@@ -13,12 +13,17 @@ from rich.progress import (
 )
 
 
+def can_draw(console: Console) -> bool:
+    """True on a terminal that can move its cursor."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
 class TrainReporter:
     """Progress of a training run."""
 
     def __init__(self, quiet: bool) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-        live = self.console.is_terminal and not quiet
+        live = can_draw(self.console) and not quiet
         columns = (
             TextColumn("step {task.fields[step]}"),
             BarColumn(),
@@ -60,7 +65,7 @@ class FetchReporter:
             TransferSpeedColumn(),
             TimeRemainingColumn(),
         )
-        live = self.console.is_terminal and not quiet
+        live = can_draw(self.console) and not quiet
         self.bar = Progress(*columns, console=self.console, transient=True, disable=not live)
         self.task = self.bar.add_task("fetching", total=None, visible=False)
 

@@ -4,9 +4,11 @@ The only file that prints. On a terminal two bars; elsewhere one line per pictur
 """
 
 import json
+import re
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any, Protocol, Self
 
@@ -24,6 +26,12 @@ from rich.table import Table
 from .errors import ExitCode, PictureError, ReddiffError
 from .jobs import Job
 from .options import ReportOptions
+from .progress import can_draw
+from .streams import renamed
+
+# Seconds above which people are told how long a picture will take.
+LONG = 20.0
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def print_line(text: str) -> None:
@@ -31,8 +39,10 @@ def print_line(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def print_error(error: ReddiffError) -> None:
-    """One line on stderr."""
+def print_error(error: ReddiffError, *, trace: bool = False) -> None:
+    """One line on stderr; after its traceback, if that is asked for."""
+    if trace:
+        _write_error(_traceback(error))
     _write_error(f"error: {one_line(str(error))}")
 
 
@@ -69,7 +79,7 @@ class Reporter:
         self.failures: list[str] = []
         self.began = time.monotonic()
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-        live = self.console.is_terminal and not options.quiet
+        live = can_draw(self.console) and not options.quiet
         self.progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -84,6 +94,8 @@ class Reporter:
         self._pictures = self.progress.add_task("pictures", total=total, visible=several, note="")
         self._bars: dict[Job, TaskID] = {}
         self._looks: dict[Job, float] = {}
+        self._firsts: dict[Job, tuple[int, float]] = {}
+        self._foretold: set[Job] = set()
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -96,11 +108,12 @@ class Reporter:
     def picture(self, job: Job) -> None:
         """A picture begins."""
         with self._lock:
-            name = one_line(job.input.name)
+            name = one_line(renamed(str(job.input), self.options.aliases).rpartition("/")[2])
             self._bars[job] = self.progress.add_task(name, total=None, note="")
 
     def step(self, job: Job, done: int, total: int, residual: Callable[[], float]) -> None:
         """Evaluations of the present stage; the residual is asked for twice a second at most."""
+        self._foretell(job, done, total)
         if self.progress.disable:
             return
         note = {}
@@ -108,6 +121,17 @@ class Reporter:
             self._looks[job] = time.monotonic()
             note = {"note": f"residual {residual():.4f}"}
         self.progress.update(self._bars[job], completed=done, total=total, **note)  # type: ignore[arg-type]
+
+    def _foretell(self, job: Job, done: int, total: int) -> None:
+        """Once a picture, where there are no bars: how long it will take, if that is long."""
+        now = time.monotonic()
+        first, since = self._firsts.setdefault(job, (done, now))
+        if job in self._foretold or done == first:
+            return
+        self._foretold.add(job)
+        seconds = (total - done) * (now - since) / (done - first)
+        if seconds > LONG and self.progress.disable:
+            self._print(f"{job.input}: about {seconds:.0f} s to go")
 
     def finish(self, job: Job, result: Outcome) -> None:
         """A picture is restored and written."""
@@ -118,25 +142,27 @@ class Reporter:
         parts += [result.remark] if result.remark else []
         with self._lock:
             self.ok += 1
-            self._event(picture_event(job, "ok", str(job.output)) | result.facts())
+            self._event(self._about(job, "ok") | result.facts())
             self._picture_line(job, "; ".join(parts))
 
     def skip(self, job: Job, reason: str) -> None:
         """A picture needs nothing."""
         with self._lock:
             self.skipped += 1
-            self._event(picture_event(job, "skipped", str(job.output)) | {"reason": reason})
+            self._event(self._about(job, "skipped") | {"reason": reason})
             self._picture_line(job, f"{job.input}: skipped, {reason}")
 
     def fail(self, job: Job, error: ReddiffError) -> None:
         """A picture failed; the others go on."""
-        message = one_line(str(error))
+        message = one_line(renamed(str(error), self.options.aliases))
         kind = error.kind if isinstance(error, PictureError) else type(error).__name__
         with self._lock:
             self.failures.append(message)
             told = {"error": {"type": kind, "message": message}}
-            self._event(picture_event(job, "failed", None) | told)
+            self._event(self._about(job, "failed") | {"output": None} | told)
             self._advance(job)
+            if self.options.traces and error.__traceback__:
+                _write_error(_traceback(error))
             self._print(f"error: {message}", always=True)
 
     def note(self, message: str) -> None:
@@ -170,20 +196,26 @@ class Reporter:
         if self.options.json:
             print_event(event)
 
+    def _about(self, job: Job, status: str) -> dict[str, Any]:
+        """What every line about a picture holds."""
+        told = {"event": "image", "status": status, "task": job.task}
+        names = (renamed(str(p), self.options.aliases) for p in (job.input, job.output))
+        return told | dict(zip(("input", "output"), names, strict=True))
+
     def _print(self, text: str, always: bool = False) -> None:
         if always or not self.options.quiet:
-            self.console.print(one_line(text), markup=False, emoji=False)
-
-
-def picture_event(job: Job, status: str, output: str | None) -> dict[str, Any]:
-    """What every line about a picture holds."""
-    told = {"event": "image", "status": status, "task": job.task}
-    return told | {"input": str(job.input), "output": output}
+            self.console.print(
+                one_line(renamed(text, self.options.aliases)), markup=False, emoji=False
+            )
 
 
 def print_event(event: dict[str, Any]) -> None:
-    """One JSON object on one line of stdout, at once."""
-    print_line(json.dumps(event))
+    """One JSON object on one line of stdout, at once.
+
+    Bytes of a file's name that are no UTF-8 are written as `\\udcXX`: a lone surrogate would be
+    refused by many parsers.
+    """
+    print_line(json.dumps({key: _as_text(value) for key, value in event.items()}))
     sys.stdout.flush()
 
 
@@ -203,24 +235,35 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
         print_line(line.rstrip())
 
 
-def print_plan(jobs: list[Job], as_json: bool) -> None:
+def print_plan(jobs: list[Job], options: ReportOptions) -> None:
     """What --dry-run prints."""
     for job in jobs:
-        if as_json:
-            failed = job.action == "fail"
-            error = {"type": job.kind, "message": job.reason} if failed else None
-            told = {"input": str(job.input), "output": str(job.output), "action": job.action}
+        source, output, reason = (
+            renamed(str(text), options.aliases) for text in (job.input, job.output, job.reason)
+        )
+        if options.json:
+            error = {"type": job.kind, "message": reason} if job.action == "fail" else None
+            told = {"input": source, "output": output, "action": job.action}
             print_event({"event": "plan", **told, "error": error})
         else:
             arrow = "" if job.action == "restore" else f"{job.action}: "
-            reason = f" ({job.reason})" if job.reason else ""
-            print_line(one_line(f"{arrow}{job.input} -> {job.output}{reason}"))
+            because = f" ({reason})" if reason else ""
+            print_line(one_line(f"{arrow}{source} -> {output}{because}"))
 
 
 def one_line(text: str) -> str:
-    """Text that stays on one line, whatever a file is called."""
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return text.replace("\r", "\\r").replace("\n", "\\n")
+    """Text that stays on one line and moves no cursor, whatever a file is called."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], _as_text(text))
+
+
+def _as_text(value: Any) -> Any:  # noqa: ANN401  (any value of an event)
+    if isinstance(value, dict):
+        return {key: _as_text(item) for key, item in value.items()}
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def _traceback(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error)).rstrip()
 
 
 def _write_error(text: str) -> None:

@@ -3,23 +3,31 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from .denoiser import Denoiser, choose_device, choose_dtype, load_model
+from .batching import Batcher
+from .denoiser import (
+    DTYPES,
+    Denoiser,
+    choose_device,
+    choose_dtype,
+    free_memory,
+    is_out_of_memory,
+    load_model,
+)
 from .errors import PictureError
-from .jobs import FOUND, Job, Record
+from .jobs import FOUND, Job
 from .methods import Solving, evaluations
 from .models import Card
-from .noise import judge_residual
 from .options import MachineOptions, OutputOptions, SolverOptions
 from .pictures import DEPTHS, Picture, check_format, save_picture, with_depth
 from .record import make_record
+from .result import Result
 from .sheets import Sheets
 from .task_options import TaskOptions
 from .tasks import Problem, Setting, Stage, pose
@@ -31,62 +39,23 @@ OnNote = Callable[[str], None]
 OnLook = Callable[[Stage, Tensor], None]
 
 
+# Pictures in hand at once: while one is computed, the next is read and the last one written.
+WORKERS = 2
+# On a GPU they share batches of so many rows.
+WORKERS_SHARED, SHARED_ROWS = 8, 8
+SMALLEST_TILE = 128
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
 class NotFinite(Exception):
     """The network's output holds NaN or infinity: its 16-bit type overflowed."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of one picture.
-
-    noise: as used, and residual: rms, both in [0, 1] units.    remark: what a person should know.
-    found: the verdict of phase retrieval.
-    """
-
-    width: int
-    height: int
-    seconds: float
-    noise: float
-    residual: float
-    remark: str
-    record: Record
-    device: str
-    dtype: str
-    found: str = ""
-
-    @property
-    def residual_ratio(self) -> float | None:
-        """Residual over noise, or None without noise."""
-        return self.residual / self.noise if self.noise else None
-
-    @property
-    def verdict(self) -> str:
-        """What that ratio says about the assumptions."""
-        return "" if self.residual_ratio is None else judge_residual(self.residual_ratio)
-
-    def facts(self) -> dict[str, Any]:
-        """What scripts are told; keys are never renamed."""
-        names = ("model", "revision", "method", "preset", "steps", "seed")
-        ratio = self.residual_ratio
-        return {
-            "width": self.width,
-            "height": self.height,
-            **{name: self.record[name] for name in names},
-            "noise": round(self.noise, 6),
-            "device": self.device,
-            "dtype": self.dtype,
-            "seconds": round(self.seconds, 3),
-            "residual": round(self.residual, 6),
-            **({"verdict": self.found} if self.found else {}),
-            "residual_ratio": None if ratio is None else round(ratio, 4),
-            "remark": self.remark,
-        }
 
 
 class Restorer:
     """Everything that stays the same from picture to picture; several threads may restore.
 
-    On a CPU one picture computes at a time, while others are read and written.
+    On a CPU one picture computes at a time, while others are read and written. On a GPU all of
+    them do, and share the batches of the network.
     """
 
     def __init__(
@@ -104,22 +73,47 @@ class Restorer:
         self.dtype = choose_dtype(wanted, self.device)
         if machine.deterministic:
             compute_exactly()
-        self._denoiser: Denoiser | None = None
-        self._turn = threading.RLock()
+        self._denoiser: Denoiser | Batcher | None = None
+        self._lock = threading.RLock()
+        # Recorded evaluations hold much memory: of these methods, one picture at a time.
+        together = self.device.type == "cuda" and solver.method not in ("dps", "pigdm")
+        self.shared = together
+        self.workers = WORKERS_SHARED if together else WORKERS
+        self._turn: AbstractContextManager[object] = nullcontext() if together else self._lock
 
     @property
-    def denoiser(self) -> Denoiser:
+    def denoiser(self) -> Denoiser | Batcher:
         """Loaded once, when the first picture needs it."""
-        with self._turn:
+        with self._lock:
             if self._denoiser is None:
-                self._denoiser = load_model(self.card, self.device, self.dtype)
+                denoiser = load_model(self.card, self.device, self.dtype)
+                self._denoiser = Batcher(denoiser, SHARED_ROWS) if self.shared else denoiser
             return self._denoiser
 
     def restore(self, job: Job, on_step: OnStep, on_note: OnNote) -> Result:
-        """Restore and write one picture; PictureError says what is wrong with it."""
+        """Restore and write one picture; PictureError says what is wrong with it.
+
+        Where memory runs out although the network sees one window at a time, it is tried again
+        with smaller windows.
+        """
+        tile: int | None = None
+        for smaller in (*smaller_tiles(self.card, self.machine.tile), None):
+            try:
+                return self._attempt(job, tile, on_step, on_note)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            free_memory(self.device)
+            if smaller:
+                on_note(f"warning: {job.input}: out of memory; trying windows of {smaller} pixels")
+            tile = smaller
+        better = "--tile 256" if self.machine.tile == 0 else "--device cpu, or a smaller picture"
+        raise PictureError(f"{job.input}: out of memory; give {better}", "OutOfMemory")
+
+    def _attempt(self, job: Job, tile: int | None, on_step: OnStep, on_note: OnNote) -> Result:
+        """One try, with windows of at most `tile` pixels (None: as usual)."""
         began = time.monotonic()
-        setting = Setting(self.card, self.solver, on_note, self.machine)
-        problem = pose(job, self.options, setting)
+        problem = pose(job, self.options, self._setting(tile, on_note))
         check_format(self._as_asked(problem.source), job.output)  # before hours of work
         sheets = Sheets(job.output, problem, self.output)
         residual = 0.0
@@ -145,9 +139,18 @@ class Restorer:
             remark=problem.remark(),
             record=record,
             device=str(self.device),
-            dtype=str(self.dtype).removeprefix("torch."),
+            dtype=NAMES[self.dtype],
+            steps=evaluations(self.solver, self.denoiser),
             found=getattr(problem, "verdict", ""),
         )
+
+    def _setting(self, tile: int | None, on_note: OnNote) -> Setting:
+        """What tasks need to know; with windows and tiles of at most `tile` pixels."""
+        card, machine = self.card, self.machine
+        if tile is not None:
+            card = replace(card, window=min(card.window, tile), tile=tile)
+            machine = replace(machine, tile=None)
+        return Setting(card, self.solver, on_note, machine)
 
     def _as_asked(self, picture: Picture) -> Picture:
         """The picture with the depth of --depth."""
@@ -173,22 +176,32 @@ class Restorer:
     def _solve_safely(
         self, stage: Stage, on_step: OnStep, on_note: OnNote, on_look: OnLook
     ) -> tuple[Tensor, float]:
-        """Solve; a 16-bit type that overflows is replaced by fp32 from here on."""
-        for dtype in {self.dtype: None, torch.float32: None}:
-            if dtype != self.dtype:
-                on_note(f"warning: {self.dtype} overflowed in the network; going on in {dtype}")
-                self.dtype, self._denoiser = dtype, None
+        """Solve; a 16-bit type that overflows is replaced from here on, in the end by fp32."""
+        while True:
+            dtype = self.dtype
             with suppress(NotFinite):
                 return self._solve(stage, on_step, on_look)
-        message = "the network's output is not finite; the prior or the picture is damaged"
-        raise PictureError(message, "NotFinite")
+            if dtype == torch.float32:
+                message = "the network's output is not finite; the prior or the picture is damaged"
+                raise PictureError(message, "NotFinite")
+            self._widen(dtype, on_note)
+
+    def _widen(self, dtype: torch.dtype, on_note: OnNote) -> None:
+        """Go on in a type of wider range, unless another thread has seen to it already."""
+        with self._lock:
+            if self.dtype == dtype:
+                gpu_half = dtype == torch.float16 and self.device.type != "cpu"
+                wider = torch.bfloat16 if gpu_half else torch.float32
+                on_note(f"warning: {dtype} overflowed in the network; going on in {wider}")
+                self.dtype, self._denoiser = wider, None
 
     def _solve(self, stage: Stage, on_step: OnStep, on_look: OnLook) -> tuple[Tensor, float]:
         """The last mu, on the CPU, and its rms residual in [0, 1] units."""
         here = stage.to(self.device)
-        total = evaluations(self.solver, self.denoiser)
+        denoiser = self.denoiser  # the same to the end, whatever other threads find out
+        total = evaluations(self.solver, denoiser)
         mu = here.start
-        for done, mu in self._run(here):
+        for done, mu in self._run(here, denoiser):
             # Looked at twice only, as a look waits for the device.
             if (done <= 2 or done == total) and not bool(torch.isfinite(mu).all()):
                 raise NotFinite
@@ -196,7 +209,7 @@ class Restorer:
             on_look(stage, mu)
         return mu.cpu(), here.residual(mu)
 
-    def _run(self, stage: Stage) -> Iterator[tuple[int, Tensor]]:
+    def _run(self, stage: Stage, denoiser: Denoiser | Batcher) -> Iterator[tuple[int, Tensor]]:
         """The solver that was asked for, on the pixels of one stage."""
         solver = self.solver
         start = stage.start
@@ -211,7 +224,18 @@ class Restorer:
             return torch.cat(rows).to(self.device)
 
         task = self.options.task
-        return Solving(task, stage, start, draw_noise, self.denoiser, self.card, solver).run()
+        return Solving(task, stage, start, draw_noise, denoiser, self.card, solver).run()
+
+
+def smaller_tiles(card: Card, given: int | None) -> list[int]:
+    """Window sizes to try when memory runs out: halves, down to what the prior can look at."""
+    tile = card.tile if given is None else given
+    least = max(SMALLEST_TILE, card.smallest)
+    sizes = []
+    while tile // 2 >= least:
+        tile //= 2
+        sizes.append(tile)
+    return sizes
 
 
 def compute_exactly() -> None:

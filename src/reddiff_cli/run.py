@@ -3,16 +3,16 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import ExitCode, PictureError, ReddiffError, UsageError
-from .jobs import Job, Record, plan_jobs
-from .masks import NothingToFill
+from .jobs import Job, OnNote, Record, plan_jobs
+from .masks import NothingToFill, check_mask_size
 from .models import Card, find_model
 from .options import MachineOptions, OutputOptions, ReportOptions, SolverOptions
-from .pictures import LOSSY, format_of
+from .pictures import LOSSY, format_of, size_of
 from .progress import FetchReporter
 from .record import make_record
 from .report import Reporter, print_plan
@@ -21,9 +21,6 @@ from .task_options import InpaintOptions, TaskOptions
 
 if TYPE_CHECKING:
     from .restore import Restorer
-
-# Pictures in hand at once: while one is computed, the next is read and the last one written.
-WORKERS = 2
 
 
 class Stopped(Exception):
@@ -46,8 +43,9 @@ class Run:
 
     def show_plan(self) -> ExitCode:
         """Print what would be done; torch is not imported, and nothing is fetched."""
-        jobs = self._plan(find_model(self.model, offline=True))
-        print_plan(jobs, self.report.json)
+        jobs = self._plan(find_model(self.model, offline=True), lambda _: None)
+        jobs = [self._check(job) for job in jobs]
+        print_plan(jobs, self.report)
         failed = any(job.action == "fail" for job in jobs)
         return ExitCode.PICTURE_FAILED if failed else ExitCode.OK
 
@@ -55,8 +53,11 @@ class Run:
         """Restore every picture that needs it; one failure never ends the run."""
         with FetchReporter(self.report.quiet) as watcher:
             card = find_model(self.model, offline=self.offline, watcher=watcher)
-        jobs = self._plan(card)
+        notes: list[str] = []
+        jobs = self._plan(card, notes.append)
         with Reporter(len(jobs), self.report) as reporter:
+            for note in notes:
+                reporter.note(note)
             restorer = None
             if any(job.action == "restore" for job in jobs):
                 from .restore import Restorer
@@ -73,13 +74,25 @@ class Run:
             self._restore_all(jobs, restorer, reporter)
         return reporter.summary()
 
-    def _plan(self, card: Card) -> list[Job]:
+    def _plan(self, card: Card, on_note: OnNote) -> list[Job]:
         def record_of(path: Path, mask: Path | None) -> Record:
             return make_record(path, mask, card, self.solver, self.options)
 
         masks = self.options.mask if isinstance(self.options, InpaintOptions) else None
-        jobs = plan_jobs(self.options.task, self.inputs, masks, self.output, record_of)
+        jobs = plan_jobs(self.options.task, self.inputs, masks, self.output, record_of, on_note)
         return self.shard.take(jobs)
+
+    def _check(self, job: Job) -> Job:
+        """The job, failed if the headers of its files say that it must fail."""
+        if job.action != "restore" or self.options.task == "phase":
+            return job
+        try:
+            size = size_of(job.input)
+            if job.mask:
+                check_mask_size(job.mask, size_of(job.mask), size)
+        except PictureError as error:
+            return replace(job, action="fail", reason=str(error), kind=error.kind)
+        return job
 
     def _restore_all(
         self, jobs: list[Job], restorer: "Restorer | None", reporter: Reporter
@@ -87,12 +100,13 @@ class Run:
         """All jobs, a few at a time; stops at Ctrl-C, and with --fail-fast at a failure."""
         stop = threading.Event()
         single = len(jobs) == 1
+        workers = restorer.workers if restorer else 1
 
         def work(job: Job) -> None:
             if not stop.is_set():
                 self._restore_one(job, restorer, reporter, stop, single)
 
-        pool = ThreadPoolExecutor(min(WORKERS, len(jobs)) or 1)
+        pool = ThreadPoolExecutor(min(workers, len(jobs)) or 1)
         try:
             waiting: set[Future[None]] = {pool.submit(work, job) for job in jobs}
             while waiting:
@@ -133,9 +147,15 @@ class Run:
             return
         except (PictureError, UsageError) as error:
             # A usage error that only this picture has does not stop the others.
-            if self.report.verbose > 1 or (single and isinstance(error, UsageError)):
+            if single and isinstance(error, UsageError):
                 raise
             self._fail(job, error, reporter, stop)
+        except (ReddiffError, BrokenPipeError):
+            raise  # no model, no device, nobody who reads: no picture could be restored
+        except Exception as error:  # whatever a picture does to a library, the others go on
+            message = f"{job.input}: {type(error).__name__}: {error}; -vv shows where"
+            unforeseen = PictureError(message, "Unforeseen").with_traceback(error.__traceback__)
+            self._fail(job, unforeseen, reporter, stop)
         else:
             reporter.finish(job, result)
 

@@ -7,10 +7,12 @@ from typing import TypeVar
 from .errors import UsageError
 
 T = TypeVar("T")
-# Launchers: variable of the index, of the count, and of the first index (0 where there is none).
+# Launchers: variable of the index, of the count, of the first index (0 where there is none), and
+# of the distance from one index to the next (1).
+_ARRAY = "SLURM_ARRAY_TASK"
 LAUNCHERS = (
-    ("RANK", "WORLD_SIZE", ""),
-    ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_MIN"),
+    ("RANK", "WORLD_SIZE", "", ""),
+    (f"{_ARRAY}_ID", f"{_ARRAY}_COUNT", f"{_ARRAY}_MIN", f"{_ARRAY}_STEP"),
 )
 
 
@@ -30,13 +32,19 @@ def find_shard(text: str | None, environment: Mapping[str, str]) -> Shard:
     """`I/N` (I from 1), or what torchrun or a SLURM array says, or everything."""
     if text is not None:
         return _parse(text)
-    for index, count, first in LAUNCHERS:
+    for index, count, first, step in LAUNCHERS:
         if index in environment and count in environment:
             try:
-                base = int(environment.get(first, "0")) if first else 0
-                return Shard(int(environment[index]) - base, int(environment[count]))
+                base = int(environment.get(first, "0"))
+                stride = max(1, int(environment.get(step, "1")))
+                place, parts = (int(environment[index]) - base) // stride, int(environment[count])
             except ValueError as error:
                 raise UsageError(f"{index}, {count}: not numbers; use --shard I/N") from error
+            if not 0 <= place < parts:
+                raise UsageError(
+                    f"{index}={environment[index]}, {count}={parts}: no such part; use --shard I/N"
+                )
+            return Shard(place, parts)
     return Shard()
 
 

@@ -1,0 +1,57 @@
+"""What became of one picture: for the line that people see, and the object that scripts get."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from .jobs import Record
+from .noise import judge_residual
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one picture.
+
+    noise: as used, and residual: rms, both in [0, 1] units.    remark: what a person should know.
+    steps: network evaluations per picture or window.    found: the verdict of phase retrieval.
+    """
+
+    width: int
+    height: int
+    seconds: float
+    noise: float
+    residual: float
+    remark: str
+    record: Record
+    device: str
+    dtype: str
+    steps: int
+    found: str = ""
+
+    @property
+    def residual_ratio(self) -> float | None:
+        """Residual over noise, or None without noise."""
+        return self.residual / self.noise if self.noise else None
+
+    @property
+    def verdict(self) -> str:
+        """What that ratio says about the assumptions."""
+        return "" if self.residual_ratio is None else judge_residual(self.residual_ratio)
+
+    def facts(self) -> dict[str, Any]:
+        """What scripts are told; keys are never renamed."""
+        names = ("model", "revision", "method", "preset", "seed")
+        ratio = self.residual_ratio
+        return {
+            "width": self.width,
+            "height": self.height,
+            **{name: self.record[name] for name in names},
+            "steps": self.steps,
+            "noise": round(self.noise, 6),
+            "device": self.device,
+            "dtype": self.dtype,
+            "seconds": round(self.seconds, 3),
+            "residual": round(self.residual, 6),
+            **({"verdict": self.found} if self.found else {}),
+            "residual_ratio": None if ratio is None else round(ratio, 4),
+            "remark": self.remark,
+        }

@@ -1,0 +1,127 @@
+"""Batches shared by threads: the same bits whatever the company, no deadlock, errors shared."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from reddiff_cli.batching import Batcher
+from reddiff_cli.denoiser import load_denoiser
+
+ROWS = 4
+
+
+@pytest.fixture(scope="module")
+def denoiser(tiny_prior):
+    return load_denoiser(tiny_prior, torch.device("cpu"), torch.float32)
+
+
+def rows_of(seed, count, size=24):
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(count, 3, size, size, generator=generator)
+    return z, torch.full((count,), 10 * seed + 5)
+
+
+def test_rows_do_not_depend_on_their_company(denoiser):
+    alone = [Batcher(denoiser, ROWS)(*rows_of(seed, 1 + seed % 3)) for seed in range(8)]
+    together = Batcher(denoiser, ROWS)
+    for workers in (2, 8):
+        with ThreadPoolExecutor(workers) as pool:
+            tasks = [pool.submit(together, *rows_of(seed, 1 + seed % 3)) for seed in range(8)]
+            for task, expected in zip(tasks, alone, strict=True):
+                assert torch.equal(task.result(timeout=60), expected)
+
+
+def test_equals_the_plain_denoiser(denoiser):
+    z, t = rows_of(1, 6)
+    assert torch.allclose(Batcher(denoiser, ROWS)(z, t), denoiser(z, t), atol=1e-5)
+
+
+def counting(seen):
+    """D = z + t, noting the shape of each batch."""
+
+    def denoise(z, t):
+        seen.append(tuple(z.shape))
+        return z + t[:, None, None, None]
+
+    return denoise
+
+
+def test_every_batch_has_the_same_number_of_rows_and_one_picture_size():
+    seen = []
+    batcher = Batcher(counting(seen), ROWS)
+    requests = [rows_of(seed, 1 + seed % 5, size=8 * (1 + seed % 2)) for seed in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        tasks = [pool.submit(batcher, *request) for request in requests]
+        for task, (z, t) in zip(tasks, requests, strict=True):
+            assert torch.equal(task.result(timeout=60), z + t[:, None, None, None])
+    assert {shape[0] for shape in seen} == {ROWS}
+    assert sum(shape[0] for shape in seen) < sum(len(z) for z, _ in requests) * ROWS
+    assert not batcher._waiting
+
+
+def test_rows_of_several_threads_share_a_batch():
+    seen = []
+    batcher = Batcher(counting(seen), ROWS)
+    gate = threading.Barrier(ROWS)
+
+    def work(seed):
+        gate.wait(timeout=30)
+        return batcher(*rows_of(seed, 1))
+
+    with ThreadPoolExecutor(ROWS) as pool:
+        list(pool.map(work, range(ROWS), timeout=60))
+    assert len(seen) <= ROWS  # 1 where threads arrive at once; never more than one each
+
+
+def test_an_error_reaches_all_of_its_batch_and_nobody_else():
+    started = threading.Event()
+
+    def denoise(z, t):
+        started.wait(30)
+        if bool((t == 666).any()):
+            raise RuntimeError("broken")
+        return z
+
+    batcher = Batcher(denoise, 2)
+    z, _ = rows_of(0, 1)
+    with ThreadPoolExecutor(6) as pool:
+        bad = [pool.submit(batcher, z.repeat(3, 1, 1, 1), torch.full((3,), 666))]
+        good = [pool.submit(batcher, z[..., :16], torch.tensor([k])) for k in range(4)]
+        started.set()
+        with pytest.raises(RuntimeError, match="broken"):
+            bad[0].result(timeout=60)
+        for task in good:
+            assert torch.equal(task.result(timeout=60), z[..., :16])
+    assert not batcher._waiting
+    assert torch.equal(batcher(z, torch.tensor([1])), z)
+
+
+def test_a_worker_that_stops_early_holds_nobody_up(denoiser):
+    batcher = Batcher(denoiser, ROWS)
+
+    def work(seed):
+        for step in range(1 if seed % 2 else 4):
+            batcher(*rows_of(seed + step, 2, size=8))
+            if seed == 3:
+                raise ValueError("gave up")
+        return seed
+
+    with ThreadPoolExecutor(6) as pool:
+        tasks = [pool.submit(work, seed) for seed in range(6)]
+        results = [task.exception(timeout=60) or task.result() for task in tasks]
+    assert [r for r in results if r != 3][:2] == [0, 1]
+    assert isinstance(results[3], ValueError)
+
+
+def test_what_solvers_ask_for(denoiser):
+    batcher = Batcher(denoiser, ROWS)
+    assert batcher.schedule is denoiser.schedule
+    z, t = rows_of(2, 1)
+    z.requires_grad_(True)
+    assert batcher.recorded(z, t).requires_grad
+    assert len(batcher(z[:0], t[:0])) == 0
+    with pytest.raises(ValueError, match="rows is 0"):
+        Batcher(SimpleNamespace(), 0)
