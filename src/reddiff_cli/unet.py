@@ -51,7 +51,7 @@ class Level(nn.Module):
         # In the order of diffusers, which the state of an optimiser refers to.
         self.attentions = nn.ModuleList(attentions)
         self.resnets = nn.ModuleList(residuals)
-        self.resampler_name = name
+        self._end = name
         setattr(self, name, nn.ModuleList([] if resampler is None else [resampler]))
 
     def parts(self) -> Iterator[tuple[nn.Module, nn.Module | None]]:
@@ -59,10 +59,9 @@ class Level(nn.Module):
         for index, residual in enumerate(self.resnets):
             yield residual, self.attentions[index] if len(self.attentions) else None
 
-    @property
     def resampler(self) -> nn.Module | None:
         """What changes the resolution at the end, if anything does."""
-        found = getattr(self, self.resampler_name)
+        found = getattr(self, self._end)
         return found[0] if len(found) else None
 
 
@@ -100,24 +99,26 @@ class UNet2D(nn.Module):
         times = iter(self._projections(t))
         h = self.conv_in(x)
         skips = [h]
-        for level in self.down_blocks:
+        for level in _levels(self.down_blocks):
             for residual, attention in level.parts():
                 h = residual(h, next(times))
                 h = h if attention is None else attention(h)
                 skips.append(h)
-            if level.resampler is not None:
-                h = _resample(level.resampler, h, times)
+            resampler = level.resampler()
+            if resampler is not None:
+                h = _resample(resampler, h, times)
                 skips.append(h)
         h = self.mid_block.resnets[0](h, next(times))
         for attention in self.mid_block.attentions:
             h = attention(h)
         h = self.mid_block.resnets[1](h, next(times))
-        for level in self.up_blocks:
+        for level in _levels(self.up_blocks):
             for residual, attention in level.parts():
                 h = residual(torch.cat([h, skips.pop()], 1), next(times))
                 h = h if attention is None else attention(h)
-            if level.resampler is not None:
-                h = _resample(level.resampler, h, times)
+            resampler = level.resampler()
+            if resampler is not None:
+                h = _resample(resampler, h, times)
         out: Tensor = self.conv_out(quiet_silu(self.conv_norm_out(h)))
         return out
 
@@ -145,20 +146,27 @@ class UNet2D(nn.Module):
         return [residual.time_emb_proj(told) for residual in self._residuals()]
 
     def _residuals(self) -> Iterator[Residual]:
+        """Residual blocks in the order in which `forward` comes to them."""
         for level in (*self.down_blocks, self.mid_block, *self.up_blocks):
             yield from level.resnets
-            if isinstance(level, Level) and isinstance(level.resampler, Residual):
-                yield level.resampler
+            last = level.resampler() if isinstance(level, Level) else None
+            if isinstance(last, Residual):
+                yield last
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Weights have moved or changed their type: what was computed from them is void."""
         self._kept.clear()
-        return super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def load_state_dict(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
         """As ever; what was computed from the old weights is void."""
         self._kept.clear()
         return super().load_state_dict(*args, **options)
+
+
+def _levels(blocks: nn.ModuleList) -> Iterator[Level]:
+    return (block for block in blocks if isinstance(block, Level))
 
 
 def _resample(layer: nn.Module, h: Tensor, times: Iterator[Tensor]) -> Tensor:
@@ -243,6 +251,7 @@ def make_unet(config: Mapping[str, Any]) -> nn.Module:
             return UNet2D(Layout(**{key: known[key] for key in known if key in names}))
         from diffusers import UNet2DModel
 
-        return UNet2DModel(**known)
+        stock: nn.Module = UNet2DModel(**known)
+        return stock
     except (TypeError, ValueError, UnboundLocalError) as error:
         raise ModelMissing(f"config.json: diffusers cannot build it ({error})") from error

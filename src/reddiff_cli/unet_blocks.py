@@ -74,8 +74,8 @@ class Residual(nn.Module):
         if self.change is not None:
             x, h = self.change(x), self.change(h)
         h = quiet_silu(self._scaled(h, time) if self.scales else self._shifted(h, time))
-        h = self.conv2(h)
-        return h.add_(x if self.conv_shortcut is None else self.conv_shortcut(x))
+        out: Tensor = self.conv2(h)
+        return out.add_(x if self.conv_shortcut is None else self.conv_shortcut(x))
 
     def _shifted(self, h: Tensor, time: Tensor) -> Tensor:
         """norm2(conv1(h) + time); one time step for all rows is a bias."""
@@ -116,14 +116,14 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
         normed = x if self.group_norm is None else self.group_norm(x)
-        rows = normed.permute(0, 2, 3, 1).flatten(1, 2)  # (B, HW, C)
+        rows = normed.permute(0, 2, 3, 1).flatten(1, 2)  # (B, HW, C), then (B, heads, HW, head)
         q, k, v = (
-            project(rows).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, heads, HW, head)
+            project(rows).view(*rows.shape[:2], self.heads, -1).transpose(1, 2)
             for project in (self.to_q, self.to_k, self.to_v)
         )
         seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         out: Tensor = self.to_out[0](seen)
-        return x + out.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+        return x + out.view(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2)
 
 
 class Halving(nn.Module):
