@@ -15,12 +15,12 @@ SOURCE = Path(reddiff_cli.__file__).parent
 LAYERS = {
     0: [
         *["__init__", "errors", "schedule", "tiling", "patches", "shading", "metrics", "filling"],
-        *["response", "alignment", "hio"],
+        *["response", "alignment", "hio", "unet_blocks"],
     ],
     1: [
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],
         *["linear", "shards", "streams", "tonemap", "carriers", "jpegfile", "arrays", "support"],
-        *["folders", "weights", "hub", "progress", "formats"],
+        *["folders", "weights", "hub", "progress", "formats", "unet"],
     ],
     2: [
         *["task_options", "pictures", "synthesis", "network", "convert", "cards", "model_card"],

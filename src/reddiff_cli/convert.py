@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .errors import ModelMissing
 from .folders import CONFIG, PICKLE, SCHEDULER, WEIGHTS, locate, read_json, write_json
+from .unet import make_unet
 from .weights import (
     ADM_SETTINGS,
     State,
@@ -157,7 +158,7 @@ def convert_folder(source: Path, folder: Path) -> Path:
     state = rename_old_attention(read_state(parts.weights))
     if is_adm_port(config):
         state, config = repair_adm_state(config, state), repair_adm_config(config)
-    _check_shapes(state, {key: v for key, v in config.items() if key != "pixel_unshuffle"})
+    _check_shapes(state, config)
     return _write(folder, config, scheduler, state)
 
 
@@ -189,14 +190,8 @@ def _refuse_existing(folder: Path) -> None:
 
 def _check_shapes(state: State, config: Mapping[str, Any]) -> None:
     """ModelMissing at the first tensor that is not exactly what the stock network holds."""
-    from diffusers import UNet2DModel
-
-    known = {key: value for key, value in config.items() if not key.startswith("_")}
     with torch.device("meta"):
-        try:
-            expected = UNet2DModel(**known).state_dict()
-        except (TypeError, ValueError, UnboundLocalError) as error:
-            raise ModelMissing(f"config.json: diffusers cannot build it ({error})") from error
+        expected = make_unet(config).state_dict()
     for key in sorted(expected.keys() | state.keys()):
         theirs = tuple(state[key].shape) if key in state else None
         ours = tuple(expected[key].shape) if key in expected else None

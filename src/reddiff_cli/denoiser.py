@@ -123,7 +123,7 @@ def load_denoiser(
     smallest: int | None = None,
 ) -> Denoiser:
     """Denoiser of a diffusers folder; ModelMissing if the folder is not usable."""
-    return Denoiser(load_prior(folder, weights), device, dtype, smallest)
+    return Denoiser(load_prior(folder, weights, dtype), device, dtype, smallest)
 
 
 def load_model(card: Card, device: torch.device, dtype: torch.dtype) -> Denoiser:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from .errors import ModelMissing
 from .folders import CONFIG, PICKLE, SCHEDULER, WEIGHTS, locate, native_size, read_json, write_json
 from .schedule import Schedule, schedule_from_config
+from .unet import make_unet
 from .weights import (
     is_adm_port,
     read_state,
@@ -50,7 +51,9 @@ class Network(nn.Module):
         x = F.pixel_unshuffle(x_t, self.unshuffle) if self.unshuffle > 1 else x_t
         channels = x.shape[1]
         x = x.contiguous(memory_format=torch.channels_last)
-        out: Tensor = self.unet(x, t, return_dict=False)[0][:, :channels]
+        told = self.unet(x, t)
+        # A network of diffusers wraps its output.
+        out: Tensor = (told if isinstance(told, Tensor) else told.sample)[:, :channels]
         return F.pixel_shuffle(out, self.unshuffle) if self.unshuffle > 1 else out
 
 
@@ -102,23 +105,12 @@ def new_config(
 
 def build(config: Mapping[str, Any]) -> Network:
     """Network with random weights for a `config.json`; ModelMissing if it cannot be expressed."""
-    from diffusers import UNet2DModel
-
-    known = {
-        key: value
-        for key, value in config.items()
-        if not key.startswith("_") and key != "pixel_unshuffle"
-    }
     _refuse_unsupported(config)
-    try:
-        unet = UNet2DModel(**known)
-    except (TypeError, ValueError, UnboundLocalError) as error:
-        raise ModelMissing(f"config.json: diffusers cannot build it ({error})") from error
-    return Network(unet, config)
+    return Network(make_unet(config), config)
 
 
-def load_prior(folder: Path, weights: str = WEIGHTS) -> Prior:
-    """Network, schedule and prediction type of a diffusers folder, on the CPU in fp32.
+def load_prior(folder: Path, weights: str = WEIGHTS, dtype: torch.dtype = torch.float32) -> Prior:
+    """Network, schedule and prediction type of a diffusers folder, on the CPU in `dtype`.
 
     weights: name of the file; another one than the default must have been checked by its sha256.
     ModelMissing when a file is absent, damaged or of a kind that is not supported.
@@ -136,8 +128,10 @@ def load_prior(folder: Path, weights: str = WEIGHTS) -> Prior:
         state, config = repair_adm_state(config, state), repair_adm_config(config)
     try:
         schedule = schedule_from_config(scheduler)
-        network = build(config)
-        network.unet.load_state_dict({k: v.float() for k, v in state.items()}, assign=True)
+        # Weights are mapped from the file and cast once: no random start, no second copy.
+        with torch.device("meta"):
+            network = build(config)
+        network.unet.load_state_dict({k: v.to(dtype) for k, v in state.items()}, assign=True)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
         raise ModelMissing(f"{folder}: the prior cannot be loaded ({reason[:300]})") from error
