@@ -18,10 +18,10 @@ def denoiser(tiny_prior):
     return load_denoiser(tiny_prior, torch.device("cpu"), torch.float32)
 
 
-def rows_of(seed, count, size=24):
+def rows_of(seed, count, size=24, t=None):
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(count, 3, size, size, generator=generator)
-    return z, torch.full((count,), 10 * seed + 5)
+    return z, torch.full((count,), 10 * seed + 5 if t is None else t)
 
 
 def test_rows_do_not_depend_on_their_company(denoiser):
@@ -31,7 +31,17 @@ def test_rows_do_not_depend_on_their_company(denoiser):
         with ThreadPoolExecutor(workers) as pool:
             tasks = [pool.submit(together, *rows_of(seed, 1 + seed % 3)) for seed in range(8)]
             for task, expected in zip(tasks, alone, strict=True):
-                assert torch.equal(task.result(timeout=60), expected)
+                # One time step for all rows takes a shorter way on a CPU: rounding differs.
+                torch.testing.assert_close(task.result(timeout=60), expected, atol=1e-5, rtol=0)
+
+
+def test_rows_of_one_level_are_the_same_bit_for_bit(denoiser):
+    alone = [Batcher(denoiser, ROWS)(*rows_of(seed, 1 + seed % 3, t=90)) for seed in range(8)]
+    together = Batcher(denoiser, ROWS)
+    with ThreadPoolExecutor(8) as pool:
+        tasks = [pool.submit(together, *rows_of(seed, 1 + seed % 3, t=90)) for seed in range(8)]
+        for task, expected in zip(tasks, alone, strict=True):
+            assert torch.equal(task.result(timeout=60), expected)
 
 
 def test_equals_the_plain_denoiser(denoiser):
