@@ -146,7 +146,20 @@ def with_chunks(png: bytes, metadata: Metadata, text: str) -> bytes:
     if metadata.dpi:
         across, down = (round(value / 0.0254) for value in metadata.dpi)
         chunks.append((b"pHYs", struct.pack(">IIB", across, down, 1)))
-    return png[:_HEADER] + b"".join(_chunk(*chunk) for chunk in chunks) + png[_HEADER:]
+    rest = _without(png[_HEADER:], {kind for kind, _ in chunks} | {b"eXIf"})
+    return png[:_HEADER] + b"".join(_chunk(*chunk) for chunk in chunks) + rest
+
+
+def _without(chunks: bytes, kinds: set[bytes]) -> bytes:
+    """The chunks of a PNG file without those of some kinds."""
+    kept, place = [], 0
+    while place < len(chunks):
+        (length,) = struct.unpack_from(">I", chunks, place)
+        whole = chunks[place : place + length + 12]
+        if whole[4:8] not in kinds:
+            kept.append(whole)
+        place += len(whole)
+    return b"".join(kept)
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

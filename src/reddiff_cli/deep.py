@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.float32]
 # What Pillow opens at most.
 MOST_PIXELS = 178_956_970
+MOST_WORDS = 120  # letters of an error of OpenImageIO, which often says all twice
 Values = NDArray[np.uint16] | NDArray[np.float32]
 
 
@@ -32,9 +33,9 @@ def read(path: Path, bits: int, orientation: int) -> tuple[Pixels, Pixels | None
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # colours not multiplied by alpha
     buffer = oiio.ImageBuf(str(path), 0, 0, as_stored)
     _check_size(path, buffer)
-    values = buffer.get_pixels(oiio.UINT16)
+    values = None if buffer.has_error else buffer.get_pixels(oiio.UINT16)
     if values is None or buffer.has_error or buffer.spec().format != oiio.UINT16:
-        reason = buffer.geterror() or f"stored as {buffer.spec().format}"
+        reason = _reason(buffer) or f"stored as {buffer.spec().format}"
         raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
     scaled = np.asarray(values).astype(np.float32) / np.float32(65535)
     return _split(path, turn(scaled, orientation))
@@ -51,7 +52,7 @@ def read_float(path: Path) -> tuple[Pixels, Pixels | None]:
     _check_size(path, buffer)
     values = None if buffer.has_error else buffer.get_pixels(oiio.FLOAT)
     if values is None or buffer.has_error:
-        reason = " ".join(str(buffer.geterror()).split()) or "unknown format"
+        reason = _reason(buffer) or "unknown format"
         raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
     spec = buffer.spec()
     if str(spec.format) not in ("half", "float"):
@@ -83,6 +84,13 @@ def size_of(path: Path) -> tuple[int, int]:
         raise PictureError(f"{path}: not a picture, or damaged", "Unreadable")
     turned = int(spec.get_int_attribute("Orientation", 1)) in (5, 6, 7, 8)
     return (spec.height, spec.width) if turned else (spec.width, spec.height)
+
+
+def _reason(buffer: "ImageBuf") -> str:
+    """What OpenImageIO has to say, once and in short."""
+    lines = [line.strip() for line in str(buffer.geterror()).splitlines() if line.strip()]
+    text = "; ".join(dict.fromkeys(lines))
+    return text if len(text) <= MOST_WORDS else f"{text[:MOST_WORDS]}..."
 
 
 def _check_size(path: Path, buffer: "ImageBuf") -> None:

@@ -1,0 +1,89 @@
+"""A run that is killed leaves whole pictures only; the same command then finishes the rest."""
+
+import os
+import random
+import re
+import signal
+import struct
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from killing import (
+    check_whole,
+    command_of,
+    contents,
+    make_pictures,
+    results,
+    run_until,
+    run_whole,
+)
+from reddiff_cli.cli import app
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, tiny_prior):
+    root = tmp_path_factory.mktemp("kill")
+    pictures = make_pictures(root / "in")
+    assert run_whole(command_of(pictures, root / "whole", tiny_prior)) == 0
+    return root, pictures, contents(root / "whole")
+
+
+@pytest.mark.slow
+def test_kill_and_go_on(undisturbed, tiny_prior):
+    """Killed again and again at random moments, in one folder, and finished in the end."""
+    root, pictures, expected = undisturbed
+    out = root / "killed"
+    command = command_of(pictures, out, tiny_prior)
+    moments = random.Random(4)
+    before = {}
+    for target in (0, 1, 3, 5, 7, 9):
+        killed = run_until(command, out, target, moments.uniform(0, 0.05), signal.SIGKILL)
+        assert killed, "it ended before the signal came"
+        assert check_whole(out) < len(expected)
+        now = contents(out)
+        assert before.items() <= now.items()
+        before = now
+    (out / ".reddiff-left-over").write_bytes(b"half a picture")
+    assert run_whole(command) == 0
+    assert check_whole(out) == len(expected)
+    assert contents(out) == expected
+
+
+@pytest.mark.slow
+def test_interrupt(undisturbed, tiny_prior):
+    """Ctrl-C: exit code 130, finished pictures stay, no temporary file."""
+    root, pictures, expected = undisturbed
+    out = root / "interrupted"
+    command = command_of(pictures, out, tiny_prior)
+    assert run_until(command, out, 2, 0.02, signal.SIGINT)
+    assert 2 <= check_whole(out) < len(expected)
+    assert len(list(out.iterdir())) == len(results(out))
+    assert contents(out).items() <= expected.items()
+
+
+def test_left_over_files_are_no_inputs(undisturbed, tiny_prior, tmp_path):
+    pictures = make_pictures(tmp_path / "in", 1)
+    (pictures / ".reddiff-x1y2z3").write_bytes((pictures / "00.png").read_bytes())
+    command = command_of(pictures, tmp_path / "out", tiny_prior)
+    result = CliRunner().invoke(app, [*command[1:], "--dry-run"])
+    assert len(result.stdout.splitlines()) == 1
+
+
+def test_outputs_hold_no_time(undisturbed):
+    """Byte-equal results need files that do not say when, or how fast, they were made."""
+    _, _, expected = undisturbed
+    for content in expected.values():
+        kinds, place, text = [], 8, b""
+        while place < len(content):
+            (length,) = struct.unpack_from(">I", content, place)
+            kinds.append(content[place + 4 : place + 8])
+            text += content[place + 8 : place + 8 + length] if kinds[-1] == b"tEXt" else b""
+            place += length + 12
+        assert b"tIME" not in kinds
+        assert set(kinds) <= {b"IHDR", b"tEXt", b"IDAT", b"IEND"}
+        assert b"seconds" not in text
+        assert not re.search(rf"{time.gmtime().tm_year}-\d\d|\d\d:\d\d:\d\d".encode(), text)
