@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -115,6 +116,12 @@ class Restorer:
                 self._denoiser = load_model(self.card, self.device, self.dtype)
             return self._denoiser
 
+    def like(self, solver: SolverOptions, options: TaskOptions) -> "Restorer":
+        """Another solver or task with the same network, which is loaded now."""
+        other = copy(self)
+        other._denoiser, other.solver, other.options = self.denoiser, solver, options
+        return other
+
     def restore(self, job: Job, on_step: OnStep, on_note: OnNote) -> Result:
         """Restore and write one picture; PictureError says what is wrong with it."""
         began = time.monotonic()
@@ -126,7 +133,7 @@ class Restorer:
         solved = []
         for stage in problem.stages():
             with self._turn:
-                mu, residual = self._solve_safely(stage, on_step, on_note, sheets.look)
+                mu, residual = self.solve(stage, on_step, on_note, sheets.look)
             problem.accept(stage, mu.mean(0, keepdim=True) if self.sampling else mu)
             solved.append((stage, mu))
         record = make_record(job.input, job.mask, self.card, self.solver, self.options)
@@ -170,10 +177,10 @@ class Restorer:
             pictures.append(problem.finish())
         return sheets.average(pictures)
 
-    def _solve_safely(
+    def solve(
         self, stage: Stage, on_step: OnStep, on_note: OnNote, on_look: OnLook
     ) -> tuple[Tensor, float]:
-        """Solve; a 16-bit type that overflows is replaced by fp32 from here on."""
+        """(last mu, rms residual in [0, 1] units); a 16-bit type that overflows becomes fp32."""
         for dtype in {self.dtype: None, torch.float32: None}:
             if dtype != self.dtype:
                 on_note(f"warning: {self.dtype} overflowed in the network; going on in {dtype}")
