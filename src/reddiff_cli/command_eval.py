@@ -14,6 +14,7 @@ from .eval_options import (
     HOLE_HELP,
     SUITES,
     TASK_FLAGS,
+    Case,
     EvalOptions,
     make_case,
     make_suite,
@@ -167,7 +168,7 @@ def _options(
     given = {field.name: getattr(damage, field.name) for field in fields(damage)}
     if comparison.suite is None:
         task, *words = words
-        cases = (make_case(task, given, comparison.noise),)
+        cases: tuple[Case, ...] = (make_case(task, given, comparison.noise),)
         if not words:
             raise UsageError(f"eval {task}: no pictures; give files or folders after the task")
     else:

@@ -162,7 +162,7 @@ class Evaluator:
             used += evaluations(solver, restorer.denoiser)
             problem.accept(stage, mu)
         memory, kind = peak_memory(self.device)
-        facts = {
+        facts: dict[str, object] = {
             "evaluations": used,
             "assumed_noise": round(problem.noise, 6),
             "residual": round(residual, 6),

@@ -32,7 +32,7 @@ class Ledger:
         self,
         folder: Path,
         settings: Mapping[str, Settings],
-        shard: Shard = Shard(),
+        shard: Shard,
         *,
         overwrite: bool = False,
     ) -> None:
