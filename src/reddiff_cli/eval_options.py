@@ -1,4 +1,4 @@
-"""What `reddiff eval` is told: cases (a task, its damage, its noise) and methods, as plain data."""
+"""What `reddiff eval` is told: cases (a task, its damage, noise) and methods, as plain data."""
 
 import math
 from collections.abc import Mapping
