@@ -36,7 +36,6 @@ from reddiff_cli.options import SolverOptions
 from reddiff_cli.perceptual import KID, LPIPS, kid, missing
 from reddiff_cli.pictures import Picture, load_picture
 from reddiff_cli.plot import COLOURS, SIZE, line_plot, ticks
-from reddiff_cli.schedule import Schedule
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.problem import to_pixels
 
@@ -100,9 +99,7 @@ def test_measurements_are_those_of_the_operator(task, noise):
     # The problem that solvers get has the operator and the measurement of the specimen.
     assert float(specimen.operator.residual(specimen.start, specimen.y)) < 4 * noise + 0.2
     if task == "inpaint":
-        assert torch.equal(
-            specimen.y[:, :, torch.from_numpy(specimen.hole)], torch.zeros(3, 512)[None]
-        )
+        assert float(specimen.y[:, :, torch.from_numpy(specimen.hole)].abs().max()) == 0
         problem.accept(stage, torch.zeros_like(stage.start))
         known = ~specimen.hole
         expected = 0.5 if noise else to_pixels(specimen.truth)[known]
@@ -117,12 +114,11 @@ def test_measurements_are_those_of_the_operator(task, noise):
 def test_noise_has_the_level_asked_for(task):
     case, plain = make_case(task, {}, 0.1), make_case(task, {}, 0.0)
     picture = clean(160, 160)
-    noise = degrade(picture, case, 128, 0).y - degrade(picture, plain, 128, 0).y
+    exact = degrade(picture, plain, 128, 0).y
+    noise = degrade(picture, case, 128, 0).y - exact
     seen = noise[noise != 0]
     assert float(seen.std()) == pytest.approx(0.2, rel=0.1)  # in [-1, 1] units
-    assert not torch.equal(
-        noise, degrade(picture, case, 128, 1).y - degrade(picture, plain, 128, 0).y
-    )
+    assert not torch.equal(noise, degrade(picture, case, 128, 1).y - exact)
 
 
 def test_damage_follows_the_pixels_and_not_the_solver(tmp_path):
@@ -205,15 +201,11 @@ def test_a_large_box_leaves_something_known():
 
 def exact_network(monkeypatch):
     """The tiny prior answers as the exact denoiser of smooth random pictures."""
-    schedule = Schedule.linear() if hasattr(Schedule, "linear") else None
-    prior = {}
 
     def call(self, z, t):
-        if "exact" not in prior:
-            prior["exact"] = gaussian_prior(z.shape[-1], self.schedule or schedule)
-        flat = z.double().flatten(0, 1)[:, None]
-        clean = prior["exact"](flat, t[:1].expand(len(flat)))
-        return clean.view(z.shape).to(z.dtype)
+        prior = gaussian_prior(z.shape[-1], self.schedule)
+        channels = z.double().flatten(0, 1)[:, None]
+        return prior(channels, t[:1].expand(len(channels))).view(z.shape).to(z.dtype)
 
     monkeypatch.setattr(Denoiser, "__call__", call)
 
@@ -235,11 +227,12 @@ def test_a_right_prior_gains_over_the_start(tmp_path, tiny_prior, monkeypatch, t
     gaussian_picture(tmp_path / "g.png")
     common = ["--noise", "0.1", "--model", tiny_prior, "--device", "cpu", "-o", tmp_path / "out"]
     own = ["--scale", "2", "--downsample", "box"] if task == "superres" else []
-    methods = "reddiff:20,diffpir:20,ddrm:20"
+    methods = "reddiff:20,ddrm:10"
     reddiff("eval", task, tmp_path / "g.png", *common, *own, "--method", methods)
     values = {row["method"]: row["psnr"] for row in content(tmp_path / "out")["rows"]}
     assert values["reddiff-20"] > values["start"] + 0.5
-    assert values["ddrm-20"] > values["start"]
+    # A sample is no best guess.
+    assert values["reddiff-20"] > values["ddrm-10"]
     row = content(tmp_path / "out")["rows"][1]
     assert 0.7 < row["residual_ratio"] < 1.3
     assert row["evaluations"] == 20
@@ -275,9 +268,8 @@ def test_metrics_are_those_of_the_files(photos, tmp_path, quick):
     reddiff("eval", "denoise", photos, "-o", out, *quick, "--save-pictures")
     (row,) = [r for r in content(out)["rows"] if "p0" in r["input"] and r["method"] != "start"]
     stem = out / "pictures" / "denoise" / f"p0-{row['input_sha256'][:6]}"
-    files = [
-        load_picture(stem.with_name(f"{stem.name}.{what}.png")) for what in ("clean", "reddiff-2")
-    ]
+    paths = [stem.with_name(f"{stem.name}.{what}.png") for what in ("clean", "reddiff-2")]
+    files = [load_picture(path) for path in paths]
     one, other = (torch.from_numpy(file.pixels)[None] * 2 - 1 for file in files)
     assert float(psnr(other, one)) == pytest.approx(row["psnr"], abs=1e-3)
     measured = np.load(stem.with_name(f"{stem.name}.measurement.npy"))
@@ -382,9 +374,8 @@ def test_phase_is_aligned_before_it_is_measured(tmp_path, tiny_prior, monkeypatc
     gaussian_picture(tmp_path / "g.png")
     out = tmp_path / "out"
     common = ["--noise", "0", "--model", tiny_prior, "--device", "cpu", "--method", "reddiff:4"]
-    reddiff(
-        "eval", "phase", tmp_path / "g.png", "-o", out, *common, "--starts", "12", "--keep", "2"
-    )
+    search = ["--starts", "12", "--keep", "2"]
+    reddiff("eval", "phase", tmp_path / "g.png", "-o", out, *common, *search)
     values = {row["method"]: row["psnr"] for row in content(out)["rows"]}
     # Not aligned, a turned picture of the same grey values has about 12 dB.
     assert values["reddiff-4"] > 25
