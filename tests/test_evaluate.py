@@ -242,7 +242,7 @@ def test_a_right_prior_gains_over_the_start(tmp_path, tiny_prior, monkeypatch, t
         y = np.load(f"{stem}.measurement.npy")[0].transpose(1, 2, 0)
         left = y - (load_picture(Path(f"{stem}.reddiff-20.png")).pixels * 2 - 1)
         ratio = float(np.sqrt(np.square(left).mean())) / 0.2
-        assert row["residual_ratio"] == pytest.approx(ratio, rel=0.02)
+        assert row["residual_ratio"] == pytest.approx(ratio, rel=0.15)  # which is clipped
 
 
 def test_table_json_sheet_and_start(photos, tmp_path, quick):
