@@ -20,23 +20,26 @@ LAYERS = {
     1: [
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],
         *["linear", "shards", "streams", "tonemap", "carriers", "jpegfile", "arrays", "support"],
-        *["folders", "weights", "hub", "progress", "formats", "unet"],
+        *["folders", "weights", "hub", "progress", "formats", "unet", "plot", "eval_sheet"],
+        *["perceptual"],
     ],
     2: [
         *["task_options", "pictures", "synthesis", "network", "convert", "cards", "model_card"],
         *["operators", "solvers", "blind"],
     ],
     3: ["masks", "photographs", "kernels", "noise", "phase_options", "denoiser", "models"],
-    4: ["jobs", "diffraction", "validation", "batching"],
-    5: ["result", "phase_problem", "record", "report", "train"],
-    6: ["phase_pipeline"],
+    4: ["jobs", "diffraction", "validation", "batching", "eval_options"],
+    5: [
+        *["result", "phase_problem", "record", "report", "train", "ledger", "hole_shapes"],
+    ],
+    6: ["phase_pipeline", "eval_report"],
     7: ["tasks"],
-    8: ["sheets", "methods"],
+    8: ["sheets", "methods", "degrade"],
     9: ["restore"],
-    10: ["run"],
-    11: ["flags"],
+    10: ["run", "evaluate"],
+    11: ["flags", "eval_run"],
     12: ["command"],
-    13: ["command_train", "command_models"],
+    13: ["command_train", "command_models", "command_eval"],
     14: ["cli"],
     15: ["__main__"],
 }
@@ -47,6 +50,7 @@ LIGHT = [
     *["arrays", "carriers", "files", "deep", "models", "pictures", "masks", "jobs", "record"],
     *["report", "run", "flags", "command", "command_train", "cli", "shards", "streams"],
     *["diffraction", "folders", "cards", "hub", "progress", "command_models"],
+    *["command_eval", "eval_run", "eval_report", "eval_options", "ledger", "plot", "eval_sheet"],
 ]
 FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}

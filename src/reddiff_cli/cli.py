@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import __version__, command_models, command_train
+from . import __version__, command_eval, command_models, command_train
 from .command import restores
 from .kernelspec import KERNEL_HELP, parse_kernel
 from .phase_options import PhaseOptions, parse_support
@@ -192,6 +192,7 @@ def restore(
     return parse_degrade(degrade)
 
 
+command_eval.register(app)
 command_train.register(app)
 command_models.register(app)
 

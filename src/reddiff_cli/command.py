@@ -35,8 +35,8 @@ def restores(
         shared_hints = get_type_hints(Shared, include_extras=True)
         parameters = [
             inspect.Parameter("inputs", inspect.Parameter.KEYWORD_ONLY, annotation=Inputs),
-            *_keywords(make_options, own_hints),
-            *_keywords(Shared, shared_hints),
+            *keywords(make_options, own_hints),
+            *keywords(Shared, shared_hints),
         ]
         vars(command)["__signature__"] = inspect.Signature(parameters)
         command.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -48,7 +48,8 @@ def restores(
     return register
 
 
-def _keywords(source: Callable[..., object], hints: dict[str, Any]) -> list[inspect.Parameter]:
+def keywords(source: Callable[..., object], hints: dict[str, Any]) -> list[inspect.Parameter]:
+    """Parameters of a command from annotated names, with the defaults that `source` has."""
     known = inspect.signature(source).parameters
     return [
         inspect.Parameter(

@@ -70,6 +70,15 @@ def plan_jobs(
     ]
 
 
+def list_pictures(inputs: list[Path], recursive: bool) -> list[Path]:
+    """Picture files of the inputs, folders expanded and sorted; UsageError if there are none."""
+    sources = (_expand(path, recursive, PICTURE_SUFFIXES, lambda _: None) for path in inputs)
+    found = [source.path for folder in sources for source in folder]
+    if not found:
+        raise UsageError(f"{', '.join(map(str, inputs))}: no picture found; see --recursive")
+    return list(dict.fromkeys(found))
+
+
 def file_digest(path: Path) -> str:
     """sha256 of a file, in hexadecimal; PictureError if it cannot be read."""
     try:

@@ -31,7 +31,7 @@ def make_record(
         "input_sha256": file_digest(path),
     }
     for name, value in options.settings().items():
-        record[name] = _plain(value)
+        record[name] = plain(value)
     if task == "inpaint":
         record["start"] = solver.s_start or card.hole_start
         record["wide_hole"], record["wide_noise"] = card.wide_hole, card.wide_noise
@@ -39,10 +39,10 @@ def make_record(
     return record
 
 
-def _plain(value: object) -> object:
-    """A file stands for its contents."""
+def plain(value: object) -> object:
+    """A value for a record; a file stands for its contents."""
     if isinstance(value, Path):
         return file_digest(value)
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value

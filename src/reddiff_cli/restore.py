@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
+from copy import copy
 from dataclasses import replace
 from functools import partial
 
@@ -90,6 +91,12 @@ class Restorer:
                 self._denoiser = Batcher(denoiser, SHARED_ROWS) if self.shared else denoiser
             return self._denoiser
 
+    def like(self, solver: SolverOptions, options: TaskOptions) -> "Restorer":
+        """Another solver or task with the same network, which is loaded now."""
+        other = copy(self)
+        other._denoiser, other.solver, other.options = self.denoiser, solver, options
+        return other
+
     def restore(self, job: Job, on_step: OnStep, on_note: OnNote) -> Result:
         """Restore and write one picture; PictureError says what is wrong with it.
 
@@ -120,7 +127,7 @@ class Restorer:
         solved = []
         for stage in problem.stages():
             with self._turn:
-                mu, residual = self._solve_safely(stage, on_step, on_note, sheets.look)
+                mu, residual = self.solve(stage, on_step, on_note, sheets.look)
             problem.accept(stage, mu.mean(0, keepdim=True) if self.sampling else mu)
             solved.append((stage, mu))
         record = make_record(job.input, job.mask, self.card, self.solver, self.options)
@@ -173,10 +180,10 @@ class Restorer:
             pictures.append(problem.finish())
         return sheets.average(pictures)
 
-    def _solve_safely(
+    def solve(
         self, stage: Stage, on_step: OnStep, on_note: OnNote, on_look: OnLook
     ) -> tuple[Tensor, float]:
-        """Solve; a 16-bit type that overflows is replaced from here on, in the end by fp32."""
+        """(last mu, rms residual in [0, 1] units); a type that overflows makes way for a wider."""
         while True:
             dtype = self.dtype
             with suppress(NotFinite):

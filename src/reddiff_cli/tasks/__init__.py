@@ -14,9 +14,7 @@ from ..task_options import (
     SuperresOptions,
     TaskOptions,
 )
-from . import compose, deblur, hdr, jpeg, pointwise, superres
-from .inpaint import Inpainting
-from .phase import Diffraction
+from . import compose, deblur, hdr, inpaint, jpeg, phase, pointwise, superres
 from .problem import Problem, Setting, Stage
 
 __all__ = ["Problem", "Setting", "Stage", "pose"]
@@ -26,7 +24,7 @@ def pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
     """The problem of one job; PictureError or UsageError say what is wrong with its file."""
     match options:
         case InpaintOptions():
-            return Inpainting(job, options, setting)
+            return inpaint.pose(job, options, setting)
         case SuperresOptions():
             return superres.pose(job, options, setting)
         case DeblurOptions():
@@ -40,7 +38,7 @@ def pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
         case JpegOptions():
             return jpeg.pose(job, options, setting)
         case PhaseOptions():
-            return Diffraction(job, options, setting)
+            return phase.pose(job, options, setting)
         case RestoreOptions():
             return compose.pose(job, options, setting)
     raise UsageError(f"{options.task}: no such task")

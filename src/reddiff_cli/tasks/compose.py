@@ -27,7 +27,7 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> WholePicture:
     """The picture as a measurement through all parts."""
     picture = load_picture(job.input)
     y = to_tensor(picture)
-    parts = tuple(_part(damage, picture) for damage in options.parts)
+    parts = tuple(make_part(damage, picture) for damage in options.parts)
     grey = any(damage.kind == "grey" for damage in options.parts)
     if grey and y.shape[1] == 3:
         y = rec601()(y)
@@ -65,7 +65,8 @@ def canvas_margins(parts: tuple[Part, ...]) -> Margins:
     return left, right, top, bottom
 
 
-def _part(damage: Damage, picture: Picture) -> Part:
+def make_part(damage: Damage, picture: Picture) -> Part:
+    """The operator of one damage; the picture is that of the result, for the size of masks."""
     if damage.kernel is not None:
         return Blur(make_kernel(damage.kernel))
     if damage.kind == "down":

@@ -16,7 +16,7 @@ from ..pictures import Hole, Picture, load_picture
 from ..solvers.reddiff import SIGMA_FLOOR
 from ..synthesis import context_margin, synthesise
 from ..task_options import InpaintOptions
-from ..tiling import Patchwork
+from ..tiling import Patchwork, patchwork
 from .problem import Setting, Stage, decoded, to_pixels, to_tensor
 
 # Context around thin and wide holes in pixels, and the window sizes to choose from.
@@ -26,20 +26,33 @@ WIDE_MARGIN = 32
 WIDE_START = 2.0
 
 
-class Inpainting:
-    """One picture and its hole; the canvas (1, C, H, W) in [-1, 1] is filled stage by stage."""
+def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
+    """The picture and its mask as a problem."""
+    picture = load_picture(job.input)
+    hole = load_hole(picture, job.mask, options)
+    source = make_opaque(picture, hole)
+    share = covered_share(hole)
+    if share > NEARLY_ALL:
+        setting.on_note(f"warning: {job.input}: {share:.0%} of the picture is to be filled")
+    known = torch.from_numpy(~hole)[None, None].float()
+    noise = setting.noise("inpaint", job.input, to_tensor(source), known)
+    return Inpainting(source, hole, noise, setting)
 
-    def __init__(self, job: Job, options: InpaintOptions, setting: Setting) -> None:
-        picture = load_picture(job.input)
-        self.hole = load_hole(picture, job.mask, options)
-        self.source = make_opaque(picture, self.hole)
-        share = covered_share(self.hole)
-        if share > NEARLY_ALL:
-            setting.on_note(f"warning: {job.input}: {share:.0%} of the picture is to be filled")
-        self._setting = setting
-        self._canvas = to_tensor(self.source)
-        known = torch.from_numpy(~self.hole)[None, None].to(self._canvas)
-        self.noise = setting.noise("inpaint", job.input, self._canvas, known)
+
+class Inpainting:
+    """One picture and its hole; the canvas (1, C, H, W) in [-1, 1] is filled stage by stage.
+
+    denoise: the result is the solver's everywhere, not only in the hole; then the network sees
+    the whole picture at once.
+    """
+
+    def __init__(
+        self, source: Picture, hole: Hole, noise: float, setting: Setting, *, denoise: bool = False
+    ) -> None:
+        self.source, self.hole, self.noise = source, hole, noise
+        self._setting, self._denoise = setting, denoise
+        self._canvas = to_tensor(source)
+        self._estimate = self._canvas.clone()
 
     def stages(self) -> Iterator[Stage]:
         """Thin parts first, with wide ones held at their start; then the wide ones."""
@@ -70,11 +83,13 @@ class Inpainting:
         """Put the pixels that were restored into the canvas; observed ones stay as they are."""
         work, operator = _parts(stage)
         values = torch.where(operator.known == 1, stage.start, mu)
-        flat = self._canvas.view(1, self._canvas.shape[1], -1)
-        flat[:, :, work.pixels] = values[:, :, 0]
+        for canvas, pixels in ((self._canvas, values), (self._estimate, mu)):
+            canvas.view(1, canvas.shape[1], -1)[:, :, work.pixels] = pixels[:, :, 0]
 
     def finish(self) -> Picture:
         """Restored pixels in the hole, the input's own everywhere else."""
+        if self._denoise:
+            return replace(self.source, pixels=to_pixels(self._estimate))
         restored = decoded(to_pixels(self._canvas), self.source)
         pixels = np.where(self.hole[:, :, None], restored, self.source.pixels)
         return replace(self.source, pixels=pixels)
@@ -102,7 +117,10 @@ class Inpainting:
     ) -> Stage:
         card = self._setting.card
         whole = min(WHOLE, card.whole)
-        work = cheapest_patchwork(hole, margin, card.windows(sizes), whole)
+        if self._denoise:
+            work = patchwork(hole.shape, [(0, 0)], max(hole.shape), margin)
+        else:
+            work = cheapest_patchwork(hole, margin, card.windows(sizes), whole)
         start = work.take(self._canvas)
         known = work.take(torch.from_numpy(~hole)[None, None]).to(start)
         weight = known + trust * (1 - known)

@@ -1,6 +1,7 @@
 """Phase retrieval: a picture from the magnitudes of its Fourier transform."""
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..denoiser import choose_device
+from ..diffraction import Diffraction as Measurement
 from ..diffraction import load_diffraction
 from ..errors import UsageError
 from ..jobs import Job
@@ -27,14 +29,18 @@ from ..pictures import Picture, Pixels
 from .problem import Setting, Stage, to_pixels
 
 
+def pose(job: Job, options: PhaseOptions, setting: Setting) -> "Diffraction":
+    """A file's measurement as a problem."""
+    return Diffraction(load_diffraction(job.input, options), options, setting)
+
+
 class Diffraction:
     """One measurement: a search among many starts, the prior on the best, a choice by residual."""
 
-    def __init__(self, job: Job, options: PhaseOptions, setting: Setting) -> None:
+    def __init__(self, measurement: Measurement, options: PhaseOptions, setting: Setting) -> None:
         if setting.solver.samples > 1:
             raise UsageError("--samples: phase keeps several runs of its own; see --keep")
         self._options, self._setting = options, setting
-        measurement = load_diffraction(job.input, options)
         given = setting.solver.noise
         device = choose_device(setting.machine.device)
         noise = None if given is None or isinstance(given, str) else given
@@ -44,13 +50,21 @@ class Diffraction:
         self._runs: Tensor | None = None
         self._result: PhaseResult | None = None
 
+    def again(self, setting: Setting) -> "Diffraction":
+        """The same measurement for another solver, with the search that was already done."""
+        other = copy(self)
+        other._setting, other._result = setting, None
+        return other
+
     def stages(self) -> Iterator[Stage]:
         """The search, and then one stage for all runs that are kept."""
         setting = self._setting
-        problem, runs = search(self._problem, self._options, setting.solver.seed)
-        self._problem, self._runs, self.noise = problem, runs, problem.sigma
-        for note in problem.notes:
-            setting.on_note(note)
+        if self._runs is None:
+            problem, self._runs = search(self._problem, self._options, setting.solver.seed)
+            self._problem, self.noise = problem, problem.sigma
+            for note in problem.notes:
+                setting.on_note(note)
+        problem, runs = self._problem, self._runs
         yield Stage(
             view=setting.view(),
             operator=problem.operator,

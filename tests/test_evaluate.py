@@ -1,0 +1,500 @@
+"""Evaluation: what is made, measured, kept and shown; with a tiny prior and small pictures."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from conftest import scene
+from doubles import gaussian_prior
+from reddiff_cli import evaluate
+from reddiff_cli.cli import app
+from reddiff_cli.degrade import degrade
+from reddiff_cli.denoiser import Denoiser
+from reddiff_cli.errors import PictureError, UsageError
+from reddiff_cli.eval_options import (
+    Case,
+    CompressOptions,
+    HoleOptions,
+    make_case,
+    make_suite,
+    parse_curve,
+    parse_hole,
+    parse_methods,
+)
+from reddiff_cli.eval_sheet import CELL, Panel, contact_sheet
+from reddiff_cli.hole_shapes import draw_hole
+from reddiff_cli.ledger import summarise
+from reddiff_cli.metrics import psnr
+from reddiff_cli.models import Card
+from reddiff_cli.operators import Exposure
+from reddiff_cli.options import SolverOptions
+from reddiff_cli.perceptual import KID, LPIPS, kid, missing
+from reddiff_cli.pictures import Picture, load_picture
+from reddiff_cli.plot import COLOURS, SIZE, line_plot, ticks
+from reddiff_cli.tasks import Setting
+from reddiff_cli.tasks.problem import to_pixels
+
+RUNNER = CliRunner()
+
+
+def reddiff(*arguments, code=0):
+    """Run in this process; returns (stdout, stderr)."""
+    result = RUNNER.invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, f"{result.stdout}\n{result.stderr}\n{result.exception!r}"
+    return result.stdout, result.stderr
+
+
+@pytest.fixture
+def quick(tiny_prior):
+    return ["--model", str(tiny_prior), "--device", "cpu", "--crop", "32", "--method", "reddiff:2"]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(2):
+        Image.fromarray(scene(48, 64, seed=number)).save(folder / f"p{number}.png")
+    return folder
+
+
+def content(folder, name="eval.json"):
+    return json.loads((folder / name).read_text())
+
+
+def clean(height=48, width=64, channels=3):
+    pixels = scene(height, width, channels).astype(np.float32) / 255
+    return Picture(pixels.reshape(height, width, channels))
+
+
+def posed(specimen, **solver):
+    card = Card(name="none", folder=None)
+    problem = specimen.pose(Setting(card, SolverOptions(**solver), lambda _: None))
+    return problem, next(iter(problem.stages()))
+
+
+TASKS = {
+    "inpaint": {"hole": "random:0.5"},
+    "superres": {"scale": 2, "downsample": "box"},
+    "deblur": {"kernel": "gaussian:1"},
+    "denoise": {},
+    "colorize": {},
+    "hdr": {"stops": 1.0},
+    "restore": {"degrade": "blur uniform:3 | down 2 box"},
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_measurements_are_those_of_the_operator(task, noise):
+    specimen = degrade(clean(), make_case(task, TASKS[task], noise), 32, 0)
+    assert specimen.truth.shape == (1, 3, 32, 32)
+    problem, stage = posed(specimen, noise=noise)
+    assert stage.sigma_y == 2 * noise == 2 * problem.noise
+    # The problem that solvers get has the operator and the measurement of the specimen.
+    assert float(specimen.operator.residual(specimen.start, specimen.y)) < 4 * noise + 0.2
+    if task == "inpaint":
+        assert float(specimen.y[:, :, torch.from_numpy(specimen.hole)].abs().max()) == 0
+        problem.accept(stage, torch.zeros_like(stage.start))
+        known = ~specimen.hole
+        expected = 0.5 if noise else to_pixels(specimen.truth)[known]
+        np.testing.assert_allclose(problem.finish().pixels[known], expected, atol=1e-6)
+    else:
+        assert stage.y is specimen.y
+        problem.accept(stage, stage.start)
+        assert problem.finish().pixels.shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("task", ["denoise", "superres", "deblur", "inpaint"])
+def test_noise_has_the_level_asked_for(task):
+    case, plain = make_case(task, {}, 0.1), make_case(task, {}, 0.0)
+    picture = clean(160, 160)
+    exact = degrade(picture, plain, 128, 0).y
+    noise = degrade(picture, case, 128, 0).y - exact
+    seen = noise[noise != 0]
+    assert float(seen.std()) == pytest.approx(0.2, rel=0.1)  # in [-1, 1] units
+    assert not torch.equal(noise, degrade(picture, case, 128, 1).y - exact)
+
+
+def test_damage_follows_the_pixels_and_not_the_solver(tmp_path):
+    case = Case("inpaint", HoleOptions("random", 0.5), 0.05)
+    one, again = degrade(clean(), case, 32, 0), degrade(clean(), case, 32, 0)
+    assert torch.equal(one.y, again.y)
+    generator = torch.Generator().manual_seed(0)
+    own = torch.randn(one.y.shape, generator=generator)
+    noise = degrade(clean(), make_case("denoise", {}, 0.05), 32, 0)
+    drawn = (noise.y - noise.truth).flatten()
+    assert abs(float(torch.corrcoef(torch.stack([drawn, own.flatten()]))[0, 1])) < 0.1
+
+
+def test_blur_sees_the_photograph_around_the_crop():
+    case = make_case("deblur", {"kernel": "uniform:5"}, 0.0)
+    whole = clean(40, 40)
+    specimen = degrade(whole, case, 32, 0)
+    x = torch.from_numpy(whole.pixels).permute(2, 0, 1)[None] * 2 - 1
+    expected = torch.nn.functional.avg_pool2d(x, 5, 1)[:, :, 2:-2, 2:-2]
+    torch.testing.assert_close(specimen.y, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(specimen.truth, x[:, :, 4:-4, 4:-4])
+    # Where the photograph ends, the picture is smaller instead of its outside invented.
+    assert degrade(clean(32, 40), case, 32, 0).truth.shape == (1, 3, 28, 32)
+
+
+def test_phase_is_measured_at_twice_the_pixels_and_hdr_is_clipped():
+    specimen = degrade(clean(16, 20), make_case("phase", {"starts": 1, "keep": 1}, 0.0), 16, 0)
+    assert specimen.y.shape == (1, 3, 32, 32)
+    u = (specimen.truth + 1) / 2
+    torch.testing.assert_close(specimen.y.square().sum(), u.square().sum())
+    bright = degrade(clean(), make_case("hdr", {"stops": 2.0}, 0.0), 32, 0)
+    assert isinstance(bright.operator, Exposure)
+    assert float(bright.y.max()) == 1.0
+    assert float(bright.y.mean()) > float(bright.truth.mean())
+
+
+def test_jpeg_goes_through_an_encoder():
+    pytest.importorskip("jpeglib")
+    specimen = degrade(clean(), Case("jpeg", CompressOptions(10), 0.0), 30, 0)
+    assert specimen.truth.shape == (1, 3, 30, 30)
+    problem, stage = posed(specimen)
+    assert float(specimen.operator.residual(specimen.start, specimen.y)) < 1
+    problem.accept(stage, stage.start)
+    restored = torch.from_numpy(problem.finish().pixels).permute(2, 0, 1)[None] * 2 - 1
+    assert 15 < float(psnr(restored, specimen.truth)) < 60
+
+
+def test_a_mask_in_a_composition_has_no_noise_below_it(tmp_path):
+    mask = np.zeros((16, 16), np.uint8)
+    mask[3:9, 3:9] = 255
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    degradation = f"down 2 box | mask {tmp_path / 'm.png'}"
+    specimen = degrade(clean(), make_case("restore", {"degrade": degradation}, 0.1), 32, 0)
+    assert specimen.hole.sum() == 36
+    assert float(specimen.y[:, :, 3:9, 3:9].abs().max()) == 0
+
+
+def test_pictures_that_do_not_fit():
+    with pytest.raises(PictureError, match="16 pixels"):
+        degrade(clean(20, 20), make_case("deblur", {"kernel": "uniform:9"}, 0.0), 32, 0)
+    with pytest.raises(PictureError, match="grey"):
+        degrade(clean(channels=1), make_case("colorize", {}, 0.0), 32, 0)
+
+
+@pytest.mark.parametrize("text", ["random:0.7", "freeform:0.2", "box:12"])
+def test_holes(text):
+    options = parse_hole(text)
+    hole = draw_hole(options, (40, 50), np.random.default_rng(3))
+    again = draw_hole(options, (40, 50), np.random.default_rng(3))
+    other = draw_hole(options, (40, 50), np.random.default_rng(4))
+    assert np.array_equal(hole, again)
+    assert not np.array_equal(hole, other)
+    count = 144 if options.kind == "box" else round(options.value * 2000)
+    assert hole.sum() == count
+
+
+def test_a_large_box_leaves_something_known():
+    assert draw_hole(parse_hole("box:128"), (48, 60), np.random.default_rng(0)).sum() == 32**2
+
+
+def exact_network(monkeypatch):
+    """The tiny prior answers as the exact denoiser of smooth random pictures."""
+
+    def call(self, z, t):
+        prior = gaussian_prior(z.shape[-1], self.schedule)
+        channels = z.double().flatten(0, 1)[:, None]
+        return prior(channels, t[:1].expand(len(channels))).view(z.shape).to(z.dtype)
+
+    monkeypatch.setattr(Denoiser, "__call__", call)
+
+
+def gaussian_picture(path, side=24):
+    """A draw from that prior, quantised to 8 bits."""
+    prior = gaussian_prior(side, None)
+    root = torch.linalg.cholesky(prior.covariance + 1e-9 * torch.eye(side**2, dtype=torch.float64))
+    generator = torch.Generator().manual_seed(1)
+    draws = torch.randn(3, side**2, generator=generator, dtype=torch.float64)
+    x = (prior.mean + draws @ root.T).view(3, side, side)
+    eight = ((x.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0)
+    Image.fromarray(eight.numpy()).save(path)
+
+
+@pytest.mark.parametrize("task", ["denoise", "inpaint", "superres"])
+def test_a_right_prior_gains_over_the_start(tmp_path, tiny_prior, monkeypatch, task):
+    exact_network(monkeypatch)
+    gaussian_picture(tmp_path / "g.png")
+    common = ["--noise", "0.1", "--model", tiny_prior, "--device", "cpu", "-o", tmp_path / "out"]
+    common.append("--save-pictures")
+    own = ["--scale", "2", "--downsample", "box"] if task == "superres" else []
+    methods = "reddiff:20,ddrm:10"
+    reddiff("eval", task, tmp_path / "g.png", *common, *own, "--method", methods)
+    values = {row["method"]: row["psnr"] for row in content(tmp_path / "out")["rows"]}
+    assert values["reddiff-20"] > values["start"] + 0.5
+    # A sample is no best guess.
+    assert values["reddiff-20"] > values["ddrm-10"]
+    row = content(tmp_path / "out")["rows"][1]
+    assert row["evaluations"] == 20
+    if task == "denoise":
+        stem = tmp_path / "out" / "pictures" / task / f"g-{row['input_sha256'][:6]}"
+        y = np.load(f"{stem}.measurement.npy")[0].transpose(1, 2, 0)
+        left = y - (load_picture(Path(f"{stem}.reddiff-20.png")).pixels * 2 - 1)
+        ratio = float(np.sqrt(np.square(left).mean())) / 0.2
+        assert row["residual_ratio"] == pytest.approx(ratio, rel=0.15)  # which is clipped
+
+
+def test_table_json_sheet_and_start(photos, tmp_path, quick):
+    out = tmp_path / "out"
+    stdout, stderr = reddiff("eval", "superres", photos, "-o", out, *quick, "--scale", "2")
+    lines = [line.split() for line in stdout.splitlines()]
+    assert [line[0] for line in lines] == ["method", "start", "reddiff-2"]
+    assert "\x1b" not in stdout + stderr
+    found = content(out)
+    assert len(found["rows"]) == 4
+    assert found["settings"]["superres"]["scale"] == 2
+    assert found["versions"]["torch"] == torch.__version__
+    for row in found["rows"]:
+        assert row["status"] == "ok"
+        assert math.isfinite(row["psnr"])
+        assert (row["width"], row["height"]) == (32, 32)
+    assert [row["evaluations"] for row in found["rows"]] == [0, 2, 0, 2]
+    mean = np.mean([row["psnr"] for row in found["rows"] if row["method"] == "start"])
+    assert float(lines[1][2]) == pytest.approx(mean, abs=0.006)
+    with Image.open(out / "contact.png") as sheet:
+        assert sheet.width > 4 * CELL
+        assert sheet.height > 2 * CELL
+    for name, why in found["missing"].items():
+        assert why == missing(name)
+        assert f"{name}" in (LPIPS, KID)
+
+
+def test_metrics_are_those_of_the_files(photos, tmp_path, quick):
+    out = tmp_path / "out"
+    reddiff("eval", "denoise", photos, "-o", out, *quick, "--save-pictures")
+    (row,) = [r for r in content(out)["rows"] if "p0" in r["input"] and r["method"] != "start"]
+    stem = out / "pictures" / "denoise" / f"p0-{row['input_sha256'][:6]}"
+    paths = [stem.with_name(f"{stem.name}.{what}.png") for what in ("clean", "reddiff-2")]
+    files = [load_picture(path) for path in paths]
+    one, other = (torch.from_numpy(file.pixels)[None] * 2 - 1 for file in files)
+    assert float(psnr(other, one)) == pytest.approx(row["psnr"], abs=1e-3)
+    measured = np.load(stem.with_name(f"{stem.name}.measurement.npy"))
+    assert measured.shape == (1, 3, 32, 32)
+
+
+def test_again_computes_nothing(photos, tmp_path, quick, monkeypatch):
+    out = tmp_path / "out"
+    command = ["eval", "denoise", photos, "-o", out, *quick]
+    first, _ = reddiff(*command)
+    rows = content(out)["rows"]
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluate, "degrade", None)
+        assert reddiff(*command)[0] == first
+    assert content(out)["rows"] == rows
+    # Another method is added to what is there.
+    reddiff("eval", "denoise", photos, "-o", out, *quick[:-1], "diffpir:2")
+    assert len(content(out)["rows"]) == 6
+    _, stderr = reddiff(*command, "--noise", "0.2", code=2)
+    assert "another noise" in stderr
+    reddiff(*command, "--noise", "0.2", "--overwrite")
+    assert {row["noise"] for row in content(out)["rows"]} == {0.2}
+
+
+def test_a_broken_run_goes_on_where_it_stopped(photos, tmp_path, quick, monkeypatch):
+    out = tmp_path / "out"
+    command = ["eval", "denoise", photos, "-o", out, *quick]
+    real, calls = evaluate.degrade, []
+
+    def stop_at_second(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluate, "degrade", stop_at_second)
+        reddiff(*command, code=130)
+    assert len(content(out)["rows"]) == 2
+    calls.clear()
+    monkeypatch.setattr(evaluate, "degrade", lambda *a: calls.append(1) or real(*a))
+    reddiff(*command)
+    assert len(calls) == 1
+    assert len(content(out)["rows"]) == 4
+
+
+def test_a_method_that_cannot_is_a_row_or_an_error(photos, tmp_path, quick):
+    common = [*quick[:-1], "reddiff:2,ddrm:2", "--limit", "1"]
+    stdout, stderr = reddiff("eval", "superres", photos, "-o", tmp_path / "a", *common)
+    assert "ddrm-2" in stdout
+    assert "only averaging over blocks" in stderr
+    (row,) = [r for r in content(tmp_path / "a")["rows"] if r["method"] == "ddrm-2"]
+    assert row["status"] == "refused"
+    alone = [*quick[:-1], "ddrm:2"]
+    for task in ("superres", "hdr"):
+        _, stderr = reddiff("eval", task, photos, "-o", tmp_path / task, *alone, code=2)
+        assert "--method ddrm" in stderr
+
+
+def test_curve(photos, tmp_path, quick):
+    out = tmp_path / "out"
+    methods = [*quick[:-1], "reddiff,diffpir", "--curve", "2,4", "--limit", "1"]
+    reddiff("eval", "denoise", photos, "-o", out, *methods)
+    labels = [row["method"] for row in content(out)["rows"]]
+    assert labels == ["start", "reddiff-2", "reddiff-4", "diffpir-2", "diffpir-4"]
+    with Image.open(out / "curve.png") as plot:
+        assert plot.size == SIZE
+        drawn = {colour for _, colour in plot.getcolors(1 << 20)}
+    for colour in COLOURS[:2]:
+        assert tuple(bytes.fromhex(colour[1:])) in drawn
+
+
+def test_shards_share_the_work_and_are_found_again(photos, tmp_path, quick, monkeypatch):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    command = ["eval", "denoise", photos, *quick]
+    expected, _ = reddiff(*command, "-o", whole)
+    for number in (1, 2):
+        reddiff(*command, "-o", parts, "--shard", f"{number}/2")
+        assert len(content(parts, f"eval.{number}-of-2.json")["rows"]) == 2
+    monkeypatch.setattr(evaluate, "degrade", None)
+    reddiff(*command, "-o", parts)
+    for one, other in zip(content(whole)["rows"], content(parts)["rows"], strict=True):
+        assert (one["input"], one["method"]) == (other["input"], other["method"])
+        assert (one["psnr"], one["ssim"]) == (other["psnr"], other["ssim"])
+
+
+def test_a_failed_picture_is_left_out(photos, tmp_path, quick):
+    (photos / "bad.png").write_text("no picture")
+    out = tmp_path / "out"
+    stdout, stderr = reddiff("eval", "denoise", photos, "-o", out, *quick, "--json", code=1)
+    events = [json.loads(line) for line in stdout.splitlines()]
+    assert [e["event"] for e in events] == ["row"] * 5 + ["mean"] * 2 + ["summary"]
+    assert [e["status"] for e in events if e["event"] == "row"].count("failed") == 1
+    assert all(e["pictures"] == 2 for e in events if e["event"] == "mean")
+    assert events[-1]["failed"] == 1
+    assert events[-1]["exit_code"] == 1
+    assert "bad.png: not a picture" in stderr
+
+
+def test_phase_is_aligned_before_it_is_measured(tmp_path, tiny_prior, monkeypatch):
+    exact_network(monkeypatch)
+    gaussian_picture(tmp_path / "g.png")
+    out = tmp_path / "out"
+    common = ["--noise", "0", "--model", tiny_prior, "--device", "cpu", "--method", "reddiff:4"]
+    search = ["--starts", "12", "--keep", "2"]
+    reddiff("eval", "phase", tmp_path / "g.png", "-o", out, *common, *search)
+    values = {row["method"]: row["psnr"] for row in content(out)["rows"]}
+    # Not aligned, a turned picture of the same grey values has about 12 dB.
+    assert values["reddiff-4"] > 25
+
+
+def test_the_solver_can_be_told_something_else(photos, tmp_path, quick):
+    common = [*quick, "--limit", "1", "--noise", "0.1"]
+    reddiff("eval", "denoise", photos, "-o", tmp_path / "a", *common, "--assume-noise", "0.02")
+    assert content(tmp_path / "a")["rows"][1]["assumed_noise"] == 0.02
+    reddiff("eval", "denoise", photos, "-o", tmp_path / "b", *common, "--assume-noise", "auto")
+    assert content(tmp_path / "b")["rows"][1]["assumed_noise"] not in (0.1, 0.02)
+
+
+BAD = [
+    (["eval", "superres", "PHOTOS"], "-o: missing"),
+    (["eval", "sharpen", "PHOTOS", "-o", "x"], "no such task"),
+    (["eval", "denoise", "-o", "x"], "no pictures"),
+    (["eval", "denoise", "PHOTOS", "-o", "x", "--scale", "2"], "--scale: is no flag of denoise"),
+    (["eval", "inpaint", "PHOTOS", "-o", "x", "--hole", "round:3"], "--hole round:3"),
+    (["eval", "inpaint", "PHOTOS", "-o", "x", "--hole", "random:1.5"], "--hole random:1.5"),
+    (["eval", "denoise", "PHOTOS", "-o", "x", "--method", "magic"], "--method magic"),
+    (["eval", "denoise", "PHOTOS", "-o", "x", "--method", "reddiff,reddiff"], "twice"),
+    (["eval", "denoise", "PHOTOS", "-o", "x", "--curve", "10,x"], "--curve 10,x"),
+    (["eval", "jpeg", "PHOTOS", "-o", "x", "--noise", "0.1"], "--noise 0.1"),
+    (["eval", "deblur", "PHOTOS", "-o", "x", "--kernel", "auto"], "--kernel auto"),
+    (["eval", "restore", "PHOTOS", "-o", "x"], "--degrade: missing"),
+    (["eval", "denoise", "PHOTOS", "-o", "x", "--suite", "paper"], "drop denoise"),
+    (["eval", "PHOTOS", "-o", "x", "--suite", "all"], "--suite all: unknown"),
+    (["eval", "denoise", "nowhere", "-o", "x"], "no such file or folder"),
+    (["eval", "denoise", "PHOTOS", "-o", "x", "--crop", "4"], "--crop 4"),
+]
+
+
+@pytest.mark.parametrize("arguments, message", BAD)
+def test_bad_command_lines(photos, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    given = [str(photos) if a == "PHOTOS" else a for a in arguments]
+    _, stderr = reddiff(*given, code=2)
+    assert message in stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_plan_writes_nothing(photos, tmp_path, quick):
+    out = tmp_path / "out"
+    stdout, _ = reddiff("eval", photos, "-o", out, *quick, "--suite", "paper", "--dry-run")
+    assert len(stdout.splitlines()) == 2 * len(make_suite("paper", None))
+    assert "start, reddiff-2" in stdout
+    assert not out.exists()
+
+
+def test_suite_is_one_table(photos, tmp_path, quick, monkeypatch):
+    cases = [case for case in make_suite("paper", None) if case.task in ("inpaint", "hdr")]
+    monkeypatch.setattr("reddiff_cli.command_eval.make_suite", lambda *_: tuple(cases))
+    out = tmp_path / "out"
+    stdout, stderr = reddiff("eval", photos, "-o", out, *quick, "--suite", "paper", "--limit", "1")
+    assert "KID" in stdout.splitlines()[0]
+    assert len(stdout.splitlines()) == 5
+    assert "nonlinear deblur is not available" in stderr
+    assert {row["case"] for row in content(out)["rows"]} == {case.name for case in cases}
+    assert (out / "contact.hdr-paper.png").is_file()
+
+
+def test_methods_and_curves():
+    methods = parse_methods("reddiff:20, reddiff-paper:30,dps", SolverOptions())
+    assert [method.label for method in methods] == ["reddiff-20", "reddiff-paper-30", "dps-1000"]
+    assert methods[1].solver.preset == "paper"
+    assert parse_curve("50,10,10") == (10, 50)
+    with pytest.raises(UsageError, match="--curve says"):
+        parse_methods("reddiff:20", SolverOptions(), (10,))
+
+
+def test_means_leave_failures_out():
+    case = make_case("denoise", {}, 0.1)
+    good = {"case": "denoise", "method": "start", "status": "ok", "evaluations": 0}
+    good |= dict.fromkeys(("ssim", "lpips", "residual_ratio", "seconds", "peak_memory_mb"))
+    rows = [good | {"psnr": 20.0}, good | {"psnr": 24.0}]
+    rows.append({"case": "denoise", "method": "", "status": "failed"})
+    (entry,) = summarise(rows, [case], [])
+    assert entry.pictures == 2
+    assert entry.values["psnr"] == pytest.approx((22.0, 8**0.5))
+    assert entry.values["lpips"] is None
+
+
+def test_kid_by_hand_and_by_distribution():
+    x, y = torch.tensor([[0.0], [2.0]]), torch.tensor([[1.0], [1.0]])
+    # Off the diagonal k(0, 2) = 1 and k(1, 1) = 8; across (1 + 1 + 27 + 27) / 4 = 14.
+    assert kid(x, y) == pytest.approx(1 + 8 - 2 * 14)
+    generator = torch.Generator().manual_seed(0)
+    one, other, far = (torch.randn(200, 16, generator=generator) + m for m in (0, 0, 1))
+    assert abs(kid(one, other)) < 0.1 < kid(one, far)
+
+
+def test_ticks_are_round_and_cover():
+    for low, high in ((22.31, 30.9), (0.1, 0.1), (-3, 1000)):
+        found = ticks(low, high)
+        assert found[0] <= low < high + 1e-12 or low == high
+        assert found[-1] >= high
+        assert 2 <= len(found) <= 12
+
+
+def test_plot_puts_points_where_they_belong():
+    image = line_plot({"a": [(10, 20.0), (100, 30.0)]}, "t", "x", "y")
+    blue = tuple(bytes.fromhex(COLOURS[0][1:]))
+    array = np.asarray(image)[:, : SIZE[0] - 200]
+    rows, columns = np.nonzero((array == blue).all(2))
+    left, right = rows[columns < columns.mean()], rows[columns > columns.mean()]
+    assert left.mean() > right.mean()  # the line rises to the right
+    with pytest.raises(ValueError):
+        line_plot({}, "t", "x", "y")
+
+
+def test_sheet_without_a_picture_shows_the_reason(tmp_path):
+    sheet = contact_sheet(["a", "b"], [[Panel(None, "because"), Panel(tmp_path / "none.png")]])
+    assert sheet.width > 2 * CELL
+    assert (np.asarray(sheet)[CELL + 22 :] < 128).any()
