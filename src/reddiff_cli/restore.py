@@ -42,6 +42,7 @@ OnLook = Callable[[Stage, Tensor], None]
 # Pictures in hand at once: while one is computed, the next is read and the last one written.
 WORKERS = 2
 # On a GPU they share batches of so many rows.
+SHARING_DEVICES = ("cuda",)
 WORKERS_SHARED, SHARED_ROWS = 8, 8
 SMALLEST_TILE = 128
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -76,7 +77,7 @@ class Restorer:
         self._denoiser: Denoiser | Batcher | None = None
         self._lock = threading.RLock()
         # Recorded evaluations hold much memory: of these methods, one picture at a time.
-        together = self.device.type == "cuda" and solver.method not in ("dps", "pigdm")
+        together = self.device.type in SHARING_DEVICES and solver.method not in ("dps", "pigdm")
         self.shared = together
         self.workers = WORKERS_SHARED if together else WORKERS
         self._turn: AbstractContextManager[object] = nullcontext() if together else self._lock
@@ -148,7 +149,9 @@ class Restorer:
         """What tasks need to know; with windows and tiles of at most `tile` pixels."""
         card, machine = self.card, self.machine
         if tile is not None:
-            card = replace(card, window=min(card.window, tile), tile=tile)
+            window = min(card.window, tile)
+            # smallest = window: nor does a small picture go through in one piece.
+            card = replace(card, window=window, smallest=window, tile=tile)
             machine = replace(machine, tile=None)
         return Setting(card, self.solver, on_note, machine)
 
