@@ -28,7 +28,7 @@ from .options import MachineOptions, OutputOptions, SolverOptions
 from .pictures import DEPTHS, Picture, check_format, save_picture, with_depth
 from .record import make_record
 from .result import Result
-from .sheets import Sheets
+from .sheets import UNCALIBRATED, Sheets
 from .task_options import TaskOptions
 from .tasks import Problem, Setting, Stage, pose
 
@@ -120,7 +120,12 @@ class Restorer:
         residual = 0.0
         solved = []
         for stage in problem.stages():
+            asked = time.monotonic()
+            _ = self.denoiser
             with self._turn:
+                began += (
+                    time.monotonic() - asked
+                )  # loading and waiting are no work on this picture
                 mu, residual = self._solve_safely(stage, on_step, on_note, sheets.look)
             problem.accept(stage, mu.mean(0, keepdim=True) if self.sampling else mu)
             solved.append((stage, mu))
@@ -137,13 +142,26 @@ class Restorer:
             seconds=time.monotonic() - began,
             noise=problem.noise,
             residual=residual,
-            remark=problem.remark(),
+            remark=self._remark(problem),
             record=record,
             device=str(self.device),
             dtype=NAMES[self.dtype],
-            steps=evaluations(self.solver, self.denoiser),
+            steps=self._evaluations(on_note),
             found=getattr(problem, "verdict", ""),
         )
+
+    def _remark(self, problem: Problem) -> str:
+        """What the task has to say, and in sample mode what the spread is not."""
+        parts = [problem.remark(), f"spread is {UNCALIBRATED}" if self.sampling else ""]
+        return "; ".join(part for part in parts if part)
+
+    def _evaluations(self, on_note: OnNote) -> int:
+        """What a picture or window took; the grid of the published form is not always as asked."""
+        count = evaluations(self.solver, self.denoiser)
+        if count != self.solver.evaluations:
+            asked = self.solver.evaluations
+            on_note(f"warning: the published grid took {count} network evaluations, not {asked}")
+        return count
 
     def _setting(self, tile: int | None, on_note: OnNote) -> Setting:
         """What tasks need to know; with windows and tiles of at most `tile` pixels."""
