@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from conftest import scene
-from reddiff_cli.carriers import read_record
+from reddiff_cli.carriers import Metadata, read_record
 from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.pictures import (
     FLOAT,
@@ -337,3 +337,20 @@ def test_depths_are_converted_between_light_and_values():
     assert np.array_equal(with_depth(eight, 16).pixels, eight.pixels)
     middle = Picture(np.full((1, 1, 1), 0.5, dtype=np.float32))
     assert float(with_depth(middle, FLOAT).pixels[0, 0, 0]) == pytest.approx(0.214, abs=1e-3)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tiff"])
+def test_xmp_is_kept(tmp_path, suffix):
+    told = Metadata(xmp=b"<x:xmpmeta/>")
+    pixels = scene(8, 8).astype(np.float32) / 255
+    path = tmp_path / f"p{suffix}"
+    save_picture(Picture(pixels, metadata=told), path, {"a": 1})
+    assert load_picture(path).metadata.xmp == told.xmp
+    assert read_record(path) == {"a": 1}
+
+
+def test_what_an_encoder_cannot_do_is_a_failure_of_that_picture(tmp_path):
+    long = Picture(np.zeros((1, 17_000, 3), dtype=np.float32))
+    with pytest.raises(PictureError, match="cannot be encoded"):
+        save_picture(long, tmp_path / "p.webp", {})
+    assert not list(tmp_path.iterdir())

@@ -18,6 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 _USER_COMMENT = ExifTags.Base.UserComment.value
 _ORIENTATION = ExifTags.Base.Orientation.value
 _DESCRIPTION = ExifTags.Base.ImageDescription.value
+_XMP = 700  # TIFF
 _COMMENT_PREFIX = b"ASCII\0\0\0"
 MOST_DPI = 1e6
 _HEADER = 33  # bytes of a PNG's signature and IHDR
@@ -123,6 +124,8 @@ def save_options(metadata: Metadata, kind: str, text: str) -> dict[str, Any]:
         options["xmp"] = metadata.xmp
     exif = Image.Exif()
     exif.load(metadata.exif)
+    if metadata.xmp and kind == "TIFF":
+        exif[_XMP] = metadata.xmp
     if kind == "PNG":
         info = PngInfo()
         info.add_text("reddiff", text)

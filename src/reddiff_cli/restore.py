@@ -29,7 +29,7 @@ from .options import MachineOptions, OutputOptions, SolverOptions
 from .pictures import DEPTHS, Picture, check_format, save_picture, with_depth
 from .record import make_record
 from .result import Result
-from .sheets import Sheets
+from .sheets import UNCALIBRATED, Sheets
 from .task_options import TaskOptions
 from .tasks import Problem, Setting, Stage, pose
 
@@ -43,6 +43,7 @@ OnLook = Callable[[Stage, Tensor], None]
 # Pictures in hand at once: while one is computed, the next is read and the last one written.
 WORKERS = 2
 # On a GPU they share batches of so many rows.
+SHARING_DEVICES = ("cuda",)
 WORKERS_SHARED, SHARED_ROWS = 8, 8
 SMALLEST_TILE = 128
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -77,7 +78,7 @@ class Restorer:
         self._denoiser: Denoiser | Batcher | None = None
         self._lock = threading.RLock()
         # Recorded evaluations hold much memory: of these methods, one picture at a time.
-        together = self.device.type == "cuda" and solver.method not in ("dps", "pigdm")
+        together = self.device.type in SHARING_DEVICES and solver.method not in ("dps", "pigdm")
         self.shared = together
         self.workers = WORKERS_SHARED if together else WORKERS
         self._turn: AbstractContextManager[object] = nullcontext() if together else self._lock
@@ -126,7 +127,11 @@ class Restorer:
         residual = 0.0
         solved = []
         for stage in problem.stages():
+            asked = time.monotonic()
+            _ = self.denoiser
             with self._turn:
+                # Loading the network and waiting for the turn are no work on this picture.
+                began += time.monotonic() - asked
                 mu, residual = self.solve(stage, on_step, on_note, sheets.look)
             problem.accept(stage, mu.mean(0, keepdim=True) if self.sampling else mu)
             solved.append((stage, mu))
@@ -143,19 +148,34 @@ class Restorer:
             seconds=time.monotonic() - began,
             noise=problem.noise,
             residual=residual,
-            remark=problem.remark(),
+            remark=self._remark(problem),
             record=record,
             device=str(self.device),
             dtype=NAMES[self.dtype],
-            steps=evaluations(self.solver, self.denoiser),
+            steps=self._evaluations(on_note),
             found=getattr(problem, "verdict", ""),
         )
+
+    def _remark(self, problem: Problem) -> str:
+        """What the task has to say, and in sample mode what the spread is not."""
+        parts = [problem.remark(), f"spread is {UNCALIBRATED}" if self.sampling else ""]
+        return "; ".join(part for part in parts if part)
+
+    def _evaluations(self, on_note: OnNote) -> int:
+        """What a picture or window took; the grid of the published form is not always as asked."""
+        count = evaluations(self.solver, self.denoiser)
+        if count != self.solver.evaluations:
+            asked = self.solver.evaluations
+            on_note(f"warning: the published grid took {count} network evaluations, not {asked}")
+        return count
 
     def _setting(self, tile: int | None, on_note: OnNote) -> Setting:
         """What tasks need to know; with windows and tiles of at most `tile` pixels."""
         card, machine = self.card, self.machine
         if tile is not None:
-            card = replace(card, window=min(card.window, tile), tile=tile)
+            window = min(card.window, tile)
+            # smallest = window: nor does a small picture go through in one piece.
+            card = replace(card, window=window, smallest=window, tile=tile)
             machine = replace(machine, tile=None)
         return Setting(card, self.solver, on_note, machine)
 

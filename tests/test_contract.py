@@ -1,0 +1,543 @@
+"""What scripts and schedulers rely on: streams, JSON lines, shards, environment, exit codes."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms
+from typer.testing import CliRunner
+
+import reddiff_cli
+from conftest import scene
+from reddiff_cli.cli import app
+from reddiff_cli.denoiser import Denoiser
+from reddiff_cli.pictures import Picture, load_picture, save_picture
+
+RUNNER = CliRunner()
+SOURCE = str(Path(reddiff_cli.__file__).parent.parent)
+LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT")
+PLAIN = {k: v for k, v in os.environ.items() if k not in (*LAUNCHERS, "FORCE_COLOR", "NO_COLOR")}
+PLAIN |= {"PYTHONPATH": SOURCE, "OMP_NUM_THREADS": "1"}
+
+
+def reddiff(*arguments, code=0, stdin=None, env=None):
+    """Run in this process; returns (stdout, stderr)."""
+    result = RUNNER.invoke(app, [str(a) for a in arguments], input=stdin, env=env)
+    assert result.exit_code == code, f"{result.stdout}\n{result.stderr}\n{result.exception}"
+    return result.stdout, result.stderr
+
+
+def shell(script, *, cwd, **environment):
+    """Run a shell script in which `reddiff` is the real command."""
+    function = f'reddiff() {{ "{sys.executable}" -m reddiff_cli "$@"; }}\n'
+    return subprocess.run(
+        ["bash", "-c", function + script],
+        capture_output=True,
+        cwd=cwd,
+        env=PLAIN | environment,
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def quick(tiny_prior):
+    return ["--model", str(tiny_prior), "--steps", "2", "--device", "cpu"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Five pictures in a tree, two of which collide, and one that is none."""
+    root = tmp_path / "in"
+    (root / "sub").mkdir(parents=True)
+    for k, name in enumerate(("a.png", "b.png", "b.jpg", "sub/a.png", "sub/c.bmp")):
+        Image.fromarray(scene(24, 32, seed=k)).save(root / name)
+    (root / "text.png").write_text("no picture")
+    return root
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def events(stdout):
+    return [json.loads(line) for line in stdout.splitlines()]
+
+
+# --- streams ---
+
+
+def test_stdin_to_stdout(picture_file, quick, tmp_path):
+    out = tmp_path / "file.png"
+    reddiff("denoise", picture_file, "-o", out, *quick)
+    result = RUNNER.invoke(
+        app, ["denoise", "-", "-o", "-", *quick], input=picture_file.read_bytes()
+    )
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout_bytes.startswith(b"\x89PNG\r\n\x1a\n")
+    restored = Image.open(BytesIO(result.stdout_bytes))
+    assert np.array_equal(np.asarray(restored), np.asarray(Image.open(out)))
+    assert result.stdout_bytes == out.read_bytes()
+    assert result.stderr.startswith("[1/1] - -> -  ")
+
+
+def test_stdin_to_a_file_and_a_file_to_stdout(picture_file, quick, tmp_path):
+    out = tmp_path / "o.jpg"
+    reddiff("denoise", "-", "-o", out, *quick, stdin=picture_file.read_bytes())
+    assert Image.open(out).format == "JPEG"
+    result = RUNNER.invoke(app, ["denoise", str(picture_file), "-o", "-", *quick])
+    assert Image.open(BytesIO(result.stdout_bytes)).format == "PNG"
+    assert not list(tmp_path.glob("*.denoise.*"))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".tif", ".exr"])
+def test_any_kind_of_picture_comes_through_stdin(tmp_path, quick, suffix):
+    path = tmp_path / f"p{suffix}"
+    depth = 32 if suffix == ".exr" else 8
+    save_picture(Picture(scene(24, 32) / np.float32(255), depth=depth), path, None)
+    out = tmp_path / ("o.exr" if depth == 32 else "o.png")
+    reddiff("denoise", "-", "-o", out, *quick, stdin=path.read_bytes())
+    assert load_picture(out).depth == depth
+
+
+def test_mistakes_with_streams_name_streams_and_write_nothing(picture_file, quick, tmp_path):
+    png = picture_file.read_bytes()
+    cases = [
+        (["-"], png, 2, "needs -o"),
+        (["-", "-", "-o", "-"], png, 2, "give it once"),
+        ([picture_file, picture_file, "-o", "-"], None, 2, "one picture"),
+        ([tmp_path, "-o", "-"], None, 2, "is a folder"),
+        (["-", "-o", "-"], b"", 2, "stdin is empty"),
+        (["-", "-o", "-"], b"no picture", 1, "error: -: not a picture"),
+        (["-", "-o", "-", "--json"], png, 2, "--json and -o -"),
+        (["-", "-o", "-", "--compare"], png, 2, "--compare and -o -"),
+        (["-", "-o", "-", "--samples", "2"], png, 2, "--samples and -o -"),
+    ]
+    for arguments, stdin, code, message in cases:
+        stdout, stderr = reddiff("denoise", *arguments, *quick, code=code, stdin=stdin)
+        assert stdout == ""
+        assert message in stderr
+        assert len(stderr.splitlines()) == 1
+        assert "reddiff-" not in stderr
+    assert [path.name for path in tmp_path.iterdir()] == [picture_file.name]
+
+
+@pytest.mark.slow
+def test_a_closed_pipe_is_no_traceback(picture_file, quick, tmp_path):
+    flags = " ".join(quick)
+    script = f"""
+        for i in $(seq 40); do cp {picture_file} p$i.png; done
+        reddiff denoise p*.png -o out/ --json {flags} 2> err | head -n 1 > line
+        echo "${{PIPESTATUS[0]}}" > code
+        reddiff denoise missing.png --json {flags} 2> err2 >&- ; echo $? >> code
+    """
+    result = shell(script, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr.decode()
+    assert json.loads((tmp_path / "line").read_text())["status"] == "ok"
+    assert "Traceback" not in (tmp_path / "err").read_text()
+    assert (tmp_path / "code").read_text().split() == ["1", "2"]
+    assert len(list((tmp_path / "out").glob("*.png"))) < 40
+
+
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}, {"TERM": ""}])
+def test_no_escape_codes_where_there_is_no_terminal(folder, quick, environment):
+    out = folder.parent / "out"
+    _, stderr = reddiff("denoise", folder, "-o", out, *quick, code=1, env=environment)
+    assert "\x1b" not in stderr
+    lines = stderr.splitlines()
+    counters = [line[:5] for line in lines if line.startswith("[")]
+    assert len(counters) == 3  # the failed picture counts too, and has its own line
+    assert counters == sorted(counters)
+    assert set(counters) < {"[1/4]", "[2/4]", "[3/4]", "[4/4]"}
+    assert lines[-2:] == [
+        "3 restored, 0 skipped, 1 failed",
+        f"  {folder}/text.png: not a picture, or damaged",
+    ]
+
+
+def test_colour_can_be_forced_and_a_dumb_terminal_gets_no_bars(picture_file, quick):
+    # A forced terminal gets its bars, which move the cursor.
+    environment = {"FORCE_COLOR": "1", "TERM": "xterm"}
+    _, stderr = reddiff("denoise", picture_file, *quick, env=environment)
+    assert "\x1b[" in stderr
+    environment["TERM"] = "dumb"
+    _, stderr = reddiff("denoise", picture_file, "--overwrite", *quick, env=environment)
+    assert "\x1b[" not in stderr
+    assert "[1/1]" in stderr
+
+
+@pytest.mark.slow
+def test_a_terminal_gets_bars(picture_file, quick, tmp_path):
+    """On a pseudo-terminal, the only way to see what a person sees."""
+    pty = pytest.importorskip("pty")
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "reddiff_cli", "denoise", str(picture_file)]
+    process = subprocess.Popen(
+        [*command, "-o", str(tmp_path / "o.png"), *quick],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=PLAIN | {"TERM": "xterm"},
+    )
+    os.close(slave)
+    text = b""
+    with suppress(OSError):  # how Linux says that the other end is closed
+        while part := os.read(master, 65536):
+            text += part
+    os.close(master)
+    assert process.wait(60) == 0
+    assert b"\x1b[" in text
+    assert b"[1/1]" in text
+
+
+def test_quiet_verbose_and_traces(folder, quick, monkeypatch):
+    command = ["denoise", folder, "-o", folder.parent / "out", *quick]
+    _, stderr = reddiff(*command, "-q", code=1)
+    assert stderr == f"error: {folder}/text.png: not a picture, or damaged\n"
+    _, stderr = reddiff(*command, "-v", "--overwrite", code=1)
+    assert f"{folder}: 4 pictures, 0 results of reddiff and 0 other files left out" in stderr
+    assert "on cpu" in stderr
+    for flags, debug in ((["-vv"], "0"), ([], "1")):
+        monkeypatch.setenv("REDDIFF_DEBUG", debug)
+        _, stderr = reddiff(*command, "--overwrite", *flags, code=1)
+        assert "Traceback" in stderr
+        assert "3 restored, 0 skipped, 1 failed" in stderr
+        _, stderr = reddiff("denoise", "none.png", *flags, code=2)
+        assert "Traceback" in stderr
+        assert stderr.splitlines()[-1].startswith("error: none.png")
+
+
+# --- JSON lines ---
+
+KEYS = {
+    "event": str,
+    "status": str,
+    "task": str,
+    "input": str,
+    "output": str,
+    "width": int,
+    "height": int,
+    "model": str,
+    "revision": str,
+    "method": str,
+    "preset": str,
+    "steps": int,
+    "noise": float,
+    "seed": int,
+    "device": str,
+    "dtype": str,
+    "seconds": float,
+    "residual": float,
+    "residual_ratio": (float, type(None)),
+}
+
+
+def test_json_lines(folder, quick):
+    out = folder.parent / "out"
+    command = ["denoise", folder, "-r", "-o", out, "--json", *quick]
+    stdout, stderr = reddiff(*command, "-q", code=1)
+    assert stderr.startswith("error: ")
+    assert len(stderr.splitlines()) == 1
+    *images, summary = events(stdout)
+    good = [event for event in images if event["status"] == "ok"]
+    assert len(good) == 5
+    for event in good:
+        assert event["event"] == "image"
+        for key, kind in KEYS.items():
+            assert isinstance(event[key], kind), key
+        assert Path(event["output"]).is_file()
+        assert (event["width"], event["height"], event["steps"]) == (32, 24, 2)
+        assert event["dtype"] in ("fp32", "bf16")
+    (bad,) = [event for event in images if event["status"] == "failed"]
+    assert bad["output"] is None
+    assert bad["error"]["type"] == "Unreadable"
+    assert bad["error"]["message"].startswith(str(folder / "text.png"))
+    seconds = summary.pop("seconds")
+    assert seconds > 0
+    assert summary == {"event": "summary", "ok": 5, "skipped": 0, "failed": 1, "exit_code": 1}
+    (folder / "text.png").unlink()
+    stdout, stderr = reddiff(*command, "-q")
+    assert stderr == ""
+    *images, summary = events(stdout)
+    assert {event["status"] for event in images} == {"skipped"}
+    assert all(event["reason"] == "done already" for event in images)
+    assert (summary["skipped"], summary["exit_code"]) == (5, 0)
+
+
+def test_steps_are_those_that_were_taken(picture_file, tiny_prior):
+    flags = ["--model", tiny_prior, "--device", "cpu", "--preset", "paper", "--steps", "3"]
+    stdout, stderr = reddiff("denoise", picture_file, "--json", *flags)
+    assert events(stdout)[0]["steps"] == 4  # every 333rd of 1000 time steps
+    assert "took 4 network evaluations, not 3" in stderr
+
+
+def test_the_spread_of_samples_is_called_what_it_is(picture_file, quick):
+    _, stderr = reddiff("denoise", picture_file, "--samples", "2", *quick)
+    assert "relative, uncalibrated" in stderr
+
+
+def test_waiting_for_another_picture_is_no_work(tmp_path, quick, monkeypatch):
+    for k in range(4):
+        Image.fromarray(scene(24, 32, seed=k)).save(tmp_path / f"{k}.png")
+    original = Denoiser._denoise
+
+    def slow(self, z, t):
+        time.sleep(0.2)
+        return original(self, z, t)
+
+    monkeypatch.setattr(Denoiser, "_denoise", slow)
+    stdout, _ = reddiff("denoise", tmp_path, "-o", tmp_path / "out", "--json", *quick)
+    *images, summary = events(stdout)
+    assert all(event["seconds"] >= 0.4 for event in images)
+    # Each picture takes 2 x 0.2 s in turn; with its waiting it would be nearly twice that.
+    assert sum(event["seconds"] for event in images) < 1.6 * summary["seconds"]
+
+
+def test_json_of_a_plan(folder, quick, monkeypatch):
+    out = folder.parent / "out"
+    command = ["denoise", folder, "-r", "-o", out, "--json", *quick]
+    reddiff(*command, code=1)
+    (out / "a.png").unlink()
+    Image.fromarray(scene(24, 32)).save(out / "sub" / "c.png")
+    monkeypatch.setattr(Denoiser, "_denoise", None)
+    stdout, stderr = reddiff(*command, "--dry-run", code=1)
+    assert stderr == ""
+    plan = {str(Path(e["input"]).relative_to(folder)): e for e in events(stdout)}
+    assert {name: event["action"] for name, event in plan.items()} == {
+        "a.png": "restore",
+        "b.jpg": "skip",
+        "b.png": "skip",
+        "sub/a.png": "skip",
+        "sub/c.bmp": "fail",
+        "text.png": "fail",
+    }
+    assert plan["sub/c.bmp"]["error"]["type"] == "Exists"
+    assert plan["text.png"]["error"]["type"] == "Unreadable"
+    assert plan["a.png"]["error"] is None
+    assert all(set(e) == {"event", "input", "output", "action", "error"} for e in plan.values())
+
+
+def test_a_plan_finds_masks_of_a_wrong_size_without_torch(tmp_path, picture_file, tiny_prior):
+    mask = tmp_path / "m.png"
+    Image.fromarray(np.zeros((5, 5), np.uint8)).save(mask)
+    code = (
+        "import sys; from reddiff_cli.cli import app\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
+    )
+    command = ["inpaint", picture_file, "-m", mask, "--model", tiny_prior, "--dry-run", "--json"]
+    result = subprocess.run(
+        [sys.executable, "-c", code, *map(str, command)], capture_output=True, env=PLAIN, text=True
+    )
+    line, end = result.stdout.splitlines()
+    assert json.loads(line)["error"]["type"] == "MaskSize"
+    assert end == "1 False"
+
+
+# --- names and folders ---
+
+
+def test_trees_and_collisions(folder, quick):
+    out = folder.parent / "out"
+    reddiff("denoise", folder, "-r", "-o", out, *quick, code=1)
+    names = ["a.png", "b.jpg.png", "b.png.png", "sub/a.png", "sub/c.png"]
+    assert sorted(contents(out)) == names
+    # Beside the inputs, and again: results are never read as inputs.
+    (folder / "text.png").unlink()
+    reddiff("denoise", folder, "-r", "--compare", *quick)
+    before = contents(folder)
+    _, stderr = reddiff("denoise", folder, "-r", "--compare", *quick)
+    assert "0 restored, 5 skipped, 0 failed" in stderr
+    assert contents(folder) == before
+
+
+def test_one_output_for_two_pictures_is_refused(folder, quick, tmp_path):
+    pair = [folder / "a.png", folder / "sub" / "a.png"]
+    _, stderr = reddiff("denoise", *pair, "-o", tmp_path / "out", *quick, code=2)
+    assert "would hold both" in stderr
+    stdout, _ = reddiff("denoise", folder / "a.png", folder / "a.png", "--dry-run", *quick)
+    assert len(stdout.splitlines()) == 1
+
+
+def test_a_slash_makes_a_folder(picture_file, quick, tmp_path):
+    reddiff("denoise", picture_file, "-o", f"{tmp_path}/v1.0/", *quick)
+    assert (tmp_path / "v1.0" / "img.png").is_file()
+
+
+def test_strip_and_format(tmp_path, quick):
+    path = tmp_path / "p.jpg"
+    exif = Image.Exif()
+    exif[271], exif[274] = "Camera", 6
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(scene(24, 32)).save(path, exif=exif, icc_profile=icc, dpi=(300, 300))
+    for suffix in ("png", "jpg", "webp", "tiff"):
+        reddiff("denoise", path, "--format", suffix, *quick)
+        kept = Image.open(tmp_path / f"p.denoise.{suffix}")
+        assert kept.size == (24, 32)  # upright: orientation 6 is turned by 90 degrees
+        assert kept.getexif().get(271) == "Camera", suffix
+        assert 274 not in kept.getexif() or kept.getexif()[274] == 1
+        assert kept.info["icc_profile"] == icc
+        reddiff("denoise", path, "--format", suffix, "--strip", "--overwrite", *quick)
+        bare = Image.open(tmp_path / f"p.denoise.{suffix}")
+        assert 271 not in bare.getexif()
+        assert not bare.info.get("icc_profile")
+        assert b"input_sha256" not in (tmp_path / f"p.denoise.{suffix}").read_bytes()
+        # Without a record nothing is known to be done.
+        _, stderr = reddiff("denoise", path, "--format", suffix, "--strip", *quick, code=1)
+        assert "--overwrite" in stderr
+
+
+def test_sixteen_bits_keep_depth_and_metadata(tmp_path, quick):
+    from reddiff_cli.carriers import Metadata
+
+    path = tmp_path / "p.png"
+    exif = Image.Exif()
+    exif[271] = "Camera"
+    told = Metadata(exif.tobytes(), b"", b"<x:xmpmeta/>", (300.0, 300.0))
+    values = np.random.default_rng(0).integers(0, 65536, (24, 32, 3)).astype(np.float32) / 65535
+    save_picture(Picture(values, depth=16, metadata=told), path, {})
+    reddiff("denoise", path, "--noise", "0.01", *quick)
+    result = load_picture(tmp_path / "p.denoise.png")
+    assert result.depth == 16
+    assert result.metadata.xmp == told.xmp
+    assert Image.open(tmp_path / "p.denoise.png").getexif()[271] == "Camera"
+    assert result.metadata.dpi == pytest.approx((300, 300), abs=0.01)
+
+
+# --- several processes ---
+
+
+def parts_by_flag(k):
+    return ["--shard", f"{k + 1}/2"], {}
+
+
+def parts_by_torchrun(k):
+    return [], {"RANK": str(k), "WORLD_SIZE": "2", "LOCAL_RANK": str(k)}
+
+
+def parts_by_slurm(k):
+    prefix = "SLURM_ARRAY_TASK_"
+    values = {"ID": str(10 + 5 * k), "COUNT": "2", "MIN": "10", "STEP": "5"}
+    return [], {prefix + name: value for name, value in values.items()}
+
+
+@pytest.mark.parametrize("parts", [parts_by_flag, parts_by_torchrun, parts_by_slurm])
+def test_two_parts_write_the_same_bytes_as_one_run(folder, quick, parts):
+    (folder / "text.png").unlink()
+    whole, split = folder.parent / "whole", folder.parent / "split"
+    stdout, _ = reddiff("denoise", folder, "-r", "-o", whole, "--json", *quick)
+    counts = []
+    for k in range(2):
+        flags, environment = parts(k)
+        command = ["denoise", folder, "-r", "-o", split, "--json", *quick, *flags]
+        counts.append(events(reddiff(*command, env=environment)[0])[-1]["ok"])
+    assert counts == [3, 2]
+    assert contents(split) == contents(whole)
+
+
+def test_parts_that_do_not_exist(folder, quick):
+    for flags, environment in (
+        (["--shard", "3/2"], {}),
+        (["--shard", "0/2"], {}),
+        (["--shard", "x"], {}),
+        ([], {"RANK": "2", "WORLD_SIZE": "2"}),
+        ([], {"RANK": "-1", "WORLD_SIZE": "2"}),
+        ([], {"RANK": "0", "WORLD_SIZE": "0"}),
+        ([], {"RANK": "a", "WORLD_SIZE": "2"}),
+        ([], {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "2"}),
+    ):
+        _, stderr = reddiff("denoise", folder, *flags, *quick, code=2, env=environment)
+        assert "--shard" in stderr
+    # The flag wins over the environment; more parts than pictures leave some with nothing to do.
+    environment = {"RANK": "5", "WORLD_SIZE": "2"}
+    stdout, _ = reddiff("denoise", folder, "--shard", "9/9", "--json", *quick, env=environment)
+    assert events(stdout) == [
+        {"event": "summary", "ok": 0, "skipped": 0, "failed": 0, "exit_code": 0}
+        | {"seconds": events(stdout)[0]["seconds"]}
+    ]
+
+
+def test_local_rank_chooses_the_gpu(monkeypatch):
+    from reddiff_cli.denoiser import choose_device
+    from reddiff_cli.shards import local_device
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    for rank, index in (("0", 0), ("3", 3), ("5", 1)):
+        name = local_device("auto", {"LOCAL_RANK": rank})
+        assert choose_device(name) == torch.device("cuda", index)
+    assert local_device("cuda:2", {"LOCAL_RANK": "1"}) == "cuda:2"
+    assert local_device("auto", {}) == "auto"
+
+
+# --- failures ---
+
+
+def test_fail_fast_stops_and_keeps_what_is_done(tmp_path, quick):
+    for k in range(12):
+        Image.fromarray(scene(24, 32, seed=k)).save(tmp_path / f"{k:02}.png")
+    (tmp_path / "03.png").write_text("no picture")
+    command = ["denoise", tmp_path, "-o", tmp_path / "out", "--json", *quick]
+    stdout, stderr = reddiff(*command, "--fail-fast", code=1)
+    summary = events(stdout)[-1]
+    assert summary["failed"] == 1
+    assert 2 <= summary["ok"] <= 6
+    assert len(list((tmp_path / "out").iterdir())) == summary["ok"]
+
+
+def test_what_no_one_foresaw_fails_one_picture(folder, quick, monkeypatch):
+    original = Denoiser._denoise
+
+    def failing(self, z, t):
+        if failing.calls == 0:
+            failing.calls += 1
+            raise ZeroDivisionError("of all things")
+        return original(self, z, t)
+
+    failing.calls = 0
+    monkeypatch.setattr(Denoiser, "_denoise", failing)
+    command = ["denoise", folder, "-r", "-o", folder.parent / "out", "--json", *quick]
+    stdout, stderr = reddiff(*command, code=1)
+    *images, summary = events(stdout)
+    assert (summary["ok"], summary["failed"]) == (4, 2)
+    kinds = [event["error"]["type"] for event in images if event["status"] == "failed"]
+    assert sorted(kinds) == ["Unforeseen", "Unreadable"]
+    assert "ZeroDivisionError: of all things" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_environment_and_order(picture_file, tiny_prior, monkeypatch):
+    variables = {"REDDIFF_MODEL": str(tiny_prior), "REDDIFF_DEVICE": "warp"}
+    flags = ["--steps", "2", "--dry-run"]
+    reddiff("denoise", picture_file, *flags, env=variables)
+    _, stderr = reddiff("denoise", picture_file, "--steps", "2", code=4, env=variables)
+    assert "warp" in stderr
+    reddiff("denoise", picture_file, "--steps", "2", "--device", "cpu", env=variables)
+    variables["REDDIFF_MODEL"] = "nonesuch"
+    _, stderr = reddiff("denoise", picture_file, *flags, code=3, env=variables)
+    assert "nonesuch" in stderr
+    reddiff("denoise", picture_file, *flags, "--model", tiny_prior, env=variables)
+
+
+def test_shell_completion_exists():
+    for name in ("bash", "zsh", "fish"):
+        result = subprocess.run(
+            [sys.executable, "-m", "reddiff_cli", "--show-completion", name],
+            capture_output=True,
+            env=PLAIN,
+            text=True,
+        )
+        assert result.returncode == 0
+        assert re.search("complete|compdef", result.stdout)
