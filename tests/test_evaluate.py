@@ -454,6 +454,23 @@ def test_methods_and_curves():
         parse_methods("reddiff:20", SolverOptions(), (10,))
 
 
+def test_a_first_noise_level_is_for_all_but_the_published_form(photos, tmp_path, quick):
+    methods = parse_methods("reddiff:2,reddiff-paper:2,diffpir:2", SolverOptions(s_start=1.0))
+    assert [method.solver.s_start for method in methods] == [1.0, None, 1.0]
+    out = tmp_path / "out"
+    command = ["eval", "denoise", photos, "-o", out, *quick, "--limit", "1"]
+    reddiff(*command, "--start", "0.5")
+    _, stderr = reddiff(*command, "--start", "5", code=2)
+    assert "another start" in stderr
+
+
+def test_weights_that_are_not_here_are_never_fetched(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in (LPIPS, KID):
+        assert missing(name)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_means_leave_failures_out():
     case = make_case("denoise", {}, 0.1)
     good = {"case": "denoise", "method": "start", "status": "ok", "evaluations": 0}

@@ -176,10 +176,11 @@ class Evaluator:
 
     def _quality(self, pixels: Pixels, specimen: Specimen) -> dict[str, object]:
         x, truth = _tensor(pixels), specimen.truth
+        distance = None if self.lpips is None else self.lpips(x, truth)
         return {
             "psnr": round(min(float(psnr(x, truth)), BEST), 4),
             "ssim": round(float(ssim(x, truth)), 5),
-            "lpips": None if self.lpips is None else round(self.lpips(x, truth), 5),
+            "lpips": None if distance is None else round(distance, 5),
             "width": int(x.shape[3]),
             "height": int(x.shape[2]),
         }
