@@ -388,6 +388,19 @@ def test_phase_is_aligned_before_it_is_measured(tmp_path, tiny_prior, monkeypatc
     assert values["reddiff-4"] > 25
 
 
+def test_methods_share_the_search_of_phase():
+    case = make_case("phase", {"starts": 2, "keep": 1}, 0.01)
+    specimen = degrade(clean(16, 16), case, 16, 0)
+    (first, one), (second, other) = posed(specimen, noise=0.01), posed(specimen, noise=0.01)
+    assert first is not second
+    assert torch.equal(one.start, other.start)
+    first.accept(one, one.start)
+    with pytest.raises(ValueError):
+        second.finish()  # results are not shared
+    second.accept(other, other.start)
+    np.testing.assert_array_equal(first.finish().pixels, second.finish().pixels)
+
+
 def test_the_solver_can_be_told_something_else(photos, tmp_path, quick):
     common = [*quick, "--limit", "1", "--noise", "0.1"]
     reddiff("eval", "denoise", photos, "-o", tmp_path / "a", *common, "--assume-noise", "0.02")
