@@ -161,6 +161,7 @@ class Evaluator:
             seconds += time.monotonic() - began
             used += evaluations(solver, restorer.denoiser)
             problem.accept(stage, mu)
+        self._restorer = restorer  # it may have gone on in fp32, and the next need not find out
         memory, kind = peak_memory(self.device)
         facts: dict[str, object] = {
             "evaluations": used,
