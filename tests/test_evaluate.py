@@ -388,6 +388,19 @@ def test_phase_is_aligned_before_it_is_measured(tmp_path, tiny_prior, monkeypatc
     assert values["reddiff-4"] > 25
 
 
+def test_methods_share_the_search_of_phase():
+    case = make_case("phase", {"starts": 2, "keep": 1}, 0.01)
+    specimen = degrade(clean(16, 16), case, 16, 0)
+    (first, one), (second, other) = posed(specimen, noise=0.01), posed(specimen, noise=0.01)
+    assert first is not second
+    assert torch.equal(one.start, other.start)
+    first.accept(one, one.start)
+    with pytest.raises(ValueError):
+        second.finish()  # results are not shared
+    second.accept(other, other.start)
+    np.testing.assert_array_equal(first.finish().pixels, second.finish().pixels)
+
+
 def test_the_solver_can_be_told_something_else(photos, tmp_path, quick):
     common = [*quick, "--limit", "1", "--noise", "0.1"]
     reddiff("eval", "denoise", photos, "-o", tmp_path / "a", *common, "--assume-noise", "0.02")
@@ -452,6 +465,23 @@ def test_methods_and_curves():
     assert parse_curve("50,10,10") == (10, 50)
     with pytest.raises(UsageError, match="--curve says"):
         parse_methods("reddiff:20", SolverOptions(), (10,))
+
+
+def test_a_first_noise_level_is_for_all_but_the_published_form(photos, tmp_path, quick):
+    methods = parse_methods("reddiff:2,reddiff-paper:2,diffpir:2", SolverOptions(s_start=1.0))
+    assert [method.solver.s_start for method in methods] == [1.0, None, 1.0]
+    out = tmp_path / "out"
+    command = ["eval", "denoise", photos, "-o", out, *quick, "--limit", "1"]
+    reddiff(*command, "--start", "0.5")
+    _, stderr = reddiff(*command, "--start", "5", code=2)
+    assert "another start" in stderr
+
+
+def test_weights_that_are_not_here_are_never_fetched(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in (LPIPS, KID):
+        assert missing(name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_means_leave_failures_out():

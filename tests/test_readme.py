@@ -22,11 +22,7 @@ LINES = [
     for line in block.replace("\\\n", " ").splitlines()
 ]
 COMMANDS = sorted(
-    {
-        line
-        for line in LINES
-        if re.match(r"reddiff (?!train|models|eval|bench|.*imagenet256)", line)
-    }
+    {line for line in LINES if re.match(r"reddiff (?!train|models|bench|.*imagenet256)", line)}
 )
 
 

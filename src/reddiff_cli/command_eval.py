@@ -30,6 +30,7 @@ DAMAGE, COMPARISON = "Damage", "Comparison"
 # Flags of the restoring commands that mean the same here.
 TAKEN = (
     *("output", "recursive", "overwrite", "dry_run", "model", "offline", "steps", "seed"),
+    "start",
     *("device", "dtype", "tile", "tile_overlap", "shard", "deterministic"),
     *("fail_fast", "json", "quiet", "verbose"),
 )
@@ -179,9 +180,7 @@ def _options(
             extra = f"--{named[0]}" if named else words[0]
             raise UsageError(f"--suite {comparison.suite}: says the damage itself; drop {extra}")
     curve = parse_curve(comparison.curve)
-    base = SolverOptions(steps=None, seed=flags.seed)
-    if flags.steps is not None and curve:
-        raise UsageError("--steps: --curve says the evaluations; drop one")
+    base = SolverOptions(seed=flags.seed, s_start=flags.start)
     methods = parse_methods(comparison.method, base, curve, flags.steps)
     options = EvalOptions(
         cases=cases,
@@ -189,6 +188,7 @@ def _options(
         assume=parse_noise(comparison.assume_noise),
         crop=comparison.crop,
         seed=flags.seed,
+        start=flags.start,
         curve=curve,
         suite=comparison.suite,
         save_pictures=comparison.save_pictures,

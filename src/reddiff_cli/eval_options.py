@@ -101,7 +101,8 @@ class EvalOptions:
     """All of an evaluation but the pictures and the machine.
 
     assume: what the solvers are told of the noise, None = the truth.    crop: side of the centre
-    crop.    curve: every method ran at these evaluations.
+    crop.    start: first noise level of all methods but the published form, None = their own.
+    curve: every method runs at these evaluations.
     """
 
     cases: tuple[Case, ...]
@@ -109,6 +110,7 @@ class EvalOptions:
     assume: float | str | None = None
     crop: int = 256
     seed: int = 0
+    start: float | None = None
     curve: tuple[int, ...] = ()
     suite: str | None = None
     save_pictures: bool = False
@@ -183,7 +185,8 @@ def parse_methods(
 
 def _method(name: str, steps: int | None, base: SolverOptions) -> Method:
     if name == PAPER:
-        return Method(name, replace(base, preset="paper", method="reddiff", steps=steps))
+        # It starts at the top of the schedule, whatever the others do.
+        return Method(name, replace(base, preset="paper", s_start=None, steps=steps))
     return Method(name, replace(base, method=name, steps=steps))
 
 

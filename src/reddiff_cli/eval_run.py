@@ -102,6 +102,7 @@ class EvalRun:
             "assumed_noise": options.assume,
             "crop": options.crop,
             "seed": options.seed,
+            "start": options.start,
             "model": card.name,
             "revision": card.revision,
         }

@@ -161,6 +161,7 @@ class Evaluator:
             seconds += time.monotonic() - began
             used += evaluations(solver, restorer.denoiser)
             problem.accept(stage, mu)
+        self._restorer = restorer  # it may have gone on in fp32, and the next need not find out
         memory, kind = peak_memory(self.device)
         facts: dict[str, object] = {
             "evaluations": used,
@@ -176,10 +177,11 @@ class Evaluator:
 
     def _quality(self, pixels: Pixels, specimen: Specimen) -> dict[str, object]:
         x, truth = _tensor(pixels), specimen.truth
+        distance = None if self.lpips is None else self.lpips(x, truth)
         return {
             "psnr": round(min(float(psnr(x, truth)), BEST), 4),
             "ssim": round(float(ssim(x, truth)), 5),
-            "lpips": None if self.lpips is None else round(self.lpips(x, truth), 5),
+            "lpips": None if distance is None else round(distance, 5),
             "width": int(x.shape[3]),
             "height": int(x.shape[2]),
         }

@@ -17,10 +17,12 @@ LPIPS_WEIGHTS = "alexnet-owt-7be5be79.pth"
 KID_WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
 LPIPS_PACKAGES = ("torchmetrics", "torchvision")
 KID_PACKAGES = ("torch_fidelity",)
+# AlexNet's layers shrink smaller pictures to nothing.
+LPIPS_SIDE = 32
 # Fewer pictures say nothing about a distribution.
 KID_PICTURES = 10
 
-Distance = Callable[[Tensor, Tensor], float]
+Distance = Callable[[Tensor, Tensor], float | None]
 Features = Callable[[Tensor], Tensor]
 
 
@@ -38,12 +40,17 @@ def missing(name: str) -> str:
 
 
 def load_lpips() -> Distance:
-    """The distance of two pictures (1, 1 or 3, H, W) in [-1, 1] by AlexNet's features."""
+    """The distance of two pictures (1, 1 or 3, H, W) in [-1, 1] by AlexNet's features.
+
+    None for pictures of less than LPIPS_SIDE pixels on a side.
+    """
     from torchmetrics.functional.image.lpips import _NoTrainLpips
 
     network = _NoTrainLpips(net="alex")
 
-    def measure(x: Tensor, reference: Tensor) -> float:
+    def measure(x: Tensor, reference: Tensor) -> float | None:
+        if min(x.shape[2:]) < LPIPS_SIDE:
+            return None
         pair = [picture.expand(-1, 3, -1, -1).float().cpu() for picture in (x, reference)]
         with torch.no_grad():
             return float(network(*pair).mean())

@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 Points = Sequence[tuple[float, float]]
 
 SIZE = (900, 560)
-LEFT, RIGHT, TOP, BOTTOM = 70, 200, 45, 60
+LEFT, RIGHT, TOP, BOTTOM = 70, 200, 72, 60
+APART = 30  # pixels between labels of the x axis, at least
 INK, GRID = "#222222", "#dddddd"
 # Colours that stay apart for colour-blind eyes (Okabe and Ito 2008).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -27,9 +28,9 @@ def line_plot(lines: Mapping[str, Points], title: str, x_label: str, y_label: st
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(size=14)
     _draw_axes(draw, font, frame, sorted({x for x, _ in points}))
-    draw.text((LEFT, 12), title, INK, ImageFont.load_default(size=18))
+    draw.text((LEFT - 40, 12), title, INK, ImageFont.load_default(size=18))
     draw.text(((LEFT + SIZE[0] - RIGHT) / 2, SIZE[1] - 22), x_label, INK, font, anchor="mm")
-    draw.text((LEFT, TOP - 6), y_label, INK, font, anchor="rs")
+    draw.text((LEFT - 40, TOP - 16), y_label, INK, font, anchor="ls")
     for number, (name, line) in enumerate(lines.items()):
         _draw_line(draw, font, frame, sorted(line), name, number)
     return image
@@ -74,8 +75,12 @@ def _draw_axes(
         _, row = frame.place(xs[0], y)
         draw.line([(LEFT, row), (SIZE[0] - RIGHT, row)], GRID)
         draw.text((LEFT - 8, row), f"{y:g}", INK, font, anchor="rm")
+    last = -float(APART)
     for x in xs:
         column, row = frame.place(x, bottom)
+        if column - last < APART:
+            continue
+        last = column
         draw.line([(column, row), (column, frame.place(x, top)[1])], GRID)
         draw.text((column, row + 8), f"{x:g}", INK, font, anchor="mt")
     corner = (LEFT, SIZE[1] - BOTTOM)
