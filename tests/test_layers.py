@@ -15,7 +15,7 @@ SOURCE = Path(reddiff_cli.__file__).parent
 LAYERS = {
     0: [
         *["__init__", "errors", "schedule", "tiling", "patches", "shading", "metrics", "filling"],
-        *["response", "alignment", "hio", "unet_blocks"],
+        *["response", "alignment", "hio", "unet_blocks", "frames", "separable"],
     ],
     1: [
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],
@@ -32,11 +32,11 @@ LAYERS = {
     6: ["phase_pipeline"],
     7: ["tasks"],
     8: ["sheets", "methods"],
-    9: ["restore"],
+    9: ["restore", "bench"],
     10: ["run"],
     11: ["flags"],
     12: ["command"],
-    13: ["command_train", "command_models"],
+    13: ["command_train", "command_models", "command_bench"],
     14: ["cli"],
     15: ["__main__"],
 }
@@ -47,6 +47,7 @@ LIGHT = [
     *["arrays", "carriers", "files", "deep", "models", "pictures", "masks", "jobs", "record"],
     *["report", "run", "flags", "command", "command_train", "cli", "shards", "streams"],
     *["diffraction", "folders", "cards", "hub", "progress", "command_models"],
+    "command_bench",
 ]
 FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import __version__, command_models, command_train
+from . import __version__, command_bench, command_models, command_train
 from .command import restores
 from .kernelspec import KERNEL_HELP, parse_kernel
 from .phase_options import PhaseOptions, parse_support
@@ -194,6 +194,7 @@ def restore(
 
 command_train.register(app)
 command_models.register(app)
+command_bench.register(app)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from .cards import Card
 from .convert import convert_file
 from .errors import DeviceMissing, ModelMissing
 from .folders import WEIGHTS, locate
-from .network import Prior, clean_from_output, load_prior
+from .network import Network, Prior, clean_from_output, load_prior
 from .schedule import Schedule
 
 DenoiseFunction = Callable[[Tensor, Tensor], Tensor]
@@ -30,11 +30,11 @@ class Denoiser:
     """denoiser(z, t) -> D over a prior.
 
     z: (B, C, H, W) fp32, about [-1, 1] plus noise of level s_t; C is 1 or 3.
-    t: (B,) integer.    D: (B, C, H, W) fp32, not clipped.    Any H and W; nothing is recorded for
-    autograd, except by `recorded`. A grey picture under a colour prior is replicated and D
-    averaged; a colour picture under a grey prior is taken channel by channel. A picture smaller
-    than a network with attention was trained on (or than `smallest`, if that is less) is continued
-    by its mirror images.
+    t: (B,) integer, best on the CPU.    D: (B, C, H, W) fp32, not clipped.    Any H and W; nothing
+    is recorded for autograd, except by `recorded`. A grey picture under a colour prior is
+    replicated and D averaged; a colour picture under a grey prior is taken channel by channel. A
+    picture smaller than a network with attention was trained on (or than `smallest`, if that is
+    less) is continued by its mirror images.
     """
 
     def __init__(
@@ -52,14 +52,29 @@ class Denoiser:
         self.smallest = min(prior.network.smallest, smallest or prior.network.smallest)
         self._prediction = prior.prediction
         # torch's stubs know no overload of `to` with a memory format alone.
-        self._network = prior.network.to(  # type: ignore[call-overload]
+        self._network: Network = prior.network.to(  # type: ignore[call-overload]
             device=device, dtype=dtype, memory_format=torch.channels_last
         )
-        self._alpha_bar = prior.schedule.alpha_bar.to(torch.float32).to(device)
+        self._alpha_bar = prior.schedule.alpha_bar.to(torch.float32)
+        self._alpha_bar_there = self._alpha_bar.to(device)
 
     @torch.no_grad()
     def __call__(self, z: Tensor, t: Tensor) -> Tensor:
         return self._in_parts(z, t, self._denoise, MICRO_BATCH)
+
+    @property
+    def network(self) -> Network:
+        """What runs behind the boundary: x_t and t on the device, in `dtype`."""
+        return self._network
+
+    @property
+    def path(self) -> str:
+        """How the network is run, for people."""
+        return "eager, channels_last"
+
+    def padded(self, length: int) -> int:
+        """Side of what the network sees of a picture of this side."""
+        return _padded(length, self.multiple, self.smallest)
 
     def recorded(self, z: Tensor, t: Tensor) -> Tensor:
         """The same D, recorded for autograd from z to D; the weights take no gradient.
@@ -84,6 +99,8 @@ class Denoiser:
             raise ValueError(f"picture has {z.shape[1]} channels, prior has {self.channels}")
         height, width = z.shape[2:]
         padded = _pad(z, self.multiple, self.smallest)
+        if len(padded) <= rows:
+            return denoise(padded, t)[:, :, :height, :width]
         parts = zip(torch.split(padded, rows), torch.split(t, rows), strict=True)
         return torch.cat([denoise(*part) for part in parts])[:, :, :height, :width]
 
@@ -94,9 +111,22 @@ class Denoiser:
         return clean
 
     def _denoise(self, z: Tensor, t: Tensor) -> Tensor:
-        alpha_bar = self._alpha_bar[t][:, None, None, None]
-        out = self._network((alpha_bar.sqrt() * z).to(self.dtype), t)
+        alpha_bar, there = self._level(t)
+        out = self._network((alpha_bar.sqrt() * z).to(self.dtype), there)
         return clean_from_output(out.float(), z, alpha_bar, self._prediction)
+
+    def _level(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """alpha_bar, broadcastable to pictures, and t on the device; no device is waited for.
+
+        A single level is a number of the CPU, which goes with tensors of any device.
+        """
+        if t.device.type != "cpu":
+            return self._alpha_bar_there[t][:, None, None, None], t
+        steps = t.tolist()
+        if min(steps) == max(steps):
+            there = torch.full((len(steps),), steps[0], device=self.device)
+            return self._alpha_bar[steps[0]], there
+        return self._alpha_bar_there[t.to(self.device)][:, None, None, None], t.to(self.device)
 
 
 def load_denoiser(

@@ -7,12 +7,14 @@ photograph; a circular FFT there costs more than 10 dB. The origin of a kernel (
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..frames import FEW, LARGE, MANY, solve_in_frame
 from ..linear import solve_data_step
 from ..metrics import rms
 from .spectra import CircularSpectrum
@@ -26,12 +28,16 @@ class Blur:
     """
 
     kernel: Tensor
+    # Its transform for every size and type seen so far.
+    _transfers: dict[object, Tensor] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __call__(self, x: Tensor) -> Tensor:
         """The blurred picture, smaller than the canvas by the kernel."""
         kh, kw = self.kernel.shape
         size = _fast_size(x.shape[2:])
-        spectrum = torch.fft.rfft2(x, size) * torch.fft.rfft2(self.kernel.to(x), size)
+        spectrum = torch.fft.rfft2(x, size) * self._transfer(size, x)
         out = _inverse(spectrum, size)
         return out[:, :, kh - 1 : x.shape[2], kw - 1 : x.shape[3]]
 
@@ -41,7 +47,7 @@ class Blur:
         canvas = y.shape[2] + kh - 1, y.shape[3] + kw - 1
         size = _fast_size(canvas)
         placed = F.pad(y, (kw - 1, 0, kh - 1, 0))
-        spectrum = torch.fft.rfft2(placed, size) * torch.fft.rfft2(self.kernel.to(y), size).conj()
+        spectrum = torch.fft.rfft2(placed, size) * self._transfer(size, y).conj()
         return _inverse(spectrum, size)[:, :, : canvas[0], : canvas[1]]
 
     def start(self, y: Tensor) -> Tensor:
@@ -50,8 +56,12 @@ class Blur:
         return F.pad(y, (left, right, top, bottom), mode="replicate")
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
-        """argmin_x |A x - y|^2 + r |x - d|^2 by conjugate gradients from d."""
-        return solve_data_step(self, d, y, r)
+        """argmin_x |A x - y|^2 + r |x - d|^2 by a few conjugate gradients in frequencies."""
+        kh, kw = self.kernel.shape
+        size = _fast_size(d.shape[2:])
+        frame = slice(kh - 1, d.shape[2]), slice(kw - 1, d.shape[3])
+        count = MANY if max(kh, kw) > LARGE * min(d.shape[2:]) else FEW
+        return solve_in_frame(self._transfer(size, d), size, frame, d, y, r, count)
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """rms of y - A x for each picture, (B,)."""
@@ -68,6 +78,13 @@ class Blur:
         """The part of the canvas that the picture shows."""
         (top, bottom), (left, right) = self.margins
         return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
+
+    def _transfer(self, size: tuple[int, int], like: Tensor) -> Tensor:
+        """Transform of the kernel for a torus of this size, (H', W' // 2 + 1)."""
+        key = (size, like.dtype, like.device)
+        if key not in self._transfers:
+            self._transfers[key] = torch.fft.rfft2(self.kernel.to(like), size)
+        return self._transfers[key]
 
 
 @dataclass(frozen=True)
@@ -105,7 +122,7 @@ class PaddedBlur:
         """rms of y - A x for each picture, (B,)."""
         return rms(y - self(x))
 
-    @property
+    @cached_property
     def _blur(self) -> Blur:
         return Blur(self.kernel)
 

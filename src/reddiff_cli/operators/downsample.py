@@ -7,7 +7,8 @@ by f), `lanczos` its LANCZOS, `box` the mean of f x f pixels.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,7 +16,11 @@ from torch.nn import functional as F
 
 from ..linear import solve_data_step
 from ..metrics import rms
+from ..separable import Separable, decimation, decompose, factors
 from .spectra import BoxSpectrum
+
+# Side of the largest picture whose rows and columns are kept as matrices.
+LARGEST = 8192
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,10 @@ class Downsample:
     scale: int
     taps: Tensor
     offset: tuple[int, int]
+    # Its parts for every size and type seen so far, where rows and columns are apart.
+    _apart: dict[object, Separable] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __call__(self, x: Tensor) -> Tensor:
         """x: (B, C, f H, f W) -> (B, C, H, W)."""
@@ -55,10 +64,12 @@ class Downsample:
         return F.interpolate(y, scale_factor=self.scale, mode="bicubic", align_corners=False)
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
-        """argmin_x |A x - y|^2 + r |x - d|^2; closed for `box`, where A A^T = I / f^2."""
-        if self.is_box:
+        """argmin_x |A x - y|^2 + r |x - d|^2; closed for all filters but a file's own."""
+        if self.is_box:  # A A^T = I / f^2
             return d + self.adjoint((y - self(d)) / (1 / self.scale**2 + r))
-        return solve_data_step(self, d, y, r)
+        if self._factors is None or max(d.shape[2:]) > LARGEST:
+            return solve_data_step(self, d, y, r)
+        return self._separable(d, y).data_step(d, y, r)
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """rms of y - A x for each picture, (B,)."""
@@ -69,11 +80,28 @@ class Downsample:
         """Singular values, for the mean of f x f pixels only."""
         return BoxSpectrum(self.scale) if self.is_box else None
 
-    @property
+    @cached_property
     def is_box(self) -> bool:
         """True for the plain mean of f x f pixels."""
         same = self.taps.shape == (self.scale, self.scale) and self.offset == (0, 0)
         return same and bool((self.taps == self.taps[0, 0]).all())
+
+    @cached_property
+    def _factors(self) -> tuple[Tensor, Tensor] | None:
+        return factors(self.taps)
+
+    def _separable(self, d: Tensor, y: Tensor) -> Separable:
+        """A by rows and columns, for pictures like y."""
+        key = (y.shape[2:], d.dtype, d.device)
+        if key not in self._apart and self._factors is not None:
+            sides = [
+                decompose(decimation(taps, offset, self.scale, count), d)
+                for taps, offset, count in zip(
+                    self._factors, self.offset, y.shape[2:], strict=True
+                )
+            ]
+            self._apart[key] = Separable(*sides)
+        return self._apart[key]
 
     def _kernel(self, like: Tensor) -> Tensor:
         return self.taps.to(like)[None, None]
