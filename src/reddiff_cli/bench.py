@@ -151,10 +151,11 @@ def measure(
     batches: tuple[int, ...] = (1, 4, 8),
     repeats: int = 5,
     tasks: tuple[str, ...] = SOLVED,
+    graphs: bool = False,
 ) -> dict[str, Any]:
     """Everything that `reddiff bench` tells; keys are never renamed."""
     began = time.perf_counter()
-    denoiser = load_model(card, device, dtype)
+    denoiser = load_model(card, device, dtype, graphs)
     _wait(device)
     loaded = time.perf_counter()
     calls = {batch: bare_call(denoiser, batch, *[denoiser.padded(size)] * 2) for batch in batches}

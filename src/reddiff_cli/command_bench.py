@@ -28,6 +28,9 @@ def bench(
     dtype: Dtype = "auto",
     size: Annotated[int, typer.Option("--size", help="Side of the pictures, 32 to 1024.")] = 256,
     repeats: Annotated[int, typer.Option("--repeats", help="Of every measurement.")] = 5,
+    graphs: Annotated[
+        bool, typer.Option("--graphs", help="Replay CUDA graphs in the loop (an experiment).")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Measure start-up, seconds per network evaluation, and what the loop adds to them."""
@@ -50,7 +53,8 @@ def bench(
 
         import_seconds = time.perf_counter() - began
         where = choose_device(device)
-        facts = measure(card, where, choose_dtype(dtype, where), size=size, repeats=repeats)
+        chosen = choose_dtype(dtype, where)
+        facts = measure(card, where, chosen, size=size, repeats=repeats, graphs=graphs)
         started = {
             "torch_import_seconds": round(torch_seconds, 3),
             "import_seconds": round(import_seconds, 3),

@@ -16,6 +16,7 @@ from .convert import convert_file
 from .errors import DeviceMissing, ModelMissing
 from .folders import WEIGHTS, locate
 from .network import Network, Prior, clean_from_output, load_prior
+from .replay import Replay
 from .schedule import Schedule
 
 DenoiseFunction = Callable[[Tensor, Tensor], Tensor]
@@ -34,7 +35,7 @@ class Denoiser:
     is recorded for autograd, except by `recorded`. A grey picture under a colour prior is
     replicated and D averaged; a colour picture under a grey prior is taken channel by channel. A
     picture smaller than a network with attention was trained on (or than `smallest`, if that is
-    less) is continued by its mirror images.
+    less) is continued by its mirror images. graphs: fixed shapes are recorded (replay.py).
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Denoiser:
         device: torch.device,
         dtype: torch.dtype,
         smallest: int | None = None,
+        graphs: bool = False,
     ) -> None:
         self.schedule: Schedule = prior.schedule
         self.device = device
@@ -55,6 +57,8 @@ class Denoiser:
         self._network: Network = prior.network.to(  # type: ignore[call-overload]
             device=device, dtype=dtype, memory_format=torch.channels_last
         )
+        self._graphs = graphs
+        self._fast = Replay(self._network) if graphs else self._network
         self._alpha_bar = prior.schedule.alpha_bar.to(torch.float32)
         self._alpha_bar_there = self._alpha_bar.to(device)
 
@@ -70,7 +74,7 @@ class Denoiser:
     @property
     def path(self) -> str:
         """How the network is run, for people."""
-        return "eager, channels_last"
+        return "graph, channels_last" if self._graphs else "eager, channels_last"
 
     def padded(self, length: int) -> int:
         """Side of what the network sees of a picture of this side."""
@@ -112,7 +116,8 @@ class Denoiser:
 
     def _denoise(self, z: Tensor, t: Tensor) -> Tensor:
         alpha_bar, there = self._level(t)
-        out = self._network((alpha_bar.sqrt() * z).to(self.dtype), there)
+        network = self._network if torch.is_grad_enabled() else self._fast
+        out = network((alpha_bar.sqrt() * z).to(self.dtype), there)
         return clean_from_output(out.float(), z, alpha_bar, self._prediction)
 
     def _level(self, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,12 +140,15 @@ def load_denoiser(
     dtype: torch.dtype,
     weights: str = WEIGHTS,
     smallest: int | None = None,
+    graphs: bool = False,
 ) -> Denoiser:
     """Denoiser of a diffusers folder; ModelMissing if the folder is not usable."""
-    return Denoiser(load_prior(folder, weights, dtype), device, dtype, smallest)
+    return Denoiser(load_prior(folder, weights, dtype), device, dtype, smallest, graphs)
 
 
-def load_model(card: Card, device: torch.device, dtype: torch.dtype) -> Denoiser:
+def load_model(
+    card: Card, device: torch.device, dtype: torch.dtype, graphs: bool = False
+) -> Denoiser:
     """Denoiser of a card that find_model has found; a guided-diffusion file is converted once."""
     if card.source and card.origin and locate(card.folder).missing:
         try:
@@ -151,7 +159,7 @@ def load_model(card: Card, device: torch.device, dtype: torch.dtype) -> Denoiser
                     f"model '{card.name}': {error}; 'reddiff models convert {card.source} "
                     f"NEWFOLDER --family {card.origin.family}' writes it elsewhere"
                 ) from error
-    return load_denoiser(card.folder, device, dtype, card.weights, card.smallest)
+    return load_denoiser(card.folder, device, dtype, card.weights, card.smallest, graphs)
 
 
 def choose_device(name: str) -> torch.device:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..frames import FEW, LARGE, MANY, solve_in_frame
+from ..frames import enough, solve_in_frame
 from ..linear import solve_data_step
 from ..metrics import rms
 from .spectra import CircularSpectrum
@@ -60,7 +60,7 @@ class Blur:
         kh, kw = self.kernel.shape
         size = _fast_size(d.shape[2:])
         frame = slice(kh - 1, d.shape[2]), slice(kw - 1, d.shape[3])
-        count = MANY if max(kh, kw) > LARGE * min(d.shape[2:]) else FEW
+        count = enough((kh, kw), (d.shape[2], d.shape[3]), r)
         return solve_in_frame(self._transfer(size, d), size, frame, d, y, r, count)
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
