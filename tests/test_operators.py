@@ -169,6 +169,18 @@ def test_filters_with_rows_and_columns_apart_are_solved_exactly(make, r):
     assert float(gradient.abs().max()) < 1e-5
 
 
+@pytest.mark.parametrize("r", [1e-4, 1e-2, 1.0])
+@pytest.mark.parametrize("text", ["gaussian:1.5", "uniform:5"])
+def test_blurs_with_rows_and_columns_apart_are_solved_exactly(text, r):
+    operator = Blur(make_kernel(parse_kernel(text)))
+    d = random((2, 3, 40, 30), 3)
+    y = operator(random((2, 3, 40, 30), 4))
+    x = operator.data_step(d, y, r).requires_grad_(True)
+    objective = (operator(x) - y).square().sum() + r * (x - d).square().sum()
+    (gradient,) = torch.autograd.grad(objective, x)
+    assert float(gradient.abs().max()) < 1e-5
+
+
 def test_a_filter_that_is_no_product_is_solved_too():
     kernel = torch.zeros(5, 5)
     kernel[0, 0] = kernel[2, 2] = kernel[1, 3] = 1 / 3

@@ -58,6 +58,13 @@ def decimation(taps: Tensor, offset: int, scale: int, count: int) -> Tensor:
     return matrix / matrix.sum(1, keepdim=True)
 
 
+def sliding(taps: Tensor, count: int) -> Tensor:
+    """Convolution of count + k - 1 values where all k taps fit: (count, count + k - 1), float64."""
+    places = torch.arange(count)[:, None] + torch.arange(len(taps))
+    matrix = torch.zeros(count, count + len(taps) - 1, dtype=torch.float64)
+    return matrix.scatter_(1, places, taps.double().cpu().flip(0).expand(count, -1))
+
+
 def factors(taps: Tensor) -> tuple[Tensor, Tensor] | None:
     """Column and row whose outer product the taps are, float64 on the CPU; None if there are none.
 

@@ -17,7 +17,11 @@ from torch.nn import functional as F
 from ..frames import enough, solve_in_frame
 from ..linear import solve_data_step
 from ..metrics import rms
+from ..separable import Separable, decompose, factors, sliding
 from .spectra import CircularSpectrum
+
+# Side of the largest canvas whose rows and columns are kept as matrices.
+LARGEST = 1024
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,10 @@ class Blur:
     """
 
     kernel: Tensor
+    # Its parts, where rows and columns are apart, for every size and type seen so far.
+    _apart: dict[object, Separable] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     # Its transform for every size and type seen so far.
     _transfers: dict[object, Tensor] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -56,8 +64,14 @@ class Blur:
         return F.pad(y, (left, right, top, bottom), mode="replicate")
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
-        """argmin_x |A x - y|^2 + r |x - d|^2 by a few conjugate gradients in frequencies."""
+        """argmin_x |A x - y|^2 + r |x - d|^2.
+
+        Exact for kernels that are a column times a row, on pictures that are not large; else by a
+        few conjugate gradients in frequencies.
+        """
         kh, kw = self.kernel.shape
+        if self._factors is not None and max(d.shape[2:]) <= LARGEST:
+            return self._separable(d, y).data_step(d, y, r)
         size = _fast_size(d.shape[2:])
         frame = slice(kh - 1, d.shape[2]), slice(kw - 1, d.shape[3])
         count = enough((kh, kw), (d.shape[2], d.shape[3]), r)
@@ -78,6 +92,19 @@ class Blur:
         """The part of the canvas that the picture shows."""
         (top, bottom), (left, right) = self.margins
         return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
+
+    @cached_property
+    def _factors(self) -> tuple[Tensor, Tensor] | None:
+        return factors(self.kernel)
+
+    def _separable(self, d: Tensor, y: Tensor) -> Separable:
+        """A by rows and columns, for pictures like y."""
+        key = (y.shape[2:], d.dtype, d.device)
+        if key not in self._apart and self._factors is not None:
+            pairs = zip(self._factors, y.shape[2:], strict=True)
+            sides = [decompose(sliding(taps, count), d) for taps, count in pairs]
+            self._apart[key] = Separable(*sides)
+        return self._apart[key]
 
     def _transfer(self, size: tuple[int, int], like: Tensor) -> Tensor:
         """Transform of the kernel for a torus of this size, (H', W' // 2 + 1)."""
