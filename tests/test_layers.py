@@ -15,7 +15,8 @@ SOURCE = Path(reddiff_cli.__file__).parent
 LAYERS = {
     0: [
         *["__init__", "errors", "schedule", "tiling", "patches", "shading", "metrics", "filling"],
-        *["response", "alignment", "hio", "unet_blocks"],
+        *["response", "alignment", "hio", "unet_blocks", "frames", "separable"],
+        "replay",
     ],
     1: [
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],
@@ -35,11 +36,11 @@ LAYERS = {
     6: ["phase_pipeline", "eval_report"],
     7: ["tasks"],
     8: ["sheets", "methods", "degrade"],
-    9: ["restore"],
+    9: ["restore", "bench"],
     10: ["run", "evaluate"],
     11: ["flags", "eval_run"],
     12: ["command"],
-    13: ["command_train", "command_models", "command_eval"],
+    13: ["command_train", "command_models", "command_eval", "command_bench"],
     14: ["cli"],
     15: ["__main__"],
 }
@@ -51,6 +52,7 @@ LIGHT = [
     *["report", "run", "flags", "command", "command_train", "cli", "shards", "streams"],
     *["diffraction", "folders", "cards", "hub", "progress", "command_models"],
     *["command_eval", "eval_run", "eval_report", "eval_options", "ledger", "plot", "eval_sheet"],
+    *["command_bench"],
 ]
 FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}

@@ -157,6 +157,69 @@ def test_few_iterations_come_close_to_the_minimum(case, r):
     assert objective(case.operator.data_step(d, y, r)) - best < 1e-3 * (objective(d) - best)
 
 
+@pytest.mark.parametrize("r", [1e-4, 1e-2, 1.0])
+@pytest.mark.parametrize("make", [bicubic, lanczos, lambda f: gaussian(f, 2.0)])
+def test_filters_with_rows_and_columns_apart_are_solved_exactly(make, r):
+    operator = make(4)
+    d, y = random((2, 3, 24, 32), 3), operator(random((2, 3, 24, 32), 4))
+    x = operator.data_step(d, y, r).requires_grad_(True)
+    objective = (operator(x) - y).square().sum() + r * (x - d).square().sum()
+    (gradient,) = torch.autograd.grad(objective, x)
+    # The taps are stored in fp32, so they are products of a row and a column to 1e-7 only.
+    assert float(gradient.abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("r", [1e-4, 1e-2, 1.0])
+@pytest.mark.parametrize("text", ["gaussian:1.5", "uniform:5"])
+def test_blurs_with_rows_and_columns_apart_are_solved_exactly(text, r):
+    operator = Blur(make_kernel(parse_kernel(text)))
+    d = random((2, 3, 40, 30), 3)
+    y = operator(random((2, 3, 40, 30), 4))
+    x = operator.data_step(d, y, r).requires_grad_(True)
+    objective = (operator(x) - y).square().sum() + r * (x - d).square().sum()
+    (gradient,) = torch.autograd.grad(objective, x)
+    assert float(gradient.abs().max()) < 1e-5
+
+
+def test_a_filter_that_is_no_product_is_solved_too():
+    kernel = torch.zeros(5, 5)
+    kernel[0, 0] = kernel[2, 2] = kernel[1, 3] = 1 / 3
+    operator = from_kernel(2, kernel)
+    d, y = random((1, 3, 24, 32), 3), operator(random((1, 3, 24, 32), 4))
+    exact = solve_data_step(operator, d, y, 0.1, iterations=400, tolerance=1e-13)
+    torch.testing.assert_close(operator.data_step(d, y, 0.1), exact, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(96, 120), (97, 131)])
+@pytest.mark.parametrize("r", [1e-3, 0.1])
+def test_blur_in_a_frame_needs_a_few_iterations_only(size, r):
+    """Fewer than 5 do what 25 without the preconditioner do."""
+    operator = Blur(make_kernel(parse_kernel("disk:3")))
+    x = F.interpolate(random((1, 3, 9, 9), 1), size, mode="bicubic")
+    y = operator(x) + 0.02 * operator(random((1, 3, *size), 2))
+    d = x + 0.1 * random((1, 3, *size), 3)
+
+    def objective(x):
+        return float((operator(x) - y).square().sum() + r * (x - d).square().sum())
+
+    best = objective(solve_data_step(operator, d, y, r, iterations=600, tolerance=1e-13))
+    plain = objective(solve_data_step(operator, d, y, r))
+    ours = objective(operator.data_step(d, y, r))
+    assert ours - best < max(1.01 * (plain - best), 1e-3 * (objective(d) - best))
+
+
+def test_what_an_operator_keeps_depends_on_the_size():
+    blur, small = Blur(make_kernel(parse_kernel("gaussian:1"))), bicubic(2)
+    for size in (32, 48, 32):
+        x = random((1, 3, size, size), 1)
+        fresh = Blur(blur.kernel), bicubic(2)
+        for kept, new in zip((blur, small), fresh, strict=True):
+            d, y = x + 0.1, new(x)
+            assert torch.equal(kept.data_step(d, y, 0.1), new.data_step(d, y, 0.1))
+            single = kept.data_step(d.float(), y.float(), 0.1)
+            assert single.dtype == torch.float32
+
+
 def test_soft_value_is_a_weight():
     """A pixel of weight w counts as if it were measured with noise sigma / sqrt(w)."""
     weight, r = soft_mask(), 0.2

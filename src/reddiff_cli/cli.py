@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import __version__, command_eval, command_models, command_train
+from . import __version__, command_bench, command_eval, command_models, command_train
 from .command import restores
 from .kernelspec import KERNEL_HELP, parse_kernel
 from .phase_options import PhaseOptions, parse_support
@@ -195,6 +195,7 @@ def restore(
 command_eval.register(app)
 command_train.register(app)
 command_models.register(app)
+command_bench.register(app)
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ from .cards import Card
 from .convert import convert_file
 from .errors import DeviceMissing, ModelMissing
 from .folders import WEIGHTS, locate
-from .network import Prior, clean_from_output, load_prior
+from .network import Network, Prior, clean_from_output, load_prior
+from .replay import Replay
 from .schedule import Schedule
 
 DenoiseFunction = Callable[[Tensor, Tensor], Tensor]
@@ -30,11 +31,11 @@ class Denoiser:
     """denoiser(z, t) -> D over a prior.
 
     z: (B, C, H, W) fp32, about [-1, 1] plus noise of level s_t; C is 1 or 3.
-    t: (B,) integer.    D: (B, C, H, W) fp32, not clipped.    Any H and W; nothing is recorded for
-    autograd, except by `recorded`. A grey picture under a colour prior is replicated and D
-    averaged; a colour picture under a grey prior is taken channel by channel. A picture smaller
-    than a network with attention was trained on (or than `smallest`, if that is less) is continued
-    by its mirror images.
+    t: (B,) integer, best on the CPU.    D: (B, C, H, W) fp32, not clipped.    Any H and W; nothing
+    is recorded for autograd, except by `recorded`. A grey picture under a colour prior is
+    replicated and D averaged; a colour picture under a grey prior is taken channel by channel. A
+    picture smaller than a network with attention was trained on (or than `smallest`, if that is
+    less) is continued by its mirror images. graphs: fixed shapes are recorded (replay.py).
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Denoiser:
         device: torch.device,
         dtype: torch.dtype,
         smallest: int | None = None,
+        graphs: bool = False,
     ) -> None:
         self.schedule: Schedule = prior.schedule
         self.device = device
@@ -53,14 +55,31 @@ class Denoiser:
         self.rows = MICRO_BATCH  # fewer once memory has run out
         self._prediction = prior.prediction
         # torch's stubs know no overload of `to` with a memory format alone.
-        self._network = prior.network.to(  # type: ignore[call-overload]
+        self._network: Network = prior.network.to(  # type: ignore[call-overload]
             device=device, dtype=dtype, memory_format=torch.channels_last
         )
-        self._alpha_bar = prior.schedule.alpha_bar.to(torch.float32).to(device)
+        self._graphs = graphs
+        self._fast = Replay(self._network) if graphs else self._network
+        self._alpha_bar = prior.schedule.alpha_bar.to(torch.float32)
+        self._alpha_bar_there = self._alpha_bar.to(device)
 
     @torch.no_grad()
     def __call__(self, z: Tensor, t: Tensor) -> Tensor:
         return self._in_parts(z, t, self._denoise, MICRO_BATCH)
+
+    @property
+    def network(self) -> Network:
+        """What runs behind the boundary: x_t and t on the device, in `dtype`."""
+        return self._network
+
+    @property
+    def path(self) -> str:
+        """How the network is run, for people."""
+        return "graph, channels_last" if self._graphs else "eager, channels_last"
+
+    def padded(self, length: int) -> int:
+        """Side of what the network sees of a picture of this side."""
+        return _padded(length, self.multiple, self.smallest)
 
     def recorded(self, z: Tensor, t: Tensor) -> Tensor:
         """The same D, recorded for autograd from z to D; the weights take no gradient.
@@ -110,9 +129,23 @@ class Denoiser:
         return clean
 
     def _denoise(self, z: Tensor, t: Tensor) -> Tensor:
-        alpha_bar = self._alpha_bar[t][:, None, None, None]
-        out = self._network((alpha_bar.sqrt() * z).to(self.dtype), t)
+        alpha_bar, there = self._level(t)
+        network = self._network if torch.is_grad_enabled() else self._fast
+        out = network((alpha_bar.sqrt() * z).to(self.dtype), there)
         return clean_from_output(out.float(), z, alpha_bar, self._prediction)
+
+    def _level(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """alpha_bar, broadcastable to pictures, and t on the device; no device is waited for.
+
+        A single level is a number of the CPU, which goes with tensors of any device.
+        """
+        if t.device.type != "cpu":
+            return self._alpha_bar_there[t][:, None, None, None], t
+        steps = t.tolist()
+        if min(steps) == max(steps):
+            there = torch.full((len(steps),), steps[0], device=self.device)
+            return self._alpha_bar[steps[0]], there
+        return self._alpha_bar_there[t.to(self.device)][:, None, None, None], t.to(self.device)
 
 
 def load_denoiser(
@@ -121,12 +154,15 @@ def load_denoiser(
     dtype: torch.dtype,
     weights: str = WEIGHTS,
     smallest: int | None = None,
+    graphs: bool = False,
 ) -> Denoiser:
     """Denoiser of a diffusers folder; ModelMissing if the folder is not usable."""
-    return Denoiser(load_prior(folder, weights, dtype), device, dtype, smallest)
+    return Denoiser(load_prior(folder, weights, dtype), device, dtype, smallest, graphs)
 
 
-def load_model(card: Card, device: torch.device, dtype: torch.dtype) -> Denoiser:
+def load_model(
+    card: Card, device: torch.device, dtype: torch.dtype, graphs: bool = False
+) -> Denoiser:
     """Denoiser of a card that find_model has found; a guided-diffusion file is converted once."""
     if card.source and card.origin and locate(card.folder).missing:
         try:
@@ -137,7 +173,7 @@ def load_model(card: Card, device: torch.device, dtype: torch.dtype) -> Denoiser
                     f"model '{card.name}': {error}; 'reddiff models convert {card.source} "
                     f"NEWFOLDER --family {card.origin.family}' writes it elsewhere"
                 ) from error
-    return load_denoiser(card.folder, device, dtype, card.weights, card.smallest)
+    return load_denoiser(card.folder, device, dtype, card.weights, card.smallest, graphs)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from .batching import Batcher
@@ -152,6 +153,24 @@ class Solving:
             s_start=self.solver.s_start,
             known=operator.known if isinstance(operator, Inpaint) and exact else None,
         )
+
+
+def draws(start: Tensor, seed: int) -> Callable[[], Tensor]:
+    """Fresh N(0, I) of start's shape and device at every call; row i from the seed `seed` + i.
+
+    Drawn on the CPU, so that every device sees the same noise; by row, so that a row does not
+    depend on how many there are.
+    """
+    generators = [torch.Generator().manual_seed(seed + row) for row in range(len(start))]
+    shape, device = start[:1].shape, start.device
+    pinned = device.type == "cuda"  # a copy from pinned memory does not wait for the device
+
+    def draw() -> Tensor:
+        rows = [torch.randn(shape, generator=generator) for generator in generators]
+        noise = rows[0] if len(rows) == 1 else torch.cat(rows)
+        return noise.pin_memory().to(device, non_blocking=True) if pinned else noise.to(device)
+
+    return draw
 
 
 def evaluations(solver: SolverOptions, denoiser: Denoiser | Batcher) -> int:

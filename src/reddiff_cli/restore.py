@@ -23,7 +23,7 @@ from .denoiser import (
 )
 from .errors import PictureError
 from .jobs import FOUND, Job
-from .methods import Solving, evaluations
+from .methods import Solving, draws, evaluations
 from .models import Card
 from .options import MachineOptions, OutputOptions, SolverOptions
 from .pictures import DEPTHS, Picture, check_format, save_picture, with_depth
@@ -242,16 +242,9 @@ class Restorer:
         start = stage.start
         if self.sampling:
             start = start.repeat_interleave(solver.samples, 0)
-        generators = [torch.Generator().manual_seed(solver.seed + i) for i in range(len(start))]
-
-        def draw_noise() -> Tensor:
-            # On the CPU, so that every device sees the same noise; by row, so that a row does not
-            # depend on how many there are.
-            rows = [torch.randn(start[:1].shape, generator=g) for g in generators]
-            return torch.cat(rows).to(self.device)
-
+        noise = draws(start, solver.seed)
         task = self.options.task
-        return Solving(task, stage, start, draw_noise, denoiser, self.card, solver).run()
+        return Solving(task, stage, start, noise, denoiser, self.card, solver).run()
 
 
 def smaller_tiles(card: Card, given: int | None) -> list[int]:

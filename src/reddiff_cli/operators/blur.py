@@ -7,18 +7,21 @@ photograph; a circular FFT there costs more than 10 dB. The origin of a kernel (
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..linear import TOLERANCE, conjugate_gradients, solve_data_step
+from ..frames import enough, solve_in_frame
+from ..linear import solve_data_step
 from ..metrics import rms
+from ..separable import Separable, decompose, factors, sliding
 from .spectra import CircularSpectrum
 
-# Conjugate gradients with a preconditioner need this many iterations.
-PRECONDITIONED = 6
+# Side of the largest canvas whose rows and columns are kept as matrices.
+LARGEST = 1024
 
 
 @dataclass(frozen=True)
@@ -29,14 +32,31 @@ class Blur:
     """
 
     kernel: Tensor
+    # Its parts, where rows and columns are apart, for every size and type seen so far.
+    _apart: dict[object, Separable] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    # Its transform for every size and type seen so far.
+    _transfers: dict[object, Tensor] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __call__(self, x: Tensor) -> Tensor:
         """The blurred picture, smaller than the canvas by the kernel."""
-        return self._convolve(x, self._transfer(x, x.shape[2:]))
+        kh, kw = self.kernel.shape
+        size = _fast_size(x.shape[2:])
+        spectrum = torch.fft.rfft2(x, size) * self._transfer(size, x)
+        out = _inverse(spectrum, size)
+        return out[:, :, kh - 1 : x.shape[2], kw - 1 : x.shape[3]]
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Full correlation: (B, C, H, W) -> canvas."""
-        return self._correlate(y, self._transfer(y, self._canvas(y)))
+        kh, kw = self.kernel.shape
+        canvas = y.shape[2] + kh - 1, y.shape[3] + kw - 1
+        size = _fast_size(canvas)
+        placed = F.pad(y, (kw - 1, 0, kh - 1, 0))
+        spectrum = torch.fft.rfft2(placed, size) * self._transfer(size, y).conj()
+        return _inverse(spectrum, size)[:, :, : canvas[0], : canvas[1]]
 
     def start(self, y: Tensor) -> Tensor:
         """y, its border repeated outwards to the canvas."""
@@ -44,50 +64,22 @@ class Blur:
         return F.pad(y, (left, right, top, bottom), mode="replicate")
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
-        """argmin_x |A x - y|^2 + r |x - d|^2 by conjugate gradients from d.
+        """argmin_x |A x - y|^2 + r |x - d|^2.
 
-        Preconditioned by the circular problem, which differs at the border only: four iterations
-        come nearer to the minimum than 25 without.
+        Exact for kernels that are a column times a row, on pictures that are not large; else by a
+        few conjugate gradients in frequencies.
         """
-        transfer = self._transfer(d, d.shape[2:])
-        weight = 1 / (transfer.abs().square() + r)
+        kh, kw = self.kernel.shape
+        if self._factors is not None and max(d.shape[2:]) <= LARGEST:
+            return self._separable(d, y).data_step(d, y, r)
         size = _fast_size(d.shape[2:])
-
-        def normal(x: Tensor) -> Tensor:
-            return self._correlate(self._convolve(x, transfer), transfer) + r * x
-
-        def circular(x: Tensor) -> Tensor:
-            return _cropped(_inverse(torch.fft.rfft2(x, size) * weight, size), x)
-
-        gradient = self._correlate(y - self._convolve(d, transfer), transfer)
-        return d + conjugate_gradients(normal, gradient, PRECONDITIONED, TOLERANCE, circular)
+        frame = slice(kh - 1, d.shape[2]), slice(kw - 1, d.shape[3])
+        count = enough((kh, kw), (d.shape[2], d.shape[3]), r)
+        return solve_in_frame(self._transfer(size, d), size, frame, d, y, r, count)
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """rms of y - A x for each picture, (B,)."""
         return rms(y - self(x))
-
-    def _canvas(self, y: Tensor) -> tuple[int, int]:
-        kh, kw = self.kernel.shape
-        return y.shape[2] + kh - 1, y.shape[3] + kw - 1
-
-    def _transfer(self, like: Tensor, canvas: Sequence[int]) -> Tensor:
-        """Transform of the kernel at a size of quick FFTs that holds the canvas."""
-        transfer: Tensor = torch.fft.rfft2(self.kernel.to(like), _fast_size(canvas))
-        return transfer
-
-    def _convolve(self, x: Tensor, transfer: Tensor) -> Tensor:
-        kh, kw = self.kernel.shape
-        size = _fast_size(x.shape[2:])
-        out = _inverse(torch.fft.rfft2(x, size) * transfer, size)
-        return out[:, :, kh - 1 : x.shape[2], kw - 1 : x.shape[3]]
-
-    def _correlate(self, y: Tensor, transfer: Tensor) -> Tensor:
-        kh, kw = self.kernel.shape
-        canvas = self._canvas(y)
-        size = _fast_size(canvas)
-        placed = F.pad(y, (kw - 1, 0, kh - 1, 0))
-        out = _inverse(torch.fft.rfft2(placed, size) * transfer.conj(), size)
-        return out[:, :, : canvas[0], : canvas[1]]
 
     @property
     def margins(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -100,6 +92,26 @@ class Blur:
         """The part of the canvas that the picture shows."""
         (top, bottom), (left, right) = self.margins
         return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
+
+    @cached_property
+    def _factors(self) -> tuple[Tensor, Tensor] | None:
+        return factors(self.kernel)
+
+    def _separable(self, d: Tensor, y: Tensor) -> Separable:
+        """A by rows and columns, for pictures like y."""
+        key = (y.shape[2:], d.dtype, d.device)
+        if key not in self._apart and self._factors is not None:
+            pairs = zip(self._factors, y.shape[2:], strict=True)
+            sides = [decompose(sliding(taps, count), d) for taps, count in pairs]
+            self._apart[key] = Separable(*sides)
+        return self._apart[key]
+
+    def _transfer(self, size: tuple[int, int], like: Tensor) -> Tensor:
+        """Transform of the kernel for a torus of this size, (H', W' // 2 + 1)."""
+        key = (size, like.dtype, like.device)
+        if key not in self._transfers:
+            self._transfers[key] = torch.fft.rfft2(self.kernel.to(like), size)
+        return self._transfers[key]
 
 
 @dataclass(frozen=True)
@@ -130,21 +142,14 @@ class PaddedBlur:
         return y.clone()
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
-        """argmin_x |A x - y|^2 + r |x - d|^2 by conjugate gradients, preconditioned as `Blur`."""
-        size = _fast_size(d.shape[2:])
-        transfer = torch.fft.rfft2(self.kernel.to(d), size)
-        weight = 1 / (transfer.abs().square() + r)
-
-        def circular(x: Tensor) -> Tensor:
-            return _cropped(_inverse(torch.fft.rfft2(x, size) * weight, size), x)
-
-        return solve_data_step(self, d, y, r, 3 * PRECONDITIONED, TOLERANCE, circular)
+        """argmin_x |A x - y|^2 + r |x - d|^2 by conjugate gradients from d."""
+        return solve_data_step(self, d, y, r)
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """rms of y - A x for each picture, (B,)."""
         return rms(y - self(x))
 
-    @property
+    @cached_property
     def _blur(self) -> Blur:
         return Blur(self.kernel)
 
@@ -210,10 +215,6 @@ class CircularBlur:
     @staticmethod
     def _apply(x: Tensor, transfer: Tensor) -> Tensor:
         return _inverse(torch.fft.rfft2(x) * transfer, x.shape[2:])
-
-
-def _cropped(x: Tensor, like: Tensor) -> Tensor:
-    return x[:, :, : like.shape[2], : like.shape[3]]
 
 
 def _inverse(spectrum: Tensor, size: Sequence[int]) -> Tensor:

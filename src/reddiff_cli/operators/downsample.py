@@ -7,8 +7,8 @@ by f), `lanczos` its LANCZOS, `box` the mean of f x f pixels.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -16,10 +16,11 @@ from torch.nn import functional as F
 
 from ..linear import solve_data_step
 from ..metrics import rms
+from ..separable import Separable, decimation, decompose, factors
 from .spectra import BoxSpectrum
 
-# Longer axes take conjugate gradients: eigenvectors cost the cube of their length.
-LARGEST_AXIS = 2048
+# Side of the largest picture whose rows and columns are kept as matrices.
+LARGEST = 8192
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,15 @@ class Downsample:
 
     scale: f.    taps: (kh, kw), of sum 1, laid on x without turning (a correlation).
     offset: row and column of the first tap, from the corner of an output's f x f block.
-    line: (k,), if taps is its outer product with itself; then everything goes axis by axis.
     """
 
     scale: int
     taps: Tensor
     offset: tuple[int, int]
-    line: Tensor | None = None
+    # Its parts for every size and type seen so far, where rows and columns are apart.
+    _apart: dict[object, Separable] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __call__(self, x: Tensor) -> Tensor:
         """x: (B, C, f H, f W) -> (B, C, H, W)."""
@@ -44,13 +47,16 @@ class Downsample:
         """(B, C, H, W) -> (B, C, f H, f W); the transpose, which is no interpolation."""
         height, width = (self.scale * n for n in y.shape[2:])
         spread = y / self._weight(y.new_empty(1, 1, height, width))
-        out = spread.flatten(0, 1)[:, None]
-        for kernel, stride in self._passes(y):
-            out = F.conv_transpose2d(out, kernel, stride=stride)
+        flat = spread.flatten(0, 1)[:, None]
+        out = F.conv_transpose2d(flat, self._kernel(y), stride=self.scale)
         (top, bottom), (left, right) = self._margins(height, width)
         # Undo the padding of `_decimate`: cut what was added, add what it never looked at.
-        down, across = top + height + bottom - out.shape[2], left + width + right - out.shape[3]
-        out = F.pad(out, (-left, across - right, -top, down - bottom))
+        missing = (
+            left + width + right - out.shape[3],
+            top + height + bottom - out.shape[2],
+        )
+        out = F.pad(out, (0, missing[0], 0, missing[1]))
+        out = F.pad(out, (-left, -right, -top, -bottom))
         return out.view(*y.shape[:2], height, width)
 
     def start(self, y: Tensor) -> Tensor:
@@ -58,19 +64,12 @@ class Downsample:
         return F.interpolate(y, scale_factor=self.scale, mode="bicubic", align_corners=False)
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
-        """argmin_x |A x - y|^2 + r |x - d|^2 = d + A^T (A A^T + r I)^-1 (y - A d).
-
-        Closed: for `box` A A^T = I / f^2, and that of any filter that works axis by axis is
-        diagonal in the product of the two axes' eigenvectors.
-        """
-        if self.is_box:
+        """argmin_x |A x - y|^2 + r |x - d|^2; closed for all filters but a file's own."""
+        if self.is_box:  # A A^T = I / f^2
             return d + self.adjoint((y - self(d)) / (1 / self.scale**2 + r))
-        if self.line is None or max(y.shape[2:]) > LARGEST_AXIS:
+        if self._factors is None or max(d.shape[2:]) > LARGEST:
             return solve_data_step(self, d, y, r)
-        rows, columns = (self._modes(n, y) for n in y.shape[2:])
-        seen = rows.vectors.T @ (y - self(d)) @ columns.vectors
-        shrunk = seen / (torch.outer(rows.values, columns.values) + r)
-        return d + self.adjoint(rows.vectors @ shrunk @ columns.vectors.T)
+        return self._separable(d, y).data_step(d, y, r)
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """rms of y - A x for each picture, (B,)."""
@@ -81,28 +80,31 @@ class Downsample:
         """Singular values, for the mean of f x f pixels only."""
         return BoxSpectrum(self.scale) if self.is_box else None
 
-    @property
+    @cached_property
     def is_box(self) -> bool:
         """True for the plain mean of f x f pixels."""
         same = self.taps.shape == (self.scale, self.scale) and self.offset == (0, 0)
         return same and bool((self.taps == self.taps[0, 0]).all())
 
-    def _passes(self, like: Tensor) -> list[tuple[Tensor, tuple[int, int]]]:
-        """Kernels and strides of the convolutions that make up the filter."""
-        if self.line is None:
-            return [(self.taps.to(like)[None, None], (self.scale, self.scale))]
-        line = self.line.to(like)
-        return [
-            (line.view(1, 1, -1, 1), (self.scale, 1)),
-            (line.view(1, 1, 1, -1), (1, self.scale)),
-        ]
+    @cached_property
+    def _factors(self) -> tuple[Tensor, Tensor] | None:
+        return factors(self.taps)
 
-    def _modes(self, length: int, like: Tensor) -> "Modes":
-        if self.line is None:
-            raise ValueError("the filter does not work axis by axis")
-        taps = tuple(self.line.double().tolist())
-        modes = axis_modes(taps, self.scale, self.offset[0], length)
-        return Modes(modes.values.to(like), modes.vectors.to(like))
+    def _separable(self, d: Tensor, y: Tensor) -> Separable:
+        """A by rows and columns, for pictures like y."""
+        key = (y.shape[2:], d.dtype, d.device)
+        if key not in self._apart and self._factors is not None:
+            sides = [
+                decompose(decimation(taps, offset, self.scale, count), d)
+                for taps, offset, count in zip(
+                    self._factors, self.offset, y.shape[2:], strict=True
+                )
+            ]
+            self._apart[key] = Separable(*sides)
+        return self._apart[key]
+
+    def _kernel(self, like: Tensor) -> Tensor:
+        return self.taps.to(like)[None, None]
 
     def _margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """Zeros to add before and after (negative: to cut) so that tap 0 of output 0 is at 0."""
@@ -119,41 +121,12 @@ class Downsample:
         """Correlation with the taps at every f-th position, zero outside."""
         (top, bottom), (left, right) = self._margins(*x.shape[2:])
         padded = F.pad(x.flatten(0, 1)[:, None], (left, right, top, bottom))
-        out = padded
-        for kernel, stride in self._passes(x):
-            out = F.conv2d(out, kernel, stride=stride)
+        out = F.conv2d(padded, self._kernel(x), stride=self.scale)
         return out.view(*x.shape[:2], *out.shape[2:])
 
     def _weight(self, x: Tensor) -> Tensor:
         """Sum of the taps inside the picture at every output pixel, (1, 1, H, W)."""
         return self._decimate(torch.ones_like(x[:1, :1]))
-
-
-@dataclass(frozen=True)
-class Modes:
-    """Eigenvalues (n,) and eigenvectors (n, n), in columns, of A A^T along one axis."""
-
-    values: Tensor
-    vectors: Tensor
-
-
-@cache
-def axis_modes(taps: tuple[float, ...], scale: int, offset: int, length: int) -> Modes:
-    """Of a filter with these taps that makes `length` samples, float64."""
-    rows = torch.arange(length)[:, None] * scale + offset + torch.arange(len(taps))
-    inside = (rows >= 0) & (rows < length * scale)
-    weight = torch.tensor(taps, dtype=torch.float64) * inside
-    weight = weight / weight.sum(1, keepdim=True)
-    gram = torch.zeros(length, length, dtype=torch.float64)
-    for apart in range(min(length, -(-len(taps) // scale))):
-        # Outputs so far apart share the last taps of one and the first of the other.
-        shared = len(taps) - apart * scale
-        products = weight[: length - apart, apart * scale :] * weight[apart:, :shared]
-        gram += torch.diag(products.sum(1), apart)
-        if apart:
-            gram += torch.diag(products.sum(1), -apart)
-    values, vectors = torch.linalg.eigh(gram)
-    return Modes(values.clamp(min=0), vectors)
 
 
 def resampling(scale: int, function: Callable[[float], float], support: float) -> Downsample:
@@ -164,13 +137,12 @@ def resampling(scale: int, function: Callable[[float], float], support: float) -
     values = [function((j - centre) / scale) for j in range(first, last + 1)]
     line = torch.tensor(values, dtype=torch.float64)
     line = line / line.sum()
-    return Downsample(scale, torch.outer(line, line).float(), (first, first), line.float())
+    return Downsample(scale, torch.outer(line, line).float(), (first, first))
 
 
 def box(scale: int) -> Downsample:
     """Mean of f x f pixels."""
-    line = torch.full((scale,), 1 / scale)
-    return Downsample(scale, torch.full((scale, scale), 1 / scale**2), (0, 0), line)
+    return Downsample(scale, torch.full((scale, scale), 1 / scale**2), (0, 0))
 
 
 def bicubic(scale: int) -> Downsample:

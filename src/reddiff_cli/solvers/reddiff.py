@@ -81,7 +81,7 @@ def _denoise(
 ) -> Tensor:
     """D around mu at level s; both signs of xi go through the network in one batch."""
     z = torch.cat([mu + s * xi, mu - s * xi]) if pairs else mu + s * xi
-    clean = denoiser(z, torch.full((len(z),), t, device=z.device))
+    clean = denoiser(z, torch.full((len(z),), t))  # on the CPU: a look at it waits for nothing
     if clip:
         clean = clean.clamp(-1, 1)
     if not pairs:

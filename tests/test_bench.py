@@ -1,0 +1,90 @@
+"""`reddiff bench`: its figures hang together, and it refuses what it cannot measure."""
+
+import json
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from reddiff_cli.bench import SOLVED, Loop, in_turns, make_stage, measure, measure_loop, solve
+from reddiff_cli.cards import Card
+from reddiff_cli.cli import app
+from reddiff_cli.denoiser import load_denoiser
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def card(tiny_prior):
+    return Card("tiny", tiny_prior)
+
+
+def test_overhead_is_the_middle_ratio_of_turns_side_by_side():
+    # The machine was ten times slower in the second turn: that is no overhead.
+    loop = Loop("denoise", [1.1, 11.0, 1.2], [1.0, 10.0, 1.0])
+    assert loop.overhead == pytest.approx(10.0)
+
+
+def test_calls_take_turns():
+    order = []
+    calls = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
+    seconds = in_turns(calls, 3, CPU)
+    assert order == ["a", "b"] * 3
+    assert [len(v) for v in seconds.values()] == [3, 3]
+    assert min(min(v) for v in seconds.values()) >= 0
+
+
+@pytest.mark.parametrize("task", SOLVED)
+def test_the_measured_loop_restores(task, card):
+    """What is timed is the solver at work: it ends near the measurement, at the right size."""
+    stage = make_stage(task, 32, card)
+    denoiser = load_denoiser(card.folder, CPU, torch.float32)
+    steps = list(solve(stage, task, denoiser, card, 20))
+    assert [done for done, _ in steps] == list(range(2, 21, 2))
+    assert steps[-1][1].shape == stage.start.shape
+    assert stage.residual(steps[-1][1]) < 0.1
+
+
+def test_network_and_loop_are_measured_equally_often(card):
+    denoiser = load_denoiser(card.folder, CPU, torch.float32)
+    found = measure_loop("deblur", denoiser, card, 32, 3)
+    assert len(found.loop) == len(found.network) == 3
+
+
+def test_facts(card):
+    facts = measure(card, CPU, torch.float32, size=32, repeats=2, batches=(1, 2))
+    assert [row["batch"] for row in facts["evaluations"]] == [1, 2]
+    assert [row["task"] for row in facts["loops"]] == list(SOLVED)
+    slowest = max(row["loop_seconds"] for row in facts["loops"])
+    fastest = min(row["loop_seconds"] for row in facts["loops"])
+    # 50 evaluations of the standard preset, at a speed between the slowest and the fastest task.
+    assert 60 / (50 * slowest + 1e-3) <= facts["pictures_per_minute"] <= 60 / (50 * fastest - 1e-3)
+    assert facts["dtype"] == "float32"
+    assert facts["peak_memory_mb"] > 10
+
+
+def test_command(tiny_prior):
+    asked = ["bench", "--model", str(tiny_prior), "--size", "32", "--repeats", "1"]
+    result = CliRunner().invoke(app, [*asked, "--device", "cpu", "--json"])
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    assert facts["event"] == "bench"
+    assert facts["import_seconds"] >= facts["torch_import_seconds"] >= 0
+    shown = CliRunner().invoke(app, [*asked, "--device", "cpu"])
+    assert shown.exit_code == 0
+    assert "pictures per minute" in shown.stdout
+    assert all(task in shown.stdout for task in SOLVED)
+
+
+@pytest.mark.parametrize(
+    ("flags", "code"),
+    [
+        (["--size", "30"], 2),
+        (["--repeats", "0"], 2),
+        (["--dtype", "fp8"], 2),
+        (["--model", "no/such"], 3),
+    ],
+)
+def test_refusals(flags, code):
+    result = CliRunner().invoke(app, ["bench", *flags], env={"HF_HUB_OFFLINE": "1"})
+    assert result.exit_code == code, result.output
