@@ -59,7 +59,7 @@ def decimation(taps: Tensor, offset: int, scale: int, count: int) -> Tensor:
 
 
 def sliding(taps: Tensor, count: int) -> Tensor:
-    """Convolution of count + k - 1 values where all k taps fit: (count, count + k - 1), float64."""
+    """Convolution where all k taps fit, as a matrix: (count, count + k - 1) in float64."""
     places = torch.arange(count)[:, None] + torch.arange(len(taps))
     matrix = torch.zeros(count, count + len(taps) - 1, dtype=torch.float64)
     return matrix.scatter_(1, places, taps.double().cpu().flip(0).expand(count, -1))
