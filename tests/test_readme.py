@@ -17,12 +17,17 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(?:sh|console)\n(.*?)```", README, re.DOTALL)
 LINES = [
-    line.removeprefix("$ ").split("  #")[0].strip()
+    # Without comments, and without what the shell does with the command.
+    re.split(r"  #|;| (?:\| jq|>|&)(?: |$)", line.removeprefix("$ ").strip())[0].strip()
     for block in BLOCKS
     for line in block.replace("\\\n", " ").splitlines()
 ]
 COMMANDS = sorted(
-    {line for line in LINES if re.match(r"reddiff (?!train|models|bench|.*imagenet256)", line)}
+    {
+        line
+        for line in LINES
+        if re.match(r"reddiff (?!train|models|bench|.*imagenet256|.*\$)", line)
+    }
 )
 
 
