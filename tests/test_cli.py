@@ -569,3 +569,8 @@ def test_samples(tmp_path, picture_file, mask_file, quick):
     assert Image.open(tmp_path / "img.inpaint.std.png").size == (64, 48)
     before, after = pixels(picture_file), pixels(tmp_path / "img.inpaint.png")
     assert np.array_equal(after[~hole], before[~hole])
+
+
+def test_perceptual_preset(tmp_path, picture_file, quick):
+    reddiff("denoise", picture_file, "--preset", "perceptual", *quick)
+    assert read_record(tmp_path / "img.denoise.png")["preset"] == "perceptual"

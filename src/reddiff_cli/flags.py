@@ -124,7 +124,7 @@ class Shared:
         typer.Option(
             "--preset",
             help="fast, standard, best: 20, 50, 100 network evaluations; "
-            "paper: the published form.",
+            "perceptual: sharper, farther from the truth; paper: the published form.",
             rich_help_panel=SOLVER,
         ),
     ] = "standard"

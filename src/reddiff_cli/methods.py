@@ -14,7 +14,7 @@ from .batching import Batcher
 from .denoiser import DenoiseFunction, Denoiser
 from .models import Card
 from .operators import Inpaint
-from .options import PAIRS_FROM, TASKS, SolverOptions, check_method
+from .options import PAIRS_FROM, PERCEPTUAL_FRESH, TASKS, SolverOptions, check_method
 from .solvers.ddrm import Spectral, ddrm
 from .solvers.diffpir import SETTINGS, diffpir
 from .solvers.dps import default_zeta, dps
@@ -60,6 +60,7 @@ class Solving:
     def _red_diff(self) -> Steps:
         stage, solver = self.stage, self.solver
         sampling = solver.samples > 1
+        perceptual = solver.preset == "perceptual"
         s_start = max(stage.s_start, self.card.sample_start) if sampling else stage.s_start
         return red_diff(
             stage.y,
@@ -73,7 +74,8 @@ class Solving:
             s_start=s_start,
             s_end=min(stage.s_end, s_start),
             prior_weight=(solver.prior_weight or 1.0) * stage.weight,
-            pairs=solver.evaluations >= PAIRS_FROM and not sampling,
+            pairs=solver.evaluations >= PAIRS_FROM and not sampling and not perceptual,
+            fresh=PERCEPTUAL_FRESH if perceptual else 1.0,
         )
 
     def _paper(self) -> Steps:

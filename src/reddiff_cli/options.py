@@ -8,7 +8,9 @@ from pathlib import Path
 
 from .errors import UsageError
 
-STEPS = {"fast": 20, "standard": 50, "best": 100, "paper": 100}
+STEPS = {"fast": 20, "standard": 50, "best": 100, "perceptual": 50, "paper": 100}
+# Share of fresh noise in a step of the perceptual preset.
+PERCEPTUAL_FRESH = 0.35
 PRESETS = tuple(STEPS)
 
 
