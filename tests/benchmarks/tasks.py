@@ -42,6 +42,7 @@ from reddiff_cli.response import Response
 from reddiff_cli.solvers.reddiff import red_diff
 from reddiff_cli.tasks.jpeg import S_END as JPEG_END
 from reddiff_cli.tasks.problem import S_END
+from reddiff_cli.tasks.superres import WEIGHT
 
 MARGIN = 32  # photograph around a crop, for operators that look beyond it
 
@@ -61,6 +62,7 @@ class Case:
     crop: Callable[[Tensor], Tensor] = Tensor.clone
     region: Tensor | None = None
     s_end: float = S_END
+    weight: float = 1.0
 
     def score(self, x: Tensor) -> float:
         """PSNR of a picture in dB."""
@@ -85,7 +87,8 @@ def superres(make: Callable[[int], Operator]) -> Make:
     def case(wide: Tensor, noise: float, generator: torch.Generator) -> Case:
         truth, operator = inner(wide), make(4)
         y = noisy(operator(truth), noise, generator)
-        return Case(operator, y, truth, lambda _: pillow_bicubic(y), 2 * noise)
+        plain = lambda _: pillow_bicubic(y)  # noqa: E731
+        return Case(operator, y, truth, plain, 2 * noise, weight=WEIGHT)
 
     return case
 
@@ -201,7 +204,7 @@ def restore(
         sigma_y=case.sigma_y,
         s_start=s,
         s_end=end,
-        prior_weight=weight,
+        prior_weight=weight * case.weight,
     )
     return last(steps_).cpu()
 
