@@ -15,7 +15,8 @@ from .problem import Setting, Stage, decoded, to_pixels
 class WholePicture:
     """One picture, its measurement y and operator.
 
-    weight: of the prior.    crop: from the restored canvas to what is shown.    source, noise: as in `Problem`.
+    weight: of the prior.    crop: from the restored canvas to what is shown.
+    source, noise: as in `Problem`.
     """
 
     task: str
