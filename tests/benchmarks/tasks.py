@@ -41,6 +41,7 @@ from reddiff_cli.photographs import centre_crops, read_photographs
 from reddiff_cli.response import Response
 from reddiff_cli.solvers.reddiff import red_diff
 from reddiff_cli.tasks.jpeg import S_END as JPEG_END
+from reddiff_cli.tasks.pointwise import WEIGHT as DENOISE_WEIGHT
 from reddiff_cli.tasks.problem import S_END
 from reddiff_cli.tasks.superres import WEIGHT
 
@@ -137,7 +138,7 @@ def denoise(wide: Tensor, noise: float, generator: torch.Generator) -> Case:
         t = denoiser.schedule.nearest_t(2 * noise)
         return denoiser(y, torch.full((len(y),), t))
 
-    return Case(Identity(), y, truth, bare, 2 * noise)
+    return Case(Identity(), y, truth, bare, 2 * noise, weight=DENOISE_WEIGHT)
 
 
 def hdr(wide: Tensor, noise: float, generator: torch.Generator) -> Case:
@@ -165,7 +166,7 @@ def jpeg(wide: Tensor, noise: float, generator: torch.Generator) -> Case:
         file = read_jpeg(path)
         decoded = np.asarray(Image.open(path))
     operator, y = measure_jpeg(file.components, file.colour)
-    shown = torch.from_numpy(decoded).permute(2, 0, 1)[None] / 127.5 - 1
+    shown = torch.from_numpy(decoded.copy()).permute(2, 0, 1)[None] / 127.5 - 1
     size = (slice(None), slice(None), slice(file.height), slice(file.width))
     return Case(operator, y, truth, lambda _: shown, SIGMA, crop=lambda x: x[size], s_end=JPEG_END)
 
