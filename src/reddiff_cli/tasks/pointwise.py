@@ -9,8 +9,8 @@ from ..task_options import ColorizeOptions, DenoiseOptions
 from .problem import Setting, to_tensor
 from .whole import WholePicture
 
-# Of the prior, for denoising: on 6 training photographs, 128x128, noise 25/255, 50 evaluations, 0.7
-# from s = 0.5 is 0.11 dB above one evaluation of the network, 1 is 0.33 dB below.
+# Of the prior, for denoising: on 6 training photographs, 128x128, noise 25/255, 50 evaluations,
+# 0.7 from s = 0.5 is 0.11 dB above one evaluation of the network, 1 is 0.33 dB below.
 WEIGHT = 0.7
 
 
