@@ -11,7 +11,7 @@ from doubles import gaussian_prior
 from reddiff_cli.denoiser import load_denoiser
 from reddiff_cli.errors import UsageError
 from reddiff_cli.operators import Inpaint
-from reddiff_cli.options import METHOD_TASKS, METHODS, check_method
+from reddiff_cli.options import METHODS, TASKS, check_method
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.solvers.ddrm import ddrm
 from reddiff_cli.solvers.diffpir import SETTINGS, diffpir
@@ -481,10 +481,10 @@ def test_operators_that_a_method_cannot_take():
 
 
 def test_what_each_method_can_do():
-    able = {m: {t for t in METHOD_TASKS if not _refusal(m, t)} for m in METHODS}
-    assert able["reddiff"] == able["diffpir"] == set(METHOD_TASKS)
-    assert able["dps"] == set(METHOD_TASKS) - {"jpeg"}
-    assert able["pigdm"] == set(METHOD_TASKS) - {"phase"}
+    able = {m: {t for t in TASKS if not _refusal(m, t)} for m in METHODS}
+    assert able["reddiff"] == able["diffpir"] == set(TASKS)
+    assert able["dps"] == set(TASKS) - {"jpeg"}
+    assert able["pigdm"] == set(TASKS) - {"phase"}
     assert able["ddrm"] == {"inpaint", "denoise", "superres", "deblur", "colorize"}
     assert _refusal("ddrm", "phase") == (
         "--method ddrm: phase retrieval has no singular value decomposition; "
@@ -497,8 +497,8 @@ def test_what_each_method_can_do():
 
 
 def test_every_task_that_a_method_takes_has_settings():
-    assert set(SETTINGS) == set(METHOD_TASKS)
-    assert set(ZETA) == set(METHOD_TASKS) - {"jpeg"}
+    assert set(SETTINGS) == set(TASKS)
+    assert set(ZETA) == set(TASKS) - {"jpeg"}
     assert default_zeta("inpaint", 1000) == 0.5
     assert default_zeta("inpaint", 100) == pytest.approx(5.0)
 

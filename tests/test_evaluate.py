@@ -29,6 +29,7 @@ from reddiff_cli.eval_options import (
 )
 from reddiff_cli.eval_sheet import CELL, Panel, contact_sheet
 from reddiff_cli.hole_shapes import draw_hole
+from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.ledger import summarise
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import Card
@@ -37,6 +38,7 @@ from reddiff_cli.options import SolverOptions
 from reddiff_cli.perceptual import KID, LPIPS, kid, missing
 from reddiff_cli.pictures import Picture, load_picture
 from reddiff_cli.plot import COLOURS, SIZE, line_plot, ticks
+from reddiff_cli.task_options import DeblurOptions, DenoiseOptions, HdrOptions, SuperresOptions
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.problem import to_pixels
 
@@ -528,3 +530,25 @@ def test_sheet_without_a_picture_shows_the_reason(tmp_path):
     sheet = contact_sheet(["a", "b"], [[Panel(None, "because"), Panel(tmp_path / "none.png")]])
     assert sheet.width > 2 * CELL
     assert (np.asarray(sheet)[CELL + 22 :] < 128).any()
+
+
+@pytest.mark.parametrize("task", ["superres", "denoise", "hdr", "deblur"])
+def test_a_method_meets_the_settings_of_the_command(task, tmp_path):
+    """What eval measures is what the command runs: first level and weight of the prior's card."""
+    card = Card(
+        name="none",
+        folder=tmp_path,
+        starts={task: 0.37},
+        prior_weights={task: 0.61},
+    )
+    options = {
+        "superres": SuperresOptions(2),
+        "denoise": DenoiseOptions(),
+        "hdr": HdrOptions(),
+        "deblur": DeblurOptions(parse_kernel("uniform:3")),
+    }[task]
+    picture = Picture(scene(40, 44) / np.float32(255))
+    specimen = degrade(picture, Case(task, options, 0.05), 24, 0)
+    setting = Setting(card, SolverOptions(), lambda _: None)
+    (stage,) = specimen.pose(setting).stages()
+    assert (stage.s_start, stage.weight) == (0.37, 0.61)

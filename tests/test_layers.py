@@ -22,7 +22,7 @@ LAYERS = {
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],
         *["linear", "shards", "streams", "tonemap", "carriers", "jpegfile", "arrays", "support"],
         *["folders", "weights", "hub", "progress", "formats", "unet", "plot", "eval_sheet"],
-        *["perceptual"],
+        *["perceptual", "memory"],
     ],
     2: [
         *["task_options", "pictures", "synthesis", "network", "convert", "cards", "model_card"],

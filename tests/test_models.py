@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from adm_network import random_adm
 from conftest import save_random_prior
 from reddiff_cli import cards, convert, hub, models
-from reddiff_cli.cards import Card, Origin, read_cards
+from reddiff_cli.cards import KEYS, Card, Origin, read_cards
 from reddiff_cli.cli import app
 from reddiff_cli.convert import FAMILIES, Family
 from reddiff_cli.denoiser import load_model
@@ -238,3 +238,28 @@ def test_small_windows_cover_a_hole_without_a_crowd(side):
     inner = side - 2 * (side // 4)
     assert len(work.index) <= (-(-80 // inner)) * (-(-60 // inner))
     assert set(np.flatnonzero(hole)) <= set(work.pixels.tolist())
+
+
+def test_every_setting_of_a_card_arrives(tmp_path):
+    """A key that is allowed in models.toml must not be dropped on the way to the Card."""
+    settings = {
+        "window": 128,
+        "tile": 512,
+        "smallest": 32,
+        "starts": {"denoise": 0.7},
+        "prior_weights": {"denoise": 0.6},
+        "sample_start": 2.5,
+        "hole_start": 3.5,
+        "wide_hole": "patches",
+        "wide_noise": 0.07,
+        "good_for": "tests",
+        "licence": "none",
+    }
+    places = {"bundled", "folder", "repo", "format", "revision", "file", "family"}
+    assert set(settings) == set(KEYS) - places - {"sha256", "bytes"}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+    lines = [line.replace('{"denoise": ', "{ denoise = ") for line in lines]
+    path = tmp_path / "cards.toml"
+    path.write_text('[one]\nfolder = "."\nformat = "diffusers"\n' + "\n".join(lines))
+    card = read_cards(path)["one"]
+    assert {key: getattr(card, key) for key in settings} == settings

@@ -58,6 +58,6 @@ def test_the_picture_stays_as_it_is():
 
 
 def test_verdicts():
-    assert judge_residual(1.0) == judge_residual(0.81) == judge_residual(1.19) == "right"
+    assert judge_residual(1.0) == judge_residual(0.71) == judge_residual(1.19) == "right"
     assert "fitted" in judge_residual(0.5)
     assert "unexplained" in judge_residual(1.5)

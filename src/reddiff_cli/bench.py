@@ -4,9 +4,7 @@ Everything that is compared takes turns, so that other load on the machine meets
 are medians, and a GPU is waited for before a clock is read.
 """
 
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +17,7 @@ from .cards import Card
 from .denoiser import Denoiser, load_model
 from .kernels import make_kernel
 from .kernelspec import parse_kernel
+from .memory import peak_memory
 from .methods import Solving, Steps, draws
 from .operators import Blur, Identity, Inpaint, Operator
 from .operators.downsample import bicubic
@@ -72,7 +71,8 @@ def make_stage(task: str, size: int, card: Card) -> Stage:
     y = y + SIGMA * torch.randn(y.shape, generator=generator)
     start = operator.start(y)
     s_start = card.hole_start if task == "inpaint" else card.starts.get(task, 1.0)
-    stage = Stage(Whole(0), operator, y, start, s_start, SIGMA)
+    weight = card.prior_weights.get(task, 1.0)
+    stage = Stage(Whole(0), operator, y, start, s_start, SIGMA, weight=weight)
     if task != "inpaint":
         return stage
     work = patchwork((size, size), [(0, 0)], size, 0)
@@ -187,13 +187,5 @@ def measure(
             for loop in loops
         ],
         "pictures_per_minute": round(60 / (step * STEPS["standard"] / 2), 2),
-        "peak_memory_mb": round(_peak_memory(device) / 1e6),
+        "peak_memory_mb": peak_memory(device)[0],
     }
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Bytes: of the GPU where there is one, else of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

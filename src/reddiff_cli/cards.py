@@ -23,7 +23,7 @@ KEYS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("wide_hole", "good_for", "licence"), str),
     **dict.fromkeys(("bytes", "window", "tile", "smallest"), int),
     **dict.fromkeys(("wide_noise", "hole_start", "sample_start"), (int, float)),
-    "starts": dict,
+    **dict.fromkeys(("starts", "prior_weights"), dict),
 }
 # Side of the smallest windows that a network without attention is shown.
 SMALL_WINDOW = 64
@@ -67,6 +67,7 @@ class Card:
     tile: int = 256
     smallest: int = SMALL_WINDOW
     starts: dict[str, float] = field(default_factory=dict)
+    prior_weights: dict[str, float] = field(default_factory=dict)
     wide_hole: str = "prior"
     wide_noise: float = 0.03
     hole_start: float = 10.0
@@ -209,9 +210,11 @@ def _card(path: Path, name: str, table: Mapping[str, Any]) -> Card:
         tile=table.get("tile", 0),
         smallest=table.get("smallest", 0),
         starts={task: float(s) for task, s in table.get("starts", {}).items()},
+        prior_weights={task: float(w) for task, w in table.get("prior_weights", {}).items()},
         wide_hole=table.get("wide_hole", "prior"),
         wide_noise=float(table.get("wide_noise", 0.03)),
         hole_start=float(table.get("hole_start", 10.0)),
+        sample_start=float(table.get("sample_start", 10.0)),
         good_for=table.get("good_for", ""),
         licence=table.get("licence", ""),
         origin=origin,

@@ -23,7 +23,7 @@ from .eval_options import (
 )
 from .eval_run import EvalRun
 from .flags import Shared
-from .options import METHOD_TASKS, SolverOptions, parse_noise
+from .options import TASKS, SolverOptions, parse_noise
 
 EXAMPLE = "Example: reddiff eval superres photos -o scores --method reddiff,diffpir:50 --limit 20"
 DAMAGE, COMPARISON = "Damage", "Comparison"
@@ -107,7 +107,7 @@ Words = Annotated[
     list[str],
     typer.Argument(
         metavar="TASK INPUT...",
-        help=f"One of {', '.join(METHOD_TASKS)}; then clean pictures or folders.",
+        help=f"One of {', '.join(TASKS)}; then clean pictures or folders.",
     ),
 ]
 

@@ -15,6 +15,7 @@ from .cards import Card
 from .convert import convert_file
 from .errors import DeviceMissing, ModelMissing
 from .folders import WEIGHTS, locate
+from .memory import free_memory, is_out_of_memory
 from .network import Network, Prior, clean_from_output, load_prior
 from .replay import Replay
 from .schedule import Schedule
@@ -113,6 +114,8 @@ class Denoiser:
         while True:
             rows = min(rows, self.rows)
             try:
+                if len(z) <= rows:
+                    return denoise(z, t)
                 parts = zip(torch.split(z, rows), torch.split(t, rows), strict=True)
                 return torch.cat([denoise(*part) for part in parts])
             except (RuntimeError, MemoryError) as error:
@@ -174,22 +177,6 @@ def load_model(
                     f"NEWFOLDER --family {card.origin.family}' writes it elsewhere"
                 ) from error
     return load_denoiser(card.folder, device, dtype, card.weights, card.smallest, graphs)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True for what PyTorch, its CPU allocator and Python raise when memory runs out."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        "out of memory" in text or "defaultcpuallocator" in text
-    )
-
-
-def free_memory(device: torch.device) -> None:
-    """Hand cached memory back, so that smaller pieces find room."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
 
 
 def choose_device(name: str) -> torch.device:

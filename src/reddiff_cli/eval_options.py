@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from .errors import UsageError
 from .kernelspec import parse_kernel
-from .options import METHOD_TASKS, METHODS, SolverOptions, check_method
+from .options import METHODS, TASKS, SolverOptions, check_method
 from .phase_options import PhaseOptions
 from .task_options import (
     ColorizeOptions,
@@ -192,8 +192,8 @@ def _method(name: str, steps: int | None, base: SolverOptions) -> Method:
 
 def make_case(task: str, flags: Mapping[str, Any], noise: float | None) -> Case:
     """The case of one task from its flags (None: not given); UsageError names foreign flags."""
-    if task not in METHOD_TASKS:
-        raise UsageError(f"{task}: no such task; give one of {', '.join(METHOD_TASKS)} first")
+    if task not in TASKS:
+        raise UsageError(f"{task}: no such task; give one of {', '.join(TASKS)} first")
     given = {name: value for name, value in flags.items() if value is not None}
     for name in given:
         if name not in TASK_FLAGS[task]:

@@ -3,7 +3,6 @@
 Every method gets the same network, measurement, operator and generator seed.
 """
 
-import sys
 import time
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -21,6 +20,7 @@ from .eval_report import EvalReporter
 from .files import write_whole
 from .jobs import file_digest
 from .ledger import FAILED, OK, REFUSED, Ledger, Row, slug
+from .memory import forget_peak, peak_memory
 from .methods import evaluations
 from .metrics import psnr, ssim
 from .models import Card
@@ -152,7 +152,7 @@ class Evaluator:
         restorer = self._restorer.like(solver, case.options)
         problem = specimen.pose(Setting(self.card, solver, self.reporter.note, self.machine))
         used, seconds, residual = 0, 0.0, 0.0
-        _forget_peak(self.device)
+        forget_peak(self.device)
         for stage in problem.stages():
             began = time.monotonic()
             mu, residual = restorer.solve(
@@ -210,26 +210,6 @@ def eight_bits(pixels: Pixels) -> Pixels:
 def load_tensor(path: Path) -> Tensor:
     """A picture file as (1, C, H, W) in [-1, 1]."""
     return _tensor(load_picture(path).pixels)
-
-
-def peak_memory(device: torch.device) -> tuple[float | None, str | None]:
-    """(MB, of what): of the device since `_forget_peak`, or of the process since it began.
-
-    (None, None) where the system does not say.
-    """
-    if device.type == "cuda":
-        return round(torch.cuda.max_memory_allocated(device) / 1e6, 1), "device"
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None, None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1), "process"
-
-
-def _forget_peak(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
 
 
 def _start(specimen: Specimen) -> Pixels:

@@ -13,13 +13,14 @@ from torch import Tensor
 from .batching import Batcher
 from .denoiser import DenoiseFunction, Denoiser
 from .models import Card
-from .operators import Inpaint
+from .operators import Inpaint, Operator
 from .options import PAIRS_FROM, PERCEPTUAL_FRESH, TASKS, SolverOptions, check_method
+from .schedule import Schedule
 from .solvers.ddrm import Spectral, ddrm
 from .solvers.diffpir import SETTINGS, diffpir
 from .solvers.dps import default_zeta, dps
 from .solvers.pigdm import pigdm
-from .solvers.reddiff import red_diff, red_diff_paper
+from .solvers.reddiff import DrawNoise, red_diff, red_diff_paper
 from .tasks import Stage
 
 Steps = Iterator[tuple[int, Tensor]]
@@ -53,9 +54,16 @@ class Solving:
             return self._pigdm()
         return self._ddrm() if method == "ddrm" else self._diffpir()
 
-    def _denoise(self, denoiser: DenoiseFunction) -> DenoiseFunction:
-        """D through the windows of the stage."""
-        return lambda z, t: self.stage.view.denoise(denoiser, z, t)
+    def _problem(
+        self, denoiser: DenoiseFunction
+    ) -> tuple[Tensor, Operator, DenoiseFunction, Schedule, Tensor, DrawNoise]:
+        """What every solver is given; D goes through the windows of the stage."""
+        stage = self.stage
+
+        def denoise(z: Tensor, t: Tensor) -> Tensor:
+            return stage.view.denoise(denoiser, z, t)
+
+        return stage.y, stage.operator, denoise, self.denoiser.schedule, self.start, self.noise
 
     def _red_diff(self) -> Steps:
         stage, solver = self.stage, self.solver
@@ -63,12 +71,7 @@ class Solving:
         perceptual = solver.preset == "perceptual"
         s_start = max(stage.s_start, self.card.sample_start) if sampling else stage.s_start
         return red_diff(
-            stage.y,
-            stage.operator,
-            self._denoise(self.denoiser),
-            self.denoiser.schedule,
-            self.start,
-            self.noise,
+            *self._problem(self.denoiser),
             steps=solver.evaluations,
             sigma_y=stage.sigma_y,
             s_start=s_start,
@@ -83,26 +86,16 @@ class Solving:
         noisy = stage.sigma_y > 0
         weight = defaults.paper_weight_noisy if noisy else defaults.paper_weight
         return red_diff_paper(
-            stage.y,
-            stage.operator,
-            self._denoise(self.denoiser),
-            self.denoiser.schedule,
-            self.start,
-            self.noise,
+            *self._problem(self.denoiser),
             steps=solver.evaluations,
             lr=solver.lr or defaults.paper_lr,
             prior_weight=solver.prior_weight or weight,
         )
 
     def _dps(self) -> Steps:
-        stage, steps = self.stage, self.solver.evaluations
+        steps = self.solver.evaluations
         return dps(
-            stage.y,
-            stage.operator,
-            self._denoise(self.denoiser.recorded),
-            self.denoiser.schedule,
-            self.start,
-            self.noise,
+            *self._problem(self.denoiser.recorded),
             steps=steps,
             zeta=default_zeta(self.task, steps) * (self.solver.prior_weight or 1.0),
             s_start=self.solver.s_start,
@@ -111,12 +104,7 @@ class Solving:
     def _pigdm(self) -> Steps:
         stage = self.stage
         return pigdm(
-            stage.y,
-            stage.operator,
-            self._denoise(self.denoiser.recorded),
-            self.denoiser.schedule,
-            self.start,
-            self.noise,
+            *self._problem(self.denoiser.recorded),
             steps=self.solver.evaluations,
             sigma_y=stage.sigma_y,
             s_start=self.solver.s_start,
@@ -124,13 +112,14 @@ class Solving:
 
     def _ddrm(self) -> Steps:
         stage = self.stage
+        y, operator, denoise, schedule, start, noise = self._problem(self.denoiser)
         return ddrm(
-            stage.y,
-            cast(Spectral, stage.operator),
-            self._denoise(self.denoiser),
-            self.denoiser.schedule,
-            self.start,
-            self.noise,
+            y,
+            cast(Spectral, operator),
+            denoise,
+            schedule,
+            start,
+            noise,
             steps=self.solver.evaluations,
             sigma_y=stage.sigma_y,
             s_start=self.solver.s_start,
@@ -142,12 +131,7 @@ class Solving:
         operator = stage.operator
         exact = isinstance(operator, Inpaint) and stage.sigma_y == 0
         return diffpir(
-            stage.y,
-            operator,
-            self._denoise(self.denoiser),
-            self.denoiser.schedule,
-            self.start,
-            self.noise,
+            *self._problem(self.denoiser),
             steps=self.solver.evaluations,
             sigma_y=stage.sigma_y,
             zeta=zeta,

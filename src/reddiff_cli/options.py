@@ -72,17 +72,6 @@ _ONE_FORM = {
     "superres": "only averaging over blocks has a singular value decomposition",
     "deblur": "only blur with a circular border has a singular value decomposition",
 }
-METHOD_TASKS = (
-    "inpaint",
-    "superres",
-    "deblur",
-    "phase",
-    "hdr",
-    "denoise",
-    "jpeg",
-    "colorize",
-    "restore",
-)
 
 
 def check_method(method: str, task: str, *, spectral: bool = True) -> None:
@@ -91,8 +80,8 @@ def check_method(method: str, task: str, *, spectral: bool = True) -> None:
     spectral: False where the operator at hand has no singular value decomposition although its
     task may have one (superres other than by blocks, deblur without a circular border).
     """
-    if task not in METHOD_TASKS:
-        raise ValueError(f"task is {task}, not one of {', '.join(METHOD_TASKS)}")
+    if task not in TASKS:
+        raise ValueError(f"task is {task}, not one of {', '.join(TASKS)}")
     if method not in METHODS:
         raise UsageError(f"--method {method}: unknown; use {', '.join(METHODS)}")
     reason = _why_not(method, task, spectral)

@@ -23,6 +23,7 @@ def make_record(
         "method": solver.method,
         "steps": solver.evaluations,
         "prior_weight": solver.prior_weight,
+        "task_weight": card.prior_weights.get(task, 1.0),
         "lr": solver.lr,
         "start": solver.s_start or card.starts.get(task, TASKS[task].s_start),
         "noise": TASKS[task].noise if solver.noise is None else solver.noise,

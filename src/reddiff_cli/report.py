@@ -131,7 +131,7 @@ class Reporter:
         self._foretold.add(job)
         seconds = (total - done) * (now - since) / (done - first)
         if seconds > LONG and self.progress.disable:
-            self._print(f"{job.input}: about {seconds:.0f} s to go")
+            self._print(f"{job.input}: about {seconds:.0f} s to go at this stage")
 
     def finish(self, job: Job, result: Outcome) -> None:
         """A picture is restored and written."""

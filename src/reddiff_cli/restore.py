@@ -17,12 +17,11 @@ from .denoiser import (
     Denoiser,
     choose_device,
     choose_dtype,
-    free_memory,
-    is_out_of_memory,
     load_model,
 )
 from .errors import PictureError
 from .jobs import FOUND, Job
+from .memory import free_memory, is_out_of_memory
 from .methods import Solving, draws, evaluations
 from .models import Card
 from .options import MachineOptions, OutputOptions, SolverOptions
@@ -136,7 +135,8 @@ class Restorer:
             problem.accept(stage, mu.mean(0, keepdim=True) if self.sampling else mu)
             solved.append((stage, mu))
         record = make_record(job.input, job.mask, self.card, self.solver, self.options)
-        record[FOUND] = {"noise": round(problem.noise, 6), "remark": problem.remark()}
+        remark = problem.remark()
+        record[FOUND] = {"noise": round(problem.noise, 6), "remark": remark}
         restored = self._average(problem, solved, sheets) if self.sampling else problem.finish()
         saved = None if self.output.strip else record
         restored = self._as_asked(restored)
@@ -148,7 +148,7 @@ class Restorer:
             seconds=time.monotonic() - began,
             noise=problem.noise,
             residual=residual,
-            remark=self._remark(problem),
+            remark=self._with_caveat(remark),
             record=record,
             device=str(self.device),
             dtype=NAMES[self.dtype],
@@ -156,9 +156,9 @@ class Restorer:
             found=getattr(problem, "verdict", ""),
         )
 
-    def _remark(self, problem: Problem) -> str:
+    def _with_caveat(self, remark: str) -> str:
         """What the task has to say, and in sample mode what the spread is not."""
-        parts = [problem.remark(), f"spread is {UNCALIBRATED}" if self.sampling else ""]
+        parts = [remark, f"spread is {UNCALIBRATED}" if self.sampling else ""]
         return "; ".join(part for part in parts if part)
 
     def _evaluations(self, on_note: OnNote) -> int:

@@ -31,6 +31,7 @@ from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_den
 from reddiff_cli.jpegfile import read_jpeg
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import parse_kernel
+from reddiff_cli.methods import draws
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
 from reddiff_cli.operators import Blur, Exposure, Identity, Operator, measure_jpeg, on_device
@@ -41,9 +42,7 @@ from reddiff_cli.photographs import centre_crops, read_photographs
 from reddiff_cli.response import Response
 from reddiff_cli.solvers.reddiff import red_diff
 from reddiff_cli.tasks.jpeg import S_END as JPEG_END
-from reddiff_cli.tasks.pointwise import WEIGHT as DENOISE_WEIGHT
 from reddiff_cli.tasks.problem import S_END
-from reddiff_cli.tasks.superres import WEIGHT
 
 MARGIN = 32  # photograph around a crop, for operators that look beyond it
 
@@ -63,7 +62,6 @@ class Case:
     crop: Callable[[Tensor], Tensor] = Tensor.clone
     region: Tensor | None = None
     s_end: float = S_END
-    weight: float = 1.0
 
     def score(self, x: Tensor) -> float:
         """PSNR of a picture in dB."""
@@ -88,8 +86,7 @@ def superres(make: Callable[[int], Operator]) -> Make:
     def case(wide: Tensor, noise: float, generator: torch.Generator) -> Case:
         truth, operator = inner(wide), make(4)
         y = noisy(operator(truth), noise, generator)
-        plain = lambda _: pillow_bicubic(y)  # noqa: E731
-        return Case(operator, y, truth, plain, 2 * noise, weight=WEIGHT)
+        return Case(operator, y, truth, lambda _: pillow_bicubic(y), 2 * noise)
 
     return case
 
@@ -138,7 +135,7 @@ def denoise(wide: Tensor, noise: float, generator: torch.Generator) -> Case:
         t = denoiser.schedule.nearest_t(2 * noise)
         return denoiser(y, torch.full((len(y),), t))
 
-    return Case(Identity(), y, truth, bare, 2 * noise, weight=DENOISE_WEIGHT)
+    return Case(Identity(), y, truth, bare, 2 * noise)
 
 
 def hdr(wide: Tensor, noise: float, generator: torch.Generator) -> Case:
@@ -193,19 +190,18 @@ def restore(
     device = denoiser.device
     y, operator = case.y.to(device), on_device(case.operator, device)
     start = operator.start(y)
-    generator = torch.Generator().manual_seed(0)
     steps_ = red_diff(
         y,
         operator,
         denoiser,
         denoiser.schedule,
         start,
-        lambda: torch.randn(start.shape, generator=generator).to(device),
+        draws(start, seed=0),
         steps=steps,
         sigma_y=case.sigma_y,
         s_start=s,
         s_end=end,
-        prior_weight=weight * case.weight,
+        prior_weight=weight,
     )
     return last(steps_).cpu()
 
@@ -225,7 +221,7 @@ def main() -> None:
     parser.add_argument("--task", nargs="*", default=DEFAULT, choices=list(CASES))
     parser.add_argument("--s-start", type=float, nargs="*", default=[0.0])
     parser.add_argument("--s-end", type=float, nargs="*", default=[0.0])
-    parser.add_argument("--weight", type=float, nargs="*", default=[1.0])
+    parser.add_argument("--weight", type=float, nargs="*", default=[0.0])
     parser.add_argument("--model", default="natural")
     parser.add_argument("--device", default="auto")
     asked = parser.parse_args()
@@ -243,8 +239,9 @@ def main() -> None:
         task, make, fixed = CASES[name]
         noise = asked.noise if fixed is None else fixed
         grid = product(asked.steps, asked.s_start, asked.s_end, asked.weight)
-        for steps, s_start, s_end, weight in grid:
+        for steps, s_start, s_end, asked_weight in grid:
             chosen = s_start or card.starts.get(task, TASKS[task].s_start)
+            weight = asked_weight or card.prior_weights.get(task, 1.0)
             rows = []
             for number, wide in enumerate(torch.split(crops, 1)):
                 case = make(wide, noise, torch.Generator().manual_seed(number))

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..frames import enough, solve_in_frame
-from ..linear import solve_data_step
+from ..linear import ITERATIONS, TOLERANCE, solve_data_step
 from ..metrics import rms
 from ..separable import Separable, decompose, factors, sliding
 from .spectra import CircularSpectrum
@@ -142,8 +142,17 @@ class PaddedBlur:
         return y.clone()
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
-        """argmin_x |A x - y|^2 + r |x - d|^2 by conjugate gradients from d."""
-        return solve_data_step(self, d, y, r)
+        """argmin_x |A x - y|^2 + r |x - d|^2 by conjugate gradients from d.
+
+        Preconditioned by the circular problem, which differs at the border only.
+        """
+        circular = CircularBlur(self.kernel)
+        weight = 1 / (circular.transfer(d).abs().square() + r)
+
+        def invert(x: Tensor) -> Tensor:
+            return _inverse(torch.fft.rfft2(x) * weight, x.shape[2:])
+
+        return solve_data_step(self, d, y, r, ITERATIONS, TOLERANCE, invert)
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """rms of y - A x for each picture, (B,)."""

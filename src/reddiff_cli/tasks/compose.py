@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import PictureError
 from ..jobs import Job
 from ..kernels import make_kernel
 from ..masks import hole_from_file
@@ -15,6 +14,7 @@ from ..operators import Blur, Chain, Downsample, Inpaint, rec601
 from ..operators.chain import Part
 from ..pictures import Picture, load_picture
 from ..task_options import Damage, RestoreOptions
+from .deblur import check_kernel
 from .pointwise import coloured
 from .problem import Setting, to_tensor
 from .superres import enlarge, make_downsample
@@ -84,13 +84,7 @@ def _check_size(job: Job, chain: Chain, y: Tensor) -> None:
         if isinstance(part, Downsample):
             height, width = height * part.scale, width * part.scale
         if isinstance(part, Blur):
-            kh, kw = part.kernel.shape
-            if kh > height or kw > width:
-                raise PictureError(
-                    f"{job.input}: kernel is {kw}x{kh}, picture is {width}x{height}; "
-                    "give a smaller kernel",
-                    "KernelSize",
-                )
+            check_kernel(job.input, part.kernel, height, width)
 
 
 def _enlarged(picture: Picture, parts: tuple[Part, ...]) -> Picture:

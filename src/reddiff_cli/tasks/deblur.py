@@ -50,15 +50,21 @@ def make_blur(
     path: Path, kernel: Tensor, boundary: str, y: Tensor
 ) -> tuple[Operator, Blur | None]:
     """The operator, and what crops its canvas, if it has one."""
-    (kh, kw), (height, width) = kernel.shape, y.shape[2:]
-    if kh > height or kw > width:
-        raise PictureError(
-            f"{path}: kernel is {kw}x{kh}, picture is {width}x{height}; give a smaller kernel",
-            "KernelSize",
-        )
+    height, width = y.shape[2:]
+    check_kernel(path, kernel, height, width)
     if boundary == "unknown":
         blur = Blur(kernel)
         return blur, blur
     if boundary == "circular":
         return CircularBlur(kernel, (height, width)), None
     return PaddedBlur(kernel, boundary), None
+
+
+def check_kernel(path: Path, kernel: Tensor, height: int, width: int) -> None:
+    """PictureError if a kernel is larger than the picture that it is laid on."""
+    kh, kw = kernel.shape
+    if kh > height or kw > width:
+        raise PictureError(
+            f"{path}: kernel is {kw}x{kh}, picture is {width}x{height}; give a smaller kernel",
+            "KernelSize",
+        )

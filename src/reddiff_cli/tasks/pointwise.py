@@ -9,17 +9,13 @@ from ..task_options import ColorizeOptions, DenoiseOptions
 from .problem import Setting, to_tensor
 from .whole import WholePicture
 
-# Of the prior, for denoising: on 6 training photographs, 128x128, noise 25/255, 50 evaluations,
-# 0.7 from s = 0.5 is 0.11 dB above one evaluation of the network, 1 is 0.33 dB below.
-WEIGHT = 0.7
-
 
 def pose_denoise(job: Job, options: DenoiseOptions, setting: Setting) -> WholePicture:
     """The picture as one with noise on it."""
     picture = load_picture(job.input)
     y = to_tensor(picture)
     noise = setting.noise("denoise", job.input, y)
-    return WholePicture("denoise", picture, Identity(), y, noise, setting, weight=WEIGHT)
+    return WholePicture("denoise", picture, Identity(), y, noise, setting)
 
 
 def pose_colorize(job: Job, options: ColorizeOptions, setting: Setting) -> WholePicture:

@@ -126,6 +126,10 @@ class Setting:
         """First noise level: as given, or what the prior's card or the task asks for."""
         return self.solver.s_start or self.card.starts.get(task, TASKS[task].s_start)
 
+    def weight(self, task: str) -> float:
+        """Of the prior, as its card says; what the user asks for comes on top."""
+        return self.card.prior_weights.get(task, 1.0)
+
 
 def to_tensor(picture: Picture) -> Tensor:
     """Pixels (H, W, C) in [0, 1] -> (1, C, H, W) in [-1, 1], with memory of its own."""

@@ -15,8 +15,7 @@ from .problem import Setting, Stage, decoded, to_pixels
 class WholePicture:
     """One picture, its measurement y and operator.
 
-    weight: of the prior.    crop: from the restored canvas to what is shown.
-    source, noise: as in `Problem`.
+    crop: from the restored canvas to what is shown.    source, noise: as in `Problem`.
     """
 
     task: str
@@ -27,7 +26,6 @@ class WholePicture:
     setting: Setting
     crop: Callable[[Tensor], Tensor] = Tensor.clone
     note: Callable[[Tensor], str] = lambda _: ""
-    weight: float = 1.0
     restored: Tensor | None = None
 
     def stages(self) -> Iterator[Stage]:
@@ -43,7 +41,7 @@ class WholePicture:
             start=start,
             s_start=self.setting.s_start(self.task),
             sigma_y=2 * self.noise,
-            weight=self.weight,
+            weight=self.setting.weight(self.task),
         )
 
     def accept(self, stage: Stage, mu: Tensor) -> None:

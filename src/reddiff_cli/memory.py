@@ -1,0 +1,42 @@
+"""Memory: the largest amount that was in use, running out of it, and giving it back."""
+
+import sys
+
+import torch
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for what PyTorch, its CPU allocator and Python raise when memory runs out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "defaultcpuallocator" in text
+    )
+
+
+def free_memory(device: torch.device) -> None:
+    """Hand cached memory back, so that smaller pieces find room."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def peak_memory(device: torch.device) -> tuple[float | None, str | None]:
+    """(MB, of what): of the device since `forget_peak`, or of the process since it began.
+
+    (None, None) where the system does not say.
+    """
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 1e6, 1), "device"
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None, None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1), "process"
+
+
+def forget_peak(device: torch.device) -> None:
+    """Begin to measure the memory of a device anew."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
