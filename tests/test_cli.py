@@ -571,6 +571,12 @@ def test_samples(tmp_path, picture_file, mask_file, quick):
     assert np.array_equal(after[~hole], before[~hole])
 
 
-def test_perceptual_preset(tmp_path, picture_file, quick):
-    reddiff("denoise", picture_file, "--preset", "perceptual", *quick)
-    assert read_record(tmp_path / "img.denoise.png")["preset"] == "perceptual"
+def test_perceptual_preset_is_another_picture(tmp_path, picture_file, tiny_prior):
+    flags = ["--model", tiny_prior, "--device", "cpu", "--steps", "20"]
+    results = []
+    for preset in ("standard", "perceptual"):
+        out = tmp_path / f"{preset}.png"
+        reddiff("denoise", picture_file, "--noise", "0.1", "--preset", preset, "-o", out, *flags)
+        assert read_record(out)["preset"] == preset
+        results.append(pixels(out))
+    assert (results[0] != results[1]).any()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from doubles import gaussian_prior
-from reddiff_cli.operators import Identity, Inpaint
+from reddiff_cli.operators import Inpaint
 from reddiff_cli.schedule import Schedule, linear_betas
 from reddiff_cli.solvers.reddiff import red_diff, red_diff_paper
 
@@ -323,28 +323,3 @@ def test_paper_form_counts_steps_like_the_published_one(asked, taken):
     assert len(grid) == taken
     assert grid == sorted(grid, reverse=True)
     assert grid[-1] == 0
-
-
-def test_remembered_noise_is_what_the_network_saw():
-    """Two steps by hand: the second noise is made of eps_hat of the first and of a fresh draw."""
-    schedule = linear_betas()
-    prior = gaussian_prior(4, schedule)
-    y = prior.mean.view(1, 1, 4, 4) + 0.3
-    draws = [torch.randn(1, 1, 4, 4, dtype=torch.float64) for _ in range(2)]
-    operator, settings = Identity(), {"steps": 2, "sigma_y": 0.2, "s_start": 0.5}
-    noise = iter(draws)
-    *_, (_, mu) = red_diff(
-        y, operator, prior, schedule, y, lambda: next(noise), pairs=False, fresh=0.3, **settings
-    )
-    expected, seen = y, None
-    for xi, t in zip(draws, schedule.log_grid(0.5, 0.03, 2), strict=True):
-        s = float(schedule.s[t])
-        eps = xi if seen is None else 0.7**0.5 * seen + 0.3**0.5 * xi
-        z = expected + s * eps
-        clean = prior(z, torch.tensor([t]))
-        seen = (z - clean) / s
-        r = 0.2**2 * (1 + s**2) / s**2
-        expected = (y + r * clean) / (1 + r)
-    torch.testing.assert_close(mu, expected)
-    with pytest.raises(ValueError, match="pairs"):
-        next(red_diff(y, operator, prior, schedule, y, torch.ones_like, fresh=0.3, **settings))

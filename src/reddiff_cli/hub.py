@@ -162,7 +162,7 @@ def _unreachable(place: Place, reason: object) -> ModelMissing:
 
     text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
     return ModelMissing(
-        f"{place}: is not in the cache ({cache_folder()}) and {constants.ENDPOINT} cannot be "
+        f"{place} is not in the cache ({cache_folder()}) and {constants.ENDPOINT} cannot be "
         f"reached ({text.splitlines()[0]}); fetch it where there is a network, or copy the cache "
         "folder and set HF_HOME"
     )

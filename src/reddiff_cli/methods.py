@@ -14,7 +14,7 @@ from .batching import Batcher
 from .denoiser import DenoiseFunction, Denoiser
 from .models import Card
 from .operators import Inpaint, Operator
-from .options import PAIRS_FROM, PERCEPTUAL_FRESH, TASKS, SolverOptions, check_method
+from .options import PAIRS_FROM, TASKS, SolverOptions, check_method
 from .schedule import Schedule
 from .solvers.ddrm import Spectral, ddrm
 from .solvers.diffpir import SETTINGS, diffpir
@@ -78,7 +78,6 @@ class Solving:
             s_end=min(stage.s_end, s_start),
             prior_weight=(solver.prior_weight or 1.0) * stage.weight,
             pairs=solver.evaluations >= PAIRS_FROM and not sampling and not perceptual,
-            fresh=PERCEPTUAL_FRESH if perceptual else 1.0,
         )
 
     def _paper(self) -> Steps:

@@ -210,7 +210,7 @@ def _folder_card(name: str) -> Card:
 
 def _not_cached(name: str, place: hub.Place) -> ModelMissing:
     return ModelMissing(
-        f"model '{name}' ({place}): is not in the cache ({hub.cache_folder()}) and the network is "
+        f"model '{name}' ({place}) is not in the cache ({hub.cache_folder()}) and the network is "
         f"off; run 'reddiff models fetch {name}' where there is a network, or copy the cache "
         "folder and set HF_HOME"
     )

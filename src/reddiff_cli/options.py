@@ -8,9 +8,11 @@ from pathlib import Path
 
 from .errors import UsageError
 
+# perceptual: single draws instead of pairs. On 2 training photographs, 128x128, super-resolution
+# at noise 0.01 and denoising 25/255 keep 0.57 and 0.85 of the gradients of the truth instead of
+# 0.49 and 0.78, and lose 0.4 and 1.0 dB. Noise that is remembered from step to step (DiffPIR,
+# HRDIS) is absorbed by mu instead: denoising falls by 5 to 9 dB.
 STEPS = {"fast": 20, "standard": 50, "best": 100, "perceptual": 50, "paper": 100}
-# Share of fresh noise in a step of the perceptual preset.
-PERCEPTUAL_FRESH = 0.35
 PRESETS = tuple(STEPS)
 
 

@@ -47,7 +47,6 @@ def red_diff(
     pairs: bool = True,
     gammas: tuple[float, float] = (1.0, 1.0),
     clip: bool = True,
-    fresh: float = 1.0,
 ) -> Iterator[tuple[int, Tensor]]:
     """Restore x from y = A(x) + sigma_y n by annealed proximal RED-diff.
 
@@ -59,26 +58,17 @@ def red_diff(
 
     y: measurement, any shape the operator returns.    start, mu: (B, C, H, W) in [-1, 1].
     steps: network evaluations, even with pairs.    sigma_y: noise in [-1, 1] units.
-    draw_noise: fresh N(0, I) of mu's shape at every call.    fresh: share of it in the noise of a
-    step, the rest being what the network saw in the step before, eps_hat = (z - D) / s (noise
-    memory, as zeta in DiffPIR): sharper pictures, farther from the truth. Below 1 not with pairs.
+    draw_noise: fresh N(0, I) of mu's shape at every call.
     """
     draws = 2 if pairs else 1
     if steps < draws or steps % draws:
         raise ValueError(f"steps is {steps}; must be a positive multiple of {draws}")
-    if pairs and fresh < 1:
-        raise ValueError("pairs cancel their noise: there is none to remember")
     count = steps // draws
     sigma = max(sigma_y, SIGMA_FLOOR)
     mu = start.clone()
-    seen: Tensor | None = None
     for k, t in enumerate(schedule.log_grid(s_start, s_end, count)):
         s = float(schedule.s[t])
-        xi = draw_noise()
-        if seen is not None:
-            xi = (1 - fresh) ** 0.5 * seen + fresh**0.5 * xi
-        clean = _denoise(mu, s, t, denoiser, xi, pairs, clip and s > CLIP_ABOVE)
-        seen = (mu + s * xi - clean) / s if fresh < 1 else None
+        clean = _denoise(mu, s, t, denoiser, draw_noise(), pairs, clip and s > CLIP_ABOVE)
         r = prior_weight * sigma**2 * (1 + s**2) / s**2
         target = operator.data_step(clean, y, r)
         gamma = gammas[0] + (gammas[1] - gammas[0]) * k / max(1, count - 1)
