@@ -161,7 +161,7 @@ def _encoded(suffix: str) -> bytes:
         from reddiff_cli.deep import encode_float
 
         light = scene(*SIDE) / np.float32(255)
-        return encode_float(light, None, f".{suffix}", b"", None)
+        return encode_float(light, None, f".{suffix}", b"")
     kind = {
         "png": "PNG",
         "jpg": "JPEG",

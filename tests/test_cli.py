@@ -1,5 +1,6 @@
 """The command as a user runs it: files written, exit codes, streams, and nothing lost."""
 
+import json
 import os
 import subprocess
 import sys
@@ -312,6 +313,13 @@ def test_interrupt_leaves_finished_pictures_and_no_half_file(
     left = list((tmp_path / "out").iterdir())
     assert 1 <= len(left) < 3
     assert all(path.suffix == ".png" and read_record(path) for path in left)
+    calls.clear()
+    flags = ["-o", tmp_path / "two", "--json", "-q"]
+    stdout, stderr = reddiff("inpaint", folder, "-m", mask_file, *flags, *quick, code=130)
+    *images, summary = [json.loads(line) for line in stdout.splitlines()]
+    assert stderr == ""
+    assert (summary["event"], summary["exit_code"]) == ("summary", 130)
+    assert summary["ok"] == len(images) == len(list((tmp_path / "two").iterdir()))
 
 
 def test_dry_run_writes_nothing(picture_file, mask_file, quick):
@@ -512,6 +520,13 @@ def test_linear_light_goes_through_other_tasks(tmp_path, quick):
     result = load_picture(tmp_path / "a.denoise.exr")
     assert result.depth == 32
     assert float(result.pixels.max()) > 1.5
+    tiff = tmp_path / "b.tif"
+    save_picture(Picture(scene(24, 30) / np.float32(200), depth=32), tiff, None)
+    _, stderr = reddiff("denoise", tiff, "--noise", "0.001", *quick)
+    assert "light above 1 is cut in PNG; write .exr to keep it" in stderr
+    assert load_picture(tmp_path / "b.denoise.png").depth == 16
+    reddiff("denoise", tiff, "--noise", "0.001", *quick, "-o", tmp_path / "c.tif")
+    assert load_picture(tmp_path / "c.tif").depth == 32
     bad = tmp_path / "bad.exr"
     save_picture(Picture(np.float32(-1) * scene(24, 30), depth=32), bad, None)
     assert "negative" in reddiff("denoise", bad, *quick, code=1)[1]

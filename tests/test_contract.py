@@ -276,6 +276,17 @@ def test_json_lines(folder, quick):
     assert (summary["skipped"], summary["exit_code"]) == (5, 0)
 
 
+def test_a_run_that_ends_early_still_adds_up(tmp_path, quick):
+    Image.fromarray(scene()).save(tmp_path / "a.png", dpi=(72, 72))
+    wrong = ["-o", tmp_path / "a.exr", "--depth", "8", "--json"]
+    stdout, stderr = reddiff("denoise", tmp_path / "a.png", *wrong, *quick, code=2)
+    assert stderr.startswith("error: ")
+    assert len(stderr.splitlines()) == 1
+    image, summary = events(stdout)
+    assert (image["status"], image["error"]["type"]) == ("failed", "UsageError")
+    assert (summary["failed"], summary["exit_code"]) == (1, 2)
+
+
 def test_steps_are_those_that_were_taken(picture_file, tiny_prior):
     flags = ["--model", tiny_prior, "--device", "cpu", "--preset", "paper", "--steps", "3"]
     stdout, stderr = reddiff("denoise", picture_file, "--json", *flags)

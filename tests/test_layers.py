@@ -16,7 +16,7 @@ LAYERS = {
     0: [
         *["__init__", "errors", "schedule", "tiling", "patches", "shading", "metrics", "filling"],
         *["response", "alignment", "hio", "unet_blocks", "frames", "separable"],
-        "replay",
+        *["replay", "attributes", "tifftags"],
     ],
     1: [
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],
@@ -24,25 +24,26 @@ LAYERS = {
         *["folders", "weights", "hub", "progress", "formats", "unet", "plot", "eval_sheet"],
         *["perceptual", "memory"],
     ],
-    2: [
+    2: ["pixels"],
+    3: [
         *["task_options", "pictures", "synthesis", "network", "convert", "cards", "model_card"],
         *["operators", "solvers", "blind"],
     ],
-    3: ["masks", "photographs", "kernels", "noise", "phase_options", "denoiser", "models"],
-    4: ["jobs", "diffraction", "validation", "batching", "eval_options"],
-    5: [
+    4: ["masks", "photographs", "kernels", "noise", "phase_options", "denoiser", "models"],
+    5: ["jobs", "diffraction", "validation", "batching", "eval_options"],
+    6: [
         *["result", "phase_problem", "record", "report", "train", "ledger", "hole_shapes"],
     ],
-    6: ["phase_pipeline", "eval_report"],
-    7: ["tasks"],
-    8: ["sheets", "methods", "degrade"],
-    9: ["restore", "bench"],
-    10: ["run", "evaluate"],
-    11: ["flags", "eval_run"],
-    12: ["command"],
-    13: ["command_train", "command_models", "command_eval", "command_bench"],
-    14: ["cli"],
-    15: ["__main__"],
+    7: ["phase_pipeline", "eval_report"],
+    8: ["tasks"],
+    9: ["sheets", "methods", "degrade", "foretell"],
+    10: ["restore", "bench"],
+    11: ["run", "evaluate"],
+    12: ["flags", "eval_run"],
+    13: ["command"],
+    14: ["command_train", "command_models", "command_eval", "command_bench"],
+    15: ["cli"],
+    16: ["__main__"],
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 # Without torch at module level: what --help, --dry-run and mistakes on the command line touch.
@@ -52,7 +53,7 @@ LIGHT = [
     *["report", "run", "flags", "command", "command_train", "cli", "shards", "streams"],
     *["diffraction", "folders", "cards", "hub", "progress", "command_models"],
     *["command_eval", "eval_run", "eval_report", "eval_options", "ledger", "plot", "eval_sheet"],
-    *["command_bench"],
+    *["command_bench", "pixels", "attributes", "tifftags"],
 ]
 FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}

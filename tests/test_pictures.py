@@ -1,9 +1,13 @@
 """Files in and out: depth, grey, palette, alpha, orientation, profiles, records, damage."""
 
+import re
+import time
+
 import numpy as np
 import OpenImageIO as oiio
 import pytest
 from PIL import Image, ImageCms
+from PIL.TiffImagePlugin import IFDRational
 
 from conftest import scene
 from reddiff_cli.carriers import Metadata, read_record
@@ -119,6 +123,70 @@ def test_orientation_profile_and_camera(tmp_path):
             assert saved.info.get("icc_profile") == icc
             assert 0x0112 not in saved.getexif() or saved.getexif()[0x0112] == 1
             assert saved.getexif()[0x010F] == "Camera"
+
+
+def told_by_a_camera():
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0132] = "Camera", "2020:01:02 03:04:05"
+    exif.get_ifd(0x8769)[0x829A] = IFDRational(1, 250)  # exposure time
+    exif.get_ifd(0x8769)[0x927C] = b"note of the maker"
+    exif.get_ifd(0x8825)[1], exif.get_ifd(0x8825)[2] = "N", (40.0, 30.0, 2.0)
+    return Metadata(exif.tobytes(), xmp=b"<x:xmpmeta/>", dpi=(300.0, 150.0))
+
+
+@pytest.mark.parametrize("depth", [16, FLOAT])
+@pytest.mark.parametrize("source", ["tif", "exr"])
+@pytest.mark.parametrize("suffix", [".tif", ".exr", ".png"])
+def test_metadata_of_deep_files(tmp_path, depth, source, suffix):
+    if (suffix == ".exr") > (depth == FLOAT) or (suffix == ".png") > (depth == 16):
+        pytest.skip("not held by the format")
+    first = tmp_path / f"a.{source}"
+    held = Picture(light(), depth=FLOAT, metadata=told_by_a_camera())
+    save_picture(held, first, {"a": 1})
+    read = load_picture(first)
+    save_picture(with_depth(read, depth), tmp_path / f"b{suffix}", {"b": 2})
+    found = load_picture(tmp_path / f"b{suffix}").metadata
+    assert (found.xmp, read_record(tmp_path / f"b{suffix}")) == (b"<x:xmpmeta/>", {"b": 2})
+    assert found.dpi == pytest.approx((300, 150), rel=1e-3)
+    exif = Image.Exif()
+    exif.load(found.exif)
+    assert (exif[0x010F], exif[0x0132]) == ("Camera", "2020:01:02 03:04:05")
+    assert float(exif.get_ifd(0x8769)[0x829A]) == pytest.approx(0.004)
+    assert tuple(map(float, exif.get_ifd(0x8825)[2])) == pytest.approx((40, 30, 2))
+    assert ("exr" in (source, suffix[1:])) or exif.get_ifd(0x8769)[0x927C] == b"note of the maker"
+
+
+def test_bytes_do_not_depend_on_the_time(tmp_path):
+    written = []
+    for _ in range(2):
+        for name in ("a.tif", "a.exr", "a.hdr", "b.tif", "b.png"):
+            for record in (None, {"a": 1}):
+                depth = 16 if name.startswith("b") else FLOAT
+                save_picture(Picture(light(), depth=depth), tmp_path / name, record)
+                written.append((tmp_path / name).read_bytes())
+        time.sleep(1.1)  # the times in question are whole seconds
+    assert written[:10] == written[10:]
+
+
+def test_strip_leaves_nothing_in_deep_files(tmp_path):
+    for name in ("a.tif", "a.exr"):
+        picture = Picture(light(), depth=FLOAT, metadata=told_by_a_camera())
+        save_picture(picture, tmp_path / name, None)
+        content = (tmp_path / name).read_bytes()
+        assert not re.search(rb"Camera|xmp|OpenImageIO|20\d\d:", content)
+
+
+def test_attributes_of_exr_files_stay(tmp_path):
+    spec = oiio.ImageSpec(4, 4, 3, oiio.HALF)
+    primaries = (0.7, 0.3, 0.2, 0.7, 0.1, 0.05, 0.31, 0.33)
+    spec.attribute("chromaticities", oiio.TypeDesc("float[8]"), primaries)
+    spec.attribute("Copyright", "me")
+    buffer = oiio.ImageBuf(spec)
+    buffer.write(str(tmp_path / "in.exr"))
+    save_picture(load_picture(tmp_path / "in.exr"), tmp_path / "out.exr", {"a": 1})
+    found = oiio.ImageBuf(str(tmp_path / "out.exr")).spec()
+    assert found.getattribute("chromaticities") == pytest.approx(primaries)
+    assert found.getattribute("Copyright") == "me"
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -1,12 +1,13 @@
 """How metadata and the settings record travel inside picture files, or beside them.
 
-PNG: a text chunk `reddiff`. JPEG, WebP, 8-bit TIFF: the EXIF user comment. Deeper TIFF: the image
-description. EXR: a string attribute `reddiff`. Radiance .hdr: `{name}.json`.
+PNG: a text chunk `reddiff`. JPEG, WebP, TIFF: the EXIF user comment. EXR: a string attribute
+`reddiff`. Radiance .hdr: `{name}.json`; such a file has no room for anything else.
 """
 
 import json
 import struct
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,19 @@ from typing import Any
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
+from .attributes import (
+    RECORD,
+    Attribute,
+    attributes_from,
+    attributes_of,
+    exif_from,
+    resolution_of,
+)
+from .attributes import XMP as XMP_ATTRIBUTE
+from .tifftags import ICC, RESOLUTION, STRUCTURE, XMP, read_tags, with_tags
+
 _USER_COMMENT = ExifTags.Base.UserComment.value
-_ORIENTATION = ExifTags.Base.Orientation.value
-_DESCRIPTION = ExifTags.Base.ImageDescription.value
-_XMP = 700  # TIFF
+_PER_CM = 3
 _COMMENT_PREFIX = b"ASCII\0\0\0"
 MOST_DPI = 1e6
 _HEADER = 33  # bytes of a PNG's signature and IHDR
@@ -26,12 +36,16 @@ _HEADER = 33  # bytes of a PNG's signature and IHDR
 
 @dataclass(frozen=True)
 class Metadata:
-    """What is carried from the input file to the output file."""
+    """What is carried from the input file to the output file.
+
+    attributes: of an EXR file, which are more than EXIF can hold.
+    """
 
     exif: bytes = b""
     icc: bytes = b""
     xmp: bytes = b""
     dpi: tuple[float, float] | None = None
+    attributes: tuple[Attribute, ...] = ()
 
 
 def metadata_of(image: Image.Image) -> Metadata:
@@ -41,25 +55,63 @@ def metadata_of(image: Image.Image) -> Metadata:
     """
     xmp = image.info.get("xmp", b"")
     return Metadata(
-        exif=_exif_of(image),
+        exif=_carried(image.getexif),
         icc=image.info.get("icc_profile") or b"",
         xmp=xmp if isinstance(xmp, bytes) else b"",
         dpi=_dpi_of(image),
     )
 
 
-def _exif_of(image: Image.Image) -> bytes:
+def metadata_of_file(path: Path) -> Metadata:
+    """The same of a TIFF or EXR file that Pillow does not open."""
+    if path.suffix.lower() == ".exr":
+        return _metadata_of_exr(path)
+    with suppress(Exception):  # damaged tags raise nearly anything
+        tags = read_tags(path)
+        parts = [tags.get(tag, 0) for tag in RESOLUTION]
+        per_inch = 2.54 if parts[2] == _PER_CM else 1.0
+        return Metadata(
+            exif=_carried(lambda: tags),
+            icc=bytes(tags.get(ICC, b"")),
+            xmp=bytes(tags.get(XMP, b"")),
+            dpi=_sensible([float(part) * per_inch for part in parts[:2]]),
+        )
+    return Metadata()
+
+
+def _metadata_of_exr(path: Path) -> Metadata:
+    import OpenImageIO as oiio
+
+    with suppress(Exception):  # as above
+        attributes = attributes_of(oiio.ImageBuf(str(path)).spec())
+        xmp = {name: value for name, _, value in attributes}.get(XMP_ATTRIBUTE, "")
+        return Metadata(
+            exif=_carried(lambda: exif_from(attributes)),
+            xmp=str(xmp).encode(),
+            dpi=_sensible(resolution_of(attributes)),
+            attributes=attributes,
+        )
+    return Metadata()
+
+
+def _carried(load: Callable[[], Image.Exif]) -> bytes:
+    """An EXIF block without what describes the pixels of the file that it comes from."""
     exif = Image.Exif()
     with suppress(Exception):  # a damaged block raises nearly anything
-        exif.load(image.getexif().tobytes())  # a copy: the image still needs its orientation
-        exif.pop(_ORIENTATION, None)
+        exif.load(load().tobytes())  # a copy: an image still needs its orientation
+        for tag in STRUCTURE.intersection(exif):
+            exif.pop(tag)
         return exif.tobytes() if len(exif) else b""
     return b""
 
 
 def _dpi_of(image: Image.Image) -> tuple[float, float] | None:
+    return _sensible(image.info.get("dpi"))
+
+
+def _sensible(dpi: Any) -> tuple[float, float] | None:  # noqa: ANN401  (whatever a file says)
     with suppress(TypeError, ValueError, ZeroDivisionError):
-        across, down = (float(value) for value in image.info.get("dpi", ()))
+        across, down = (float(value) for value in dpi)
         if 0 < across < MOST_DPI and 0 < down < MOST_DPI:
             return across, down
     return None
@@ -89,26 +141,25 @@ def _carriers_in(path: Path) -> list[Any]:
             return [sidecar(path).read_bytes() if path.is_file() else b""]
         return []
     if suffix == ".exr":
-        return _described(path, "reddiff")
-    try:
+        return _described(path)
+    with suppress(Exception):  # whatever is wrong with the file: it carries no record
+        if suffix in (".tif", ".tiff"):
+            return [read_tags(path).get_ifd(ExifTags.IFD.Exif).get(_USER_COMMENT)]
         with Image.open(path) as image:
-            exif = image.getexif()
-            comment = exif.get_ifd(ExifTags.IFD.Exif).get(_USER_COMMENT)
-            # 16-bit files carry it as their description; cameras write there too.
-            return [image.info.get("reddiff"), comment, exif.get(_DESCRIPTION)]
-    except Exception:  # whatever is wrong with the file: it carries no record Pillow can see
-        return _described(path, "ImageDescription") if suffix in (".tif", ".tiff") else []
+            comment = image.getexif().get_ifd(ExifTags.IFD.Exif).get(_USER_COMMENT)
+            return [image.info.get("reddiff"), comment]
+    return []
 
 
-def _described(path: Path, attribute: str) -> list[Any]:
-    """A string attribute through OpenImageIO, for files that Pillow does not open."""
+def _described(path: Path) -> list[Any]:
+    """The record of an EXR file."""
     import OpenImageIO as oiio
 
     source = oiio.ImageInput.open(str(path)) if path.is_file() else None
     if source is None:
         oiio.geterror()  # or it would be printed when the program ends
         return []
-    value = source.spec().getattribute(attribute)
+    value = source.spec().getattribute(RECORD)
     source.close()
     return [value]
 
@@ -122,21 +173,44 @@ def save_options(metadata: Metadata, kind: str, text: str) -> dict[str, Any]:
         options["dpi"] = metadata.dpi
     if metadata.xmp and kind in ("JPEG", "WEBP"):
         options["xmp"] = metadata.xmp
-    exif = Image.Exif()
-    exif.load(metadata.exif)
+    exif = _exif(metadata, text if kind != "PNG" else None)
     if metadata.xmp and kind == "TIFF":
-        exif[_XMP] = metadata.xmp
+        exif[XMP] = metadata.xmp
     if kind == "PNG":
         info = PngInfo()
         info.add_text("reddiff", text)
         if metadata.xmp:
             info.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
         options["pnginfo"] = info
-    else:
-        exif.get_ifd(ExifTags.IFD.Exif)[_USER_COMMENT] = _COMMENT_PREFIX + text.encode()
     if len(exif) or kind != "PNG":
         options["exif"] = exif.tobytes()
     return options
+
+
+def _exif(metadata: Metadata, record: str | None) -> Image.Exif:
+    """The EXIF block, with the record as its user comment."""
+    exif = Image.Exif()
+    exif.load(metadata.exif)
+    if record is not None:
+        exif.get_ifd(ExifTags.IFD.Exif)[_USER_COMMENT] = _COMMENT_PREFIX + record.encode()
+    return exif
+
+
+def tiff_with(tiff: bytes, metadata: Metadata, text: str | None) -> bytes:
+    """A deep TIFF file with EXIF, XMP, resolution and record; text None: with nothing."""
+    if text is None:
+        return with_tags(tiff, b"", b"", None)
+    return with_tags(tiff, _exif(metadata, text).tobytes(), metadata.xmp, metadata.dpi)
+
+
+def exr_attributes(metadata: Metadata, text: str | None) -> tuple[Attribute, ...]:
+    """EXIF, XMP, resolution and record as attributes; text None: nothing."""
+    if text is None:
+        return ()
+    own = metadata.attributes or attributes_from(metadata.exif, metadata.dpi)
+    if metadata.xmp and XMP_ATTRIBUTE not in {name for name, *_ in own}:
+        own += ((XMP_ATTRIBUTE, "string", metadata.xmp.decode("utf-8", "replace")),)
+    return (*own, (RECORD, "string", text))
 
 
 def with_chunks(png: bytes, metadata: Metadata, text: str) -> bytes:

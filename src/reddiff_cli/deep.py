@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .attributes import Attribute, set_attributes
 from .errors import PictureError
 
 if TYPE_CHECKING:
@@ -123,10 +124,8 @@ def _split(path: Path, upright: Pixels) -> tuple[Pixels, Pixels | None]:
     return np.ascontiguousarray(upright[:, :, :colours]), alpha
 
 
-def encode(
-    pixels: Pixels, alpha: Pixels | None, suffix: str, icc: bytes, record: str | None
-) -> bytes:
-    """The bytes of a 16-bit file. The record travels as its image description."""
+def encode(pixels: Pixels, alpha: Pixels | None, suffix: str, icc: bytes) -> bytes:
+    """The bytes of a 16-bit PNG or TIFF file."""
     import OpenImageIO as oiio
 
     values = pixels if alpha is None else np.concatenate([pixels, alpha[:, :, None]], axis=2)
@@ -134,22 +133,25 @@ def encode(
     height, width, channels = sixteen.shape
     spec = oiio.ImageSpec(width, height, channels, oiio.UINT16)
     spec.attribute("oiio:UnassociatedAlpha", 1)
+    set_attributes(spec, ())
     if channels in (2, 4):
         spec.alpha_channel = channels - 1
     if icc:
         profile = np.frombuffer(icc, dtype=np.uint8)
         spec.attribute("ICCProfile", oiio.TypeDesc(f"uint8[{len(icc)}]"), profile)
-    if record is not None:
-        spec.attribute("ImageDescription", record)
     return _bytes(oiio, spec, sixteen, suffix)
 
 
 def encode_float(
-    light: Pixels, alpha: Pixels | None, suffix: str, icc: bytes, record: str | None
+    light: Pixels,
+    alpha: Pixels | None,
+    suffix: str,
+    icc: bytes,
+    attributes: tuple[Attribute, ...] = (),
 ) -> bytes:
     """The bytes of a float file; .exr and .tif in full precision, .hdr as shared exponents.
 
-    The record travels as the attribute `reddiff` (.exr) or as image description (.tif).
+    attributes: of an EXR file; the others have no room for them.
     """
     import OpenImageIO as oiio
 
@@ -168,8 +170,7 @@ def encode_float(
     if icc and suffix.lower() != ".hdr":
         profile = np.frombuffer(icc, dtype=np.uint8)
         spec.attribute("ICCProfile", oiio.TypeDesc(f"uint8[{len(icc)}]"), profile)
-    if record is not None and suffix.lower() != ".hdr":
-        spec.attribute("reddiff" if suffix.lower() == ".exr" else "ImageDescription", record)
+    set_attributes(spec, attributes if suffix.lower() == ".exr" else ())
     return _bytes(oiio, spec, np.ascontiguousarray(values, dtype=np.float32), suffix)
 
 

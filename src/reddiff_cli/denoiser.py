@@ -69,6 +69,11 @@ class Denoiser:
         return self._in_parts(z, t, self._denoise, MICRO_BATCH)
 
     @property
+    def parameters(self) -> int:
+        """How many numbers the network has learned."""
+        return sum(weight.numel() for weight in self._network.parameters())
+
+    @property
     def network(self) -> Network:
         """What runs behind the boundary: x_t and t on the device, in `dtype`."""
         return self._network

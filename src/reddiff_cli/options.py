@@ -49,6 +49,8 @@ TASKS = {
 }
 
 
+# Methods that go back through the network.
+RECORDING = frozenset(("dps", "pigdm"))
 # Methods and their network evaluations; None: by preset. The baselines': as published.
 METHOD_STEPS: dict[str, int | None] = {
     "reddiff": None,

@@ -9,17 +9,25 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from . import deep
-from .carriers import Metadata, metadata_of, read_record, save_options, sidecar, with_chunks
+from .carriers import (
+    exr_attributes,
+    metadata_of,
+    metadata_of_file,
+    read_record,
+    save_options,
+    sidecar,
+    tiff_with,
+    with_chunks,
+)
 from .errors import PictureError, UsageError
 from .files import write_whole
 from .formats import DEPTHS as DEPTHS
@@ -29,46 +37,20 @@ from .formats import HOLDS
 from .formats import LOSSY as LOSSY
 from .formats import PICTURE_SUFFIXES as PICTURE_SUFFIXES
 from .formats import format_of as format_of
-from .response import Response
-
-Pixels = NDArray[np.float32]
-Hole = NDArray[np.bool_]  # (H, W), True = to be filled
+from .pixels import Hole as Hole
+from .pixels import Picture as Picture
+from .pixels import Pixels as Pixels
+from .pixels import with_depth as with_depth
 
 _ORIENTATION = ExifTags.Base.Orientation.value
 _SAMPLE_FORMAT, _IS_FLOAT = 339, 3  # TIFF
 
 
-@dataclass(frozen=True)
-class Picture:
-    """pixels: float32 (H, W, 1 or 3) in [0, 1], upright.    alpha: float32 (H, W) or None.
-
-    depth: bits of the file, 8, 16, or 32 = float. Then pixels are linear light, 0 or more, with
-    no upper bound; otherwise sRGB values. Colours are never multiplied by alpha.
-    """
-
-    pixels: Pixels
-    alpha: Pixels | None = None
-    depth: int = 8
-    metadata: Metadata = field(default_factory=Metadata)
-
-    @property
-    def linear(self) -> bool:
-        """True if pixels are linear light, False if they are sRGB values."""
-        return self.depth == FLOAT
-
-    @property
-    def height(self) -> int:
-        return int(self.pixels.shape[0])
-
-    @property
-    def width(self) -> int:
-        return int(self.pixels.shape[1])
-
-
 def load_picture(path: Path) -> Picture:
     """Read one picture, upright. PictureError names the file and the reason."""
     if _is_light(path):
-        return Picture(*deep.read_float(path), depth=FLOAT)
+        pixels, alpha = deep.read_float(path)
+        return Picture(pixels, alpha, FLOAT, metadata_of_file(path))
     with suppress(UnidentifiedImageError), _opened(path) as image:
         return _read(path, image)
     _check_odd_tiff(path)
@@ -159,23 +141,6 @@ def check_format(picture: Picture, path: Path) -> None:
         raise UsageError(f"{path}: {kind} holds 8 bits, the picture has 16; write .png")
 
 
-def with_depth(picture: Picture, depth: int) -> Picture:
-    """The picture for files of another depth (a value of `DEPTHS`).
-
-    Between float and the others, linear light becomes sRGB values or the reverse; light above 1
-    has no sRGB value and is cut (tonemap.py is gentler). Rounding happens when it is written.
-    """
-    if picture.linear == (depth == FLOAT):
-        return replace(picture, depth=depth)
-    if picture.linear:
-        pixels = Response().encode(picture.pixels.clip(0, 1))
-    else:
-        pixels = Response().decode(picture.pixels)
-    # A colour profile holds the transfer curve of the old values.
-    metadata = replace(picture.metadata, icc=b"")
-    return replace(picture, pixels=pixels, depth=depth, metadata=metadata)
-
-
 def _read(path: Path, image: Image.Image) -> Picture:
     _check_still(path, image)
     bits = _bits_per_channel(path, image)
@@ -209,10 +174,11 @@ def _check_odd_tiff(path: Path) -> None:
 
 def _read_odd_tiff(path: Path) -> Picture:
     """Kinds that Pillow does not know: 16-bit grey with alpha, and float colours."""
+    metadata = metadata_of_file(path)
     with suppress(PictureError):
-        return Picture(*deep.read(path, 16, 1), depth=16)
+        return Picture(*deep.read(path, 16, 1), 16, metadata)
     try:
-        return Picture(*deep.read_float(path), depth=FLOAT)
+        return Picture(*deep.read_float(path), FLOAT, metadata)
     except PictureError as error:
         if error.kind != "Unreadable":
             raise
@@ -263,11 +229,15 @@ def _encode(picture: Picture, path: Path, record: dict[str, Any] | None, quality
 
 def _encode_deep(picture: Picture, path: Path, text: str | None) -> bytes:
     icc = b"" if text is None else picture.metadata.icc
-    if format_of(path) == "PNG":
-        content = deep.encode(picture.pixels, picture.alpha, path.suffix, icc, None)
-        return content if text is None else with_chunks(content, picture.metadata, text)
-    encode = deep.encode_float if picture.linear else deep.encode
-    return encode(picture.pixels, picture.alpha, path.suffix, icc, text)
+    metadata, kind = picture.metadata, format_of(path)
+    if kind == "PNG":
+        content = deep.encode(picture.pixels, picture.alpha, path.suffix, icc)
+        return content if text is None else with_chunks(content, metadata, text)
+    if kind == "TIFF":
+        encode = deep.encode_float if picture.linear else deep.encode
+        return tiff_with(encode(picture.pixels, picture.alpha, path.suffix, icc), metadata, text)
+    attributes = exr_attributes(metadata, text) if kind == "EXR" else ()
+    return deep.encode_float(picture.pixels, picture.alpha, path.suffix, icc, attributes)
 
 
 def _encode_eight(picture: Picture, kind: str, text: str | None, quality: int) -> bytes:

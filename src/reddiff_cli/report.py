@@ -94,8 +94,6 @@ class Reporter:
         self._pictures = self.progress.add_task("pictures", total=total, visible=several, note="")
         self._bars: dict[Job, TaskID] = {}
         self._looks: dict[Job, float] = {}
-        self._firsts: dict[Job, tuple[int, float]] = {}
-        self._foretold: set[Job] = set()
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -113,7 +111,6 @@ class Reporter:
 
     def step(self, job: Job, done: int, total: int, residual: Callable[[], float]) -> None:
         """Evaluations of the present stage; the residual is asked for twice a second at most."""
-        self._foretell(job, done, total)
         if self.progress.disable:
             return
         note = {}
@@ -122,16 +119,11 @@ class Reporter:
             note = {"note": f"residual {residual():.4f}"}
         self.progress.update(self._bars[job], completed=done, total=total, **note)  # type: ignore[arg-type]
 
-    def _foretell(self, job: Job, done: int, total: int) -> None:
-        """Once a picture, where there are no bars: how long it will take, if that is long."""
-        now = time.monotonic()
-        first, since = self._firsts.setdefault(job, (done, now))
-        if job in self._foretold or done == first:
-            return
-        self._foretold.add(job)
-        seconds = (total - done) * (now - since) / (done - first)
-        if seconds > LONG and self.progress.disable:
-            self._print(f"{job.input}: about {seconds:.0f} s to go at this stage")
+    def foretell(self, job: Job, seconds: float) -> None:
+        """Before the first step of a stage: how long it will take, if that is long."""
+        if seconds > LONG:
+            minutes = f"{seconds / 60:.0f} min" if seconds > 120 else f"{seconds:.0f} s"
+            self._print(f"{job.input}: about {minutes} at this stage")
 
     def finish(self, job: Job, result: Outcome) -> None:
         """A picture is restored and written."""
@@ -154,6 +146,14 @@ class Reporter:
 
     def fail(self, job: Job, error: ReddiffError) -> None:
         """A picture failed; the others go on."""
+        with self._lock:
+            message = self.count(job, error)
+            if self.options.traces and error.__traceback__:
+                _write_error(_traceback(error))
+            self._print(f"error: {message}", always=True)
+
+    def count(self, job: Job, error: ReddiffError) -> str:
+        """Count a failure and tell scripts of it, not people; returns what it is."""
         message = one_line(renamed(str(error), self.options.aliases))
         kind = error.kind if isinstance(error, PictureError) else type(error).__name__
         with self._lock:
@@ -161,23 +161,24 @@ class Reporter:
             told = {"error": {"type": kind, "message": message}}
             self._event(self._about(job, "failed") | {"output": None} | told)
             self._advance(job)
-            if self.options.traces and error.__traceback__:
-                _write_error(_traceback(error))
-            self._print(f"error: {message}", always=True)
+        return message
 
     def note(self, message: str) -> None:
         """A decision that was taken (with -v), or a warning (always)."""
         if self.options.verbose or message.startswith("warning"):
             self._print(message)
 
-    def summary(self) -> ExitCode:
-        """The closing lines, and the exit code they stand for."""
-        code = ExitCode.PICTURE_FAILED if self.failures else ExitCode.OK
+    def summary(self, ended: ExitCode | None = None) -> ExitCode:
+        """The closing lines, and the exit code they stand for; ended: what cut the run short."""
+        code = ended or (ExitCode.PICTURE_FAILED if self.failures else ExitCode.OK)
         counts = {"ok": self.ok, "skipped": self.skipped, "failed": len(self.failures)}
         seconds = round(time.monotonic() - self.began, 3)
         self._event({"event": "summary", **counts, "seconds": seconds, "exit_code": int(code)})
         if self.total > 1:
-            self._print(f"{self.ok} restored, {self.skipped} skipped, {len(self.failures)} failed")
+            left = self.total - self.ok - self.skipped - len(self.failures)
+            given_up = f", {left} not done" if left else ""
+            counted = f"{self.ok} restored, {self.skipped} skipped, {len(self.failures)} failed"
+            self._print(counted + given_up)
             for failure in self.failures:
                 self._print(f"  {failure}")
         return code

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from copy import copy
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -20,12 +21,13 @@ from .denoiser import (
     load_model,
 )
 from .errors import PictureError
+from .foretell import Foreteller
 from .jobs import FOUND, Job
 from .memory import free_memory, is_out_of_memory
 from .methods import Solving, draws, evaluations
 from .models import Card
-from .options import MachineOptions, OutputOptions, SolverOptions
-from .pictures import DEPTHS, Picture, check_format, save_picture, with_depth
+from .options import RECORDING, MachineOptions, OutputOptions, SolverOptions
+from .pictures import DEPTHS, Picture, check_format, format_of, save_picture, with_depth
 from .record import make_record
 from .result import Result
 from .sheets import UNCALIBRATED, Sheets
@@ -35,6 +37,7 @@ from .tasks import Problem, Setting, Stage, pose
 # Evaluations done, evaluations of this stage, and how to get the residual (which takes time).
 OnStep = Callable[[int, int, Callable[[], float]], None]
 OnNote = Callable[[str], None]
+OnEstimate = Callable[[float], None]
 # A stage and its present mu, for the animated trace.
 OnLook = Callable[[Stage, Tensor], None]
 
@@ -76,8 +79,9 @@ class Restorer:
             compute_exactly()
         self._denoiser: Denoiser | Batcher | None = None
         self._lock = threading.RLock()
+        self._foreteller = Foreteller()
         # Recorded evaluations hold much memory: of these methods, one picture at a time.
-        together = self.device.type in SHARING_DEVICES and solver.method not in ("dps", "pigdm")
+        together = self.device.type in SHARING_DEVICES and solver.method not in RECORDING
         self.shared = together
         self.workers = WORKERS_SHARED if together else WORKERS
         self._turn: AbstractContextManager[object] = nullcontext() if together else self._lock
@@ -97,8 +101,16 @@ class Restorer:
         other._denoiser, other.solver, other.options = self.denoiser, solver, options
         return other
 
-    def restore(self, job: Job, on_step: OnStep, on_note: OnNote) -> Result:
+    def restore(
+        self,
+        job: Job,
+        on_step: OnStep,
+        on_note: OnNote,
+        on_estimate: OnEstimate = lambda _: None,
+    ) -> Result:
         """Restore and write one picture; PictureError says what is wrong with it.
+
+        on_estimate: seconds that a stage on a CPU will take, before its first step.
 
         Where memory runs out although the network sees one window at a time, it is tried again
         with smaller windows.
@@ -106,7 +118,7 @@ class Restorer:
         tile: int | None = None
         for smaller in (*smaller_tiles(self.card, self.machine.tile), None):
             try:
-                return self._attempt(job, tile, on_step, on_note)
+                return self._attempt(job, tile, on_step, on_note, on_estimate)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -117,11 +129,18 @@ class Restorer:
         better = "--tile 256" if self.machine.tile == 0 else "--device cpu, or a smaller picture"
         raise PictureError(f"{job.input}: out of memory; give {better}", "OutOfMemory")
 
-    def _attempt(self, job: Job, tile: int | None, on_step: OnStep, on_note: OnNote) -> Result:
+    def _attempt(
+        self,
+        job: Job,
+        tile: int | None,
+        on_step: OnStep,
+        on_note: OnNote,
+        on_estimate: OnEstimate,
+    ) -> Result:
         """One try, with windows of at most `tile` pixels (None: as usual)."""
         began = time.monotonic()
         problem = pose(job, self.options, self._setting(tile, on_note))
-        check_format(self._as_asked(problem.source), job.output)  # before hours of work
+        check_format(self._as_asked(problem.source, job.output), job.output)  # before the work
         sheets = Sheets(job.output, problem, self.output)
         residual = 0.0
         solved = []
@@ -131,6 +150,7 @@ class Restorer:
             with self._turn:
                 # Loading the network and waiting for the turn are no work on this picture.
                 began += time.monotonic() - asked
+                self._foretell(stage, on_estimate)
                 mu, residual = self.solve(stage, on_step, on_note, sheets.look)
             problem.accept(stage, mu.mean(0, keepdim=True) if self.sampling else mu)
             solved.append((stage, mu))
@@ -139,7 +159,9 @@ class Restorer:
         record[FOUND] = {"noise": round(problem.noise, 6), "remark": remark}
         restored = self._average(problem, solved, sheets) if self.sampling else problem.finish()
         saved = None if self.output.strip else record
-        restored = self._as_asked(restored)
+        if restored.linear and format_of(job.output) == "PNG" and restored.pixels.max() > 1:
+            on_note(f"warning: {job.input}: light above 1 is cut in PNG; write .exr to keep it")
+        restored = self._as_asked(restored, job.output)
         save_picture(restored, job.output, saved, self.output.quality)
         sheets.save(restored)
         return Result(
@@ -155,6 +177,16 @@ class Restorer:
             steps=self._evaluations(on_note),
             found=getattr(problem, "verdict", ""),
         )
+
+    def _foretell(self, stage: Stage, on_estimate: OnEstimate) -> None:
+        """Say how long a stage will take, where that is worth knowing."""
+        if self.device.type != "cpu":
+            return
+        recorded = self.solver.method in RECORDING
+        count = self.solver.evaluations * self.solver.samples
+        seconds = self._foreteller.seconds(stage, self.denoiser, count, recorded=recorded)
+        if seconds is not None:
+            on_estimate(seconds)
 
     def _with_caveat(self, remark: str) -> str:
         """What the task has to say, and in sample mode what the spread is not."""
@@ -179,10 +211,12 @@ class Restorer:
             machine = replace(machine, tile=None)
         return Setting(card, self.solver, on_note, machine)
 
-    def _as_asked(self, picture: Picture) -> Picture:
-        """The picture with the depth of --depth."""
+    def _as_asked(self, picture: Picture, path: Path) -> Picture:
+        """The picture with the depth of --depth; auto: a PNG file takes 16 bits of light."""
         depth = self.output.depth
-        return picture if depth == "auto" else with_depth(picture, DEPTHS[depth])
+        if depth != "auto":
+            return with_depth(picture, DEPTHS[depth])
+        return with_depth(picture, 16) if picture.linear and format_of(path) == "PNG" else picture
 
     @property
     def sampling(self) -> bool:

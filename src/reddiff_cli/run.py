@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,8 +72,15 @@ class Run:
                 reporter.note(
                     "warning: lossy format: known pixels change a little; .png keeps them"
                 )
-            self._restore_all(jobs, restorer, reporter)
-        return reporter.summary()
+            try:
+                self._restore_all(jobs, restorer, reporter)
+            except KeyboardInterrupt:
+                reporter.summary(ExitCode.INTERRUPTED)
+                raise
+            except ReddiffError as error:
+                reporter.summary(error.exit_code)
+                raise
+            return reporter.summary()
 
     def _plan(self, card: Card, on_note: OnNote) -> list[Job]:
         def record_of(path: Path, mask: Path | None) -> Record:
@@ -140,7 +148,7 @@ class Run:
             reporter.step(job, done, total, residual)
 
         try:
-            result = restorer.restore(job, on_step, reporter.note)
+            result = restorer.restore(job, on_step, reporter.note, partial(reporter.foretell, job))
         except NothingToFill as nothing:
             reporter.skip(job, str(nothing))
         except Stopped:
@@ -148,6 +156,7 @@ class Run:
         except (PictureError, UsageError) as error:
             # A usage error that only this picture has does not stop the others.
             if single and isinstance(error, UsageError):
+                reporter.count(job, error)
                 raise
             self._fail(job, error, reporter, stop)
         except (ReddiffError, BrokenPipeError):

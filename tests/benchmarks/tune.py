@@ -24,7 +24,7 @@ from reddiff_cli.evaluate import eight_bits
 from reddiff_cli.jobs import list_pictures
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
-from reddiff_cli.operators import on_device
+from reddiff_cli.operators import Inpaint, on_device
 from reddiff_cli.options import TASKS
 from reddiff_cli.pictures import load_picture
 from reddiff_cli.solvers import ddrm, diffpir, dps, pigdm
@@ -70,10 +70,12 @@ def solve(
     if name == "pigdm":
         arguments = (y, operator, denoiser.recorded, schedule, start, draw)
         return pigdm.pigdm(*arguments, steps=steps, **sigma, **s_start, **given)
-    run = {"ddrm": ddrm.ddrm, "diffpir": diffpir.diffpir}[name]
-    return run(
-        y, operator, denoiser, schedule, start, draw, steps=steps, **sigma, **s_start, **given
-    )
+    arguments = (y, operator, denoiser, schedule, start, draw)
+    if name == "ddrm":
+        return ddrm.ddrm(*arguments, steps=steps, **sigma, **s_start, **given)
+    exact = isinstance(operator, Inpaint) and specimen.noise == 0
+    known = {"known": operator.known if exact else None}
+    return diffpir.diffpir(*arguments, steps=steps, **sigma, **s_start, **known, **given)
 
 
 def grid(

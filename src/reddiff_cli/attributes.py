@@ -1,0 +1,86 @@
+"""Attributes of EXR files, which have no EXIF block: what OpenImageIO makes of the one.
+
+An EXIF block goes through a JPEG file of one pixel, of which OpenImageIO and Pillow both know the
+tags. Attributes of an EXR file travel to another EXR file as they are.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+Attribute = tuple[str, str, Any]  # name, OpenImageIO's type, value
+RECORD = "reddiff"
+XMP = "xmp"  # where darktable keeps the packet
+_DATE = "DateTime"
+_UNIT = "ResolutionUnit"
+_ASPECT = "PixelAspectRatio"
+# EXR files say more of a triple than EXIF does.
+_PLAIN = {"vector": "float[3]"}
+# What describes the pixels of one file, or how it was packed.
+_TECHNICAL = frozenset(
+    ("compression", "Orientation", "ICCProfile", "name", "chunkCount", "type", "version")
+    + ("textureformat", "wrapmodes", RECORD)
+)
+_OWN_OF_A_FORMAT = ("oiio:", "openexr:", "jpeg:", "ICCProfile:")
+
+
+def attributes_of(spec: Any) -> tuple[Attribute, ...]:  # noqa: ANN401  (untyped library)
+    """What a file says besides its pixels."""
+    return tuple(
+        (entry.name, str(entry.type), entry.value)
+        for entry in spec.extra_attribs
+        if entry.name not in _TECHNICAL and not entry.name.startswith(_OWN_OF_A_FORMAT)
+    )
+
+
+def attributes_from(exif: bytes, dpi: tuple[float, float] | None) -> tuple[Attribute, ...]:
+    """An EXIF block and a resolution as attributes."""
+    import OpenImageIO as oiio
+
+    if not exif and not dpi:
+        return ()
+    options: dict[str, Any] = {"dpi": dpi} if dpi else {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "one.jpg"
+        Image.new("RGB", (1, 1)).save(path, exif=exif, **options)
+        found = attributes_of(oiio.ImageBuf(str(path)).spec())
+    # OpenImageIO takes its inverse from a JPEG file, and multiplies by it when it reads an EXR.
+    aspect = ((_ASPECT, "float", dpi[1] / dpi[0]),) if dpi else ()
+    return (*(entry for entry in found if entry[0] != _ASPECT), *aspect)
+
+
+def exif_from(attributes: tuple[Attribute, ...]) -> Image.Exif:
+    """The reverse: what Pillow reads of a JPEG file that OpenImageIO wrote."""
+    import OpenImageIO as oiio
+
+    exif = Image.Exif()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "one.jpg"
+        spec = oiio.ImageSpec(1, 1, 3, oiio.UINT8)
+        set_attributes(spec, attributes)
+        buffer = oiio.ImageBuf(spec)
+        buffer.write(str(path))
+        with Image.open(path) as image:
+            exif.load(image.getexif().tobytes())
+    return exif
+
+
+def set_attributes(spec: Any, attributes: tuple[Attribute, ...]) -> None:  # noqa: ANN401
+    """Give them to a file that is to be written; without a date it gets none."""
+    import OpenImageIO as oiio
+
+    spec.attribute(_DATE, "")  # or OpenImageIO would write the present time
+    for name, kind, value in attributes:
+        spec.attribute(name, oiio.TypeDesc(_PLAIN.get(kind, kind)), value)
+
+
+def resolution_of(attributes: tuple[Attribute, ...]) -> tuple[float, float] | None:
+    """Dots per inch, if the file says so."""
+    known = {name: value for name, _, value in attributes}
+    across, down = known.get("XResolution"), known.get("YResolution")
+    if not across or not down:
+        return None
+    per_inch = 2.54 if known.get(_UNIT) == "cm" else 1.0
+    return float(across) * per_inch, float(down) * per_inch

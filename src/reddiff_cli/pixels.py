@@ -1,0 +1,57 @@
+"""A picture in memory: pixels, alpha, depth, and what its file said besides."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .carriers import Metadata
+from .formats import FLOAT
+from .response import Response
+
+Pixels = NDArray[np.float32]
+Hole = NDArray[np.bool_]  # (H, W), True = to be filled
+
+
+@dataclass(frozen=True)
+class Picture:
+    """pixels: float32 (H, W, 1 or 3) in [0, 1], upright.    alpha: float32 (H, W) or None.
+
+    depth: bits of the file, 8, 16, or 32 = float. Then pixels are linear light, 0 or more, with
+    no upper bound; otherwise sRGB values. Colours are never multiplied by alpha.
+    """
+
+    pixels: Pixels
+    alpha: Pixels | None = None
+    depth: int = 8
+    metadata: Metadata = field(default_factory=Metadata)
+
+    @property
+    def linear(self) -> bool:
+        """True if pixels are linear light, False if they are sRGB values."""
+        return self.depth == FLOAT
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+
+def with_depth(picture: Picture, depth: int) -> Picture:
+    """The picture for files of another depth (a value of `DEPTHS`).
+
+    Between float and the others, linear light becomes sRGB values or the reverse; light above 1
+    has no sRGB value and is cut (tonemap.py is gentler). Rounding happens when it is written.
+    """
+    if picture.linear == (depth == FLOAT):
+        return replace(picture, depth=depth)
+    if picture.linear:
+        pixels = Response().encode(picture.pixels.clip(0, 1))
+    else:
+        pixels = Response().decode(picture.pixels)
+    # A colour profile holds the transfer curve of the old values.
+    metadata = replace(picture.metadata, icc=b"")
+    return replace(picture, pixels=pixels, depth=depth, metadata=metadata)

@@ -1,0 +1,70 @@
+"""Tags of TIFF files, whatever their pixels: EXIF, XMP, resolution.
+
+Pillow knows tags but no 16-bit or float colours; OpenImageIO knows the pixels, but keeps only some
+tags and adds the present time, so that two runs would never write equal bytes.
+"""
+
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+XMP, ICC, PHOTOSHOP_LAYERS = 700, 34675, 37724
+RESOLUTION = (282, 283, 296)  # across, down, unit
+INCH = 2
+# What describes the pixels of one file and is wrong in any other: sizes, strips, tiles, samples,
+# colour tables, orientation, pages and sub-pictures.
+STRUCTURE = frozenset(
+    (254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281)
+    + (284, 285, 288, 289, 290, 291, 297, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330)
+    + (332, 333, 334, 336, 337, 338, 339, 340, 341, 342, 347, 512, 513, 514, 529, 530, 531, 532)
+    + (*RESOLUTION, XMP, ICC, PHOTOSHOP_LAYERS)
+)
+# Invented by OpenImageIO where nobody gave them: the present time, and an XMP packet with it.
+_INVENTED = (ExifTags.Base.DateTime.value, XMP)
+
+
+def read_tags(path: Path) -> Image.Exif:
+    """All tags of the first picture of a TIFF file; raises nearly anything if it is damaged."""
+    tags = Image.Exif()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged files, which carry what they can
+        tags.load_from_fp(BytesIO(path.read_bytes()))
+        tags.get_ifd(ExifTags.IFD.Exif)
+    return tags
+
+
+def with_tags(tiff: bytes, exif: bytes, xmp: bytes, dpi: tuple[float, float] | None) -> bytes:
+    """A TIFF file with an EXIF block beside its own tags, and without OpenImageIO's inventions."""
+    tags = Image.Exif()
+    tags.load(exif)
+    file = BytesIO(tiff)
+    directory = ImageFileDirectory_v2(file.read(8))
+    file.seek(directory.next)
+    directory.load(file)
+    for tag in list(directory):
+        directory[tag] = directory[tag]  # read now: Pillow writes only what was asked for
+    for invented in _INVENTED:
+        directory.pop(invented, None)
+    for tag, value in tags.items():
+        if tag not in STRUCTURE:
+            directory[tag] = _nested(tags, tag, value)
+    if xmp:
+        directory[XMP] = xmp
+    if dpi:
+        directory[RESOLUTION[0]], directory[RESOLUTION[1]] = dpi
+        directory[RESOLUTION[2]] = INCH
+    # Pillow counts the places of the strips from the end of the directory.
+    start = 8
+    header = tiff[:4] + start.to_bytes(4, "little" if tiff[:2] == b"II" else "big")
+    return header + directory.tobytes(start) + tiff
+
+
+def _nested(tags: Image.Exif, tag: int, value: Any) -> Any:  # noqa: ANN401  (any type of tag)
+    """The directory that a tag points to, or its value."""
+    if tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+        return dict(tags.get_ifd(tag))
+    return value

@@ -1,0 +1,267 @@
+"""The table of README: RED-diff and its peers, every peer tuned, on the same measurements.
+
+    python tests/benchmarks/comparison.py FOLDER --state DIR [--shard I/N] [--crop 128]
+        [--tuning-crop 96] [--limit 12] [--noise 0 0.05] [--show] [--model natural]
+
+FOLDER: photographs. 2 of them serve for tuning, --limit others for the table; both are spread
+over the sorted names. Centre crops; free-form holes of 20 %, 70 % of the pixels missing, x4 by
+box means, Gaussian blur of sigma 3 with a circular border (so that DDRM has its singular values).
+
+Tuning: PSNR on the 2 pictures, one constant after the other until none gets better, from the
+published ones; the first noise level s_start among them, as the top of the schedule lies beyond
+what a small prior was trained for. DPS and PiGDM are tuned at 30 evaluations, DiffPIR at 50. Ours
+runs as `reddiff` does by default.
+
+DIR keeps what is done, so that a run goes on where it was stopped: tuned-*.json, rows-*.jsonl.
+Shards split the pictures among processes; tune first (--shard 0/N --limit 0), then run them all.
+--show prints the table of everything that lies there.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+from tune import Constants, score, solve
+
+from reddiff_cli.degrade import Specimen, degrade
+from reddiff_cli.denoiser import choose_device
+from reddiff_cli.eval_options import Case, make_case
+from reddiff_cli.evaluate import eight_bits
+from reddiff_cli.jobs import list_pictures
+from reddiff_cli.memory import forget_peak, peak_memory
+from reddiff_cli.metrics import ssim
+from reddiff_cli.models import find_model
+from reddiff_cli.options import TASKS, MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.pictures import load_picture
+from reddiff_cli.restore import Restorer
+from reddiff_cli.schedule import Schedule
+from reddiff_cli.solvers import ddrm, diffpir, dps, pigdm
+from reddiff_cli.tasks import Setting
+from reddiff_cli.tasks.problem import to_pixels
+
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "free-form 20 %": ("inpaint", {"hole": "freeform:0.2"}),
+    "random 70 %": ("inpaint", {"hole": "random:0.7"}),
+    "superres x4": ("superres", {"scale": 4, "downsample": "box"}),
+    "gaussian:3": ("deblur", {"kernel": "gaussian:3", "boundary": "circular"}),
+}
+# Evaluations in the table and while tuning.
+PEERS = {
+    "ddrm": (20, 20),
+    "pigdm": (100, 30),
+    "dps": (250, 30),
+    "diffpir": (100, 50),
+    "reddiff-paper": (100, 100),
+}
+OURS = (20, 50, 100)
+# Axes that go on beyond their ends while it gets better there, up to so many values.
+OPEN_ENDED, LONGEST = ("factor", "weight", "lr", "prior_weight"), 8
+LEVELS = (0.3, 1.0, 3.0, 10.0)
+
+
+@dataclass
+class Bench:
+    """What all rows share."""
+
+    restorer: Restorer
+    state: Path
+    shard: str
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Everything measured so far, by any shard."""
+        found = []
+        for path in sorted(self.state.glob("rows-*.jsonl")):
+            found += [json.loads(line) for line in path.read_text().splitlines()]
+        return found
+
+    def add(self, row: dict[str, Any]) -> None:
+        with (self.state / f"rows-{self.shard}.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def axes(name: str, task: str) -> tuple[Constants, dict[str, list[float]]]:
+    """Published constants, and what is tried of each; `factor` multiplies zeta of DPS."""
+    if name == "ddrm":
+        return {"s_start": 1, "eta": ddrm.ETA}, {"s_start": [*LEVELS], "eta": [0, 0.5, 0.85, 1]}
+    if name == "pigdm":
+        return {"s_start": 1, "eta": pigdm.ETA}, {"s_start": [*LEVELS], "eta": [0, 0.5, 1]}
+    if name == "dps":
+        return {"s_start": 1, "factor": 1}, {"s_start": [*LEVELS], "factor": [0.1, 0.3, 1, 3]}
+    if name == "diffpir":
+        zeta, weight = diffpir.SETTINGS[task]
+        tried = {"s_start": [*LEVELS], "zeta": [0.1, 0.3, 1.0], "weight": [1.0, 4.0, 15.0]}
+        return {"s_start": 1, "zeta": zeta, "weight": weight}, tried
+    known = TASKS[task]
+    tried = {"lr": [0.02, 0.05, 0.1, 0.25, 0.5], "prior_weight": [0.25, 1.0, 4.0, 16.0]}
+    return {"lr": known.paper_lr, "prior_weight": known.paper_weight_noisy}, tried
+
+
+def run_peer(
+    name: str, case: Case, specimen: Specimen, bench: Bench, steps: int, constants: Constants
+) -> Tensor:
+    """The result of one peer, (1, C, H, W) on the CPU."""
+    given = dict(constants)
+    if name == "dps":
+        given["zeta"] = given.pop("factor") * dps.default_zeta(case.task, steps)
+    denoiser, generator = bench.restorer.denoiser, torch.Generator().manual_seed(0)
+    *_, (_, x) = solve(name, specimen, denoiser, steps, given, generator)
+    return x.cpu()
+
+
+def run_ours(case: Case, specimen: Specimen, bench: Bench, steps: int) -> Tensor:
+    """What the command writes by default at these evaluations, (1, C, H, W)."""
+    solver = SolverOptions(steps=steps, noise=case.noise)
+    restorer = bench.restorer.like(solver, case.options)
+    setting = Setting(restorer.card, solver, lambda _: None, restorer.machine)
+    problem = specimen.pose(setting)
+    for stage in problem.stages():
+        mu, _ = restorer.solve(stage, lambda *_: None, lambda _: None, lambda *_: None)
+        problem.accept(stage, mu)
+    return torch.from_numpy(problem.finish().pixels).permute(2, 0, 1)[None] * 2 - 1
+
+
+def levels_from(schedule: Schedule, s_start: float) -> int:
+    """How many levels the schedule has from this one down: as many steps can be made at most."""
+    return int((schedule.s <= s_start).sum())
+
+
+def tune(name: str, title: str, case: Case, specimens: list[Specimen], bench: Bench) -> Constants:
+    """The best constants, one after the other until none gets better; kept in a file."""
+    path = bench.state / f"tuned-{name}-{title.replace(' ', '')}-{case.noise:g}.json"
+    if path.exists():
+        return dict(json.loads(path.read_text())["constants"])
+    best, tried = axes(name, case.task)
+    seen: dict[str, float] = {}
+
+    def value(constants: Constants) -> float:
+        key = json.dumps(constants, sort_keys=True)
+        steps, schedule = PEERS[name][0], bench.restorer.denoiser.schedule
+        if "s_start" in constants and levels_from(schedule, constants["s_start"]) < steps:
+            return -math.inf
+        if key not in seen:
+            seen[key] = fmean(
+                score(run_peer(name, case, s, bench, PEERS[name][1], constants), s)
+                for s in specimens
+            )
+        return seen[key]
+
+    before = None
+    while before != best:
+        before = best
+        for axis, values in tried.items():
+            best = max((best, *(best | {axis: v} for v in values)), key=value)
+            if axis in OPEN_ENDED and best[axis] in (min(values), max(values)):
+                values.append(best[axis] * (4 if best[axis] == max(values) else 0.25))
+                before = None if len(values) <= LONGEST else before
+    path.write_text(json.dumps({"constants": best, "psnr": value(best), "tried": seen}, indent=1))
+    print(f"tuned {name}, {title}, noise {case.noise:g}: {best} {value(best):.2f} dB", flush=True)
+    return best
+
+
+def measure(path: Path, title: str, case: Case, crop: int, bench: Bench) -> Iterator[str]:
+    """All rows of one picture that are missing."""
+    done = {(r["case"], r["noise"], r["picture"], r["method"]) for r in bench.rows()}
+    specimen = degrade(load_picture(path), case, crop, 0)
+    methods = [("start", 0), *((name, steps) for name, (steps, _) in PEERS.items())]
+    for name, steps in [*methods, *(("reddiff", steps) for steps in OURS)]:
+        label = f"{name}-{steps}" if steps else name
+        key = (title, case.noise, path.name, label)
+        if key in done:
+            continue
+        device = bench.restorer.device
+        forget_peak(device)
+        began = time.perf_counter()
+        if name == "start":
+            x = specimen.crop(specimen.start)
+        elif name == "reddiff":
+            x = run_ours(case, specimen, bench, steps)
+        else:
+            constants = tune(name, title, case, [], bench)
+            x = specimen.crop(run_peer(name, case, specimen, bench, steps, constants))
+        seconds = time.perf_counter() - began
+        shown = torch.from_numpy(eight_bits(to_pixels(x))).permute(2, 0, 1)[None] * 2 - 1
+        row = dict(zip(("case", "noise", "picture", "method"), key, strict=True))
+        quality = {"psnr": score(x, specimen), "ssim": float(ssim(shown, specimen.truth))}
+        row |= {"nfe": steps, **quality, "seconds": seconds, "mb": peak_memory(device)[0]}
+        bench.add(row)
+        yield f"{title}, noise {case.noise:g}, {path.name}: {label} {row['psnr']:.2f} dB"
+
+
+def show(bench: Bench) -> None:
+    """The table in Markdown; PSNR of the best row of each block in bold."""
+    rows = bench.rows()
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    print("| | noise | method | PSNR | SSIM | evaluations | s | MB |")
+    print("|---|---|---|---|---|---|---|---|")
+    for title in CASES:
+        for noise in sorted({row["noise"] for row in rows}):
+            block = [r for r in rows if (r["case"], r["noise"]) == (title, noise)]
+            means = {}
+            for method in methods:
+                mine = [row for row in block if row["method"] == method]
+                if mine:
+                    keys = ("psnr", "ssim", "nfe", "seconds", "mb")
+                    means[method] = [fmean(row[key] or 0 for row in mine) for key in keys]
+            best = max((m[0] for m in means.values()), default=0)
+            for method, (psnr, similar, nfe, seconds, mb) in means.items():
+                text = f"**{psnr:.2f}**" if psnr == best else f"{psnr:.2f}"
+                print(
+                    f"| {title} | {noise:g} | {method} | {text} | {similar:.3f} | {nfe:.0f} "
+                    f"| {seconds:.1f} | {mb:.0f} |"
+                )
+    pictures = len({row["picture"] for row in rows})
+    print(f"\n{len(rows)} rows of {pictures} pictures")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--shard", default="0/1")
+    parser.add_argument("--crop", type=int, default=128)
+    parser.add_argument("--tuning-crop", type=int, default=96)
+    parser.add_argument("--limit", type=int, default=12)
+    parser.add_argument("--noise", type=float, nargs="*", default=[0.0, 0.05])
+    parser.add_argument("--show", action="store_true")
+    parser.add_argument("--model", default="natural")
+    parser.add_argument("--device", default="auto")
+    asked = parser.parse_args()
+    asked.state.mkdir(parents=True, exist_ok=True)
+    index, count = (int(part) for part in asked.shard.split("/"))
+    machine = MachineOptions(device=str(choose_device(asked.device)))
+    cases = {
+        (title, noise): make_case(task, flags, noise)
+        for title, (task, flags) in CASES.items()
+        for noise in asked.noise
+    }
+    first = next(iter(cases.values())).options
+    card = find_model(asked.model)
+    restorer = Restorer(card, SolverOptions(), machine, first, OutputOptions())
+    bench = Bench(restorer, asked.state, str(index))
+    if asked.show:
+        return show(bench)
+    paths = list_pictures([asked.folder], True)
+    spread = paths[:: max(1, len(paths) // 14)][:14]
+    tuning, table = [spread[0], spread[7]], [*spread[1:7], *spread[8:14]][: asked.limit]
+    if index == 0:
+        for (title, _), case in cases.items():
+            specimens = [degrade(load_picture(p), case, asked.tuning_crop, 0) for p in tuning]
+            for name in PEERS:
+                tune(name, title, case, specimens, bench)
+    for path in table[index::count]:
+        for (title, _), case in cases.items():
+            for line in measure(path, title, case, asked.crop, bench):
+                print(line, flush=True)
+    return None
+
+
+if __name__ == "__main__":
+    main()

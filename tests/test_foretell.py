@@ -1,0 +1,68 @@
+"""The time that a restoration on a CPU will take, said before its first step."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conftest import scene
+from reddiff_cli import foretell, report
+from reddiff_cli.denoiser import Denoiser, load_denoiser
+from reddiff_cli.foretell import RECORDED, Foreteller, pixels_seen
+from reddiff_cli.operators import Identity
+from reddiff_cli.tasks import Stage
+from reddiff_cli.tiling import Whole, grid, patchwork
+from test_cli import reddiff
+
+
+def stage(view, start):
+    return Stage(view, Identity(), start, start, s_start=1.0, sigma_y=0.1)
+
+
+def test_pixels_of_all_windows_count():
+    start = torch.zeros(2, 3, 40, 60)
+    assert pixels_seen(stage(Whole(0), start)) == 2 * 40 * 60
+    assert pixels_seen(stage(Whole(64), start)) == 2 * 40 * 60
+    tiles = Whole(32, 8)
+    boxes = tiles._boxes(40, 60, 0)
+    assert len(boxes) > 4
+    assert pixels_seen(stage(tiles, start)) == 2 * len(boxes) * 32 * 32
+    windows = patchwork((40, 60), grid(40, 60, 16, 4), 16, 4)
+    flat = windows.take(start[:1])
+    assert pixels_seen(stage(windows, flat)) == len(windows.index) * 16 * 16
+
+
+def test_only_long_work_is_timed(tiny_prior, monkeypatch):
+    denoiser = load_denoiser(tiny_prior, torch.device("cpu"), torch.float32)
+    work, calls = stage(Whole(0), torch.zeros(1, 3, 64, 64)), []
+    original = Denoiser.__call__
+
+    def counted(self, z, t):
+        calls.append(z.shape)
+        return original(self, z, t)
+
+    monkeypatch.setattr(Denoiser, "__call__", counted)
+    foreteller = Foreteller()
+    assert foreteller.seconds(work, denoiser, 50, recorded=False) is None
+    assert calls == []
+    monkeypatch.setattr(foretell, "SMALL", 0)
+    once = foreteller.seconds(work, denoiser, 50, recorded=False)
+    assert once > 0
+    assert foreteller.seconds(work, denoiser, 100, recorded=False) == pytest.approx(2 * once)
+    back = foreteller.seconds(work, denoiser, 50, recorded=True)
+    assert back == pytest.approx(RECORDED * once)
+    assert len(calls) == 2  # for all three
+
+
+def test_it_is_said_before_the_first_step(tmp_path, tiny_prior, monkeypatch):
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    flags = ["--noise", "0.1", "--model", tiny_prior, "--steps", "2", "--device", "cpu"]
+    monkeypatch.setattr(foretell, "SMALL", 0)
+    monkeypatch.setattr(report, "LONG", 0.0)
+    monkeypatch.setattr(foretell, "_time_pixel", lambda _: 300 / (2 * 48 * 64))
+    lines = reddiff("denoise", tmp_path / "a.png", *flags)[1].splitlines()
+    assert lines[0] == f"{tmp_path / 'a.png'}: about 5 min at this stage"
+    assert lines[1].startswith("[1/1]")
+    quiet = reddiff("denoise", tmp_path / "a.png", *flags, "--overwrite", "-q")[1]
+    assert quiet == ""
+    assert np.asarray(Image.open(tmp_path / "a.denoise.png")).shape == (48, 64, 3)
