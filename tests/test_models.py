@@ -193,7 +193,7 @@ def test_convert_command(adm_file, tmp_path):
         ((tmp_path / "p", tmp_path / "q", "--family", "ffhq256"), 2),
         ((tmp_path / "none.pt", tmp_path / "q", "--family", "ffhq256"), 2),
         ((source, tmp_path / "p", "--family", "ffhq256"), 3),
-        ((source, tmp_path / "q", "--family", "adm512"), 3),
+        ((source, tmp_path / "q", "--family", "adm512"), 2),
         ((source, source / "q", "--family", "ffhq256"), 3),
         ((source, tmp_path / "q", "--family", "imagenet256"), 3),
     ):

@@ -118,7 +118,10 @@ def convert(
             raise UsageError(f"{source}: no such file or folder")
         if source.is_dir() == (family is not None):
             raise UsageError(f"{source}: a file needs --family, and a folder has none")
-        from .convert import convert_file, convert_folder
+        from .convert import FAMILIES, convert_file, convert_folder
+
+        if family is not None and family not in FAMILIES:
+            raise UsageError(f"--family {family}: unknown; use {', '.join(FAMILIES)}")
 
         made = (
             convert_folder(source, folder)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 # The steps visit mu again and again, each from a d that is close already, so few iterations do.
-ITERATIONS = 25
+ITERATIONS = 60
 TOLERANCE = 1e-4
 RARELY = 10
 

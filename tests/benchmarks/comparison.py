@@ -13,7 +13,7 @@ what a small prior was trained for. DPS and PiGDM are tuned at 30 evaluations, D
 runs as `reddiff` does by default.
 
 DIR keeps what is done, so that a run goes on where it was stopped: tuned-*.json, rows-*.jsonl.
-Shards split the pictures among processes; tune first (--shard 0/N --limit 0), then run them all.
+Shards split first the tuning and then the pictures among processes.
 --show prints the table of everything that lies there.
 """
 
@@ -56,9 +56,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 # Evaluations in the table and while tuning.
 PEERS = {
     "ddrm": (20, 20),
-    "pigdm": (100, 30),
+    "pigdm": (50, 30),
     "dps": (250, 30),
-    "diffpir": (100, 50),
+    "diffpir": (50, 50),
     "reddiff-paper": (100, 100),
 }
 OURS = (20, 50, 100)
@@ -251,11 +251,12 @@ def main() -> None:
     paths = list_pictures([asked.folder], True)
     spread = paths[:: max(1, len(paths) // 14)][:14]
     tuning, table = [spread[0], spread[7]], [*spread[1:7], *spread[8:14]][: asked.limit]
-    if index == 0:
-        for (title, _), case in cases.items():
-            specimens = [degrade(load_picture(p), case, asked.tuning_crop, 0) for p in tuning]
-            for name in PEERS:
-                tune(name, title, case, specimens, bench)
+    for (title, _), case in list(cases.items())[index::count]:
+        specimens = [degrade(load_picture(p), case, asked.tuning_crop, 0) for p in tuning]
+        for name in PEERS:
+            tune(name, title, case, specimens, bench)
+    if len(list(asked.state.glob("tuned-*.json"))) < len(cases) * len(PEERS):
+        raise SystemExit("other shards are still tuning: run this one again when they are done")
     for path in table[index::count]:
         for (title, _), case in cases.items():
             for line in measure(path, title, case, asked.crop, bench):

@@ -146,8 +146,7 @@ class PaddedBlur:
 
         Preconditioned by the circular problem, which differs at the border only.
         """
-        circular = CircularBlur(self.kernel)
-        weight = 1 / (circular.transfer(d).abs().square() + r)
+        weight = 1 / (self._circular.transfer(d).abs().square() + r)
 
         def invert(x: Tensor) -> Tensor:
             return _inverse(torch.fft.rfft2(x) * weight, x.shape[2:])
@@ -161,6 +160,10 @@ class PaddedBlur:
     @cached_property
     def _blur(self) -> Blur:
         return Blur(self.kernel)
+
+    @cached_property
+    def _circular(self) -> "CircularBlur":
+        return CircularBlur(self.kernel)
 
     @property
     def _padding(self) -> tuple[int, int, int, int]:
@@ -177,6 +180,10 @@ class CircularBlur:
 
     kernel: Tensor
     size: tuple[int, int] | None = None
+    # Its transform for every size and type seen so far.
+    _transfers: dict[object, Tensor] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -211,6 +218,12 @@ class CircularBlur:
 
     def transfer(self, like: Tensor) -> Tensor:
         """K, the transfer function for pictures of like's size, (H, W // 2 + 1)."""
+        key = (like.shape[2:], like.dtype, like.device)
+        if key not in self._transfers:
+            self._transfers[key] = self._transform(like)
+        return self._transfers[key]
+
+    def _transform(self, like: Tensor) -> Tensor:
         kh, kw = self.kernel.shape
         height, width = like.shape[2:]
         placed = like.new_zeros(height, width)
