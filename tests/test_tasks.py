@@ -8,10 +8,15 @@ import torch
 from PIL import Image
 
 from conftest import scene
+from reddiff_cli.degrade import degrade
+from reddiff_cli.denoiser import load_model
 from reddiff_cli.errors import PictureError, UsageError
+from reddiff_cli.eval_options import make_case
 from reddiff_cli.jobs import Job
 from reddiff_cli.kernelspec import parse_kernel
-from reddiff_cli.models import Card
+from reddiff_cli.methods import Solving, draws
+from reddiff_cli.metrics import psnr
+from reddiff_cli.models import Card, find_model
 from reddiff_cli.operators import Blur, Chain, CircularBlur, Downsample, Inpaint
 from reddiff_cli.options import SolverOptions
 from reddiff_cli.pictures import load_picture
@@ -214,3 +219,49 @@ def test_filters(tmp_path):
 def test_bad_scales(scale):
     with pytest.raises(UsageError, match="between 2 and 8"):
         SuperresOptions(scale)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.004, 0.05, 0.5])
+def test_levels_of_denoising_follow_the_noise(picture_file, noise):
+    problem, _ = posed(picture_file, DenoiseOptions(), noise=noise, steps=20)
+    (stage,) = problem.stages()
+    assert stage.sigma_y == 2 * noise
+    assert 0.01 < stage.s_end < stage.s_start <= 1
+    assert stage.s_start == pytest.approx(min(1, max(0.012, 6 * noise)))
+    assert stage.s_end <= max(0.0101, stage.sigma_y / 8)
+    given, _ = posed(picture_file, DenoiseOptions(), noise=noise, s_start=0.7)
+    assert next(given.stages()).s_start == 0.7
+
+
+def test_the_weight_of_denoising_falls_with_its_steps(picture_file):
+    def weight(**solver):
+        problem, _ = posed(picture_file, DenoiseOptions(), noise=0.1, **solver)
+        return next(problem.stages()).weight
+
+    assert weight(steps=20) == 1  # ten pairs
+    assert weight(steps=10) == 1  # ten single draws
+    assert weight(steps=80) == pytest.approx(0.5)
+    assert weight(steps=40, preset="perceptual") == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.1])
+def test_denoising_is_no_worse_than_one_look_of_the_network(noise):
+    card, cpu = find_model("natural"), torch.device("cpu")
+    denoiser = load_model(card, cpu, torch.float32)
+    case = make_case("denoise", {}, noise)
+    specimen = degrade(load_picture(Path(__file__).parent / "pictures/coffee.png"), case, 96, 0)
+    problem = specimen.pose(Setting(card, SolverOptions(noise=noise, steps=20), print))
+    (stage,) = problem.stages()
+    solving = Solving(
+        "denoise",
+        stage,
+        stage.start,
+        draws(stage.start, 0),
+        denoiser,
+        card,
+        SolverOptions(noise=noise, steps=20),
+    )
+    *_, (_, mu) = solving.run()
+    level = int((denoiser.schedule.s <= 2 * noise).sum()) - 1
+    once = denoiser(specimen.y, torch.tensor([level]))
+    assert float(psnr(mu, specimen.truth)) > float(psnr(once, specimen.truth)) - 0.1

@@ -23,6 +23,7 @@ from .operators import Blur, Identity, Inpaint, Operator
 from .operators.downsample import bicubic
 from .options import STEPS, SolverOptions
 from .tasks import Stage
+from .tasks.problem import noise_levels
 from .tiling import Whole, patchwork
 
 SIGMA = 0.02  # noise of the measurements, in [-1, 1] units
@@ -70,9 +71,11 @@ def make_stage(task: str, size: int, card: Card) -> Stage:
     y = operator(x)
     y = y + SIGMA * torch.randn(y.shape, generator=generator)
     start = operator.start(y)
-    s_start = card.hole_start if task == "inpaint" else card.starts.get(task, 1.0)
+    s_start, s_end = noise_levels(task, card, SIGMA)
+    if task == "inpaint":
+        s_start = card.hole_start
     weight = card.prior_weights.get(task, 1.0)
-    stage = Stage(Whole(0), operator, y, start, s_start, SIGMA, weight=weight)
+    stage = Stage(Whole(0), operator, y, start, s_start, SIGMA, s_end, weight)
     if task != "inpaint":
         return stage
     work = patchwork((size, size), [(0, 0)], size, 0)

@@ -14,7 +14,7 @@ from .batching import Batcher
 from .denoiser import DenoiseFunction, Denoiser
 from .models import Card
 from .operators import Inpaint, Operator
-from .options import PAIRS_FROM, TASKS, SolverOptions, check_method
+from .options import TASKS, SolverOptions, check_method
 from .schedule import Schedule
 from .solvers.ddrm import Spectral, ddrm
 from .solvers.diffpir import SETTINGS, diffpir
@@ -68,7 +68,6 @@ class Solving:
     def _red_diff(self) -> Steps:
         stage, solver = self.stage, self.solver
         sampling = solver.samples > 1
-        perceptual = solver.preset == "perceptual"
         s_start = max(stage.s_start, self.card.sample_start) if sampling else stage.s_start
         return red_diff(
             *self._problem(self.denoiser),
@@ -77,7 +76,7 @@ class Solving:
             s_start=s_start,
             s_end=min(stage.s_end, s_start),
             prior_weight=(solver.prior_weight or 1.0) * stage.weight,
-            pairs=solver.evaluations >= PAIRS_FROM and not sampling and not perceptual,
+            pairs=solver.pairs,
         )
 
     def _paper(self) -> Steps:

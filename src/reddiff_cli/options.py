@@ -166,6 +166,17 @@ class SolverOptions:
         own = METHOD_STEPS[self.method] or STEPS[self.preset]
         return self.steps if self.steps is not None else own
 
+    @property
+    def pairs(self) -> bool:
+        """True if our form of RED-diff uses both signs of its noise."""
+        several = self.evaluations >= PAIRS_FROM and self.samples == 1
+        return several and self.preset != "perceptual"
+
+    @property
+    def steps_of_red_diff(self) -> int:
+        """Steps that these evaluations are worth."""
+        return self.evaluations // 2 if self.pairs else self.evaluations
+
 
 # Below this many evaluations single noise draws beat antithetic pairs.
 PAIRS_FROM = 20

@@ -37,12 +37,12 @@ from reddiff_cli.models import find_model
 from reddiff_cli.operators import Blur, Exposure, Identity, Operator, measure_jpeg, on_device
 from reddiff_cli.operators.downsample import bicubic, box
 from reddiff_cli.operators.jpeg import SIGMA
-from reddiff_cli.options import TASKS
+from reddiff_cli.options import SolverOptions
 from reddiff_cli.photographs import centre_crops, read_photographs
 from reddiff_cli.response import Response
 from reddiff_cli.solvers.reddiff import red_diff
 from reddiff_cli.tasks.jpeg import S_END as JPEG_END
-from reddiff_cli.tasks.problem import S_END
+from reddiff_cli.tasks.problem import S_END, Setting, noise_levels
 
 MARGIN = 32  # photograph around a crop, for operators that look beyond it
 
@@ -240,14 +240,18 @@ def main() -> None:
         noise = asked.noise if fixed is None else fixed
         grid = product(asked.steps, asked.s_start, asked.s_end, asked.weight)
         for steps, s_start, s_end, asked_weight in grid:
-            chosen = s_start or card.starts.get(task, TASKS[task].s_start)
-            weight = asked_weight or card.prior_weights.get(task, 1.0)
+            setting = Setting(card, SolverOptions(steps=steps), lambda _: None)
+            weight = asked_weight or setting.weight(task)
             rows = []
             for number, wide in enumerate(torch.split(crops, 1)):
                 case = make(wide, noise, torch.Generator().manual_seed(number))
                 if case.region is not None and not case.region.any():
                     continue
-                end = s_end or case.s_end
+                first, last = noise_levels(task, card, case.sigma_y)
+                chosen, end = (
+                    s_start or first,
+                    s_end or (last if task == "denoise" else case.s_end),
+                )
                 mu = restore(case, denoiser, steps, chosen, end, weight)
                 shown = case.plain(denoiser), case.crop(case.operator.start(case.y)), case.crop(mu)
                 ratio = float(case.operator.residual(mu, case.y)) / case.sigma_y

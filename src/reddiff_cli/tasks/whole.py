@@ -34,13 +34,16 @@ class WholePicture:
         if self.setting.solver.preset == "paper" and self.task == "superres":
             # The published form starts from the pseudo-inverse of the mean of f x f pixels.
             start = F.interpolate(self.y, start.shape[2:], mode="nearest")
+        sigma_y = 2 * self.noise
+        s_start, s_end = self.setting.levels(self.task, sigma_y)
         yield Stage(
             view=self.setting.view(),
             operator=self.operator,
             y=self.y,
             start=start,
-            s_start=self.setting.s_start(self.task),
-            sigma_y=2 * self.noise,
+            s_start=s_start,
+            sigma_y=sigma_y,
+            s_end=s_end,
             weight=self.setting.weight(self.task),
         )
 
