@@ -248,10 +248,8 @@ def main() -> None:
                 if case.region is not None and not case.region.any():
                     continue
                 first, last = noise_levels(task, card, case.sigma_y)
-                chosen, end = (
-                    s_start or first,
-                    s_end or (last if task == "denoise" else case.s_end),
-                )
+                chosen = s_start or first
+                end = s_end or (last if task == "denoise" else case.s_end)
                 mu = restore(case, denoiser, steps, chosen, end, weight)
                 shown = case.plain(denoiser), case.crop(case.operator.start(case.y)), case.crop(mu)
                 ratio = float(case.operator.residual(mu, case.y)) / case.sigma_y
