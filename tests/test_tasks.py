@@ -233,7 +233,7 @@ def test_levels_of_denoising_follow_the_noise(picture_file, noise):
     assert next(given.stages()).s_start == 0.7
 
 
-def test_the_weight_of_denoising_falls_with_its_steps(picture_file):
+def test_the_weight_of_the_prior_falls_with_the_steps(picture_file):
     def weight(**solver):
         problem, _ = posed(picture_file, DenoiseOptions(), noise=0.1, **solver)
         return next(problem.stages()).weight
@@ -242,6 +242,8 @@ def test_the_weight_of_denoising_falls_with_its_steps(picture_file):
     assert weight(steps=10) == 1  # ten single draws
     assert weight(steps=80) == pytest.approx(0.5)
     assert weight(steps=40, preset="perceptual") == pytest.approx(0.5)
+    problem, _ = posed(picture_file, ColorizeOptions(), noise=0.1, steps=80)
+    assert next(problem.stages()).weight == 1
 
 
 @pytest.mark.parametrize("noise", [0.02, 0.1])

@@ -123,9 +123,12 @@ class Inpainting:
             work = cheapest_patchwork(hole, margin, card.windows(sizes), whole)
         start = work.take(self._canvas)
         known = work.take(torch.from_numpy(~hole)[None, None]).to(start)
-        weight = known + trust * (1 - known)
-        y = start * (weight > 0)
-        return Stage(work, Inpaint(weight), y, start, s_start, 2 * self.noise)
+        weight = self._setting.weight("inpaint")
+        # What is trusted a little is weighed against the prior, whatever its weight is.
+        observed = known + weight * trust * (1 - known)
+        y = start * (observed > 0)
+        sigma_y = 2 * self.noise
+        return Stage(work, Inpaint(observed), y, start, s_start, sigma_y, weight=weight)
 
 
 def _parts(stage: Stage) -> tuple[Patchwork, Inpaint]:

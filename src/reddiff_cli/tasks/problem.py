@@ -31,10 +31,15 @@ S_END = 0.03
 # 0.05 / 0.1, 20 evaluations: from 0.5 to 0.03 37.9 / 34.5 / 31.9 dB, by this rule 40.4 / 36.0 /
 # 32.6, by one evaluation of the network 40.5 / 35.7 / 32.1. FIRST 1.5 to 5, LAST 1/4: within 0.3.
 FIRST, LAST, LOWEST = 3.0, 1 / 8, 0.0101
-# Nothing but the prior works against the noise there, so its weight falls with the steps that it
-# is applied in: 1 at UNIT_STEPS, as 1 / sqrt(steps). 3 photographs, 96x96, noise 0.1, weights of
-# 0.5 / 0.7 / 1: 28.3 / 30.2 / 31.0 dB in 10 steps (20 evaluations), 30.6 / 31.0 / 30.5 in 25.
+# Every step brings mu nearer to what the prior alone would like, so in these tasks its weight
+# falls with their number: as the card says at UNIT_STEPS, and as 1 / sqrt(steps). 3 training
+# photographs, weights of 0.35 / 0.5 / 0.7 / 1, dB in 10 steps (20 evaluations) and in 25:
+#   noise 0.1           26.4 / 28.3 / 30.2 / 31.0    28.2 / 30.6 / 31.0 / 30.5    96x96
+#   superres x4, 0.05   25.3 / 25.4 / 25.3 / 25.2    25.6 / 25.5 / 25.3 / 24.9    128x128
+#   gaussian:2, 0.01    29.4 / 29.5 / 29.5 / 29.4    29.9 / 29.9 / 29.7 / 29.6
+#   random 70 %, 0.05   28.2 / 28.3 / 28.2 / 28.2    29.0 / 29.0 / 28.8 / 28.6
 UNIT_STEPS = 10
+FALLING = ("inpaint", "denoise", "superres", "deblur", "restore")
 # Files of these kinds have had their noise smoothed away.
 SMOOTHED = frozenset((".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".jp2"))
 
@@ -141,7 +146,7 @@ class Setting:
     def weight(self, task: str) -> float:
         """Of the prior, as its card says; what the user asks for comes on top."""
         weight = self.card.prior_weights.get(task, 1.0)
-        if task != "denoise":
+        if task not in FALLING:
             return weight
         return weight * math.sqrt(UNIT_STEPS / self.solver.steps_of_red_diff)
 
