@@ -19,20 +19,24 @@ from torch import Tensor
 
 from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_denoiser
 from reddiff_cli.metrics import psnr, ssim
-from reddiff_cli.models import find_model
+from reddiff_cli.models import Card, find_model
 from reddiff_cli.operators import Inpaint
-from reddiff_cli.options import PAIRS_FROM, TASKS
+from reddiff_cli.options import TASKS, SolverOptions
 from reddiff_cli.photographs import centre_crops, read_photographs
 from reddiff_cli.solvers.reddiff import red_diff, red_diff_paper
+from reddiff_cli.tasks import Setting
 
 Method = Callable[[Tensor, Inpaint, float], Tensor]
 
 
-def ours(denoiser: Denoiser, steps: int, s_start: float) -> Method:
+def ours(denoiser: Denoiser, card: Card, steps: int) -> Method:
+    solver = SolverOptions(steps=steps)
+    weight = Setting(card, solver, lambda _: None).weight("inpaint")
+
     def run(y: Tensor, operator: Inpaint, sigma_y: float) -> Tensor:
         start = operator.start(y)
-        settings = {"steps": steps, "sigma_y": sigma_y, "s_start": s_start}
-        settings["pairs"] = steps >= PAIRS_FROM
+        settings = {"steps": steps, "sigma_y": sigma_y, "s_start": card.hole_start}
+        settings |= {"pairs": solver.pairs, "prior_weight": weight}
         noise = draws(start)
         schedule = denoiser.schedule
         return last(red_diff(y, operator, denoiser, schedule, start, noise, **settings))
@@ -90,7 +94,7 @@ def main() -> None:
     crops = centre_crops(read_photographs(asked.folder, 256), 256)
     crops = crops[:: max(1, len(crops) // asked.limit)][: asked.limit]
     methods: list[tuple[str, int, Method]] = [
-        (f"ours, {steps}", steps, ours(denoiser, steps, card.hole_start)) for steps in asked.steps
+        (f"ours, {steps}", steps, ours(denoiser, card, steps)) for steps in asked.steps
     ]
     methods += [
         ("paper, 100", 100, published(denoiser, 100)),

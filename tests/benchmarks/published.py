@@ -27,10 +27,12 @@ from reddiff_cli.metrics import psnr
 from reddiff_cli.models import Card, find_model
 from reddiff_cli.operators import CircularBlur, Inpaint, Operator
 from reddiff_cli.operators.downsample import box
-from reddiff_cli.options import TASKS
+from reddiff_cli.options import TASKS, SolverOptions
 from reddiff_cli.photographs import centre_crops, read_photographs
 from reddiff_cli.schedule import Schedule
 from reddiff_cli.solvers.reddiff import red_diff
+from reddiff_cli.tasks import Setting
+from reddiff_cli.tasks.problem import noise_levels
 
 
 def published(
@@ -102,7 +104,8 @@ def ours(
     """Our default at `steps` evaluations."""
     generator = torch.Generator().manual_seed(0)
     start = operator.start(y)
-    s_start = card.hole_start if task == "inpaint" else card.starts.get(task, TASKS[task].s_start)
+    s_start, _ = noise_levels(task, card, sigma)
+    weight = Setting(card, SolverOptions(steps=steps), lambda _: None).weight(task)
     *_, (_, mu) = red_diff(
         y,
         operator,
@@ -112,7 +115,8 @@ def ours(
         lambda: torch.randn(start.shape, generator=generator),
         steps=steps,
         sigma_y=sigma,
-        s_start=s_start,
+        s_start=card.hole_start if task == "inpaint" else s_start,
+        prior_weight=weight,
     )
     return mu
 
