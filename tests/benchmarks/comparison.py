@@ -21,6 +21,7 @@ import argparse
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,29 +197,33 @@ def measure(path: Path, title: str, case: Case, crop: int, bench: Bench) -> Iter
 
 
 def show(bench: Bench) -> None:
-    """The table in Markdown; PSNR of the best row of each block in bold."""
+    """One Markdown table for each noise: dB and SSIM; the best PSNR of each column in bold."""
     rows = bench.rows()
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    print("| | noise | method | PSNR | SSIM | evaluations | s | MB |")
-    print("|---|---|---|---|---|---|---|---|")
-    for title in CASES:
-        for noise in sorted({row["noise"] for row in rows}):
-            block = [r for r in rows if (r["case"], r["noise"]) == (title, noise)]
-            means = {}
-            for method in methods:
-                mine = [row for row in block if row["method"] == method]
-                if mine:
-                    keys = ("psnr", "ssim", "nfe", "seconds", "mb")
-                    means[method] = [fmean(row[key] or 0 for row in mine) for key in keys]
-            best = max((m[0] for m in means.values()), default=0)
-            for method, (psnr, similar, nfe, seconds, mb) in means.items():
-                text = f"**{psnr:.2f}**" if psnr == best else f"{psnr:.2f}"
-                print(
-                    f"| {title} | {noise:g} | {method} | {text} | {similar:.3f} | {nfe:.0f} "
-                    f"| {seconds:.1f} | {mb:.0f} |"
-                )
-    pictures = len({row["picture"] for row in rows})
-    print(f"\n{len(rows)} rows of {pictures} pictures")
+    for noise in sorted({row["noise"] for row in rows}):
+        print(f"\n| noise {noise:g} | evaluations | s | MB | {' | '.join(CASES)} |")
+        print("|---" * (4 + len(CASES)) + "|")
+        here = [row for row in rows if row["noise"] == noise]
+        best = {}
+        for title in CASES:
+            block = [mean(here, "psnr", title, method) for method in methods]
+            best[title] = max(block)
+        for method in methods:
+            cost = [mean(here, key, None, method) for key in ("nfe", "seconds", "mb")]
+            cells = [f"{cost[0]:.0f}", f"{cost[1]:.1f}", f"{cost[2]:.0f}"]
+            for title in CASES:
+                psnr, similar = (mean(here, key, title, method) for key in ("psnr", "ssim"))
+                shown = f"**{psnr:.2f}**" if psnr == best[title] else f"{psnr:.2f}"
+                cells.append(f"{shown} / {similar:.3f}")
+            print(f"| {method} | {' | '.join(cells)} |")
+    count = Counter((row["case"], row["noise"], row["method"]) for row in rows)
+    print(f"\n{min(count.values())} to {max(count.values())} pictures a cell")
+
+
+def mean(rows: list[dict[str, Any]], key: str, title: str | None, method: str) -> float:
+    """Of one key over the rows of a method, of one case or of all."""
+    mine = [r for r in rows if r["method"] == method and title in (None, r["case"])]
+    return fmean(row[key] or 0 for row in mine) if mine else math.nan
 
 
 def main() -> None:
