@@ -4,7 +4,8 @@
 
 PHOTO is enlarged to 4000x3000. By default a thin scratch is filled and an object removed; with
 --deblur KERNEL the picture is blurred, gets noise of 0.005, and is restored as a whole (its memory
-does not depend on --steps, its time does). Prints the command's seconds and its largest resident memory.
+does not depend on --steps, its time does). Prints the command's seconds and largest resident
+memory.
 """
 
 import argparse
