@@ -159,9 +159,10 @@ def tune(name: str, title: str, case: Case, specimens: list[Specimen], bench: Be
         before = best
         for axis, values in tried.items():
             best = max((best, *(best | {axis: v} for v in values)), key=value)
-            if axis in OPEN_ENDED and best[axis] in (min(values), max(values)):
+            at_an_end = best[axis] in (min(values), max(values))
+            if axis in OPEN_ENDED and at_an_end and len(values) < LONGEST:
                 values.append(best[axis] * (4 if best[axis] == max(values) else 0.25))
-                before = None if len(values) <= LONGEST else before
+                before = None
     path.write_text(json.dumps({"constants": best, "psnr": value(best), "tried": seen}, indent=1))
     print(f"tuned {name}, {title}, noise {case.noise:g}: {best} {value(best):.2f} dB", flush=True)
     return best
