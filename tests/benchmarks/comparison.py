@@ -1,11 +1,12 @@
 """The table of README: RED-diff and its peers, every peer tuned, on the same measurements.
 
     python tests/benchmarks/comparison.py FOLDER --state DIR [--shard I/N] [--crop 128]
-        [--tuning-crop 96] [--limit 12] [--noise 0 0.05] [--show] [--model natural]
+        [--tuning-crop 64] [--limit 12] [--noise 0 0.05] [--show] [--model natural]
 
-FOLDER: photographs. 2 of them serve for tuning, --limit others for the table; both are spread
-over the sorted names. Centre crops; free-form holes of 20 %, 70 % of the pixels missing, x4 by
-box means, Gaussian blur of sigma 3 with a circular border (so that DDRM has its singular values).
+FOLDER: photographs. The two whose centres have the median activity serve for tuning, --limit
+others, spread over the sorted names, for the table. Centre crops; free-form holes of 20 %, 70 % of
+the pixels missing, x4 by box means, Gaussian blur of sigma 3 with a circular border (so that DDRM
+has its singular values).
 
 Tuning: PSNR on the 2 pictures, one constant after the other until none gets better, from the
 published ones; the first noise level s_start among them, as the top of the schedule lies beyond
@@ -129,6 +130,18 @@ def run_ours(case: Case, specimen: Specimen, bench: Bench, steps: int) -> Tensor
     return torch.from_numpy(problem.finish().pixels).permute(2, 0, 1)[None] * 2 - 1
 
 
+def typical(paths: list[Path], crop: int) -> list[Path]:
+    """The two pictures in the middle, ordered by how much neighbours differ in their centres."""
+    case = make_case("denoise", {}, 0.0)
+
+    def activity(path: Path) -> float:
+        x = degrade(load_picture(path), case, crop, 0).truth
+        return float(x.diff(dim=2).abs().mean() + x.diff(dim=3).abs().mean())
+
+    middle = len(paths) // 2 - 1
+    return sorted(paths, key=activity)[middle : middle + 2]
+
+
 def levels_from(schedule: Schedule, s_start: float) -> int:
     """How many levels the schedule has from this one down: as many steps can be made at most."""
     return int((schedule.s <= s_start).sum())
@@ -233,7 +246,7 @@ def main() -> None:
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--shard", default="0/1")
     parser.add_argument("--crop", type=int, default=128)
-    parser.add_argument("--tuning-crop", type=int, default=96)
+    parser.add_argument("--tuning-crop", type=int, default=64)
     parser.add_argument("--limit", type=int, default=12)
     parser.add_argument("--noise", type=float, nargs="*", default=[0.0, 0.05])
     parser.add_argument("--show", action="store_true")
@@ -255,8 +268,9 @@ def main() -> None:
     if asked.show:
         return show(bench)
     paths = list_pictures([asked.folder], True)
-    spread = paths[:: max(1, len(paths) // 14)][:14]
-    tuning, table = [spread[0], spread[7]], [*spread[1:7], *spread[8:14]][: asked.limit]
+    tuning = typical(paths, asked.tuning_crop)
+    others = [path for path in paths if path not in tuning]
+    table = others[:: max(1, len(others) // asked.limit)][: asked.limit]
     for (title, _), case in list(cases.items())[index::count]:
         specimens = [degrade(load_picture(p), case, asked.tuning_crop, 0) for p in tuning]
         for name in PEERS:
