@@ -18,7 +18,7 @@ from torch import Tensor
 #                       0.01    31.0 / 31.5 / 31.5              31.7 / 31.8 / 31.8
 #                       0.03    27.4 / 27.5 / 27.6              28.1 / 28.1 / 28.1
 #   motion:31,10  noise 0.005   26.5 / 27.8 / 28.2
-PACE, FEW, MANY = 0.2, 2, 40
+PACE, FEW, MANY = 0.2, 3, 40
 # Borders matter more where the kernel is large for the picture: from an eighth of it on.
 EIGHTH = 1 / 8
 

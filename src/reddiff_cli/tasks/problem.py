@@ -37,6 +37,7 @@ FIRST, LAST, LOWEST = 3.0, 1 / 8, 0.0101
 #   noise 0.1           26.4 / 28.3 / 30.2 / 31.0    28.2 / 30.6 / 31.0 / 30.5    96x96
 #   superres x4, 0.05   25.3 / 25.4 / 25.3 / 25.2    25.6 / 25.5 / 25.3 / 24.9    128x128
 #   gaussian:2, 0.01    29.4 / 29.5 / 29.5 / 29.4    29.9 / 29.9 / 29.7 / 29.6
+#   motion:15,30, 0.01 (6 photographs, 25 steps)    weights of 0.35 / 0.6 / 1: 30.4 / 31.2 / 30.9
 #   random 70 %, 0.05   28.2 / 28.3 / 28.2 / 28.2    29.0 / 29.0 / 28.8 / 28.6
 UNIT_STEPS = 10
 FALLING = ("inpaint", "denoise", "superres", "deblur", "restore")
