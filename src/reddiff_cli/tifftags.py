@@ -12,6 +12,8 @@ from typing import Any
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+# Damaged files carry what they can. For good, as catch_warnings is not safe between threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 XMP, ICC, PHOTOSHOP_LAYERS = 700, 34675, 37724
 RESOLUTION = (282, 283, 296)  # across, down, unit
 INCH = 2
@@ -30,10 +32,8 @@ _INVENTED = (ExifTags.Base.DateTime.value, XMP)
 def read_tags(path: Path) -> Image.Exif:
     """All tags of the first picture of a TIFF file; raises nearly anything if it is damaged."""
     tags = Image.Exif()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damaged files, which carry what they can
-        tags.load_from_fp(BytesIO(path.read_bytes()))
-        tags.get_ifd(ExifTags.IFD.Exif)
+    tags.load_from_fp(BytesIO(path.read_bytes()))
+    tags.get_ifd(ExifTags.IFD.Exif)
     return tags
 
 
