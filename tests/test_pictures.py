@@ -20,6 +20,7 @@ from reddiff_cli.pictures import (
     save_picture,
     with_depth,
 )
+from reddiff_cli.tifftags import read_tags
 
 RECORD = {"task": "inpaint", "seed": 3, "name": "ä"}
 
@@ -166,6 +167,15 @@ def test_bytes_do_not_depend_on_the_time(tmp_path):
                 written.append((tmp_path / name).read_bytes())
         time.sleep(1.1)  # the times in question are whole seconds
     assert written[:10] == written[10:]
+
+
+def test_the_tags_of_a_file_of_many_strips(tmp_path):
+    told = Picture(light(1200, 300), depth=FLOAT, metadata=told_by_a_camera())
+    save_picture(told, tmp_path / "a.tif", {"a": 1})
+    assert len(read_tags(tmp_path / "a.tif")[273]) > 1  # places of the strips
+    found = load_picture(tmp_path / "a.tif")
+    assert np.array_equal(found.pixels, told.pixels)
+    assert found.metadata.xmp == b"<x:xmpmeta/>"
 
 
 def test_strip_leaves_nothing_in_deep_files(tmp_path):

@@ -72,8 +72,6 @@ def make_stage(task: str, size: int, card: Card) -> Stage:
     y = y + SIGMA * torch.randn(y.shape, generator=generator)
     start = operator.start(y)
     s_start, s_end = noise_levels(task, card, SIGMA)
-    if task == "inpaint":
-        s_start = card.hole_start
     weight = card.prior_weights.get(task, 1.0)
     stage = Stage(Whole(0), operator, y, start, s_start, SIGMA, s_end, weight)
     if task != "inpaint":

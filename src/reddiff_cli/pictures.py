@@ -6,7 +6,6 @@ float TIFF) hold linear light that may exceed 1; files of 8 and 16 bits hold sRG
 """
 
 import json
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -83,11 +82,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     if path.suffix.lower() in (".heic", ".heif"):
         _learn_heif(path)
     try:
-        with warnings.catch_warnings():
-            # Pillow warns above 89 megapixels and refuses above 179; only the refusal matters.
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                yield image
+        # Pillow warns above 89 megapixels and refuses above 179; only the refusal matters.
+        with Image.open(path) as image:
+            yield image
     except (PictureError, UnidentifiedImageError):
         raise
     except FileNotFoundError as error:

@@ -30,11 +30,15 @@ _INVENTED = (ExifTags.Base.DateTime.value, XMP)
 
 
 def read_tags(path: Path) -> Image.Exif:
-    """All tags of the first picture of a TIFF file; raises nearly anything if it is damaged."""
-    tags = Image.Exif()
-    tags.load_from_fp(BytesIO(path.read_bytes()))
-    tags.get_ifd(ExifTags.IFD.Exif)
-    return tags
+    """All tags of the first picture of a TIFF file; raises nearly anything if it is damaged.
+
+    Of the file only the tags are read, not the pixels.
+    """
+    tags, copy = Image.Exif(), Image.Exif()
+    with path.open("rb") as file:
+        tags.load_from_fp(file)
+        copy.load(tags.tobytes())  # Pillow would look up nested tags when the file is closed
+    return copy
 
 
 def with_tags(tiff: bytes, exif: bytes, xmp: bytes, dpi: tuple[float, float] | None) -> bytes:

@@ -55,7 +55,6 @@ def defaults(case: Case, card: Card, steps: int) -> dict[str, Any]:
     """What the commands run with."""
     task = case.task
     first, last = noise_levels(task, card, 2 * case.noise)
-    first = card.hole_start if task == "inpaint" else first
     weight = Setting(card, SolverOptions(steps=steps), lambda _: None).weight(task)
     return {"s_start": first, "s_end": last, "prior_weight": weight}
 

@@ -115,7 +115,7 @@ def ours(
         lambda: torch.randn(start.shape, generator=generator),
         steps=steps,
         sigma_y=sigma,
-        s_start=card.hole_start if task == "inpaint" else s_start,
+        s_start=s_start,
         prior_weight=weight,
     )
     return mu

@@ -57,7 +57,7 @@ class Inpainting:
     def stages(self) -> Iterator[Stage]:
         """Thin parts first, with wide ones held at their start; then the wide ones."""
         card, solver, canvas = self._setting.card, self._setting.solver, self._canvas
-        s_start = solver.s_start or card.hole_start
+        s_start, _ = self._setting.levels("inpaint", 2 * self.noise)
         if solver.preset == "paper":
             # The published form starts from the masked picture: zero (grey) in the hole.
             canvas[:, :, torch.from_numpy(self.hole)] = 0

@@ -154,6 +154,8 @@ class Setting:
 
 def noise_levels(task: str, card: Card, sigma_y: float) -> tuple[float, float]:
     """First and last noise level of a task; denoising takes the first as a bound."""
+    if task == "inpaint":
+        return card.hole_start, S_END
     first = card.starts.get(task, TASKS[task].s_start)
     if task != "denoise":
         return first, S_END
