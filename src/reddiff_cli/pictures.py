@@ -127,7 +127,8 @@ def check_format(picture: Picture, path: Path) -> None:
         better = ".png" if kind == "JPEG" else ".exr"
         raise UsageError(f"{path}: {kind} cannot hold transparency; write {better} instead")
     if picture.linear and kind not in ("EXR", "HDR", "TIFF"):
-        raise UsageError(f"{path}: {kind} cannot hold float; write .exr, or use --depth 16")
+        deepest = max(HOLDS.get(kind, (8,)))
+        raise UsageError(f"{path}: {kind} cannot hold float; write .exr, or use --depth {deepest}")
     holds = HOLDS.get(kind, (8,))
     if picture.depth not in holds:
         if holds == (FLOAT,):
