@@ -24,7 +24,7 @@ LAYERS = {
         *["folders", "weights", "hub", "progress", "formats", "unet", "plot", "eval_sheet"],
         *["perceptual", "memory"],
     ],
-    2: ["pixels"],
+    2: ["pixels", "train_loss"],
     3: [
         *["task_options", "pictures", "synthesis", "network", "convert", "cards", "model_card"],
         *["operators", "solvers", "blind"],

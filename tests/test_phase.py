@@ -164,6 +164,21 @@ def test_search_finds_an_object_at_twice_oversampling(detector):
     assert result.verdict == "converged"
 
 
+def test_noisy_runs_of_one_picture_are_averaged():
+    """Runs that noise sets apart are the same picture; the mean is nearer to it than the best."""
+    x = picture() * 2 - 1
+    options = PhaseOptions(data="amplitude", starts=2, keep=2, scale=1.0, support=(32, 32))
+    problem = prepare(measured_from(picture(), (64, 64), 0.02), options)
+    errors = torch.randn(8, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    runs = (x + 0.15 * errors).clamp(-1, 1)
+    runs = runs[misfit((runs + 1) / 2, problem.measured).argsort()]
+    assert not problem.exact
+    assert problem.operator.iterations > operator_of(*SIZES[0]).iterations
+    mean = gather(problem, runs)
+    assert mean.shape == x.shape
+    assert float(psnr(mean, x)) > float(psnr(runs[:1], x)) + 4
+
+
 def test_search_with_dead_pixels_and_unknown_scale():
     u = picture()
     known = np.random.default_rng(0).random((64, 64)) > 0.03

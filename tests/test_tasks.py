@@ -1,5 +1,6 @@
 """Tasks: from files and options to problems and back, with every kind of picture."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,14 @@ from reddiff_cli.task_options import (
     DeblurOptions,
     DenoiseOptions,
     Filter,
+    InpaintOptions,
     SuperresOptions,
     parse_degrade,
     parse_filter,
 )
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.compose import canvas_margins
+from reddiff_cli.tasks.problem import S_END, noise_levels
 
 
 def setting(**solver):
@@ -244,6 +247,34 @@ def test_the_weight_of_the_prior_falls_with_the_steps(picture_file):
     assert weight(steps=40, preset="perceptual") == pytest.approx(0.5)
     problem, _ = posed(picture_file, ColorizeOptions(), noise=0.1, steps=80)
     assert next(problem.stages()).weight == 1
+
+
+def test_holes_in_noise_are_restored_as_noise_is():
+    """The more is known, the more the weight is that of denoising; levels reach as high."""
+    weights = {"inpaint": 0.5, "denoise": 1.0}
+    card = Card(name="none", folder=Path(), prior_weights=weights, hole_start=0.15)
+    made = Setting(card, SolverOptions(steps=20), print)
+    assert made.weight("inpaint", 0.1) == made.weight("inpaint", 0.3) == 0.5
+    assert made.weight("inpaint", 0.65) == pytest.approx(0.75)
+    assert made.weight("inpaint", 1.0) == made.weight("denoise") == 1
+    assert noise_levels("inpaint", card, 0.0) == (0.15, S_END)
+    assert noise_levels("inpaint", card, 0.2)[0] == pytest.approx(0.6)
+    assert noise_levels("inpaint", replace(card, hole_start=10.0), 0.2)[0] == 10
+
+
+def test_the_stage_of_a_hole_knows_how_much_is_known(picture_file, tmp_path):
+    width, height = Image.open(picture_file).size
+    for share in (0.2, 0.7):
+        hole = np.zeros((height, width), np.uint8)
+        hole[:: 2 if share < 0.5 else 1, ::2] = 255
+        mask = save(tmp_path, hole, f"{share}.png")
+        made, _ = setting(noise=0.05, steps=20)
+        made = replace(made, card=replace(made.card, prior_weights={"inpaint": 0.2}))
+        (stage,) = pose(
+            Job("inpaint", picture_file, picture_file, mask), InpaintOptions(), made
+        ).stages()
+        known = 0.75 if share < 0.5 else 0.5
+        assert stage.weight == pytest.approx(0.2 + 0.8 * (known - 0.3) / 0.7, abs=0.02)
 
 
 @pytest.mark.parametrize("noise", [0.02, 0.1])

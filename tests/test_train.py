@@ -15,6 +15,7 @@ from reddiff_cli.metrics import psnr
 from reddiff_cli.photographs import draw_crops, flatten_some, read_photographs
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.train import train
+from reddiff_cli.train_loss import FOCUS, denoising_loss, draw_levels
 from reddiff_cli.train_options import TrainOptions
 from reddiff_cli.validation import SIGMAS, colour_error, denoising_psnr
 
@@ -116,6 +117,7 @@ def test_stopped_run_keeps_its_checkpoint(folder, tmp_path):
         {"minutes": 1.0},
         {"size": 18},
         {"prediction": "x"},
+        {"loss": "x"},
         {"channels": (8, 9)},
         {"batch": 0},
     ],
@@ -157,3 +159,41 @@ def test_validation_measures_what_it_says():
     assert all(40 < error < 100 for error in grey.values())
     exact = colour_error(lambda z, t: z.mean((2, 3), keepdim=True).expand_as(z), schedule, CPU)
     assert exact["0.3"] < 1
+
+
+def test_levels_fill_their_range_and_crowd_in_the_middle(folder, tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    settings = options(folder, tmp_path, focus=0.6, s_min=0.01, s_max=10.0)
+    s = draw_levels(settings, 20_000, generator)
+    assert 0.01 <= float(s.min()) < 0.011
+    assert 9 < float(s.max()) <= 10
+    within = ((s >= FOCUS[0]) & (s <= FOCUS[1])).double().mean()
+    # All of the crowd, and of the others log(1 / 0.05) of log(10 / 0.01).
+    assert float(within) == pytest.approx(0.6 + 0.4 * 0.434, abs=0.01)
+
+
+@pytest.mark.parametrize("prediction", ["v", "epsilon"])
+def test_loss_is_that_of_the_target_crop_by_crop(folder, tmp_path, prediction):
+    """A network that answers zero errs by its target, whose power is known for flat crops."""
+    x = torch.tensor([0.5, 0.5, 0.0, 0.0])[:, None, None, None].expand(4, 3, 64, 64)
+    settings = options(folder, tmp_path, prediction=prediction, s_min=1.0, s_max=1.0, focus=0.0)
+
+    def loss(name):
+        generator = torch.Generator().manual_seed(0)
+        asked = replace(settings, loss=name)
+        zero = torch.zeros_like
+        return denoising_loss(lambda x_t, t: zero(x_t), x, linear_betas(), asked, generator, False)
+
+    power = [0.625, 0.625, 0.5, 0.5] if prediction == "v" else [1.0] * 4  # v: (1 + x^2) / 2
+    assert float(loss("mse")) == pytest.approx(sum(power) / 4, rel=0.02)
+    logarithm = torch.tensor(power).log().mean()
+    assert float(loss("log")) == pytest.approx(float(logarithm), abs=0.02)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_training_on_a_gpu_and_resuming_it(folder, tmp_path):
+    device = torch.device("cuda")
+    settings = options(folder, tmp_path / "p", steps=2)
+    train(settings, device, lambda *_: None, lambda _: None)
+    train(replace(settings, steps=4, resume=True), device, lambda *_: None, lambda _: None)
+    assert json.loads((tmp_path / "p" / "training.json").read_text())["steps"] == 4

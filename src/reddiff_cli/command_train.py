@@ -15,6 +15,8 @@ EXAMPLE = "Example: reddiff train photos --val held-out -o my-prior --minutes 60
 Validation = Annotated[
     Path | None, typer.Option("--val", help="Photographs to measure the denoising PSNR on.")
 ]
+Channels = Annotated[str, typer.Option("--channels", help="Width of each level.")]
+Loss = Annotated[str, typer.Option("--loss", help="Of a crop: log of its squared error, or mse.")]
 Init = Annotated[Path | None, typer.Option("--init", help="Start from the weights of this prior.")]
 
 
@@ -30,15 +32,14 @@ def train(
     steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps in all.")] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Length of this run.")] = None,
     size: Annotated[int, typer.Option("--size", help="Side of the crops.")] = 64,
-    channels: Annotated[
-        str, typer.Option("--channels", help="Width of each level.")
-    ] = "64,96,128,192",
+    channels: Channels = "64,96,128,192",
     layers: Annotated[int, typer.Option("--layers", help="Residual blocks per level.")] = 2,
     unshuffle: Annotated[int, typer.Option("--unshuffle", help="Pixel-unshuffle factor.")] = 2,
     batch: Annotated[int, typer.Option("--batch", help="Crops per step.")] = 8,
     lr: Annotated[float, typer.Option("--lr", help="AdamW's step.")] = 1e-3,
     ema: Annotated[float, typer.Option("--ema", help="Decay of the averaged weights.")] = 0.999,
     prediction: Annotated[str, typer.Option("--prediction", help="v or epsilon.")] = "v",
+    loss: Loss = "log",
     reduce: Annotated[
         float, typer.Option("--reduce", help="Share of crops taken at half resolution.")
     ] = 0.3,
@@ -68,6 +69,7 @@ def train(
             lr=lr,
             ema=ema,
             prediction=prediction,
+            loss=loss,
             reduce=reduce,
             seed=seed,
             checkpoint_minutes=checkpoint_minutes,

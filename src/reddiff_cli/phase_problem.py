@@ -15,6 +15,8 @@ from .support import find_support
 
 # Noise below this share of the contrast leaves the misfit to tell runs apart.
 EXACT_SHARE = 0.01
+# Iterations of the data step on noisy data, where the prior's weight holds it back.
+NOISY_DESCENTS = 20
 # Frequencies that noise is read from, if there are so many strong ones.
 ENOUGH = 200
 
@@ -95,7 +97,10 @@ def prepare(
     sigma = sigma / scale if noise is None else noise
     operator = Phase(detector, support, known)
     y = amplitude / scale
-    return PhaseProblem(y, operator, scale, ceiling, sigma, oversampling, tuple(notes))
+    problem = PhaseProblem(y, operator, scale, ceiling, sigma, oversampling, tuple(notes))
+    if problem.exact:
+        return problem
+    return replace(problem, operator=replace(operator, iterations=NOISY_DESCENTS))
 
 
 def estimate_noise(amplitude: Tensor, known: Tensor, counts: bool) -> float:

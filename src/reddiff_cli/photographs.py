@@ -1,6 +1,6 @@
 """Photographs for training: read once, kept as bytes, handed out as random crops."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,10 @@ class Photographs:
     pixels: list[Tensor]
     names: list[str]
     unreadable: list[str]
+
+    def to(self, device: torch.device) -> "Photographs":
+        """The same photographs with their bytes on a device."""
+        return replace(self, pixels=[p.to(device) for p in self.pixels])
 
     @property
     def megapixels(self) -> float:
@@ -72,8 +76,8 @@ def flatten_some(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
     Photographs hold few flat areas in saturated colours; without them a network at high noise
     pulls every colour towards the average of the set.
     """
-    coin, contrast = torch.rand(2, len(x), 1, 1, 1, generator=generator)
-    colour = torch.rand(len(x), 3, 1, 1, generator=generator) * 2 - 1
+    coin, contrast = torch.rand(2, len(x), 1, 1, 1, generator=generator).to(x.device)
+    colour = torch.rand(len(x), 3, 1, 1, generator=generator).to(x.device) * 2 - 1
     detail = x - x.mean((2, 3), keepdim=True)
     flat = (colour + 0.3 * contrast * detail).clamp(-1, 1)
     return torch.where(coin < share, flat, x)

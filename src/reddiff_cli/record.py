@@ -35,6 +35,7 @@ def make_record(
         record[name] = plain(value)
     if task == "inpaint":
         record["start"] = solver.s_start or card.hole_start
+        record["dense_weight"] = card.prior_weights.get("denoise", 1.0)
         record["wide_hole"], record["wide_noise"] = card.wide_hole, card.wide_noise
         record["mask_sha256"] = file_digest(mask_path) if mask_path else None
     return record

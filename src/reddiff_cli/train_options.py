@@ -12,10 +12,12 @@ class TrainOptions:
 
     Ends after `steps` optimiser steps, or `minutes` of this run if steps is None. The learning
     rate rises over `warmup` steps, holds, and falls linearly to zero over the last `decay` share.
-    s is drawn log-uniform in [s_min, s_max]: the levels that the sampler visits. Every
+    s is drawn log-uniform in [s_min, s_max], a share `focus` of it in the middle alone, where
+    most of a restoration happens. `loss`: `log` of a crop's squared error, or `mse`. Every
     `wide_every`-th step uses crops of twice the size (and a quarter of the batch): context for
     holes and colour. A share `reduce` of crops is taken at half resolution, a share `flat` is
-    made nearly constant. `init` is a prior whose weights are the first ones.
+    made nearly constant. `compile`: whether torch.compile translates the network first (None: on
+    CUDA, where it pays in minutes). `init` is a prior whose weights are the first ones.
     """
 
     folder: Path
@@ -34,13 +36,16 @@ class TrainOptions:
     decay: float = 0.3
     ema: float = 0.999
     prediction: str = "v"
+    loss: str = "log"
     reduce: float = 0.3
     flat: float = 0.06
     wide_every: int = 4
     s_min: float = 0.015
     s_max: float = 15.0
+    focus: float = 0.6
     seed: int = 0
     checkpoint_minutes: float = 5.0
+    compile: bool | None = None
     resume: bool = False
     init: Path | None = None
 
@@ -54,6 +59,8 @@ class TrainOptions:
             raise UsageError(f"--size {self.size}: must be a multiple of {multiple} here")
         if self.prediction not in ("v", "epsilon"):
             raise UsageError(f"--prediction {self.prediction}: unknown; use v or epsilon")
+        if self.loss not in ("log", "mse"):
+            raise UsageError(f"--loss {self.loss}: unknown; use log or mse")
         if any(c % self.groups for c in self.channels):
             raise UsageError(f"--channels: every width must be a multiple of {self.groups}")
         if self.batch < 1 or self.lr <= 0 or not 0 < self.ema < 1:

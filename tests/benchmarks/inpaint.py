@@ -26,17 +26,20 @@ from reddiff_cli.options import TASKS, SolverOptions
 from reddiff_cli.photographs import centre_crops, read_photographs
 from reddiff_cli.solvers.reddiff import red_diff, red_diff_paper
 from reddiff_cli.tasks import Setting
+from reddiff_cli.tasks.problem import noise_levels
 
 Method = Callable[[Tensor, Inpaint, float], Tensor]
 
 
 def ours(denoiser: Denoiser, card: Card, steps: int) -> Method:
     solver = SolverOptions(steps=steps)
-    weight = Setting(card, solver, lambda _: None).weight("inpaint")
+    setting = Setting(card, solver, lambda _: None)
 
     def run(y: Tensor, operator: Inpaint, sigma_y: float) -> Tensor:
         start = operator.start(y)
-        settings = {"steps": steps, "sigma_y": sigma_y, "s_start": card.hole_start}
+        s_start, s_end = noise_levels("inpaint", card, sigma_y)
+        weight = setting.weight("inpaint", float(operator.known.mean()))
+        settings = {"steps": steps, "sigma_y": sigma_y, "s_start": s_start, "s_end": s_end}
         settings |= {"pairs": solver.pairs, "prior_weight": weight}
         noise = draws(start)
         schedule = denoiser.schedule

@@ -123,7 +123,7 @@ class Inpainting:
             work = cheapest_patchwork(hole, margin, card.windows(sizes), whole)
         start = work.take(self._canvas)
         known = work.take(torch.from_numpy(~hole)[None, None]).to(start)
-        weight = self._setting.weight("inpaint")
+        weight = self._setting.weight("inpaint", float(known.mean()))
         # What is trusted a little is weighed against the prior, whatever its weight is.
         observed = known + weight * trust * (1 - known)
         y = start * (observed > 0)

@@ -1,0 +1,66 @@
+"""What a prior is trained to do: to predict v or epsilon at random noise levels.
+
+v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x (Salimans and Ho 2022, arXiv 2202.00512). The
+logarithm of a crop's error makes every noise level and every crop count the same, as they do in a
+mean of decibels; a plain mean follows levels near the data, where nothing can be predicted.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .schedule import Schedule
+from .train_options import TrainOptions
+
+# What the logarithm of an error never falls below: bytes are not known any better.
+LOG_FLOOR = 1e-6
+# Levels s at which most of a restoration happens.
+FOCUS = (0.05, 1.0)
+
+
+def denoising_loss(
+    network: Callable[[Tensor, Tensor], Tensor],
+    x: Tensor,
+    schedule: Schedule,
+    options: TrainOptions,
+    generator: torch.Generator,
+    sixteen_bits: bool,
+) -> Tensor:
+    """The mean over crops of the squared error of the network's own target, or of its logarithm.
+
+    x: (B, 3, H, W) in [-1, 1] on the network's device.    generator: on the CPU.
+    """
+    s = draw_levels(options, len(x), generator)
+    t = torch.searchsorted(schedule.s, s).clamp(max=len(schedule.s) - 1)
+    alpha_bar = schedule.alpha_bar[t].float()[:, None, None, None].to(x.device)
+    eps = draw_noise(x, generator)
+    x_t = alpha_bar.sqrt() * x + (1 - alpha_bar).sqrt() * eps
+    target = eps
+    if options.prediction == "v":
+        target = alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * x
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=sixteen_bits):
+        out = network(x_t, t.to(x.device))
+    errors: Tensor = (out.float() - target).square().mean((1, 2, 3))
+    if options.loss == "log":
+        errors = (errors + LOG_FLOOR).log()
+    return errors.mean()
+
+
+def draw_levels(options: TrainOptions, count: int, generator: torch.Generator) -> Tensor:
+    """Noise levels s, (count,) float64: log-uniform, a share `focus` of them in FOCUS alone."""
+    coin, place = torch.rand(2, count, generator=generator, dtype=torch.float64)
+    inner = coin < options.focus
+    low = torch.where(inner, FOCUS[0], options.s_min).double()
+    high = torch.where(inner, FOCUS[1], options.s_max).double()
+    levels: Tensor = low * (high / low) ** place
+    return levels
+
+
+def draw_noise(like: Tensor, generator: torch.Generator) -> Tensor:
+    """N(0, I) of a tensor's shape on its device; decided by the generator, which is on the CPU."""
+    if like.device.type == "cpu":
+        return torch.randn(like.shape, generator=generator)
+    seed = int(torch.randint(2**62, (), generator=generator))
+    there = torch.Generator(like.device).manual_seed(seed)
+    return torch.randn(like.shape, generator=there, device=like.device)
