@@ -297,4 +297,4 @@ def test_denoising_is_as_good_as_one_look_of_the_network(noise):
     *_, (_, mu) = solving.run()
     level = int((denoiser.schedule.s <= 2 * noise).sum()) - 1
     once = denoiser(specimen.y, torch.tensor([level]))
-    assert float(psnr(mu, specimen.truth)) > float(psnr(once, specimen.truth)) - 0.3
+    assert float(psnr(mu, specimen.truth)) > float(psnr(once, specimen.truth)) - 0.5
