@@ -277,8 +277,9 @@ def test_the_stage_of_a_hole_knows_how_much_is_known(picture_file, tmp_path):
         assert stage.weight == pytest.approx(0.2 + 0.8 * (known - 0.3) / 0.7, abs=0.02)
 
 
-@pytest.mark.parametrize("noise", [0.02, 0.1])
-def test_denoising_is_as_good_as_one_look_of_the_network(noise):
+# At little noise the data hold mu back from what a good network makes in one look.
+@pytest.mark.parametrize(("noise", "within"), [(0.02, 0.5), (0.1, 0.3)])
+def test_denoising_is_as_good_as_one_look_of_the_network(noise, within):
     card, cpu = find_model("natural"), torch.device("cpu")
     denoiser = load_model(card, cpu, torch.float32)
     case = make_case("denoise", {}, noise)
@@ -297,4 +298,4 @@ def test_denoising_is_as_good_as_one_look_of_the_network(noise):
     *_, (_, mu) = solving.run()
     level = int((denoiser.schedule.s <= 2 * noise).sum()) - 1
     once = denoiser(specimen.y, torch.tensor([level]))
-    assert float(psnr(mu, specimen.truth)) > float(psnr(once, specimen.truth)) - 0.5
+    assert float(psnr(mu, specimen.truth)) > float(psnr(once, specimen.truth)) - within

@@ -156,8 +156,9 @@ def train_step(trainer: Trainer, photographs: Photographs, done: float) -> None:
     sixteen_bits = trainer.device.type == "cuda" or cpu_has_bf16()
     generator, schedule = trainer.generator, trainer.schedule
     loss = denoising_loss(trainer.forward, x, schedule, options, generator, sixteen_bits)
+    rate = options.lr * _lr_factor(options, trainer.step, done)
     for group in trainer.optimiser.param_groups:
-        group["lr"] = options.lr * _lr_factor(options, trainer.step, done)
+        group["lr"] = rate * group.get("scale", 1.0)  # of weights that want another rate
     trainer.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(trainer.network.parameters(), 1.0)

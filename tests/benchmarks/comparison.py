@@ -1,7 +1,8 @@
 """The table of README: RED-diff and its peers, every peer tuned, on the same measurements.
 
-    python tests/benchmarks/comparison.py FOLDER --state DIR [--shard I/N] [--crop 128]
-        [--tuning-crop 64] [--limit 12] [--noise 0 0.05] [--show] [--model natural]
+    python tests/benchmarks/comparison.py FOLDER --state DIR [--shard I/N] [--crop 256]
+        [--tuning-crop 64] [--limit 12] [--noise 0 0.05] [--method reddiff ...] [--show]
+        [--model natural]
 
 FOLDER: photographs. The two whose centres have the median activity serve for tuning, --limit
 others, spread over the sorted names, for the table. Centre crops; free-form holes of 20 %, 70 % of
@@ -10,11 +11,13 @@ has its singular values).
 
 Tuning: PSNR on the 2 pictures, one constant after the other until none gets better, from the
 published ones; the first noise level s_start among them, as the top of the schedule lies beyond
-what a small prior was trained for. DPS and PiGDM are tuned at 30 evaluations, DiffPIR at 50. Ours
-runs as `reddiff` does by default.
+what a small prior was trained for. DPS and PiGDM are tuned at 30 evaluations, DiffPIR at 50; zeta
+of DPS goes with the side of the crop, as the norm in its step does. Ours runs as `reddiff` does by
+default.
 
 DIR keeps what is done, so that a run goes on where it was stopped: tuned-*.json, rows-*.jsonl.
-Shards split first the tuning and then the pictures among processes.
+Shards split first the tuning and then the pictures among processes; --method tunes and measures
+these alone (start, ddrm, pigdm, dps, diffpir, reddiff-paper, reddiff).
 --show prints the table of everything that lies there.
 """
 
@@ -67,6 +70,7 @@ OURS = (20, 50, 100)
 # Axes that go on beyond their ends while it gets better there, up to so many values.
 OPEN_ENDED, LONGEST = ("factor", "weight", "lr", "prior_weight"), 8
 LEVELS = (0.3, 1.0, 3.0, 10.0)
+PUBLISHED_SIDE = 256  # of the pictures that the constants of DPS were published for
 
 
 @dataclass
@@ -76,6 +80,7 @@ class Bench:
     restorer: Restorer
     state: Path
     shard: str
+    methods: list[str]
 
     def rows(self) -> list[dict[str, Any]]:
         """Everything measured so far, by any shard."""
@@ -112,7 +117,9 @@ def run_peer(
     """The result of one peer, (1, C, H, W) on the CPU."""
     given = dict(constants)
     if name == "dps":
-        given["zeta"] = given.pop("factor") * dps.default_zeta(case.task, steps)
+        # |y - A(D)| grows with the side, and its gradient in a pixel falls with it.
+        share = specimen.truth.shape[-1] / PUBLISHED_SIDE
+        given["zeta"] = given.pop("factor") * share * dps.default_zeta(case.task, steps)
     denoiser, generator = bench.restorer.denoiser, torch.Generator().manual_seed(0)
     *_, (_, x) = solve(name, specimen, denoiser, steps, given, generator)
     return x.cpu()
@@ -189,7 +196,7 @@ def measure(path: Path, title: str, case: Case, crop: int, bench: Bench) -> Iter
     for name, steps in [*methods, *(("reddiff", steps) for steps in OURS)]:
         label = f"{name}-{steps}" if steps else name
         key = (title, case.noise, path.name, label)
-        if key in done:
+        if key in done or name not in bench.methods:
             continue
         device = bench.restorer.device
         forget_peak(device)
@@ -245,10 +252,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--shard", default="0/1")
-    parser.add_argument("--crop", type=int, default=128)
+    parser.add_argument("--crop", type=int, default=256)
     parser.add_argument("--tuning-crop", type=int, default=64)
     parser.add_argument("--limit", type=int, default=12)
     parser.add_argument("--noise", type=float, nargs="*", default=[0.0, 0.05])
+    known = ["start", *PEERS, "reddiff"]
+    parser.add_argument("--method", nargs="*", default=known, choices=known)
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--model", default="natural")
     parser.add_argument("--device", default="auto")
@@ -264,18 +273,19 @@ def main() -> None:
     first = next(iter(cases.values())).options
     card = find_model(asked.model)
     restorer = Restorer(card, SolverOptions(), machine, first, OutputOptions())
-    bench = Bench(restorer, asked.state, str(index))
+    bench = Bench(restorer, asked.state, str(index), asked.method)
     if asked.show:
         return show(bench)
     paths = list_pictures([asked.folder], True)
     tuning = typical(paths, asked.tuning_crop)
     others = [path for path in paths if path not in tuning]
     table = others[:: max(1, len(others) // asked.limit)][: asked.limit]
+    peers = [name for name in PEERS if name in asked.method]
     for (title, _), case in list(cases.items())[index::count]:
         specimens = [degrade(load_picture(p), case, asked.tuning_crop, 0) for p in tuning]
-        for name in PEERS:
+        for name in peers:
             tune(name, title, case, specimens, bench)
-    if len(list(asked.state.glob("tuned-*.json"))) < len(cases) * len(PEERS):
+    if any(len(list(asked.state.glob(f"tuned-{n}-[!p]*.json"))) < len(cases) for n in peers):
         raise SystemExit("other shards are still tuning: run this one again when they are done")
     for path in table[index::count]:
         for (title, _), case in cases.items():
