@@ -1,6 +1,7 @@
 """The boundary denoiser(z, t) -> D, against the raw network and against diffusers."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,13 +9,18 @@ from diffusers import DDPMScheduler, UNet2DModel
 from safetensors.torch import save_file
 
 from conftest import save_random_prior
-from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_denoiser
+from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_denoiser, load_model
 from reddiff_cli.errors import DeviceMissing, ModelMissing
+from reddiff_cli.grey import Completion
+from reddiff_cli.metrics import psnr
+from reddiff_cli.models import find_model
 from reddiff_cli.network import WEIGHTS, load_prior
+from reddiff_cli.pictures import load_picture
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.tiling import grid, patchwork
 
 CPU = torch.device("cpu")
+PICTURES = Path(__file__).parent / "pictures"
 
 
 def save_diffusers(folder, prediction="epsilon", out_channels=3):
@@ -85,9 +91,39 @@ def test_any_size_goes_through(tiny_prior, shape):
 
 def test_grey_picture_under_a_colour_prior(tiny_prior):
     denoiser = load_denoiser(tiny_prior, CPU, torch.float32)
-    z, t = torch.randn(2, 1, 16, 16), torch.tensor([100, 100])
-    expected = denoiser(z.expand(-1, 3, -1, -1), t).mean(1, keepdim=True)
-    assert torch.equal(denoiser(z, t), expected)
+    z, t = torch.randn(3, 1, 16, 16), torch.tensor([100, 700, 100])
+    colour, told = Completion(denoiser.schedule)(z, t)
+    assert torch.equal(denoiser(z, t), denoiser(colour, told).mean(1, keepdim=True))
+    rows = [denoiser(z[k : k + 1], t[k : k + 1]) for k in range(3)]
+    torch.testing.assert_close(denoiser(z, t), torch.cat(rows))
+
+
+@pytest.mark.parametrize("step", [50, 300, 999])
+def test_noise_of_a_completed_grey_picture_is_what_a_colour_network_expects(step):
+    schedule = linear_betas()
+    s = float(schedule.s[step])
+    eps = torch.randn(1, 1, 200, 200, generator=torch.Generator().manual_seed(1))
+    colour, told = Completion(schedule)(s * eps, torch.tensor([step]))
+    torch.testing.assert_close(colour.mean(1, keepdim=True), s * eps, atol=1e-4 * s, rtol=0)
+    wanted = min(3**0.5 * s, float(schedule.s[-1]))
+    level = float(schedule.s[int(told)])
+    assert level == pytest.approx(wanted, rel=0.1)
+    if level < float(schedule.s[-1]):  # above it nothing can be told
+        covariance = colour[0].flatten(1).cov()
+        torch.testing.assert_close(covariance, level**2 * torch.eye(3), atol=0.08 * s**2, rtol=0)
+
+
+def test_grey_photographs_are_denoised_as_well_as_their_colours_are():
+    """Three noisy channels tell more than one; equal channels with equal noise lose 8 dB more."""
+    denoiser = load_model(find_model("natural"), CPU, torch.float32)
+    picture = torch.from_numpy(load_picture(PICTURES / "coffee.png").pixels).permute(2, 0, 1)
+    x = picture[None, :, :96, :96] * 2 - 1
+    grey = x.mean(1, keepdim=True)
+    noise = 0.2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    t = torch.tensor([denoiser.schedule.nearest_t(0.2)])
+    in_colour = psnr(denoiser(x + noise, t), x)
+    in_grey = psnr(denoiser(grey + noise[:, :1], t), grey)
+    assert float(in_grey) > float(in_colour) - 2.5
 
 
 def test_batches_larger_than_a_micro_batch(tiny_prior):

@@ -22,7 +22,7 @@ LAYERS = {
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],
         *["linear", "shards", "streams", "tonemap", "carriers", "jpegfile", "arrays", "support"],
         *["folders", "weights", "hub", "progress", "formats", "unet", "plot", "eval_sheet"],
-        *["perceptual", "memory"],
+        *["perceptual", "memory", "grey"],
     ],
     2: ["pixels", "train_loss"],
     3: [

@@ -15,6 +15,7 @@ from .cards import Card
 from .convert import convert_file
 from .errors import DeviceMissing, ModelMissing
 from .folders import WEIGHTS, locate
+from .grey import Completion
 from .memory import free_memory, is_out_of_memory
 from .network import Network, Prior, clean_from_output, load_prior
 from .replay import Replay
@@ -33,10 +34,10 @@ class Denoiser:
 
     z: (B, C, H, W) fp32, about [-1, 1] plus noise of level s_t; C is 1 or 3.
     t: (B,) integer, best on the CPU.    D: (B, C, H, W) fp32, not clipped.    Any H and W; nothing
-    is recorded for autograd, except by `recorded`. A grey picture under a colour prior is
-    replicated and D averaged; a colour picture under a grey prior is taken channel by channel. A
-    picture smaller than a network with attention was trained on (or than `smallest`, if that is
-    less) is continued by its mirror images. graphs: fixed shapes are recorded (replay.py).
+    is recorded for autograd, except by `recorded`. A grey picture under a colour prior gets noise
+    in colour, and D is averaged (grey.py); a colour picture under a grey prior is taken channel by
+    channel. A picture smaller than a network with attention was trained on (or than `smallest`, if
+    that is less) is continued by its mirror images. graphs: fixed shapes are recorded (replay.py).
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Denoiser:
         self._network: Network = prior.network.to(  # type: ignore[call-overload]
             device=device, dtype=dtype, memory_format=torch.channels_last
         )
+        self._completion = Completion(prior.schedule)
         self._graphs = graphs
         self._fast = Replay(self._network) if graphs else self._network
         self._alpha_bar = prior.schedule.alpha_bar.to(torch.float32)
@@ -99,8 +101,7 @@ class Denoiser:
 
     def _in_parts(self, z: Tensor, t: Tensor, denoise: DenoiseFunction, rows: int) -> Tensor:
         if z.shape[1] == 1 and self.channels == 3:
-            colour = z.expand(-1, 3, -1, -1)
-            return self._in_parts(colour, t, denoise, rows).mean(1, keepdim=True)
+            return self._in_parts(*self._completion(z, t), denoise, rows).mean(1, keepdim=True)
         if z.shape[1] == 3 and self.channels == 1:
             # (B, 3, H, W) -> (3 B, 1, H, W) and back
             rows_of_grey = z.flatten(0, 1)[:, None]

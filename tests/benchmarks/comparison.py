@@ -1,8 +1,8 @@
 """The table of README: RED-diff and its peers, every peer tuned, on the same measurements.
 
     python tests/benchmarks/comparison.py FOLDER --state DIR [--shard I/N] [--crop 256]
-        [--tuning-crop 64] [--limit 12] [--noise 0 0.05] [--method reddiff ...] [--show]
-        [--model natural]
+        [--tuning-crop 64] [--limit 12] [--noise 0 0.05] [--method reddiff ...]
+        [--ours 20 50 100] [--show] [--model natural]
 
 FOLDER: photographs. The two whose centres have the median activity serve for tuning, --limit
 others, spread over the sorted names, for the table. Centre crops; free-form holes of 20 %, 70 % of
@@ -66,7 +66,7 @@ PEERS = {
     "diffpir": (50, 50),
     "reddiff-paper": (100, 100),
 }
-OURS = (20, 50, 100)
+OURS = [20, 50, 100]
 # Axes that go on beyond their ends while it gets better there, up to so many values.
 OPEN_ENDED, LONGEST = ("factor", "weight", "lr", "prior_weight"), 8
 LEVELS = (0.3, 1.0, 3.0, 10.0)
@@ -81,6 +81,7 @@ class Bench:
     state: Path
     shard: str
     methods: list[str]
+    ours: list[int]  # evaluations
 
     def rows(self) -> list[dict[str, Any]]:
         """Everything measured so far, by any shard."""
@@ -193,7 +194,7 @@ def measure(path: Path, title: str, case: Case, crop: int, bench: Bench) -> Iter
     done = {(r["case"], r["noise"], r["picture"], r["method"]) for r in bench.rows()}
     specimen = degrade(load_picture(path), case, crop, 0)
     methods = [("start", 0), *((name, steps) for name, (steps, _) in PEERS.items())]
-    for name, steps in [*methods, *(("reddiff", steps) for steps in OURS)]:
+    for name, steps in [*methods, *(("reddiff", steps) for steps in bench.ours)]:
         label = f"{name}-{steps}" if steps else name
         key = (title, case.noise, path.name, label)
         if key in done or name not in bench.methods:
@@ -258,6 +259,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, nargs="*", default=[0.0, 0.05])
     known = ["start", *PEERS, "reddiff"]
     parser.add_argument("--method", nargs="*", default=known, choices=known)
+    parser.add_argument("--ours", type=int, nargs="*", default=OURS)
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--model", default="natural")
     parser.add_argument("--device", default="auto")
@@ -273,7 +275,7 @@ def main() -> None:
     first = next(iter(cases.values())).options
     card = find_model(asked.model)
     restorer = Restorer(card, SolverOptions(), machine, first, OutputOptions())
-    bench = Bench(restorer, asked.state, str(index), asked.method)
+    bench = Bench(restorer, asked.state, str(index), asked.method, asked.ours)
     if asked.show:
         return show(bench)
     paths = list_pictures([asked.folder], True)
