@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from conftest import scene
+from reddiff_cli import phase_pipeline
 from reddiff_cli.alignment import align, distance
 from reddiff_cli.diffraction import Diffraction
 from reddiff_cli.errors import PictureError
@@ -162,6 +163,25 @@ def test_search_finds_an_object_at_twice_oversampling(detector):
     x = u * 2 - 1
     assert float(psnr(align(result.x, x), x)) > 30
     assert result.verdict == "converged"
+
+
+def test_what_no_run_explains_is_searched_again(monkeypatch):
+    """The first search ends in noise; the second finds the picture."""
+    u = picture()
+    options = PhaseOptions(data="amplitude", starts=2, keep=2, scale=1.0, support=(32, 32))
+    problem = prepare(measured_from(u, (64, 64)), options)
+    answers = [random(2, 1, 32, 32).float(), torch.cat([u, 1 - u]), torch.cat([1 - u, 1 - u])]
+    asked = []
+
+    def answer(*_):
+        asked.append(answers[len(asked)])
+        return asked[-1]
+
+    monkeypatch.setattr(phase_pipeline, "_search_once", answer)
+    _, runs = search(problem, options)
+    assert len(asked) == 2
+    assert len(runs) == 2
+    torch.testing.assert_close(runs[:1], u * 2 - 1)
 
 
 def test_noisy_runs_of_one_picture_are_averaged():

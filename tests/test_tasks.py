@@ -21,6 +21,7 @@ from reddiff_cli.models import Card, find_model
 from reddiff_cli.operators import Blur, Chain, CircularBlur, Downsample, Inpaint
 from reddiff_cli.options import SolverOptions
 from reddiff_cli.pictures import load_picture
+from reddiff_cli.solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR
 from reddiff_cli.task_options import (
     ColorizeOptions,
     DeblurOptions,
@@ -34,6 +35,7 @@ from reddiff_cli.task_options import (
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.compose import canvas_margins
 from reddiff_cli.tasks.problem import S_END, noise_levels
+from reddiff_cli.tasks.whole import WholePicture
 
 
 def setting(**solver):
@@ -299,3 +301,32 @@ def test_denoising_is_as_good_as_one_look_of_the_network(noise, within):
     level = int((denoiser.schedule.s <= 2 * noise).sum()) - 1
     once = denoiser(specimen.y, torch.tensor([level]))
     assert float(psnr(mu, specimen.truth)) > float(psnr(once, specimen.truth)) - within
+
+
+def test_exact_measurements_are_believed_more_than_rounded_ones():
+    """A file of 8 bits has the noise of its rounding; what was never rounded gives more back."""
+    card, cpu = find_model("natural"), torch.device("cpu")
+    denoiser = load_model(card, cpu, torch.float32)
+    case = make_case("deblur", {"kernel": "gaussian:2", "boundary": "circular"}, 0.0)
+    specimen = degrade(load_picture(Path(__file__).parent / "pictures/coffee.png"), case, 64, 0)
+    solver = SolverOptions(noise=0.0, steps=10)
+    quality = {}
+    for rounded in (False, True):
+        problem = specimen.pose(Setting(card, solver, print))
+        assert isinstance(problem, WholePicture)
+        assert not problem.rounded
+        problem.rounded = rounded
+        (stage,) = problem.stages()
+        noise = draws(stage.start, 0)
+        solving = Solving("deblur", stage, stage.start, noise, denoiser, card, solver)
+        *_, (_, mu) = solving.run()
+        quality[rounded] = float(psnr(mu, specimen.truth))
+    assert quality[False] > quality[True] + 0.5
+
+
+@pytest.mark.parametrize(("kind", "least"), [("uint8", SIGMA_FLOOR), ("uint16", SIGMA_EXACT)])
+def test_depth_of_a_file_tells_the_noise_of_its_rounding(tmp_path, kind, least):
+    path = save(tmp_path, np.full((16, 16), 100, dtype=kind))
+    problem, _ = posed(path, DenoiseOptions(), noise=0.0)
+    (stage,) = problem.stages()
+    assert stage.sigma_least == least

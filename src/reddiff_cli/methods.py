@@ -73,6 +73,7 @@ class Solving:
             *self._problem(self.denoiser),
             steps=solver.evaluations,
             sigma_y=stage.sigma_y,
+            sigma_least=stage.sigma_least,
             s_start=s_start,
             s_end=min(stage.s_end, s_start),
             prior_weight=(solver.prior_weight or 1.0) * stage.weight,

@@ -17,8 +17,12 @@ from ..schedule import Schedule
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 DrawNoise = Callable[[], Tensor]
 
-# 8-bit rounding alone leaves a standard deviation of 0.0023 in [-1, 1] units.
+# Least noise of pixels of 8 bits, whose rounding alone has a standard deviation of 0.0023 in
+# [-1, 1] units, and of measurements that were never rounded. Blur gaussian:3 with a circular
+# border, not rounded, 4 training photographs of 128x128, 50 evaluations, with 0.004 / 0.001 /
+# 0.0001: 29.8 / 30.5 / 31.6 dB; gaussian:2 with an unknown border 34.8 / 36.0 / 37.4.
 SIGMA_FLOOR = 0.004
+SIGMA_EXACT = 1e-4
 # Above this level D of an imperfect network leaves the range of pictures, and is clipped.
 CLIP_ABOVE = 1.0
 
@@ -47,6 +51,7 @@ def red_diff(
     pairs: bool = True,
     gammas: tuple[float, float] = (1.0, 1.0),
     clip: bool = True,
+    sigma_least: float = SIGMA_FLOOR,
 ) -> Iterator[tuple[int, Tensor]]:
     """Restore x from y = A(x) + sigma_y n by annealed proximal RED-diff.
 
@@ -57,14 +62,15 @@ def red_diff(
     `pairs`. s falls log-spaced from s_start to s_end; gamma goes linearly between `gammas`.
 
     y: measurement, any shape the operator returns.    start, mu: (B, C, H, W) in [-1, 1].
-    steps: network evaluations, even with pairs.    sigma_y: noise in [-1, 1] units.
+    steps: network evaluations, even with pairs.    sigma_y: noise in [-1, 1] units, taken as
+    sigma_least if it is less.
     draw_noise: fresh N(0, I) of mu's shape at every call.
     """
     draws = 2 if pairs else 1
     if steps < draws or steps % draws:
         raise ValueError(f"steps is {steps}; must be a positive multiple of {draws}")
     count = steps // draws
-    sigma = max(sigma_y, SIGMA_FLOOR)
+    sigma = max(sigma_y, sigma_least)
     mu = start.clone()
     for k, t in enumerate(schedule.log_grid(s_start, s_end, count)):
         s = float(schedule.s[t])

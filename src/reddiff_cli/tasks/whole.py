@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from ..operators import Operator
 from ..pictures import Picture
+from ..solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR
 from .problem import Setting, Stage, decoded, to_pixels
 
 
@@ -16,6 +17,7 @@ class WholePicture:
     """One picture, its measurement y and operator.
 
     crop: from the restored canvas to what is shown.    source, noise: as in `Problem`.
+    rounded: whether y went through a file; one of more than 8 bits counts as exact.
     """
 
     task: str
@@ -26,6 +28,7 @@ class WholePicture:
     setting: Setting
     crop: Callable[[Tensor], Tensor] = Tensor.clone
     note: Callable[[Tensor], str] = lambda _: ""
+    rounded: bool = True
     restored: Tensor | None = None
 
     def stages(self) -> Iterator[Stage]:
@@ -45,6 +48,7 @@ class WholePicture:
             sigma_y=sigma_y,
             s_end=s_end,
             weight=self.setting.weight(self.task),
+            sigma_least=self._least_noise(),
         )
 
     def accept(self, stage: Stage, mu: Tensor) -> None:
@@ -68,6 +72,9 @@ class WholePicture:
     def remark(self) -> str:
         """What the task has to say about its result."""
         return self.note(self._result())
+
+    def _least_noise(self) -> float:
+        return SIGMA_FLOOR if self.rounded and self.source.depth == 8 else SIGMA_EXACT
 
     def _result(self) -> Tensor:
         if self.restored is None:
