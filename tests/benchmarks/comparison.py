@@ -18,7 +18,7 @@ default.
 DIR keeps what is done, so that a run goes on where it was stopped: tuned-*.json, rows-*.jsonl.
 Shards split first the tuning and then the pictures among processes; --method tunes and measures
 these alone (start, ddrm, pigdm, dps, diffpir, reddiff-paper, reddiff).
---show prints the table of everything that lies there.
+--show prints the table of the methods asked for, on the pictures that all of them have done.
 """
 
 import argparse
@@ -220,7 +220,7 @@ def measure(path: Path, title: str, case: Case, crop: int, bench: Bench) -> Iter
 
 def show(bench: Bench) -> None:
     """One Markdown table for each noise: dB and SSIM; the best PSNR of each column in bold."""
-    rows = bench.rows()
+    rows = comparable(bench)
     methods = list(dict.fromkeys(row["method"] for row in rows))
     for noise in sorted({row["noise"] for row in rows}):
         print(f"\n| noise {noise:g} | evaluations | s | MB | {' | '.join(CASES)} |")
@@ -240,6 +240,20 @@ def show(bench: Bench) -> None:
             print(f"| {method} | {' | '.join(cells)} |")
     count = Counter((row["case"], row["noise"], row["method"]) for row in rows)
     print(f"\n{min(count.values())} to {max(count.values())} pictures a cell")
+
+
+def comparable(bench: Bench) -> list[dict[str, Any]]:
+    """Rows of the methods asked for, on the pictures of a block that all of them have done."""
+    labels = []
+    for name in bench.methods:
+        if name == "reddiff":
+            labels += [f"reddiff-{steps}" for steps in bench.ours]
+        else:
+            labels.append(f"{name}-{PEERS[name][0]}" if name in PEERS else name)
+    rows = [row for row in bench.rows() if row["method"] in labels]
+    done = Counter((row["case"], row["noise"], row["picture"]) for row in rows)
+    rows = [r for r in rows if done[r["case"], r["noise"], r["picture"]] == len(labels)]
+    return sorted(rows, key=lambda row: labels.index(row["method"]))
 
 
 def mean(rows: list[dict[str, Any]], key: str, title: str | None, method: str) -> float:
