@@ -40,6 +40,7 @@ from reddiff_cli.pictures import Picture, load_picture
 from reddiff_cli.plot import COLOURS, SIZE, line_plot, ticks
 from reddiff_cli.task_options import DeblurOptions, DenoiseOptions, HdrOptions, SuperresOptions
 from reddiff_cli.tasks import Setting
+from reddiff_cli.tasks.problem import FIRST
 from reddiff_cli.tasks.problem import to_pixels
 
 RUNNER = CliRunner()
@@ -552,7 +553,7 @@ def test_a_method_meets_the_settings_of_the_command(task, tmp_path):
     setting = Setting(card, SolverOptions(), lambda _: None)
     (stage,) = specimen.pose(setting).stages()
     assert stage.s_start == pytest.approx(
-        min(0.37, 3 * stage.sigma_y) if task == "denoise" else 0.37
+        min(0.37, FIRST * stage.sigma_y) if task == "denoise" else 0.37
     )
     # 50 evaluations are 25 steps, and the card speaks of 10.
     assert stage.weight == pytest.approx(0.61 if task == "hdr" else 0.61 * 0.4**0.5)
