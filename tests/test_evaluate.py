@@ -40,8 +40,7 @@ from reddiff_cli.pictures import Picture, load_picture
 from reddiff_cli.plot import COLOURS, SIZE, line_plot, ticks
 from reddiff_cli.task_options import DeblurOptions, DenoiseOptions, HdrOptions, SuperresOptions
 from reddiff_cli.tasks import Setting
-from reddiff_cli.tasks.problem import FIRST
-from reddiff_cli.tasks.problem import to_pixels
+from reddiff_cli.tasks.problem import FIRST, to_pixels
 
 RUNNER = CliRunner()
 
