@@ -18,11 +18,11 @@ Denoiser = Callable[[Tensor, Tensor], Tensor]
 DrawNoise = Callable[[], Tensor]
 
 # Least noise of pixels of 8 bits, whose rounding alone has a standard deviation of 0.0023 in
-# [-1, 1] units, and of measurements that were never rounded. Blur gaussian:3 with a circular
-# border, not rounded, 4 training photographs of 128x128, 50 evaluations, with 0.004 / 0.001 /
-# 0.0001: 29.8 / 30.5 / 31.6 dB; gaussian:2 with an unknown border 34.8 / 36.0 / 37.4.
+# [-1, 1] units, and of more (16 bits: 9e-6). Blur gaussian:3 with a circular border, not rounded,
+# 3 training photographs of 128x128, 50 evaluations, with 0.004 / 1e-4 / 2e-5 / 1e-5: 31.9 / 33.8 /
+# 35.0 / 35.4 dB; gaussian:2 with an unknown border 34.8 / 37.4 / 38.3 / 38.8.
 SIGMA_FLOOR = 0.004
-SIGMA_EXACT = 1e-4
+SIGMA_EXACT = 1.5e-5
 # Above this level D of an imperfect network leaves the range of pictures, and is clipped.
 CLIP_ABOVE = 1.0
 
