@@ -24,6 +24,7 @@ these alone (start, ddrm, pigdm, dps, diffpir, reddiff-paper, reddiff).
 import argparse
 import json
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -157,7 +158,8 @@ def levels_from(schedule: Schedule, s_start: float) -> int:
 
 def tune(name: str, title: str, case: Case, specimens: list[Specimen], bench: Bench) -> Constants:
     """The best constants, one after the other until none gets better; kept in a file."""
-    path = bench.state / f"tuned-{name}-{title.replace(' ', '')}-{case.noise:g}.json"
+    slug = re.sub("[^a-z0-9]+", "-", title).strip("-")  # Windows allows no colon in a name
+    path = bench.state / f"tuned-{name}-{slug}-{case.noise:g}.json"
     if path.exists():
         return dict(json.loads(path.read_text())["constants"])
     best, tried = axes(name, case.task)
