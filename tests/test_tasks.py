@@ -232,7 +232,7 @@ def test_levels_of_denoising_follow_the_noise(picture_file, noise):
     (stage,) = problem.stages()
     assert stage.sigma_y == 2 * noise
     assert 0.01 < stage.s_end < stage.s_start <= 1
-    assert stage.s_start == pytest.approx(min(1, FIRST * max(0.004, 2 * noise)))
+    assert stage.s_start == pytest.approx(min(1, FIRST * max(SIGMA_FLOOR, 2 * noise)))
     assert stage.s_end <= max(0.0101, stage.sigma_y / 8)
     given, _ = posed(picture_file, DenoiseOptions(), noise=noise, s_start=0.7)
     assert next(given.stages()).s_start == 0.7

@@ -237,9 +237,9 @@ def _poser(made: _Made, case: Case, truth: Tensor, y: Tensor) -> Callable[[Setti
             return Inpainting(measured, hole, noise, setting, denoise=case.noise > 0)
         if isinstance(case.options, HdrOptions):
             return Highlights(case.task, source, made.operator, y, noise, setting)
-        posed = WholePicture(case.task, source, made.operator, y, noise, setting, made.crop)
-        posed.rounded = False
-        return posed
+        return WholePicture(
+            case.task, source, made.operator, y, noise, setting, made.crop, rounded=False
+        )
 
     return pose
 

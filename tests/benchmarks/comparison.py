@@ -69,7 +69,7 @@ PEERS = {
 }
 OURS = [20, 50, 100]
 # Axes that go on beyond their ends while it gets better there, up to so many values.
-OPEN_ENDED, LONGEST = ("factor", "weight", "lr", "prior_weight"), 8
+OPEN_ENDED, LONGEST = ("factor", "weight", "lr", "prior_weight"), 16
 LEVELS = (0.3, 1.0, 3.0, 10.0)
 PUBLISHED_SIDE = 256  # of the pictures that the constants of DPS were published for
 
@@ -303,7 +303,7 @@ def main() -> None:
         specimens = [degrade(load_picture(p), case, asked.tuning_crop, 0) for p in tuning]
         for name in peers:
             tune(name, title, case, specimens, bench)
-    if any(len(list(asked.state.glob(f"tuned-{n}-[!p]*.json"))) < len(cases) for n in peers):
+    if any(len(list(asked.state.glob(f"tuned-{n}-*.json"))) < len(cases) for n in peers):
         raise SystemExit("other shards are still tuning: run this one again when they are done")
     for path in table[index::count]:
         for (title, _), case in cases.items():

@@ -3,7 +3,8 @@
     python tests/benchmarks/prior.py FOLDER [--limit 67] [--model natural]
 
 FOLDER: photographs that it was not trained on; centre 256x256 crops. Prints
-- PSNR in dB of D at noise 15, 25 and 50 (of 255), as the classical denoisers are measured;
+- PSNR in dB of D at noise 15, 25 and 50 (of 255), as the classical denoisers are measured, and
+  the same of the crops in grey;
 - PSNR at s = 1, 3 and 10 beside the best that a constant can do (the mean colour of the noisy
   picture) and a linear estimate can (Wiener: every frequency by the 3x3 covariance of its colours,
   taken from the very crops, which favours it);
@@ -100,6 +101,9 @@ def main() -> None:
 
     found = denoising_psnr(denoiser, denoiser.schedule, crops.to(device))
     print("noise of 255:  " + "   ".join(f"{n} {value:.2f} dB" for n, value in found.items()))
+    grey = crops.mean(1, keepdim=True).to(device)
+    found = denoising_psnr(denoiser, denoiser.schedule, grey)
+    print("in grey:       " + "   ".join(f"{n} {value:.2f} dB" for n, value in found.items()))
     network, linear = by_network(denoiser), wiener(crops)
     for s in HIGH:
         mine, filtered, flat = (quality(e, crops, s) for e in (network, linear, constant))
