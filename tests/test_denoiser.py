@@ -114,7 +114,7 @@ def test_noise_of_a_completed_grey_picture_is_what_a_colour_network_expects(step
 
 
 def test_grey_photographs_are_denoised_as_well_as_their_colours_are():
-    """Three noisy channels tell more than one; equal channels with equal noise lose 8 dB more."""
+    """Three noisy channels tell more than one; equal channels with equal noise lose 7 dB more."""
     denoiser = load_model(find_model("natural"), CPU, torch.float32)
     picture = torch.from_numpy(load_picture(PICTURES / "coffee.png").pixels).permute(2, 0, 1)
     x = picture[None, :, :96, :96] * 2 - 1
