@@ -40,6 +40,13 @@ def train(
     ema: Annotated[float, typer.Option("--ema", help="Decay of the averaged weights.")] = 0.999,
     prediction: Annotated[str, typer.Option("--prediction", help="v or epsilon.")] = "v",
     loss: Loss = "log",
+    decay: Annotated[
+        float, typer.Option("--decay", help="Share of the run in which the step falls to zero.")
+    ] = 0.3,
+    wide_every: Annotated[
+        int,
+        typer.Option("--wide-every", help="Every so many steps crops of twice the side; 0 off."),
+    ] = 4,
     reduce: Annotated[
         float, typer.Option("--reduce", help="Share of crops taken at half resolution.")
     ] = 0.3,
@@ -70,6 +77,8 @@ def train(
             ema=ema,
             prediction=prediction,
             loss=loss,
+            decay=decay,
+            wide_every=wide_every,
             reduce=reduce,
             seed=seed,
             checkpoint_minutes=checkpoint_minutes,

@@ -1,6 +1,8 @@
 """Photographs for training: read once, kept as bytes, handed out as random crops."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,9 @@ from torch.nn import functional as F
 
 from .errors import PictureError, UsageError
 from .pictures import PICTURE_SUFFIXES, load_picture, with_depth
+
+# Threads that decode; more of them fight for memory.
+READERS = 8
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,21 @@ class Photographs:
         """The same photographs with their bytes on a device."""
         return replace(self, pixels=[p.to(device) for p in self.pixels])
 
+    @cached_property
+    def bytes(self) -> Tensor:
+        """All pictures one after the other; they become views of it, and take no more memory."""
+        joined = torch.cat([p.flatten() for p in self.pixels])
+        parts = joined.split([p.numel() for p in self.pixels])
+        self.pixels[:] = [part.view(p.shape) for part, p in zip(parts, self.pixels, strict=True)]
+        return joined
+
+    @cached_property
+    def places(self) -> Tensor:
+        """Offset into `bytes`, height and width of every picture; (N, 3) on the CPU."""
+        shapes = torch.tensor([p.shape[1:] for p in self.pixels])
+        ends = (3 * shapes.prod(1)).cumsum(0)
+        return torch.cat([(ends - 3 * shapes.prod(1))[:, None], shapes], 1)
+
     @property
     def megapixels(self) -> float:
         return sum(p.shape[1] * p.shape[2] for p in self.pixels) / 1e6
@@ -34,27 +54,35 @@ def read_photographs(folder: Path, smallest: int) -> Photographs:
 
     UsageError if nothing usable is found.
     """
-    pixels: list[Tensor] = []
-    names: list[str] = []
-    unreadable: list[str] = []
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in PICTURE_SUFFIXES or not path.is_file():
-            continue
-        try:
-            picture = with_depth(load_picture(path), 8)
-        except PictureError as error:
-            unreadable.append(str(error))
-            continue
-        if min(picture.pixels.shape[:2]) < smallest:
-            unreadable.append(f"{path}: smaller than {smallest} pixels; left out")
-            continue
-        rgb = np.broadcast_to(picture.pixels, (*picture.pixels.shape[:2], 3))
-        rounded = np.rint(rgb * 255).astype(np.uint8)
-        pixels.append(torch.from_numpy(rounded).permute(2, 0, 1).contiguous())
-        names.append(path.relative_to(folder).as_posix())
+    paths = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
+    ]
+    with ThreadPoolExecutor(READERS) as pool:
+        read = list(pool.map(lambda path: _read(path, smallest), paths))
+    found = [
+        (path, item) for path, item in zip(paths, read, strict=True) if isinstance(item, Tensor)
+    ]
+    pixels = [item for _, item in found]
+    names = [path.relative_to(folder).as_posix() for path, _ in found]
+    unreadable = [item for item in read if isinstance(item, str)]
     if not pixels:
         raise UsageError(f"{folder}: holds no usable picture; give a folder of photographs")
     return Photographs(pixels, names, unreadable)
+
+
+def _read(path: Path, smallest: int) -> Tensor | str:
+    """RGB bytes, (3, H, W), or a line that says why not."""
+    try:
+        picture = with_depth(load_picture(path), 8)
+    except PictureError as error:
+        return str(error)
+    if min(picture.pixels.shape[:2]) < smallest:
+        return f"{path}: smaller than {smallest} pixels; left out"
+    rgb = np.broadcast_to(picture.pixels, (*picture.pixels.shape[:2], 3))
+    rounded = np.rint(rgb * 255).astype(np.uint8)
+    return torch.from_numpy(rounded).permute(2, 0, 1).contiguous()
 
 
 def draw_crops(
@@ -64,10 +92,35 @@ def draw_crops(
 
     A share `reduce` of them is taken at half resolution: sharper (no codec traces), wider view.
     """
-    areas = torch.tensor([float(p.shape[1] * p.shape[2]) for p in photographs.pixels])
-    chosen = torch.multinomial(areas, batch, replacement=True, generator=generator)
-    crops = [_draw_crop(photographs.pixels[i], size, reduce, generator) for i in chosen.tolist()]
-    return torch.stack(crops) / 127.5 - 1
+    joined, places = photographs.bytes, photographs.places
+    areas = (places[:, 1] * places[:, 2]).double()
+    chosen = places[torch.multinomial(areas, batch, replacement=True, generator=generator)]
+    coin, top, left, mirror = torch.rand(4, batch, generator=generator)
+    halved = (coin < reduce) & (chosen[:, 1:].amin(1) >= 2 * size)
+    x = torch.empty(batch, 3, size, size, device=joined.device)
+    for factor in (1, 2):
+        rows = (halved == (factor == 2)).nonzero()[:, 0]
+        if len(rows):
+            side = size * factor
+            corners = torch.stack([top[rows], left[rows]], 1)
+            corners = (corners * (chosen[rows, 1:] - side + 1)).long()
+            crops = _cut(joined, chosen[rows], corners, mirror[rows] < 0.5, side)
+            x[rows.to(x.device)] = F.avg_pool2d(crops, factor) if factor > 1 else crops
+    return x / 127.5 - 1
+
+
+def _cut(joined: Tensor, places: Tensor, corners: Tensor, mirror: Tensor, side: int) -> Tensor:
+    """Squares of bytes as floats, (B, 3, side, side), some mirrored, in a single gathering.
+
+    places: (B, 3), offset, height and width.    corners: (B, 2), top and left.
+    """
+    told = torch.cat([places, corners, mirror[:, None]], 1).to(joined.device)
+    offset, height, width, top, left, turned = told[:, :, None, None, None].unbind(1)
+    steps = torch.arange(side, device=joined.device)
+    x = torch.where(turned > 0, side - 1 - steps, steps)
+    channel = torch.arange(3, device=joined.device)[:, None, None]
+    rows = channel * height + top + steps[:, None]
+    return joined[offset + rows * width + left + x].float()
 
 
 def flatten_some(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
@@ -81,18 +134,6 @@ def flatten_some(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
     detail = x - x.mean((2, 3), keepdim=True)
     flat = (colour + 0.3 * contrast * detail).clamp(-1, 1)
     return torch.where(coin < share, flat, x)
-
-
-def _draw_crop(pixels: Tensor, size: int, reduce: float, generator: torch.Generator) -> Tensor:
-    height, width = pixels.shape[1:]
-    coin, top, left, mirror = torch.rand(4, generator=generator).tolist()
-    factor = 2 if coin < reduce and min(height, width) >= 2 * size else 1
-    side = size * factor
-    y, x = int(top * (height - side + 1)), int(left * (width - side + 1))
-    crop = pixels[:, y : y + side, x : x + side].float()
-    if factor == 2:
-        crop = F.avg_pool2d(crop, 2)
-    return crop.flip(-1) if mirror < 0.5 else crop
 
 
 def centre_crops(photographs: Photographs, size: int) -> Tensor:

@@ -82,7 +82,7 @@ def new_trainer(options: TrainOptions, device: torch.device) -> Trainer:
         generator,
         linear_betas(),
         device,
-        torch.compile(network) if compiled else network,
+        torch.compile(network, dynamic=False) if compiled else network,
         torch.zeros((), device=device),
     )
 
@@ -102,6 +102,7 @@ def train(
     options: TrainOptions, device: torch.device, on_step: OnStep, on_note: Callable[[str], None]
 ) -> Path:
     """Run to the end of the budget; returns the folder. A stop in between keeps a checkpoint."""
+    torch.backends.cudnn.benchmark = True  # few shapes, many steps: the search for kernels pays
     photographs = read_photographs(options.folder, 2 * options.size).to(device)
     on_note(f"{len(photographs.pixels)} pictures, {photographs.megapixels:.1f} megapixels")
     for line in photographs.unreadable:

@@ -65,3 +65,7 @@ class TrainOptions:
             raise UsageError(f"--channels: every width must be a multiple of {self.groups}")
         if self.batch < 1 or self.lr <= 0 or not 0 < self.ema < 1:
             raise UsageError("--batch, --lr must be positive and --ema between 0 and 1")
+        if not 0 <= self.decay <= 1:
+            raise UsageError(f"--decay {self.decay:g}: a share of the run; give 0 to 1")
+        if self.wide_every < 0:
+            raise UsageError(f"--wide-every {self.wide_every}: give 0 (off) or more")

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/comparison.py FOLDER --state DIR [--shard I/N] [--crop 256]
         [--tuning-crop 64] [--limit 12] [--noise 0 0.05] [--method reddiff ...]
-        [--ours 20 50 100] [--show] [--model natural]
+        [--ours 20 50 100] [--group 1] [--show] [--model natural]
 
 FOLDER: photographs. The two whose centres have the median activity serve for tuning, --limit
 others, spread over the sorted names, for the table. Centre crops; free-form holes of 20 %, 70 % of
@@ -18,6 +18,8 @@ default.
 DIR keeps what is done, so that a run goes on where it was stopped: tuned-*.json, rows-*.jsonl.
 Shards split first the tuning and then the pictures among processes; --method tunes and measures
 these alone (start, ddrm, pigdm, dps, diffpir, reddiff-paper, reddiff).
+--group measures peers on so many pictures in one batch, which a GPU needs to be busy; `seconds`
+are then those of the batch, shared equally. Noise and results are those of single pictures.
 --show prints the table of the methods asked for, on the pictures that all of them have done.
 """
 
@@ -28,7 +30,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -45,6 +47,7 @@ from reddiff_cli.jobs import list_pictures
 from reddiff_cli.memory import forget_peak, peak_memory
 from reddiff_cli.metrics import ssim
 from reddiff_cli.models import find_model
+from reddiff_cli.operators import Inpaint
 from reddiff_cli.options import TASKS, MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import load_picture
 from reddiff_cli.restore import Restorer
@@ -127,6 +130,18 @@ def run_peer(
     return x.cpu()
 
 
+def together(specimens: list[Specimen]) -> Specimen:
+    """One batch of specimens that differ in picture and hole alone."""
+    operators = [s.operator for s in specimens]
+    operator = operators[0]
+    if isinstance(operator, Inpaint):
+        operator = Inpaint(torch.cat([o.known for o in operators if isinstance(o, Inpaint)]))
+    pictures = {
+        key: torch.cat([getattr(s, key) for s in specimens]) for key in ("truth", "y", "start")
+    }
+    return replace(specimens[0], operator=operator, **pictures)
+
+
 def run_ours(case: Case, specimen: Specimen, bench: Bench, steps: int) -> Tensor:
     """What the command writes by default at these evaluations, (1, C, H, W)."""
     solver = SolverOptions(steps=steps, noise=case.noise)
@@ -191,33 +206,39 @@ def tune(name: str, title: str, case: Case, specimens: list[Specimen], bench: Be
     return best
 
 
-def measure(path: Path, title: str, case: Case, crop: int, bench: Bench) -> Iterator[str]:
-    """All rows of one picture that are missing."""
+def measure(paths: list[Path], title: str, case: Case, crop: int, bench: Bench) -> Iterator[str]:
+    """All rows of some pictures that are missing."""
     done = {(r["case"], r["noise"], r["picture"], r["method"]) for r in bench.rows()}
-    specimen = degrade(load_picture(path), case, crop, 0)
     methods = [("start", 0), *((name, steps) for name, (steps, _) in PEERS.items())]
     for name, steps in [*methods, *(("reddiff", steps) for steps in bench.ours)]:
         label = f"{name}-{steps}" if steps else name
-        key = (title, case.noise, path.name, label)
-        if key in done or name not in bench.methods:
+        missing = [p for p in paths if (title, case.noise, p.name, label) not in done]
+        if not missing or name not in bench.methods:
             continue
+        specimens = [degrade(load_picture(path), case, crop, 0) for path in missing]
         device = bench.restorer.device
         forget_peak(device)
         began = time.perf_counter()
         if name == "start":
-            x = specimen.crop(specimen.start)
+            results = [s.crop(s.start) for s in specimens]
         elif name == "reddiff":
-            x = run_ours(case, specimen, bench, steps)
+            results = [run_ours(case, s, bench, steps) for s in specimens]
         else:
             constants = tune(name, title, case, [], bench)
-            x = specimen.crop(run_peer(name, case, specimen, bench, steps, constants))
-        seconds = time.perf_counter() - began
-        shown = torch.from_numpy(eight_bits(to_pixels(x))).permute(2, 0, 1)[None] * 2 - 1
-        row = dict(zip(("case", "noise", "picture", "method"), key, strict=True))
-        quality = {"psnr": score(x, specimen), "ssim": float(ssim(shown, specimen.truth))}
-        row |= {"nfe": steps, **quality, "seconds": seconds, "mb": peak_memory(device)[0]}
-        bench.add(row)
-        yield f"{title}, noise {case.noise:g}, {path.name}: {label} {row['psnr']:.2f} dB"
+            batch = together(specimens)
+            x = batch.crop(run_peer(name, case, batch, bench, steps, constants))
+            results = list(x.split(1))
+        cost = {
+            "seconds": (time.perf_counter() - began) / len(missing),
+            "mb": peak_memory(device)[0],
+            "device": device.type,
+        }
+        for path, specimen, x in zip(missing, specimens, results, strict=True):
+            shown = torch.from_numpy(eight_bits(to_pixels(x))).permute(2, 0, 1)[None] * 2 - 1
+            about = {"case": title, "noise": case.noise, "picture": path.name, "method": label}
+            quality = {"psnr": score(x, specimen), "ssim": float(ssim(shown, specimen.truth))}
+            bench.add(about | {"nfe": steps} | quality | cost)
+            yield f"{title}, noise {case.noise:g}, {path.name}: {label} {quality['psnr']:.2f} dB"
 
 
 def show(bench: Bench) -> None:
@@ -276,6 +297,7 @@ def main() -> None:
     known = ["start", *PEERS, "reddiff"]
     parser.add_argument("--method", nargs="*", default=known, choices=known)
     parser.add_argument("--ours", type=int, nargs="*", default=OURS)
+    parser.add_argument("--group", type=int, default=1)
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--model", default="natural")
     parser.add_argument("--device", default="auto")
@@ -305,9 +327,11 @@ def main() -> None:
             tune(name, title, case, specimens, bench)
     if any(len(list(asked.state.glob(f"tuned-{n}-*.json"))) < len(cases) for n in peers):
         raise SystemExit("other shards are still tuning: run this one again when they are done")
-    for path in table[index::count]:
+    mine = table[index::count]
+    for first_of_group in range(0, len(mine), asked.group):
+        group = mine[first_of_group : first_of_group + asked.group]
         for (title, _), case in cases.items():
-            for line in measure(path, title, case, asked.crop, bench):
+            for line in measure(group, title, case, asked.crop, bench):
                 print(line, flush=True)
     return None
 

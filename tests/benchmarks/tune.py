@@ -44,7 +44,8 @@ def common(specimen: Specimen, generator: torch.Generator, device: torch.device)
     start = specimen.start.to(device)
 
     def draw() -> Tensor:
-        return torch.randn(start.shape, generator=generator).to(device)
+        one = torch.randn(start[:1].shape, generator=generator)  # every picture gets the same
+        return one.expand(start.shape).to(device)
 
     return specimen.y.to(device), on_device(specimen.operator, device), start, draw
 
