@@ -135,3 +135,9 @@ def test_what_solvers_ask_for(denoiser):
     assert len(batcher(z[:0], t[:0])) == 0
     with pytest.raises(ValueError, match="rows is 0"):
         Batcher(SimpleNamespace(), 0)
+
+
+def test_stands_for_its_denoiser(denoiser):
+    batcher = Batcher(denoiser, ROWS)
+    assert batcher.device == denoiser.device
+    assert batcher.schedule is denoiser.schedule

@@ -16,7 +16,7 @@ LAYERS = {
     0: [
         *["__init__", "errors", "schedule", "tiling", "patches", "shading", "metrics", "filling"],
         *["response", "alignment", "hio", "unet_blocks", "frames", "separable"],
-        *["replay", "attributes", "tifftags"],
+        *["replay", "attributes", "tifftags", "transfer"],
     ],
     1: [
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -197,3 +198,30 @@ def test_training_on_a_gpu_and_resuming_it(folder, tmp_path):
     train(settings, device, lambda *_: None, lambda _: None)
     train(replace(settings, steps=4, resume=True), device, lambda *_: None, lambda _: None)
     assert json.loads((tmp_path / "p" / "training.json").read_text())["steps"] == 4
+
+
+def test_crops_are_cut_from_the_pictures(tmp_path):
+    """Every value tells its place: factor, corner and mirror are read off the crop."""
+    rows, columns = np.mgrid[0:100, 0:160]
+    picture = np.stack([rows, columns, rows + 0 * columns], 2).astype(np.uint8)
+    Image.fromarray(np.full((90, 70, 3), 255, np.uint8)).save(tmp_path / "a.png")
+    Image.fromarray(picture).save(tmp_path / "b.png")
+    photographs = read_photographs(tmp_path, 32)
+    assert photographs.names == ["a.png", "b.png"]
+    generator = torch.Generator().manual_seed(0)
+    crops = (draw_crops(photographs, 64, 32, 0.5, generator) + 1) * 127.5
+    steps = set()
+    for crop in crops:
+        if (crop == 255).all():  # of the white picture
+            continue
+        down = crop[0].diff(dim=0).round(decimals=2).unique()
+        right = crop[1].diff(dim=1).round(decimals=2).unique()
+        assert len(down) == len(right) == 1
+        assert abs(float(right)) == float(down)
+        assert torch.equal(crop[0], crop[2])
+        assert crop[0].max() < 100
+        assert crop[1].max() < 160
+        steps.add((round(float(down)), round(float(right))))
+    assert steps == {(1, 1), (1, -1), (2, 2), (2, -2)}
+    shares = [float((p == 255).all((0, 1, 2))) for p in crops]
+    assert sum(shares) / 64 == pytest.approx(6300 / 22300, abs=0.15)  # by area

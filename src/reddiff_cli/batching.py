@@ -64,6 +64,11 @@ class Batcher:
         """Of the denoiser."""
         return self.denoiser.schedule
 
+    @property
+    def device(self) -> torch.device:
+        """Of the denoiser."""
+        return self.denoiser.device
+
     def recorded(self, z: Tensor, t: Tensor) -> Tensor:
         """D recorded for autograd: never shared, as a graph belongs to one thread."""
         return self.denoiser.recorded(z, t)

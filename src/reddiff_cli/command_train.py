@@ -17,6 +17,18 @@ Validation = Annotated[
 ]
 Channels = Annotated[str, typer.Option("--channels", help="Width of each level.")]
 Loss = Annotated[str, typer.Option("--loss", help="Of a crop: log of its squared error, or mse.")]
+Decay = Annotated[
+    float, typer.Option("--decay", help="Share of the run in which the step falls to zero.")
+]
+WideEvery = Annotated[
+    int, typer.Option("--wide-every", help="Every so many steps crops of twice the side; 0 off.")
+]
+Reduce = Annotated[
+    float, typer.Option("--reduce", help="Share of crops taken at half resolution.")
+]
+CheckpointMinutes = Annotated[
+    float, typer.Option("--checkpoint-minutes", help="Time between checkpoints.")
+]
 Init = Annotated[Path | None, typer.Option("--init", help="Start from the weights of this prior.")]
 
 
@@ -40,20 +52,11 @@ def train(
     ema: Annotated[float, typer.Option("--ema", help="Decay of the averaged weights.")] = 0.999,
     prediction: Annotated[str, typer.Option("--prediction", help="v or epsilon.")] = "v",
     loss: Loss = "log",
-    decay: Annotated[
-        float, typer.Option("--decay", help="Share of the run in which the step falls to zero.")
-    ] = 0.3,
-    wide_every: Annotated[
-        int,
-        typer.Option("--wide-every", help="Every so many steps crops of twice the side; 0 off."),
-    ] = 4,
-    reduce: Annotated[
-        float, typer.Option("--reduce", help="Share of crops taken at half resolution.")
-    ] = 0.3,
+    decay: Decay = 0.3,
+    wide_every: WideEvery = 4,
+    reduce: Reduce = 0.3,
     seed: Annotated[int, typer.Option("--seed")] = 0,
-    checkpoint_minutes: Annotated[
-        float, typer.Option("--checkpoint-minutes", help="Time between checkpoints.")
-    ] = 5.0,
+    checkpoint_minutes: CheckpointMinutes = 5.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     init: Init = None,
     device: Device = "auto",

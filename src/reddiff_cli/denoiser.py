@@ -17,7 +17,7 @@ from .errors import DeviceMissing, ModelMissing
 from .folders import WEIGHTS, locate
 from .grey import Completion
 from .memory import free_memory, is_out_of_memory
-from .network import Network, Prior, clean_from_output, load_prior
+from .network import Network, Prior, clean_from_output, layout_on, load_prior
 from .replay import Replay
 from .schedule import Schedule
 
@@ -58,7 +58,7 @@ class Denoiser:
         self._prediction = prior.prediction
         # torch's stubs know no overload of `to` with a memory format alone.
         self._network: Network = prior.network.to(  # type: ignore[call-overload]
-            device=device, dtype=dtype, memory_format=torch.channels_last
+            device=device, dtype=dtype, memory_format=layout_on(device)
         )
         self._completion = Completion(prior.schedule)
         self._graphs = graphs
@@ -83,7 +83,8 @@ class Denoiser:
     @property
     def path(self) -> str:
         """How the network is run, for people."""
-        return "graph, channels_last" if self._graphs else "eager, channels_last"
+        layout = str(layout_on(self.device)).removeprefix("torch.")
+        return f"{'graph' if self._graphs else 'eager'}, {layout}"
 
     def padded(self, length: int) -> int:
         """Side of what the network sees of a picture of this side."""

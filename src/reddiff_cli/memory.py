@@ -45,6 +45,7 @@ def peak_memory(device: torch.device) -> tuple[float | None, str | None]:
 def forget_peak(device: torch.device) -> None:
     """Begin to measure the memory of a device anew."""
     if device.type == "cuda":
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # else the device is "invalid"
         torch.cuda.reset_peak_memory_stats(device)
         return
     with suppress(OSError):

@@ -22,6 +22,7 @@ from .solvers.dps import default_zeta, dps
 from .solvers.pigdm import pigdm
 from .solvers.reddiff import DrawNoise, red_diff, red_diff_paper
 from .tasks import Stage
+from .transfer import send
 
 Steps = Iterator[tuple[int, Tensor]]
 
@@ -148,12 +149,11 @@ def draws(start: Tensor, seed: int) -> Callable[[], Tensor]:
     """
     generators = [torch.Generator().manual_seed(seed + row) for row in range(len(start))]
     shape, device = start[:1].shape, start.device
-    pinned = device.type == "cuda"  # a copy from pinned memory does not wait for the device
 
     def draw() -> Tensor:
         rows = [torch.randn(shape, generator=generator) for generator in generators]
         noise = rows[0] if len(rows) == 1 else torch.cat(rows)
-        return noise.pin_memory().to(device, non_blocking=True) if pinned else noise.to(device)
+        return send(noise, device)
 
     return draw
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from .errors import PictureError, UsageError
 from .pictures import PICTURE_SUFFIXES, load_picture, with_depth
+from .transfer import send
 
 # Threads that decode; more of them fight for memory.
 READERS = 8
@@ -33,7 +34,7 @@ class Photographs:
     def bytes(self) -> Tensor:
         """All pictures one after the other; they become views of it, and take no more memory."""
         joined = torch.cat([p.flatten() for p in self.pixels])
-        parts = joined.split([p.numel() for p in self.pixels])
+        parts = torch.split(joined, [p.numel() for p in self.pixels])
         self.pixels[:] = [part.view(p.shape) for part, p in zip(parts, self.pixels, strict=True)]
         return joined
 
@@ -105,7 +106,7 @@ def draw_crops(
             corners = torch.stack([top[rows], left[rows]], 1)
             corners = (corners * (chosen[rows, 1:] - side + 1)).long()
             crops = _cut(joined, chosen[rows], corners, mirror[rows] < 0.5, side)
-            x[rows.to(x.device)] = F.avg_pool2d(crops, factor) if factor > 1 else crops
+            x[send(rows, x.device)] = F.avg_pool2d(crops, factor) if factor > 1 else crops
     return x / 127.5 - 1
 
 
@@ -114,7 +115,7 @@ def _cut(joined: Tensor, places: Tensor, corners: Tensor, mirror: Tensor, side: 
 
     places: (B, 3), offset, height and width.    corners: (B, 2), top and left.
     """
-    told = torch.cat([places, corners, mirror[:, None]], 1).to(joined.device)
+    told = send(torch.cat([places, corners, mirror[:, None]], 1), joined.device)
     offset, height, width, top, left, turned = told[:, :, None, None, None].unbind(1)
     steps = torch.arange(side, device=joined.device)
     x = torch.where(turned > 0, side - 1 - steps, steps)
@@ -129,8 +130,8 @@ def flatten_some(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
     Photographs hold few flat areas in saturated colours; without them a network at high noise
     pulls every colour towards the average of the set.
     """
-    coin, contrast = torch.rand(2, len(x), 1, 1, 1, generator=generator).to(x.device)
-    colour = torch.rand(len(x), 3, 1, 1, generator=generator).to(x.device) * 2 - 1
+    coin, contrast = send(torch.rand(2, len(x), 1, 1, 1, generator=generator), x.device)
+    colour = send(torch.rand(len(x), 3, 1, 1, generator=generator), x.device) * 2 - 1
     detail = x - x.mean((2, 3), keepdim=True)
     flat = (colour + 0.3 * contrast * detail).clamp(-1, 1)
     return torch.where(coin < share, flat, x)

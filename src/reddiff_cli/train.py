@@ -187,7 +187,7 @@ def _lr_factor(options: TrainOptions, step: int, done: float) -> float:
 def _update_average(trainer: Trainer) -> None:
     """Exponential average of the weights, shorter at the beginning."""
     decay = min(trainer.options.ema, (1 + trainer.step) / (10 + trainer.step))
-    weights = trainer.network.unet.state_dict()
+    weights = dict(trainer.network.unet.named_parameters())
     torch._foreach_lerp_(
         list(trainer.average.values()), [weights[key] for key in trainer.average], 1 - decay
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .schedule import Schedule
 from .train_options import TrainOptions
+from .transfer import send
 
 # What the logarithm of an error never falls below: bytes are not known any better.
 LOG_FLOOR = 1e-6
@@ -33,14 +34,14 @@ def denoising_loss(
     """
     s = draw_levels(options, len(x), generator)
     t = torch.searchsorted(schedule.s, s).clamp(max=len(schedule.s) - 1)
-    alpha_bar = schedule.alpha_bar[t].float()[:, None, None, None].to(x.device)
+    alpha_bar = send(schedule.alpha_bar[t].float()[:, None, None, None], x.device)
     eps = draw_noise(x, generator)
     x_t = alpha_bar.sqrt() * x + (1 - alpha_bar).sqrt() * eps
     target = eps
     if options.prediction == "v":
         target = alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * x
     with torch.autocast(x.device.type, torch.bfloat16, enabled=sixteen_bits):
-        out = network(x_t, t.to(x.device))
+        out = network(x_t, send(t, x.device))
     errors: Tensor = (out.float() - target).square().mean((1, 2, 3))
     if options.loss == "log":
         errors = (errors + LOG_FLOOR).log()
