@@ -24,7 +24,7 @@ LAYERS = {
         *["folders", "weights", "hub", "progress", "formats", "unet", "plot", "eval_sheet"],
         *["perceptual", "memory", "grey"],
     ],
-    2: ["pixels", "train_loss"],
+    2: ["pixels", "train_loss", "optimisers"],
     3: [
         *["task_options", "pictures", "synthesis", "network", "convert", "cards", "model_card"],
         *["operators", "solvers", "blind"],

@@ -1,6 +1,7 @@
 """Training: a folder that can be used at once, exact resume, honest validation."""
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -78,6 +79,27 @@ def test_resumed_run_equals_an_undisturbed_one(folder, tmp_path):
     assert one == two
 
 
+def test_muon_learns_resumes_and_is_not_mixed_with_another(folder, tmp_path):
+    """Steps of matrices have the size of the rate whatever the gradients are; norms follow."""
+    straight = options(folder, tmp_path / "a", steps=4, decay=0.0, optimiser="muon")
+    run(straight)
+    run(replace(straight, output=tmp_path / "b", steps=2))
+    run(replace(straight, output=tmp_path / "b", resume=True))
+    one, two = (
+        load_file(tmp_path / name / "diffusion_pytorch_model.safetensors") for name in "ab"
+    )
+    for key in one:
+        torch.testing.assert_close(one[key], two[key], atol=1e-6, rtol=1e-5)
+    with pytest.raises(UsageError, match="--optimiser muon; use that"):
+        run(replace(straight, output=tmp_path / "b", resume=True, optimiser="adamw", steps=6))
+
+
+def test_muon_without_its_package_is_one_line(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
+    with pytest.raises(UsageError, match=r"pip install 'reddiff-cli\[muon\]'"):
+        run(options(folder, tmp_path / "a", optimiser="muon"))
+
+
 def test_training_can_start_from_an_earlier_prior(folder, tmp_path):
     first, _ = run(options(folder, tmp_path / "a"))
     second, _ = run(options(folder, tmp_path / "b", init=first, steps=1, lr=1e-12, seed=9))
@@ -119,6 +141,10 @@ def test_stopped_run_keeps_its_checkpoint(folder, tmp_path):
         {"size": 18},
         {"prediction": "x"},
         {"loss": "x"},
+        {"optimiser": "sgd"},
+        {"lr": 0.0},
+        {"decay": 1.5},
+        {"wide_every": -1},
         {"channels": (8, 9)},
         {"batch": 0},
     ],

@@ -29,6 +29,7 @@ Reduce = Annotated[
 CheckpointMinutes = Annotated[
     float, typer.Option("--checkpoint-minutes", help="Time between checkpoints.")
 ]
+Optimiser = Annotated[str, typer.Option("--optimiser", help="adamw, or muon (extra `muon`).")]
 Init = Annotated[Path | None, typer.Option("--init", help="Start from the weights of this prior.")]
 
 
@@ -48,7 +49,8 @@ def train(
     layers: Annotated[int, typer.Option("--layers", help="Residual blocks per level.")] = 2,
     unshuffle: Annotated[int, typer.Option("--unshuffle", help="Pixel-unshuffle factor.")] = 2,
     batch: Annotated[int, typer.Option("--batch", help="Crops per step.")] = 8,
-    lr: Annotated[float, typer.Option("--lr", help="AdamW's step.")] = 1e-3,
+    optimiser: Optimiser = "adamw",
+    lr: Annotated[float | None, typer.Option("--lr", help="Its step: 0.001, muon 0.005.")] = None,
     ema: Annotated[float, typer.Option("--ema", help="Decay of the averaged weights.")] = 0.999,
     prediction: Annotated[str, typer.Option("--prediction", help="v or epsilon.")] = "v",
     loss: Loss = "log",
@@ -76,6 +78,7 @@ def train(
             batch=batch,
             steps=steps,
             minutes=minutes,
+            optimiser=optimiser,
             lr=lr,
             ema=ema,
             prediction=prediction,

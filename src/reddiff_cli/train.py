@@ -18,6 +18,7 @@ from .errors import UsageError
 from .folders import write_json
 from .model_card import model_card
 from .network import Network, Prior, build, load_prior, new_config, save_prior
+from .optimisers import make_optimiser
 from .photographs import Photographs, centre_crops, draw_crops, flatten_some, read_photographs
 from .schedule import Schedule, linear_betas
 from .train_loss import denoising_loss
@@ -68,9 +69,7 @@ def new_trainer(options: TrainOptions, device: torch.device) -> Trainer:
     network = network.to(device)
     # Noise levels near the data need weights of 32 bits; only the products run in 16.
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(
-        network.parameters(), options.lr, betas=(0.9, 0.99), weight_decay=1e-3, fused=True
-    )
+    optimiser = make_optimiser(network, options)
     average = {key: value.detach().clone() for key, value in network.unet.state_dict().items()}
     generator = torch.Generator().manual_seed(options.seed)
     compiled = device.type == "cuda" if options.compile is None else options.compile
@@ -157,7 +156,7 @@ def train_step(trainer: Trainer, photographs: Photographs, done: float) -> None:
     sixteen_bits = trainer.device.type == "cuda" or cpu_has_bf16()
     generator, schedule = trainer.generator, trainer.schedule
     loss = denoising_loss(trainer.forward, x, schedule, options, generator, sixteen_bits)
-    rate = options.lr * _lr_factor(options, trainer.step, done)
+    rate = options.rate * _lr_factor(options, trainer.step, done)
     for group in trainer.optimiser.param_groups:
         group["lr"] = rate * group.get("scale", 1.0)  # of weights that want another rate
     trainer.optimiser.zero_grad(set_to_none=True)
@@ -222,6 +221,7 @@ def save_checkpoint(trainer: Trainer) -> None:
         "network": trainer.network.unet.state_dict(),
         "average": trainer.average,
         "optimiser": trainer.optimiser.state_dict(),
+        "optimiser_name": trainer.options.optimiser,
         "generator": trainer.generator.get_state(),
         "step": trainer.step,
         "seconds": trainer.seconds,
@@ -244,6 +244,9 @@ def _resume_or_start(options: TrainOptions, device: torch.device) -> Trainer:
     trainer = new_trainer(options, device)
     if state["config"] != trainer.network.config:
         raise UsageError(f"{path}: belongs to a network of another shape; use its settings")
+    used = state.get("optimiser_name", "adamw")
+    if used != options.optimiser:
+        raise UsageError(f"{path}: was made with --optimiser {used}; use that")
     trainer.network.unet.load_state_dict(state["network"])
     trainer.optimiser.load_state_dict(state["optimiser"])
     trainer.generator.set_state(state["generator"].cpu())

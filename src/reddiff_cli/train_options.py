@@ -5,6 +5,9 @@ from pathlib import Path
 
 from .errors import UsageError
 
+# Steps of the optimisers where none is given.
+RATES = {"adamw": 1e-3, "muon": 5e-3}
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -16,8 +19,9 @@ class TrainOptions:
     most of a restoration happens. `loss`: `log` of a crop's squared error, or `mse`. Every
     `wide_every`-th step uses crops of twice the size (and a quarter of the batch): context for
     holes and colour. A share `reduce` of crops is taken at half resolution, a share `flat` is
-    made nearly constant. `compile`: whether torch.compile translates the network first (None: on
-    CUDA, where it pays in minutes). `init` is a prior whose weights are the first ones.
+    made nearly constant. `optimiser`: `adamw`, or `muon` for matrices; `lr`: its step (None: that
+    of RATES). `compile`: whether torch.compile translates the network first (None: on CUDA, where
+    it pays in minutes). `init` is a prior whose weights are the first ones.
     """
 
     folder: Path
@@ -31,7 +35,8 @@ class TrainOptions:
     batch: int = 16
     steps: int | None = None
     minutes: float | None = None
-    lr: float = 1e-3
+    optimiser: str = "adamw"
+    lr: float | None = None
     warmup: int = 100
     decay: float = 0.3
     ema: float = 0.999
@@ -49,6 +54,11 @@ class TrainOptions:
     resume: bool = False
     init: Path | None = None
 
+    @property
+    def rate(self) -> float:
+        """The optimiser's step before warm-up and decay."""
+        return RATES[self.optimiser] if self.lr is None else self.lr
+
     def __post_init__(self) -> None:
         if self.resume and self.init is not None:
             raise UsageError("--init and --resume: a checkpoint has weights of its own; drop one")
@@ -63,7 +73,9 @@ class TrainOptions:
             raise UsageError(f"--loss {self.loss}: unknown; use log or mse")
         if any(c % self.groups for c in self.channels):
             raise UsageError(f"--channels: every width must be a multiple of {self.groups}")
-        if self.batch < 1 or self.lr <= 0 or not 0 < self.ema < 1:
+        if self.optimiser not in RATES:
+            raise UsageError(f"--optimiser {self.optimiser}: unknown; use {' or '.join(RATES)}")
+        if self.batch < 1 or self.rate <= 0 or not 0 < self.ema < 1:
             raise UsageError("--batch, --lr must be positive and --ema between 0 and 1")
         if not 0 <= self.decay <= 1:
             raise UsageError(f"--decay {self.decay:g}: a share of the run; give 0 to 1")

@@ -64,9 +64,10 @@ def speed(name: str, network: Network, device: torch.device, asked: argparse.Nam
             kind = getattr(torch, f"{layout}_format" if layout == "contiguous" else layout)
             network.to(device=device, dtype=dtype)
             network.to(memory_format=kind)  # type: ignore[call-overload]
-            runs = {"eager": network, "graph": Replay(network)}
             for run in ("eager", "graph") if device.type == "cuda" else ("eager",):
-                cells = [cell(runs[run], batch, dtype, device, asked) for batch in asked.batch]
+                # A recording of its own for each batch: it holds the memory of its activations.
+                makers = {"eager": lambda: network, "graph": lambda: Replay(network)}
+                cells = [cell(makers[run](), n, dtype, device, asked) for n in asked.batch]
                 print(f"| {label} | {layout} | {run} | {' | '.join(cells)} |", flush=True)
 
 

@@ -24,6 +24,7 @@ from torch import nn
 
 from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype
 from reddiff_cli.network import build
+from reddiff_cli.optimisers import make_optimiser
 from reddiff_cli.photographs import centre_crops, read_photographs
 from reddiff_cli.train import Trainer, new_trainer, train_step
 from reddiff_cli.train_options import TrainOptions
@@ -33,20 +34,10 @@ REPEATS = 5
 Change = Callable[[Trainer], None]
 
 
-def muon(trainer: Trainer) -> None:
-    weights = list(trainer.network.parameters())
-    groups: list[dict[str, Any]] = [
-        {"params": [w for w in weights if w.ndim > 1], "use_muon": True},
-        {"params": [w for w in weights if w.ndim < 2], "use_muon": False, "scale": 1 / 20},
-    ]
-    package = importlib.import_module("pytorch_optimizer")
-    trainer.optimiser = package.Muon(groups, lr=trainer.options.lr)
-
-
 def soap(trainer: Trainer) -> None:
     package = importlib.import_module("pytorch_optimizer")
     trainer.optimiser = package.SOAP(
-        trainer.network.parameters(), lr=trainer.options.lr, max_precondition_dim=1024
+        trainer.network.parameters(), lr=trainer.options.rate, max_precondition_dim=1024
     )
 
 
@@ -64,9 +55,7 @@ def attention(trainer: Trainer) -> None:
 def replace(trainer: Trainer, network: nn.Module) -> None:
     """Train another network in the place of the usual one."""
     trainer.network = trainer.forward = network.to(memory_format=torch.channels_last)
-    trainer.optimiser = torch.optim.AdamW(
-        network.parameters(), trainer.options.lr, betas=(0.9, 0.99), weight_decay=1e-3, fused=True
-    )
+    trainer.optimiser = make_optimiser(network, trainer.options)
     state = trainer.network.unet.state_dict()
     trainer.average = {key: value.detach().clone() for key, value in state.items()}
 
@@ -75,8 +64,13 @@ RECIPES: dict[str, tuple[dict[str, Any], Change | None]] = {
     "usual": ({}, None),
     "epsilon": ({"prediction": "epsilon"}, None),
     "squared error": ({"loss": "mse"}, None),
-    "muon 0.02": ({"lr": 0.02}, muon),
-    "muon 0.005": ({"lr": 0.005}, muon),
+    "muon 0.02": ({"optimiser": "muon", "lr": 0.02}, None),
+    "muon 0.005": ({"optimiser": "muon"}, None),
+    "epsilon, muon 0.005": ({"prediction": "epsilon", "optimiser": "muon"}, None),
+    "epsilon, muon, crops of 128": (
+        {"prediction": "epsilon", "optimiser": "muon", "size": 128, "batch": 2, "wide_every": 0},
+        None,
+    ),
     "soap 0.003": ({"lr": 0.003}, soap),
     "soap 0.001": ({"lr": 0.001}, soap),
     "no unshuffle, half as wide": ({"unshuffle": 1, "channels": (32, 48, 64, 96, 192)}, None),
