@@ -65,7 +65,7 @@ def new_trainer(options: TrainOptions, device: torch.device) -> Trainer:
     )
     network = build(config)
     if options.init is not None:
-        network.unet.load_state_dict(_first_weights(options.init, config))
+        network.unet.load_state_dict(_first_weights(options, options.init, config))
     network = network.to(device)
     # Noise levels near the data need weights of 32 bits; only the products run in 16.
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -86,9 +86,13 @@ def new_trainer(options: TrainOptions, device: torch.device) -> Trainer:
     )
 
 
-def _first_weights(folder: Path, config: dict[str, Any]) -> dict[str, Tensor]:
-    """Weights of an earlier prior; UsageError if its network has another shape."""
+def _first_weights(
+    options: TrainOptions, folder: Path, config: dict[str, Any]
+) -> dict[str, Tensor]:
+    """Weights of an earlier prior; UsageError if its network has another shape or target."""
     prior = load_prior(folder)
+    if prior.prediction != PREDICTION_TYPE[options.prediction]:
+        raise UsageError(f"--init {folder}: predicts {prior.prediction}; fit --prediction to it")
     shape = ("block_out_channels", "layers_per_block", "pixel_unshuffle", "norm_num_groups")
     for key in shape:
         theirs = prior.network.config.get(key)
