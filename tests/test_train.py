@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from conftest import scene
 from reddiff_cli.denoiser import load_denoiser
 from reddiff_cli.errors import UsageError
 from reddiff_cli.metrics import psnr
+from reddiff_cli.optimisers import make_optimiser
 from reddiff_cli.photographs import draw_crops, flatten_some, read_photographs
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.train import train
@@ -79,8 +81,7 @@ def test_resumed_run_equals_an_undisturbed_one(folder, tmp_path):
     assert one == two
 
 
-def test_muon_learns_resumes_and_is_not_mixed_with_another(folder, tmp_path):
-    """Steps of matrices have the size of the rate whatever the gradients are; norms follow."""
+def test_muon_resumes_and_is_not_mixed_with_another(folder, tmp_path):
     straight = options(folder, tmp_path / "a", steps=4, decay=0.0, optimiser="muon")
     run(straight)
     run(replace(straight, output=tmp_path / "b", steps=2))
@@ -92,6 +93,22 @@ def test_muon_learns_resumes_and_is_not_mixed_with_another(folder, tmp_path):
         torch.testing.assert_close(one[key], two[key], atol=1e-6, rtol=1e-5)
     with pytest.raises(UsageError, match="--optimiser muon; use that"):
         run(replace(straight, output=tmp_path / "b", resume=True, optimiser="adamw", steps=6))
+
+
+def test_muon_makes_steps_of_its_rate_in_every_direction_of_a_matrix():
+    """Whatever the gradients are: all singular values of a step are near the rate (0.7 to 1.2)."""
+    network = torch.nn.Sequential(torch.nn.Conv2d(6, 8, 3), torch.nn.GroupNorm(2, 8))
+    settings = TrainOptions(Path(), Path(), steps=1, optimiser="muon", lr=0.01)
+    optimiser = make_optimiser(network, settings)
+    before = network[0].weight.detach().clone()
+    generator = torch.Generator().manual_seed(0)
+    for weight in network.parameters():
+        weight.grad = 1e-5 * torch.randn(weight.shape, generator=generator)
+    optimiser.step()
+    values = torch.linalg.svdvals((network[0].weight.detach() - before).flatten(1)) / 0.01
+    assert 0.5 < float(values.min()) <= float(values.max()) < 1.5
+    shares = {len(g["params"]): g.get("scale", 1.0) for g in optimiser.param_groups}
+    assert shares == {1: 1.0, 3: 1 / 20}  # the matrix; its bias and the norm
 
 
 def test_muon_without_its_package_is_one_line(folder, tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ from .memory import free_memory, is_out_of_memory
 from .network import Network, Prior, clean_from_output, layout_on, load_prior
 from .replay import Replay
 from .schedule import Schedule
+from .transfer import send
 
 DenoiseFunction = Callable[[Tensor, Tensor], Tensor]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -155,7 +156,8 @@ class Denoiser:
         if min(steps) == max(steps):
             there = torch.full((len(steps),), steps[0], device=self.device)
             return self._alpha_bar[steps[0]], there
-        return self._alpha_bar_there[t.to(self.device)][:, None, None, None], t.to(self.device)
+        there = send(t, self.device)
+        return self._alpha_bar_there[there][:, None, None, None], there
 
 
 def load_denoiser(

@@ -60,8 +60,8 @@ class Network(nn.Module):
 def layout_on(device: torch.device) -> torch.memory_format:
     """How activations lie in memory.
 
-    channels_last is quicker on CPUs. An H200 has to turn it back for every norm and takes 1.3 to
-    1.4 times as long in it (fp16, batches of 8 and more, `tests/benchmarks/gpu.py`).
+    channels_last is quicker on CPUs. An H200 takes 1.2 to 1.4 times as long in it (fp16, batches
+    of 8 and more, `tests/benchmarks/gpu.py`).
     """
     return torch.contiguous_format if device.type == "cuda" else torch.channels_last
 

@@ -14,40 +14,42 @@ from .errors import PictureError, UsageError
 from .pictures import PICTURE_SUFFIXES, load_picture, with_depth
 from .transfer import send
 
-# Threads that decode; more of them fight for memory.
+# Threads that decode; each holds one picture as floats.
 READERS = 8
 
 
 @dataclass(frozen=True)
 class Photographs:
-    """pixels: uint8 tensors (3, H, W).    names: relative paths.    unreadable: one line each."""
+    """bytes: uint8, all pictures (3, H, W) one after the other.
 
-    pixels: list[Tensor]
+    sizes: (N, 2), H and W, on the CPU.    names: relative paths.    unreadable: one line each.
+    """
+
+    bytes: Tensor
+    sizes: Tensor
     names: list[str]
     unreadable: list[str]
 
     def to(self, device: torch.device) -> "Photographs":
         """The same photographs with their bytes on a device."""
-        return replace(self, pixels=[p.to(device) for p in self.pixels])
-
-    @cached_property
-    def bytes(self) -> Tensor:
-        """All pictures one after the other; they become views of it, and take no more memory."""
-        joined = torch.cat([p.flatten() for p in self.pixels])
-        parts = torch.split(joined, [p.numel() for p in self.pixels])
-        self.pixels[:] = [part.view(p.shape) for part, p in zip(parts, self.pixels, strict=True)]
-        return joined
+        return replace(self, bytes=self.bytes.to(device))
 
     @cached_property
     def places(self) -> Tensor:
         """Offset into `bytes`, height and width of every picture; (N, 3) on the CPU."""
-        shapes = torch.tensor([p.shape[1:] for p in self.pixels])
-        ends = (3 * shapes.prod(1)).cumsum(0)
-        return torch.cat([(ends - 3 * shapes.prod(1))[:, None], shapes], 1)
+        lengths = 3 * self.sizes.prod(1)
+        return torch.cat([(lengths.cumsum(0) - lengths)[:, None], self.sizes], 1)
+
+    @property
+    def pixels(self) -> list[Tensor]:
+        """Every picture, (3, H, W): a view."""
+        parts = torch.split(self.bytes, (3 * self.sizes.prod(1)).tolist())
+        sizes = self.sizes.tolist()
+        return [part.view(3, *size) for part, size in zip(parts, sizes, strict=True)]
 
     @property
     def megapixels(self) -> float:
-        return sum(p.shape[1] * p.shape[2] for p in self.pixels) / 1e6
+        return len(self.bytes) / 3e6
 
 
 def read_photographs(folder: Path, smallest: int) -> Photographs:
@@ -70,7 +72,8 @@ def read_photographs(folder: Path, smallest: int) -> Photographs:
     unreadable = [item for item in read if isinstance(item, str)]
     if not pixels:
         raise UsageError(f"{folder}: holds no usable picture; give a folder of photographs")
-    return Photographs(pixels, names, unreadable)
+    sizes = torch.tensor([p.shape[1:] for p in pixels])
+    return Photographs(torch.cat([p.flatten() for p in pixels]), sizes, names, unreadable)
 
 
 def _read(path: Path, smallest: int) -> Tensor | str:

@@ -17,7 +17,7 @@ from .denoiser import Denoiser, cpu_has_bf16
 from .errors import UsageError
 from .folders import write_json
 from .model_card import model_card
-from .network import Network, Prior, build, load_prior, new_config, save_prior
+from .network import Network, Prior, build, layout_on, load_prior, new_config, save_prior
 from .optimisers import make_optimiser
 from .photographs import Photographs, centre_crops, draw_crops, flatten_some, read_photographs
 from .schedule import Schedule, linear_betas
@@ -68,7 +68,7 @@ def new_trainer(options: TrainOptions, device: torch.device) -> Trainer:
         network.unet.load_state_dict(_first_weights(options, options.init, config))
     network = network.to(device)
     # Noise levels near the data need weights of 32 bits; only the products run in 16.
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(memory_format=layout_on(device))  # type: ignore[call-overload]
     optimiser = make_optimiser(network, options)
     average = {key: value.detach().clone() for key, value in network.unet.state_dict().items()}
     generator = torch.Generator().manual_seed(options.seed)
@@ -107,7 +107,7 @@ def train(
     """Run to the end of the budget; returns the folder. A stop in between keeps a checkpoint."""
     torch.backends.cudnn.benchmark = True  # few shapes, many steps: the search for kernels pays
     photographs = read_photographs(options.folder, 2 * options.size).to(device)
-    on_note(f"{len(photographs.pixels)} pictures, {photographs.megapixels:.1f} megapixels")
+    on_note(f"{len(photographs.names)} pictures, {photographs.megapixels:.1f} megapixels")
     for line in photographs.unreadable:
         on_note(line)
     crops = None

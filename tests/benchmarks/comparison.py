@@ -19,7 +19,8 @@ DIR keeps what is done, so that a run goes on where it was stopped: tuned-*.json
 Shards split first the tuning and then the pictures among processes; --method tunes and measures
 these alone (start, ddrm, pigdm, dps, diffpir, reddiff-paper, reddiff).
 --group measures peers on so many pictures in one batch, which a GPU needs to be busy; `seconds`
-are then those of the batch, shared equally. Noise and results are those of single pictures.
+are then those of the batch, shared equally. Noise and results are those of single pictures; the
+published form, whose loss is a mean over its batch, always takes one.
 --show prints the table of the methods asked for, on the pictures that all of them have done.
 """
 
@@ -225,9 +226,12 @@ def measure(paths: list[Path], title: str, case: Case, crop: int, bench: Bench) 
             results = [run_ours(case, s, bench, steps) for s in specimens]
         else:
             constants = tune(name, title, case, [], bench)
-            batch = together(specimens)
-            x = batch.crop(run_peer(name, case, batch, bench, steps, constants))
-            results = list(x.split(1))
+            apart = name == "reddiff-paper"
+            batches = [[s] for s in specimens] if apart else [specimens]
+            results = []
+            for batch in map(together, batches):
+                x = batch.crop(run_peer(name, case, batch, bench, steps, constants))
+                results += x.split(1)
         cost = {
             "seconds": (time.perf_counter() - began) / len(missing),
             "mb": peak_memory(device)[0],
@@ -254,7 +258,9 @@ def show(bench: Bench) -> None:
             block = [mean(here, "psnr", title, method) for method in methods]
             best[title] = max(block)
         for method in methods:
-            cost = [mean(here, key, None, method) for key in ("nfe", "seconds", "mb")]
+            # Seconds and memory of this device alone: rows of several may stand together.
+            mine = [row for row in here if row.get("device", "cpu") == bench.restorer.device.type]
+            cost = [mean(mine, key, None, method) for key in ("nfe", "seconds", "mb")]
             cells = [f"{cost[0]:.0f}", f"{cost[1]:.1f}", f"{cost[2]:.0f}"]
             for title in CASES:
                 psnr, similar = (mean(here, key, title, method) for key in ("psnr", "ssim"))
