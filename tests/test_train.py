@@ -115,6 +115,7 @@ def test_muon_without_its_package_is_one_line(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
     with pytest.raises(UsageError, match=r"pip install 'reddiff-cli\[muon\]'"):
         run(options(folder, tmp_path / "a", optimiser="muon"))
+    assert not (tmp_path / "a").exists()
 
 
 def test_training_can_start_from_an_earlier_prior(folder, tmp_path):

@@ -113,8 +113,8 @@ def train(
     crops = None
     if options.validation is not None:
         crops = centre_crops(read_photographs(options.validation, 256), 256)
-    options.output.mkdir(parents=True, exist_ok=True)
     trainer = _resume_or_start(options, device)
+    options.output.mkdir(parents=True, exist_ok=True)
     try:
         _loop(trainer, photographs, crops, on_step, on_note)
     finally:

@@ -76,7 +76,8 @@ class TrainOptions:
         if self.optimiser not in RATES:
             raise UsageError(f"--optimiser {self.optimiser}: unknown; use {' or '.join(RATES)}")
         if self.batch < 1 or self.rate <= 0 or not 0 < self.ema < 1:
-            raise UsageError("--batch, --lr must be positive and --ema between 0 and 1")
+            told = f"--batch {self.batch}, --lr {self.rate:g}, --ema {self.ema:g}"
+            raise UsageError(f"{told}: the first two must be positive, the last between 0 and 1")
         if not 0 <= self.decay <= 1:
             raise UsageError(f"--decay {self.decay:g}: a share of the run; give 0 to 1")
         if self.wide_every < 0:
