@@ -21,10 +21,10 @@ LAYERS = {
     1: [
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],
         *["linear", "shards", "streams", "tonemap", "carriers", "jpegfile", "arrays", "support"],
-        *["folders", "weights", "hub", "progress", "formats", "unet", "plot", "eval_sheet"],
+        *["folders", "hub", "progress", "formats", "unet", "plot", "eval_sheet"],
         *["perceptual", "memory", "grey"],
     ],
-    2: ["pixels", "train_loss", "optimisers"],
+    2: ["pixels", "train_loss", "optimisers", "weights"],
     3: [
         *["task_options", "pictures", "synthesis", "network", "convert", "cards", "model_card"],
         *["operators", "solvers", "blind"],

@@ -67,6 +67,8 @@ def test_folder_can_be_used_at_once(folder, tmp_path):
     assert "train/0.png: us (CC0-1.0)" in (output / "README.md").read_text()
     assert "4 pictures" in notes[0]
     assert any("broken.png" in note for note in notes)
+    rights = {path.stat().st_mode for path in output.glob("*.*") if path.suffix != ".pt"}
+    assert len(rights) == 1  # weights are for all who may read the configuration
 
 
 def test_resumed_run_equals_an_undisturbed_one(folder, tmp_path):

@@ -16,7 +16,7 @@ def write_whole(path: Path, content: bytes) -> None:
         handle, temporary = tempfile.mkstemp(prefix=".reddiff-", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        Path(temporary).chmod(0o666 & ~_umask())
+        share_as_usual(Path(temporary))
         Path(temporary).replace(path)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -25,6 +25,11 @@ def write_whole(path: Path, content: bytes) -> None:
         if temporary is not None:
             with suppress(OSError):
                 Path(temporary).unlink(missing_ok=True)
+
+
+def share_as_usual(path: Path) -> None:
+    """Give a file that was made private the rights that the user's new files have."""
+    path.chmod(0o666 & ~_umask())
 
 
 def _umask() -> int:
