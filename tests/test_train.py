@@ -239,15 +239,6 @@ def test_loss_is_that_of_the_target_crop_by_crop(folder, tmp_path, prediction):
     assert float(loss("log")) == pytest.approx(float(logarithm), abs=0.02)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_training_on_a_gpu_and_resuming_it(folder, tmp_path):
-    device = torch.device("cuda")
-    settings = options(folder, tmp_path / "p", steps=2)
-    train(settings, device, lambda *_: None, lambda _: None)
-    train(replace(settings, steps=4, resume=True), device, lambda *_: None, lambda _: None)
-    assert json.loads((tmp_path / "p" / "training.json").read_text())["steps"] == 4
-
-
 def test_crops_are_cut_from_the_pictures(tmp_path):
     """Every value tells its place: factor, corner and mirror are read off the crop."""
     rows, columns = np.mgrid[0:100, 0:160]
