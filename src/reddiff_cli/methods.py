@@ -107,6 +107,7 @@ class Solving:
             *self._problem(self.denoiser.recorded),
             steps=self.solver.evaluations,
             sigma_y=stage.sigma_y,
+            sigma_least=stage.sigma_least,
             s_start=self.solver.s_start,
         )
 

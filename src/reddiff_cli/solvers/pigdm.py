@@ -30,6 +30,7 @@ def pigdm(
     sigma_y: float,
     eta: float = ETA,
     s_start: float | None = None,
+    sigma_least: float = SIGMA_FLOOR,
 ) -> Iterator[tuple[int, Tensor]]:
     """Sample x from y = A(x) + sigma_y n by a guided DDIM chain.
 
@@ -41,12 +42,12 @@ def pigdm(
     Each step goes backwards through the network too.
 
     y: measurement, any shape A returns.    start: (B, C, H, W), seen through the noise of the
-    first level: s_start, or the top of the schedule.    sigma_y: noise in [-1, 1] units.
-    denoiser: must record gradients (ValueError).    D is not clipped.
+    first level: s_start, or the top of the schedule.    sigma_y: noise in [-1, 1] units, taken as
+    sigma_least at least.    denoiser: must record gradients (ValueError).    D is not clipped.
     """
     if not 0 <= eta <= 1:
         raise ValueError(f"eta is {eta}, must lie between 0 and 1")
-    sigma = max(sigma_y, SIGMA_FLOOR)
+    sigma = max(sigma_y, sigma_least)
     levels = chain(schedule, schedule.uniform_grid(steps, s_start))
     x = noised(start, levels[0], draw_noise())
     for k, level in enumerate(levels):
