@@ -2,21 +2,26 @@
 
 import math
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
 
 from doubles import gaussian_prior
+from reddiff_cli import methods
 from reddiff_cli.denoiser import load_denoiser
 from reddiff_cli.errors import UsageError
+from reddiff_cli.models import Card
 from reddiff_cli.operators import Inpaint
-from reddiff_cli.options import METHODS, TASKS, check_method
+from reddiff_cli.options import METHODS, TASKS, SolverOptions, check_method, check_solver
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.solvers.ddrm import ddrm
 from reddiff_cli.solvers.diffpir import SETTINGS, diffpir
 from reddiff_cli.solvers.dps import ZETA, default_zeta, dps
 from reddiff_cli.solvers.pigdm import pigdm
+from reddiff_cli.tasks import Stage
+from reddiff_cli.tiling import Whole
 
 SIDE, ROWS = 8, 512
 PIXELS = SIDE * SIDE
@@ -509,3 +514,45 @@ def _refusal(method, task, **settings):
     except UsageError as error:
         return str(error)
     return ""
+
+
+def test_what_is_trusted_a_little_pushes_dps_as_little(monkeypatch):
+    """The patches of a wide hole are soft pixels: A(x) = sqrt(known) x."""
+    known = torch.tensor([1.0, 0.01, 0.0]).view(1, 1, 1, 3)
+    y = torch.tensor([0.4, 0.6, 0.0]).view(1, 1, 1, 3)
+    stage = Stage(Whole(0), Inpaint(known), y, y.clone(), 1.0, 0.1)
+    given = {}
+
+    def solver(y, forward, *rest, **options):
+        given.update(y=y, predicted=forward(torch.ones_like(y)))
+        return iter(())
+
+    monkeypatch.setattr(methods, "dps", solver)
+    options = SolverOptions(method="dps", steps=2)
+    denoiser = SimpleNamespace(schedule=SCHEDULE, recorded=None)
+    methods.Solving("inpaint", stage, y, lambda: y, denoiser, Card("none", None), options).run()
+    assert torch.allclose(given["y"].flatten(), torch.tensor([0.4, 0.06, 0.0]))
+    assert torch.allclose(given["predicted"].flatten(), torch.tensor([1.0, 0.1, 0.0]))
+
+
+def test_pigdm_believes_what_it_is_told_to():
+    """Half of the pixels without noise: believed to 1e-3 the answer meets them better."""
+    operator = Dense(EYE[::2])
+    y = operator(0.5 * random((1, 1, SIDE, SIDE), 2))
+    missed = []
+    for least in (0.3, 1e-3):
+        told = {"sigma_y": 0.0, "sigma_least": least}
+        x = last(pigdm(y, operator, PRIOR, SCHEDULE, zeros(), draws(), steps=20, **told))
+        missed.append(float((operator(x) - y).square().mean().sqrt()))
+    assert missed[1] < missed[0] / 10
+
+
+@pytest.mark.parametrize("preset", ["paper", "standard"])
+def test_the_published_form_is_refused_where_there_is_no_gradient(preset):
+    solver = SolverOptions(preset=preset)
+    check_solver(solver, "denoise")
+    if preset == "paper":
+        with pytest.raises(UsageError, match="--preset paper: the rounding of JPEG"):
+            check_solver(solver, "jpeg")
+    else:
+        check_solver(solver, "jpeg")

@@ -556,3 +556,28 @@ def test_a_method_meets_the_settings_of_the_command(task, tmp_path):
     )
     # 50 evaluations are 25 steps, and the card speaks of 10.
     assert stage.weight == pytest.approx(0.61 if task == "hdr" else 0.61 * 0.4**0.5)
+
+
+def test_what_nobody_foresaw_ends_one_picture_alone(photos, tmp_path, quick, monkeypatch):
+    def damage(picture, *rest):
+        if picture.pixels[0, 0, 0] == scene(48, 64, seed=1)[0, 0, 0] / np.float32(255):
+            raise errors.pop()
+        return degrade(picture, *rest)
+
+    monkeypatch.setattr(evaluate, "degrade", damage)
+    for error, word in ((ValueError("odd"), "odd"), (MemoryError(), "smaller --crop")):
+        errors = [error]
+        out = tmp_path / word
+        _, stderr = reddiff("eval", "denoise", photos, "-o", out, *quick, code=1)
+        assert word in stderr
+        assert "Traceback" not in stderr
+        statuses = [row["status"] for row in content(out)["rows"]]
+        assert sorted(statuses) == ["failed", "ok", "ok"]
+
+
+def test_more_steps_than_levels_are_a_row_with_the_reason(photos, tmp_path, quick):
+    methods = [*quick[:-1], "reddiff:2,diffpir:100", "--start", "0.1", "--limit", "1"]
+    _, stderr = reddiff("eval", "denoise", photos, "-o", tmp_path / "out", *methods)
+    assert "noise levels from --start 0.1 down" in stderr
+    statuses = {row["method"]: row["status"] for row in content(tmp_path / "out")["rows"]}
+    assert statuses == {"start": "ok", "reddiff-2": "ok", "diffpir-100": "refused"}

@@ -323,3 +323,23 @@ def test_paper_form_counts_steps_like_the_published_one(asked, taken):
     assert len(grid) == taken
     assert grid == sorted(grid, reverse=True)
     assert grid[-1] == 0
+
+
+def test_pictures_of_a_batch_do_not_change_each_other_in_the_published_form():
+    generator = torch.Generator().manual_seed(0)
+    y = torch.rand(3, 1, 4, 4, generator=generator) * 2 - 1
+    xi = torch.randn(4, 1, 1, 4, 4, generator=generator)
+
+    def solved(rows):
+        draws = iter(xi)
+        steps = red_diff_paper(
+            *(y[rows], lambda x: 0.5 * x, lambda z, t: 0.9 * z, SCHEDULE, y[rows].clone()),
+            lambda: next(draws).expand_as(y[rows]),
+            steps=4,
+            lr=0.1,
+            prior_weight=0.25,
+        )
+        *_, (_, mu) = steps
+        return mu
+
+    torch.testing.assert_close(solved([0, 1, 2])[1:2], solved([1]), atol=0, rtol=0)

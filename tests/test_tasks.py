@@ -19,13 +19,14 @@ from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import Card, find_model
 from reddiff_cli.operators import Blur, Chain, CircularBlur, Downsample, Inpaint
-from reddiff_cli.options import SolverOptions
-from reddiff_cli.pictures import load_picture
+from reddiff_cli.options import MachineOptions, SolverOptions
+from reddiff_cli.pictures import FLOAT, Picture, load_picture, save_picture
 from reddiff_cli.solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR
 from reddiff_cli.task_options import (
     ColorizeOptions,
     DeblurOptions,
     DenoiseOptions,
+    HdrOptions,
     Filter,
     InpaintOptions,
     SuperresOptions,
@@ -314,7 +315,7 @@ def test_exact_measurements_are_believed_more_than_rounded_ones():
     for rounded in (False, True):
         problem = specimen.pose(Setting(card, solver, print))
         assert isinstance(problem, WholePicture)
-        assert not problem.rounded
+        assert problem.rounded is False
         problem.rounded = rounded
         (stage,) = problem.stages()
         noise = draws(stage.start, 0)
@@ -330,3 +331,59 @@ def test_depth_of_a_file_tells_the_noise_of_its_rounding(tmp_path, kind, least):
     problem, _ = posed(path, DenoiseOptions(), noise=0.0)
     (stage,) = problem.stages()
     assert stage.sigma_least == least
+
+
+def test_eight_bits_are_rounded_whatever_the_result_will_be(tmp_path):
+    """hdr writes 16 bits or float; its photograph may still have had 8."""
+    for kind, least in (("uint8", SIGMA_FLOOR), ("uint16", SIGMA_EXACT)):
+        path = save(tmp_path, np.full((16, 16), 100, dtype=kind), f"{kind}.png")
+        problem, _ = posed(path, HdrOptions(stops=1.0), noise=0.0)
+        (stage,) = problem.stages()
+        assert stage.sigma_least == least
+    specimen = degrade(load_picture(path), make_case("hdr", {"stops": 1.0}, 0.0), 16, 0)
+    made, _ = setting(noise=0.0)
+    assert next(specimen.pose(made).stages()).sigma_least == SIGMA_EXACT
+
+
+def test_noise_decides_what_counts_as_clipped_for_the_papers_operator(tmp_path):
+    path = save(tmp_path, np.full((16, 16), 100, dtype=np.uint8))
+    for noise, tolerance in ((0.0, 1.5 / 127.5), (0.05, 0.3)):
+        problem, _ = posed(path, HdrOptions(operator="paper"), noise=noise)
+        assert problem.operator.tolerance == pytest.approx(tolerance)
+        case = make_case("hdr", {"operator": "paper"}, noise)
+        assert degrade(load_picture(path), case, 16, 0).operator.tolerance == tolerance
+
+
+@pytest.mark.parametrize("overlap", [64, 128])
+def test_tiles_overlap_as_asked(overlap):
+    machine = MachineOptions(tile=256, tile_overlap=overlap)
+    made = Setting(Card(name="none", folder=Path()), SolverOptions(), print, machine)
+    assert made.view().overlap == overlap
+
+
+def save_light(path, spark):
+    """Linear light of 0.5 with one pixel of another brightness."""
+    light = np.full((24, 24, 3), 0.5, dtype=np.float32)
+    light[12, 12] = spark
+    save_picture(Picture(light, depth=FLOAT), path, None)
+    return path
+
+
+def test_light_in_a_hole_does_not_set_the_scale_of_the_rest(tmp_path):
+    path = save_light(tmp_path / "a.exr", 1e4)
+    hole = np.zeros((24, 24), np.uint8)
+    hole[11:14, 11:14] = 255
+    job = Job("inpaint", path, tmp_path / "b.exr", save(tmp_path, hole, "m.png"))
+    made, _ = setting(noise=0.0)
+    problem = pose(job, InpaintOptions(), made)
+    for stage in problem.stages():
+        problem.accept(stage, stage.start + 0.002)  # an error as a network makes it
+    restored = problem.finish().pixels
+    assert abs(restored - 0.5).max() < 0.01
+
+
+@pytest.mark.parametrize(("spark", "told"), [(1e4, True), (4.0, False)])
+def test_a_spark_that_squeezes_the_rest_is_told(tmp_path, spark, told):
+    problem, notes = posed(save_light(tmp_path / "a.exr", spark), DenoiseOptions(), noise=0.0)
+    list(problem.stages())
+    assert any("times as bright" in note for note in notes) == told

@@ -13,7 +13,7 @@ import typer
 
 from .errors import ExitCode, ReddiffError, UsageError
 from .flags import Inputs, Shared
-from .options import TASKS, check_method
+from .options import TASKS, check_solver
 from .streams import STREAM, spooled
 from .task_options import TaskOptions
 
@@ -66,8 +66,8 @@ def _run(options: TaskOptions, inputs: list[Path], shared: Shared) -> None:
     target = None if shared.output is None else Path(shared.output)
     _check_stdout(options, shared, target)
     options, inputs = options.claim(inputs)
-    check_method(shared.method, options.task)
     solver, machine = shared.solver(), shared.machine()
+    check_solver(solver, options.task)
     with spooled(inputs, target) as files:
         from .run import Run
 

@@ -199,9 +199,9 @@ def _make_blur(x: Tensor, options: DeblurOptions, crop: int) -> _Made:
 
 
 def _make_hdr(options: HdrOptions, noise: float) -> Operator:
-    if options.operator == "paper":
-        return PaperHdr()
     tolerance = max(1.5 / 255, CLIPPED_WITHIN * noise)
+    if options.operator == "paper":
+        return PaperHdr(tolerance=2 * tolerance)
     return Exposure(options.stops, parse_response(options.response), tolerance)
 
 
@@ -236,7 +236,7 @@ def _poser(made: _Made, case: Case, truth: Tensor, y: Tensor) -> Callable[[Setti
             measured = replace(source, pixels=pixels)
             return Inpainting(measured, hole, noise, setting, denoise=case.noise > 0)
         if isinstance(case.options, HdrOptions):
-            return Highlights(case.task, source, made.operator, y, noise, setting)
+            return Highlights(case.task, source, made.operator, y, noise, setting, rounded=False)
         return WholePicture(
             case.task, source, made.operator, y, noise, setting, made.crop, rounded=False
         )

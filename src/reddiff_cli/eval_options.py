@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from .errors import UsageError
 from .kernelspec import parse_kernel
-from .options import METHODS, TASKS, SolverOptions, check_method
+from .options import METHODS, TASKS, SolverOptions, check_solver
 from .phase_options import PhaseOptions
 from .task_options import (
     ColorizeOptions,
@@ -127,7 +127,7 @@ class EvalOptions:
 
     def __post_init__(self) -> None:
         if self.only:
-            check_method(self.methods[0].solver.method, self.cases[0].task)
+            check_solver(self.methods[0].solver, self.cases[0].task)
         if self.crop < 16:
             raise UsageError(f"--crop {self.crop}: must be at least 16 pixels")
         if self.assume is not None and any(case.task == "jpeg" for case in self.cases):

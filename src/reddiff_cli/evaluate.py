@@ -14,13 +14,13 @@ from torch import Tensor
 
 from .alignment import align
 from .degrade import Specimen, degrade
-from .errors import PictureError, UsageError
+from .errors import PictureError, ReddiffError, UsageError
 from .eval_options import START, Case, EvalOptions, Method
 from .eval_report import EvalReporter
 from .files import write_whole
 from .jobs import file_digest
 from .ledger import FAILED, OK, REFUSED, Ledger, Row, slug
-from .memory import forget_peak, peak_memory
+from .memory import forget_peak, is_out_of_memory, peak_memory
 from .methods import evaluations
 from .metrics import psnr, ssim
 from .models import Card
@@ -95,6 +95,10 @@ class Evaluator:
                 row = self._measure_one(case, shot, specimen, method, keep)
             except PictureError as error:
                 return [self._fail(case, path, digest, error)]
+            except (ReddiffError, BrokenPipeError):
+                raise  # concerns all pictures
+            except Exception as error:  # whatever a picture does to a library, others go on
+                return [self._fail(case, path, digest, _unforeseen(path, error))]
             rows.append(row)
             self.ledger.add(row)
             self.reporter.row(row)
@@ -199,6 +203,13 @@ class Evaluator:
         self.ledger.add(row)
         self.reporter.row(row)
         return row
+
+
+def _unforeseen(path: Path, error: Exception) -> PictureError:
+    if is_out_of_memory(error):
+        return PictureError(f"{path}: out of memory; give a smaller --crop", "OutOfMemory")
+    message = f"{path}: {type(error).__name__}: {error}"
+    return PictureError(message, "Unforeseen").with_traceback(error.__traceback__)
 
 
 def eight_bits(pixels: Pixels) -> Pixels:

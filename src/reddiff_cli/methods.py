@@ -5,6 +5,7 @@ Each baseline runs at its own published defaults, with the same network, operato
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import torch
@@ -12,13 +13,14 @@ from torch import Tensor
 
 from .batching import Batcher
 from .denoiser import DenoiseFunction, Denoiser
+from .errors import UsageError
 from .models import Card
 from .operators import Inpaint, Operator
-from .options import TASKS, SolverOptions, check_method
+from .options import TASKS, SolverOptions, check_solver
 from .schedule import Schedule
 from .solvers.ddrm import Spectral, ddrm
 from .solvers.diffpir import SETTINGS, diffpir
-from .solvers.dps import default_zeta, dps
+from .solvers.dps import Forward, default_zeta, dps
 from .solvers.pigdm import pigdm
 from .solvers.reddiff import DrawNoise, red_diff, red_diff_paper
 from .tasks import Stage
@@ -45,15 +47,26 @@ class Solving:
     def run(self) -> Steps:
         """(evaluations done, present estimate) after each step; UsageError if not possible."""
         method = self.solver.method
-        if method == "reddiff":
-            return self._paper() if self.solver.preset == "paper" else self._red_diff()
         spectral = getattr(self.stage.operator, "spectrum", None) is not None
-        check_method(method, self.task, spectral=spectral)
+        check_solver(self.solver, self.task, spectral=spectral)
+        if method == "reddiff" and self.solver.preset != "paper":
+            return self._red_diff()
+        self._check_steps()
+        if method == "reddiff":
+            return self._paper()
         if method == "dps":
             return self._dps()
         if method == "pigdm":
             return self._pigdm()
         return self._ddrm() if method == "ddrm" else self._diffpir()
+
+    def _check_steps(self) -> None:
+        """UsageError if there are fewer levels than steps, each of which takes another one."""
+        steps, s_start = self.solver.evaluations, self.solver.s_start
+        most = self.denoiser.schedule.levels_from(s_start)
+        if steps > most:
+            below = "" if s_start is None else f" from --start {s_start:g} down"
+            raise UsageError(f"--steps {steps}: the prior has {most} noise levels{below}")
 
     def _problem(
         self, denoiser: DenoiseFunction
@@ -94,8 +107,13 @@ class Solving:
 
     def _dps(self) -> Steps:
         steps = self.solver.evaluations
+        y, operator, denoise, schedule, start, noise = self._problem(self.denoiser.recorded)
+        forward: Forward = operator
+        if isinstance(operator, Inpaint):  # what is trusted a little must push as little
+            share = operator.known.sqrt()
+            y, forward = share * y, partial(torch.mul, share)
         return dps(
-            *self._problem(self.denoiser.recorded),
+            *(y, forward, denoise, schedule, start, noise),
             steps=steps,
             zeta=default_zeta(self.task, steps) * (self.solver.prior_weight or 1.0),
             s_start=self.solver.s_start,

@@ -94,6 +94,14 @@ def check_method(method: str, task: str, *, spectral: bool = True) -> None:
         raise UsageError(f"--method {method}: {reason}; use {', '.join(able)}")
 
 
+def check_solver(solver: "SolverOptions", task: str, *, spectral: bool = True) -> None:
+    """UsageError if a method, or the published form of RED-diff, cannot do a task."""
+    reason = _REFUSED.get(("dps", task))  # the published form follows the same gradient
+    if solver.preset == "paper" and reason:
+        raise UsageError(f"--preset paper: {reason}; use another preset")
+    check_method(solver.method, task, spectral=spectral)
+
+
 def _why_not(method: str, task: str, spectral: bool) -> str:
     if method == "ddrm" and not spectral:
         return _ONE_FORM.get(task) or _REFUSED.get((method, task), f"{task} {_NO_SVD} here")

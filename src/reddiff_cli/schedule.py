@@ -52,8 +52,12 @@ class Schedule:
         top = self._top(steps, s_start)
         return [round(top * (1 - math.sqrt(k / max(1, steps - 1)))) for k in range(steps)]
 
+    def levels_from(self, s_start: float | None) -> int:
+        """How many levels there are from this one (or the top) down; more steps cannot be made."""
+        return len(self.alpha_bar) if s_start is None else self.nearest_t(s_start) + 1
+
     def _top(self, steps: int, s_start: float | None) -> int:
-        top = len(self.alpha_bar) - 1 if s_start is None else self.nearest_t(s_start)
+        top = self.levels_from(s_start) - 1
         if not 1 <= steps <= top + 1:
             raise ValueError(f"steps is {steps}, the schedule has 1 to {top + 1} from this level")
         return top

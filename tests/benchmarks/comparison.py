@@ -52,7 +52,6 @@ from reddiff_cli.operators import Inpaint
 from reddiff_cli.options import TASKS, MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import load_picture
 from reddiff_cli.restore import Restorer
-from reddiff_cli.schedule import Schedule
 from reddiff_cli.solvers import ddrm, diffpir, dps, pigdm
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.problem import to_pixels
@@ -167,11 +166,6 @@ def typical(paths: list[Path], crop: int) -> list[Path]:
     return sorted(paths, key=activity)[middle : middle + 2]
 
 
-def levels_from(schedule: Schedule, s_start: float) -> int:
-    """How many levels the schedule has from this one down: as many steps can be made at most."""
-    return int((schedule.s <= s_start).sum())
-
-
 def tune(name: str, title: str, case: Case, specimens: list[Specimen], bench: Bench) -> Constants:
     """The best constants, one after the other until none gets better; kept in a file."""
     slug = re.sub("[^a-z0-9]+", "-", title).strip("-")  # Windows allows no colon in a name
@@ -184,7 +178,7 @@ def tune(name: str, title: str, case: Case, specimens: list[Specimen], bench: Be
     def value(constants: Constants) -> float:
         key = json.dumps(constants, sort_keys=True)
         steps, schedule = PEERS[name][0], bench.restorer.denoiser.schedule
-        if "s_start" in constants and levels_from(schedule, constants["s_start"]) < steps:
+        if "s_start" in constants and schedule.levels_from(constants["s_start"]) < steps:
             return -math.inf
         if key not in seen:
             seen[key] = fmean(

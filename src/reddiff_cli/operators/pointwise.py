@@ -27,7 +27,7 @@ class Identity:
     @property
     def spectrum(self) -> MaskSpectrum:
         """Singular values, all 1."""
-        return MaskSpectrum(torch.ones(1, 1, 1, 1))
+        return MaskSpectrum(torch.ones(()))  # a number goes with tensors of any device
 
     def start(self, y: Tensor) -> Tensor:
         """y itself."""

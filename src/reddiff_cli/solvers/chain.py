@@ -58,7 +58,7 @@ def noised(start: Tensor, level: Level, xi: Tensor) -> Tensor:
 def denoise(z: Tensor, level: Level, denoiser: Denoiser) -> Tensor:
     """D(z, t); nothing is recorded."""
     with torch.no_grad():
-        return denoiser(z, torch.full((len(z),), level.t, device=z.device))
+        return denoiser(z, torch.full((len(z),), level.t))
 
 
 def denoise_recorded(
@@ -70,7 +70,7 @@ def denoise_recorded(
     """
     with torch.enable_grad():
         leaf = z.detach().requires_grad_(True)
-        clean = denoiser(leaf, torch.full((len(z),), level.t, device=z.device))
+        clean = denoiser(leaf, torch.full((len(z),), level.t))
         clean = clean.clamp(-1, 1) if clip else clean
     if not clean.requires_grad:
         raise ValueError("the denoiser records no gradient, which this method needs")

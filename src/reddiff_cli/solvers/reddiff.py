@@ -111,7 +111,7 @@ def red_diff_paper(
     """The published form: Adam on mean(|y - A(mu)|^2) / 2 + lambda s_t mean((eps_hat - eps) mu).
 
     The weight lambda s_t is linear in 1 / sqrt(SNR); per pixel the prior's gradient is
-    lambda (mu - D) / (B n). Adam with betas (0.9, 0.99) and eps 1e-8, time steps descending, every
+    lambda (mu - D) / n. Adam with betas (0.9, 0.99) and eps 1e-8, time steps descending, every
     (T // steps)-th: the values of the published implementation. Like it, the last yield is mu
     before the last update. Shapes as in `red_diff`; start is the operator's pseudo-inverse of y.
     """
@@ -121,13 +121,14 @@ def red_diff_paper(
         s = float(schedule.s[t])
         current = mu.detach().clone()
         z = current + s * draw_noise()
-        clean = denoiser(z, torch.full((len(z),), t, device=z.device))
+        clean = denoiser(z, torch.full((len(z),), t))
         optimiser.zero_grad()
-        loss = (y - operator(mu)).square().mean() / 2
+        # Each picture has a mean of its own: what stands beside it does not matter.
+        loss = (y - operator(mu)).square().flatten(1).mean(1).sum() / 2
         loss.backward()  # type: ignore[no-untyped-call]
         if mu.grad is None:
             raise ValueError("the operator's output does not depend on the picture")
         # lambda s (eps_hat - eps) = lambda (mu - D), as z = mu + s eps (a plain RED residual).
-        mu.grad += prior_weight * (current - clean) / current.numel()
+        mu.grad += prior_weight * (current - clean) / current[0].numel()
         optimiser.step()
         yield k + 1, current

@@ -63,7 +63,7 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
     tolerance = max(1.5 / 255, CLIPPED_WITHIN * noise)
     operator: Operator
     if options.operator == "paper":
-        operator, y, level = PaperHdr(), shots[0], 1.0
+        operator, y, level = PaperHdr(tolerance=2 * tolerance), shots[0], 1.0
     elif options.others:
         lowest = min(options.exposures)
         stops = tuple(shot - lowest + options.stops for shot in options.exposures)
@@ -86,6 +86,7 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
         noise=noise,
         setting=setting,
         note=lambda _: shown,
+        rounded=pictures[0].depth == 8,
         gain=2**level,
         response=response,
         floating=floating,

@@ -35,7 +35,7 @@ def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
     if share > NEARLY_ALL:
         setting.on_note(f"warning: {job.input}: {share:.0%} of the picture is to be filled")
     known = torch.from_numpy(~hole)[None, None].float()
-    noise = setting.noise("inpaint", job.input, to_tensor(source), known)
+    noise = setting.noise("inpaint", job.input, to_tensor(emptied(source, hole)), known)
     return Inpainting(source, hole, noise, setting)
 
 
@@ -51,7 +51,8 @@ class Inpainting:
     ) -> None:
         self.source, self.hole, self.noise = source, hole, noise
         self._setting, self._denoise = setting, denoise
-        self._canvas = to_tensor(source)
+        self._seen = emptied(source, hole)
+        self._canvas = to_tensor(self._seen)
         self._estimate = self._canvas.clone()
 
     def stages(self) -> Iterator[Stage]:
@@ -90,7 +91,7 @@ class Inpainting:
         """Restored pixels in the hole, the input's own everywhere else."""
         if self._denoise:
             return replace(self.source, pixels=to_pixels(self._estimate))
-        restored = decoded(to_pixels(self._canvas), self.source)
+        restored = decoded(to_pixels(self._canvas), self._seen)
         pixels = np.where(self.hole[:, :, None], restored, self.source.pixels)
         return replace(self.source, pixels=pixels)
 
@@ -161,6 +162,11 @@ def fill_with_patches(canvas: Tensor, wide: Hole, hole: Hole, seed: int) -> None
         columns = slice(max(0, tight.left - margin), tight.right + margin)
         area = canvas[0, :, rows, columns]
         area.copy_(synthesise(area.clone(), inner[rows, columns], blocked[rows, columns], seed))
+
+
+def emptied(picture: Picture, hole: Hole) -> Picture:
+    """The picture, black in its hole: a spark there must not set the scale of the rest."""
+    return replace(picture, pixels=np.where(hole[:, :, None], np.float32(0), picture.pixels))
 
 
 def make_opaque(picture: Picture, hole: Hole) -> Picture:

@@ -94,7 +94,7 @@ class Stage:
         )
 
     def residual(self, mu: Tensor) -> float:
-        """rms of what A(mu) leaves of y, in [0, 1] units."""
+        """rms of what A(mu) leaves of y, in [0, 1] units (JPEG: half a step of its tables)."""
         return float(self.operator.residual(mu, self.y).max()) / 2
 
 
@@ -150,7 +150,7 @@ class Setting:
     def view(self) -> Whole:
         """The whole canvas, in tiles as asked for or as the prior's card says."""
         tile = self.card.tile if self.machine.tile is None else self.machine.tile
-        return Whole(tile, min(self.machine.tile_overlap, tile // 4))
+        return Whole(tile, min(self.machine.tile_overlap, tile // 2))
 
     def levels(self, task: str, sigma_y: float) -> tuple[float, float]:
         """First and last noise level: as given, or what the prior's card or the task asks for."""
@@ -202,6 +202,13 @@ def decoded(pixels: Pixels, like: Picture) -> Pixels:
     if not like.linear:
         return pixels
     return (SRGB.decode(pixels) * _peak(like)).astype(np.float32)
+
+
+def headroom(picture: Picture) -> float:
+    """How many times brighter than the 99th percentile the brightest value is."""
+    values = picture.pixels.ravel()
+    bright = float(np.quantile(values[:: 1 + len(values) // 1_000_000], 0.99))
+    return _peak(picture) / max(bright, 1e-12)
 
 
 def _peak(picture: Picture) -> float:

@@ -9,7 +9,11 @@ from torch.nn import functional as F
 from ..operators import Operator
 from ..pictures import Picture
 from ..solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR
-from .problem import Setting, Stage, decoded, to_pixels
+from .problem import Setting, Stage, decoded, headroom, to_pixels
+
+# The network sees linear light over its peak, as a display would; errors of a few thousandths
+# there are some percent of what is so many times darker.
+HEADROOM = 100
 
 
 @dataclass
@@ -17,7 +21,7 @@ class WholePicture:
     """One picture, its measurement y and operator.
 
     crop: from the restored canvas to what is shown.    source, noise: as in `Problem`.
-    rounded: whether y went through a file; one of more than 8 bits counts as exact.
+    rounded: whether y was, to 8 bits (None: as the depth of `source` says); else it is exact.
     """
 
     task: str
@@ -28,11 +32,16 @@ class WholePicture:
     setting: Setting
     crop: Callable[[Tensor], Tensor] = Tensor.clone
     note: Callable[[Tensor], str] = lambda _: ""
-    rounded: bool = True
+    rounded: bool | None = None
     restored: Tensor | None = None
 
     def stages(self) -> Iterator[Stage]:
         """The one stage."""
+        if self.source.linear and (ratio := headroom(self.source)) > HEADROOM:
+            self.setting.on_note(
+                f"warning: the brightest pixel is {ratio:.0f} times as bright as nearly all "
+                "others, which blurs them; fill it with 'reddiff inpaint', or clip it first"
+            )
         start = self.operator.start(self.y)
         if self.setting.solver.preset == "paper" and self.task == "superres":
             # The published form starts from the pseudo-inverse of the mean of f x f pixels.
@@ -74,7 +83,8 @@ class WholePicture:
         return self.note(self._result())
 
     def _least_noise(self) -> float:
-        return SIGMA_FLOOR if self.rounded and self.source.depth == 8 else SIGMA_EXACT
+        rounded = self.source.depth == 8 if self.rounded is None else self.rounded
+        return SIGMA_FLOOR if rounded else SIGMA_EXACT
 
     def _result(self) -> Tensor:
         if self.restored is None:
