@@ -98,7 +98,7 @@ def test_grey_picture_under_a_colour_prior(tiny_prior):
     torch.testing.assert_close(denoiser(z, t), torch.cat(rows))
 
 
-@pytest.mark.parametrize("step", [50, 300, 999])
+@pytest.mark.parametrize("step", [0, 50, 300, 960, 999])
 def test_noise_of_a_completed_grey_picture_is_what_a_colour_network_expects(step):
     schedule = linear_betas()
     s = float(schedule.s[step])
@@ -108,8 +108,9 @@ def test_noise_of_a_completed_grey_picture_is_what_a_colour_network_expects(step
     wanted = min(3**0.5 * s, float(schedule.s[-1]))
     level = float(schedule.s[int(told)])
     assert level == pytest.approx(wanted, rel=0.1)
-    if level < float(schedule.s[-1]):  # above it nothing can be told
-        covariance = colour[0].flatten(1).cov()
+    covariance = colour[0].flatten(1).cov()
+    assert float(covariance.diag().mean()) == pytest.approx(level**2, rel=0.02)
+    if level < float(schedule.s[-1]) and step:  # else channels cannot be independent
         torch.testing.assert_close(covariance, level**2 * torch.eye(3), atol=0.08 * s**2, rtol=0)
 
 

@@ -154,6 +154,14 @@ def test_tasks_give_what_the_cpu_gives(tmp_path, tiny_prior, device, task):
     assert difference(tmp_path, command, device) <= 2
 
 
+@pytest.mark.parametrize("method", ["reddiff", "ddrm"])
+def test_grey_noise_gives_what_the_cpu_gives(tmp_path, tiny_prior, device, method):
+    Image.fromarray(scene(40, 56, 1)).save(tmp_path / "p.png")
+    flags = ["--model", tiny_prior, "--steps", "8", "--deterministic", "--method", method]
+    command = ["denoise", tmp_path / "p.png", "--noise", "0.1", *flags]
+    assert difference(tmp_path, command, device) <= 2
+
+
 @pytest.mark.parametrize("method", ["reddiff-paper", "dps", "pigdm", "ddrm", "diffpir"])
 def test_other_methods_give_what_the_cpu_gives(tmp_path, tiny_prior, device, method):
     flags = ["--model", tiny_prior, "--steps", "8", "--deterministic"]

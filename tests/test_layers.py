@@ -13,37 +13,38 @@ SOURCE = Path(reddiff_cli.__file__).parent
 
 # A module may import only modules of a smaller number; inside a package, anything of it.
 LAYERS = {
-    0: [
-        *["__init__", "errors", "schedule", "tiling", "patches", "shading", "metrics", "filling"],
-        *["response", "alignment", "hio", "unet_blocks", "frames", "separable"],
-        *["replay", "attributes", "tifftags", "transfer"],
-    ],
+    0: ["__init__", "errors", "transfer"],
     1: [
+        *["schedule", "tiling", "patches", "shading", "metrics", "filling"],
+        *["response", "alignment", "hio", "unet_blocks", "frames", "separable"],
+        *["replay", "attributes", "tifftags"],
+    ],
+    2: [
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],
         *["linear", "shards", "streams", "tonemap", "carriers", "jpegfile", "arrays", "support"],
         *["folders", "hub", "progress", "formats", "unet", "plot", "eval_sheet"],
         *["perceptual", "memory", "grey"],
     ],
-    2: ["pixels", "train_loss", "optimisers", "weights"],
-    3: [
+    3: ["pixels", "train_loss", "optimisers", "weights"],
+    4: [
         *["task_options", "pictures", "synthesis", "network", "convert", "cards", "model_card"],
         *["operators", "solvers", "blind"],
     ],
-    4: ["masks", "photographs", "kernels", "noise", "phase_options", "denoiser", "models"],
-    5: ["jobs", "diffraction", "validation", "batching", "eval_options"],
-    6: [
+    5: ["masks", "photographs", "kernels", "noise", "phase_options", "denoiser", "models"],
+    6: ["jobs", "diffraction", "validation", "batching", "eval_options"],
+    7: [
         *["result", "phase_problem", "record", "report", "train", "ledger", "hole_shapes"],
     ],
-    7: ["phase_pipeline", "eval_report"],
-    8: ["tasks"],
-    9: ["sheets", "methods", "degrade", "foretell"],
-    10: ["restore", "bench"],
-    11: ["run", "evaluate"],
-    12: ["flags", "eval_run"],
-    13: ["command"],
-    14: ["command_train", "command_models", "command_eval", "command_bench"],
-    15: ["cli"],
-    16: ["__main__"],
+    8: ["phase_pipeline", "eval_report"],
+    9: ["tasks"],
+    10: ["sheets", "methods", "degrade", "foretell"],
+    11: ["restore", "bench"],
+    12: ["run", "evaluate"],
+    13: ["flags", "eval_run"],
+    14: ["command"],
+    15: ["command_train", "command_models", "command_eval", "command_bench"],
+    16: ["cli"],
+    17: ["__main__"],
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 # Without torch at module level: what --help, --dry-run and mistakes on the command line touch.

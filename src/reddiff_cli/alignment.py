@@ -49,6 +49,8 @@ def _align_one(x: Tensor, reference: Tensor, max_shift: int | None, signs: bool)
 
 def _correlate(candidates: Tensor, reference: Tensor) -> Tensor:
     """Sum over channels of reference . roll(candidate, shift), for every shift; float64."""
+    if reference.device.type == "mps":  # which has no doubles
+        candidates, reference = candidates.cpu(), reference.cpu()
     wanted: Tensor = torch.fft.rfft2(reference.double())
     spectrum = torch.fft.rfft2(candidates.double()).conj() * wanted
     shape = (reference.shape[-2], reference.shape[-1])

@@ -234,16 +234,17 @@ def _pad(z: Tensor, multiple: int, smallest: int = 1) -> Tensor:
     height, width = (_padded(length, multiple, smallest) for length in z.shape[2:])
     if (height, width) == tuple(z.shape[2:]):
         return z
-    rows, columns = _mirror(z.shape[2], height), _mirror(z.shape[3], width)
-    return z[:, :, rows.to(z.device)[:, None], columns.to(z.device)]
+    rows = _mirror(z.shape[2], height, z.device)
+    columns = _mirror(z.shape[3], width, z.device)
+    return z[:, :, rows[:, None], columns]
 
 
 def _padded(length: int, multiple: int, smallest: int) -> int:
     return -(-max(length, smallest) // multiple) * multiple
 
 
-def _mirror(length: int, padded: int) -> Tensor:
+def _mirror(length: int, padded: int, device: torch.device) -> Tensor:
     """Positions 0, 1, ..., length - 1, length - 2, ..., 1, 0, 1, ...: there and back."""
     period = max(2 * (length - 1), 1)
-    there = torch.arange(padded) % period
+    there = torch.arange(padded, device=device) % period
     return torch.minimum(there, period - there) if length > 1 else there

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from .evaluate import Evaluator
 
 Kid = dict[tuple[str, str], float]
+# What a card says about how its prior is used.
+OF_A_CARD = (
+    *("starts", "prior_weights", "hole_start", "sample_start", "wide_hole", "wide_noise"),
+    *("window", "tile", "smallest"),
+)
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,7 @@ class EvalRun:
             "start": options.start,
             "model": card.name,
             "revision": card.revision,
+            "card": {key: plain(getattr(card, key)) for key in OF_A_CARD},
         }
 
     def _evaluator(

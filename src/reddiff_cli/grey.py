@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .schedule import Schedule
+from .transfer import send
 
 CHANNELS = 3
 
@@ -45,8 +46,12 @@ class Completion:
         return self._schedule.nearest_t(min(level, self._highest))
 
     def _noise(self, step: int, told: int, z: Tensor) -> Tensor:
-        """(3, H, W), zero in the mean of the channels."""
-        generator = torch.Generator(z.device).manual_seed(step)
-        shape = (CHANNELS, *z.shape[2:])
-        eps = torch.randn(shape, generator=generator, device=z.device, dtype=z.dtype)
-        return float(self._s[told]) * (eps - eps.mean(0))
+        """(3, H, W), zero in the mean of the channels; with s^2 each has the level that is told.
+
+        Drawn on the CPU: the same on every device.
+        """
+        generator = torch.Generator().manual_seed(step)
+        eps = torch.randn((CHANNELS, *z.shape[2:]), generator=generator, dtype=z.dtype)
+        missing = float(self._s[told]) ** 2 - float(self._s[step]) ** 2
+        spread = math.sqrt(max(0.0, missing) * CHANNELS / (CHANNELS - 1))
+        return send(spread * (eps - eps.mean(0)), z.device)

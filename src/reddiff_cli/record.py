@@ -31,11 +31,14 @@ def make_record(
         "samples": solver.samples,
         "input_sha256": file_digest(path),
     }
+    if solver.samples > 1:
+        record["sample_start"] = card.sample_start
     for name, value in options.settings().items():
         record[name] = plain(value)
     if task == "inpaint":
         record["start"] = solver.s_start or card.hole_start
         record["dense_weight"] = card.prior_weights.get("denoise", 1.0)
+        record["dense_start"] = card.starts.get("denoise", TASKS["denoise"].s_start)
         record["wide_hole"], record["wide_noise"] = card.wide_hole, card.wide_noise
         record["mask_sha256"] = file_digest(mask_path) if mask_path else None
     return record

@@ -11,8 +11,9 @@ from .noise import judge_residual
 class Result:
     """What became of one picture.
 
-    noise: as used, and residual: rms, both in [0, 1] units.    remark: what a person should know.
-    steps: network evaluations per picture or window.    found: the verdict of phase retrieval.
+    noise: as used, in [0, 1] units.    residual: as of `Stage.residual`.    remark: what a person
+    should know.    steps: network evaluations per picture or window.    found: the verdict of
+    phase retrieval.
     """
 
     width: int

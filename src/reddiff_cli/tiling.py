@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .transfer import send
+
 Box = tuple[int, int]  # top, left
 Hole = NDArray[np.bool_]
 DenoiseFunction = Callable[[Tensor, Tensor], Tensor]
@@ -98,7 +100,8 @@ class Whole:
         total, weights = torch.zeros_like(z), z.new_zeros(height, width)
         for box in self._boxes(height, width, int(t[0])):
             rows, columns = slice(box[0], box[0] + h), slice(box[1], box[1] + w)
-            weight = torch.from_numpy(_weight(box, (h, w), (height, width), self.overlap)).to(z)
+            share = _weight(box, (h, w), (height, width), self.overlap)
+            weight = send(torch.from_numpy(share).float(), z.device)
             total[:, :, rows, columns] += weight * denoiser(z[:, :, rows, columns], t)
             weights[rows, columns] += weight
         return total / weights

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..metrics import rms
+from ..transfer import send
 
 BLOCK = 8
 # Samples from -128 to 127 per unit of x.
@@ -143,7 +144,8 @@ class Jpeg:
             return (planes + 0.5) / SCALE
         shifted = planes.clone()
         shifted[:, 0] += 0.5
-        inverse = torch.linalg.inv(_matrix(planes.double())).to(planes)
+        doubles = torch.linalg.inv(_matrix(torch.zeros((), dtype=torch.float64)))
+        inverse = send(doubles.to(planes.dtype), planes.device)
         return torch.einsum("kc,bchw->bkhw", inverse, shifted) / SCALE
 
 
