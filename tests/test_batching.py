@@ -1,14 +1,17 @@
 """Batches shared by threads: the same bits whatever the company, no deadlock, errors shared."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from reddiff_cli import batching
 from reddiff_cli.batching import Batcher
 from reddiff_cli.denoiser import load_denoiser
+from reddiff_cli.room import Room
 
 ROWS = 4
 
@@ -130,3 +133,55 @@ def test_stands_for_its_denoiser(denoiser):
     batcher = Batcher(denoiser, ROWS)
     assert batcher.device == denoiser.device
     assert batcher.schedule is denoiser.schedule
+
+
+def test_large_pictures_take_smaller_batches():
+    seen = []
+    batcher = Batcher(counting(seen), 8)
+    for side, rows in ((256, 8), (362, 4), (512, 2), (2000, 2)):
+        assert batcher.rows_of((3, side, side)) == rows
+    batcher(torch.zeros(3, 1, 512, 512), torch.arange(3))
+    assert [shape[0] for shape in seen] == [2, 2]
+
+
+def test_nobody_waits_for_others_when_all_of_them_wait(monkeypatch):
+    monkeypatch.setattr(batching, "PATIENCE", 20.0)
+    seen = []
+    batcher = Batcher(counting(seen), ROWS)
+    gate = threading.Barrier(2)
+
+    def work(steps):
+        with batcher.member():
+            gate.wait(timeout=30)
+            return [float(batcher(*rows_of(k, 1, size=8)).sum()) for k in range(steps)]
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        tasks = [pool.submit(work, steps) for steps in (2, 5)]  # one leaves early
+        for task in tasks:
+            task.result(timeout=60)
+    assert time.monotonic() - began < 15
+    assert len(seen) == 5  # the first two steps were shared
+
+
+def test_room_is_for_so_many_pixels_or_for_one_picture():
+    room, inside, most = Room(100), [], []
+    lock = threading.Lock()
+
+    def work(pixels):
+        with room.taken(pixels):
+            with lock:
+                inside.append(pixels)
+                most.append(list(inside))
+            time.sleep(0.01)
+            with lock:
+                inside.remove(pixels)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, [40, 60, 50, 300, 10, 100, 70, 20], timeout=60))
+    assert all(sum(seen) <= 100 or len(seen) == 1 for seen in most)
+    assert max(map(len, most)) > 1
+    with pytest.raises(ValueError, match="broken"), room.taken(300):
+        raise ValueError("broken")
+    with room.taken(1):  # what failed has left
+        pass

@@ -12,7 +12,7 @@ from conftest import scene
 from reddiff_cli.cards import Card
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser, is_out_of_memory, load_denoiser
-from reddiff_cli.restore import Restorer, smaller_tiles
+from reddiff_cli.restore import Restorer
 
 RUNNER = CliRunner()
 FAILURES = [
@@ -88,7 +88,7 @@ def test_other_errors_are_not_taken_for_it(tiny_prior, monkeypatch):
 )
 def test_windows_halve_down_to_what_the_prior_can_see(tmp_path, tile, smallest, given, sizes):
     card = Card("x", folder=tmp_path, tile=tile, smallest=smallest)
-    assert smaller_tiles(card, given) == sizes
+    assert card.smaller_tiles(given) == sizes
 
 
 def test_smaller_windows_are_tried_and_the_result_is_whole(tmp_path, tiny_prior, monkeypatch):

@@ -1,12 +1,14 @@
 """Network batches of one shape, shared by several threads that each restore a picture.
 
-Rows that wait are grouped by (C, H, W) and run `rows` at a time; what is missing is filled with
-copies of the first. So the network always sees the same shapes and takes the same kernels, and a
-row comes out the same bit for bit, whatever company it had.
+Rows that wait are grouped by (C, H, W) and run so many at a time as their size is worth; what is
+missing is filled with copies of the first. So the network always sees the same shapes and takes
+the same kernels, and a row comes out the same bit for bit, whatever company it had.
 """
 
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -17,6 +19,9 @@ from .schedule import Schedule
 
 # Seconds that the first waiting row gives others to join it while the network is idle.
 PATIENCE = 0.002
+# Pixels of the pictures that `rows` is for: of larger ones fewer keep a GPU busy. Both signs of a
+# noise pair go together, so there are always two rows.
+AREA, LEAST = 256 * 256, 2
 
 Shape = tuple[int, ...]
 
@@ -48,7 +53,9 @@ class Batcher:
 
     There is no thread of its own: whoever waits while the network is idle runs the next batch, for
     all whose rows are in it. An error of the network reaches everyone in its batch, and nobody
-    else. rows: of every batch.
+    else. Threads that say that they are members are not waited for once they all wait.
+
+    rows: of every batch of pictures of AREA pixels or fewer.
     """
 
     def __init__(self, denoiser: Denoiser, rows: int) -> None:
@@ -57,7 +64,25 @@ class Batcher:
         self.denoiser, self.rows = denoiser, rows
         self._waiting: dict[Shape, deque[Row]] = {}
         self._running = False
+        self._members = 0
         self._change = threading.Condition()
+
+    @contextmanager
+    def member(self) -> Iterator[None]:
+        """Within the context a thread counts as one that may ask at any time."""
+        with self._change:
+            self._members += 1
+        try:
+            yield
+        finally:
+            with self._change:
+                self._members -= 1
+                self._change.notify_all()
+
+    def rows_of(self, shape: Shape) -> int:
+        """Rows of a batch of pictures (C, H, W)."""
+        fit = self.rows * AREA // (shape[1] * shape[2])
+        return min(self.rows, max(LEAST, fit))
 
     @property
     def schedule(self) -> Schedule:
@@ -92,20 +117,25 @@ class Batcher:
         with self._change:
             patient = True
             while not request.done:
-                if not self._running and (self._full() or not patient):
+                if not self._running and (not patient or self._full() or self._all_wait()):
                     self._running = True
                     return self._take()
                 patient = self._change.wait(PATIENCE) or self._running
             return []
 
     def _full(self) -> bool:
-        return any(len(queue) >= self.rows for queue in self._waiting.values())
+        return any(len(queue) >= self.rows_of(shape) for shape, queue in self._waiting.items())
+
+    def _all_wait(self) -> bool:
+        """Whether nobody is left who could still join."""
+        asking = {id(request) for queue in self._waiting.values() for request, _ in queue}
+        return len(asking) == self._members
 
     def _take(self) -> list[Row]:
         """Up to `rows` rows of the shape that most wait for."""
         shape = max(self._waiting, key=lambda shape: len(self._waiting[shape]))
         queue = self._waiting[shape]
-        batch = [queue.popleft() for _ in range(min(self.rows, len(queue)))]
+        batch = [queue.popleft() for _ in range(min(self.rows_of(shape), len(queue)))]
         if not queue:
             del self._waiting[shape]
         return batch
@@ -131,7 +161,8 @@ class Batcher:
 
     def _denoise(self, batch: list[Row]) -> Tensor:
         """D of the rows, computed among copies of the first up to the full number of rows."""
-        padded = batch + batch[:1] * (self.rows - len(batch))
+        request, row = batch[0]
+        padded = batch + batch[:1] * (self.rows_of(request.z[row].shape) - len(batch))
         z = torch.stack([request.z[row] for request, row in padded])
         t = torch.stack([request.t[row] for request, row in padded])
         return self.denoiser(z, t)

@@ -26,6 +26,7 @@ KEYS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("starts", "prior_weights"), dict),
 }
 # Side of the smallest windows that a network without attention is shown.
+SMALLEST_TILE = 128
 SMALL_WINDOW = 64
 
 
@@ -106,6 +107,16 @@ class Card:
     def windows(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
         """Those window sizes that suit the network; its own, if none does."""
         return tuple(s for s in sizes if self.smallest <= s <= self.window) or (self.window,)
+
+    def smaller_tiles(self, given: int | None) -> list[int]:
+        """Tiles to try when memory runs out: halves of the given one, or of the card's own."""
+        tile = self.tile if given is None else given
+        least = max(SMALLEST_TILE, self.smallest)
+        sizes = []
+        while tile // 2 >= least:
+            tile //= 2
+            sizes.append(tile)
+        return sizes
 
 
 def read_cards(path: Path) -> dict[str, Card]:

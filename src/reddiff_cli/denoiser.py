@@ -223,6 +223,14 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if cpu_has_bf16() else torch.float32
 
 
+def compute_exactly() -> None:
+    """The same bits every time: no TF32, deterministic kernels only."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def cpu_has_bf16() -> bool:
     """True if the CPU multiplies in bf16; emulated, it would be slower than fp32 by far."""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

@@ -66,7 +66,10 @@ class Evaluator:
         self.card, self.options, self.machine = card, options, machine
         self.folder, self.ledger, self.reporter, self.lpips = folder, ledger, reporter, lpips
         first = options.cases[0].options
-        self._restorer = Restorer(card, SolverOptions(), machine, first, OutputOptions())
+        # Alone, as seconds and memory of one picture are measured.
+        self._restorer = Restorer(
+            card, SolverOptions(), machine, first, OutputOptions(), together=False
+        )
         self.device = self._restorer.device
 
     def shot(self, case: Case, path: Path, digest: str) -> Shot:

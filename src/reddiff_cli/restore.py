@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -18,6 +18,7 @@ from .denoiser import (
     Denoiser,
     choose_device,
     choose_dtype,
+    compute_exactly,
     load_model,
 )
 from .errors import PictureError
@@ -30,6 +31,7 @@ from .options import RECORDING, MachineOptions, OutputOptions, SolverOptions
 from .pictures import DEPTHS, Picture, check_format, format_of, save_picture, with_depth
 from .record import make_record
 from .result import Result
+from .room import Room
 from .sheets import UNCALIBRATED, Sheets
 from .task_options import TaskOptions
 from .tasks import Problem, Setting, Stage, pose
@@ -47,7 +49,11 @@ WORKERS = 2
 # On a GPU they share batches of so many rows.
 SHARING_DEVICES = ("cuda",)
 WORKERS_SHARED, SHARED_ROWS = 8, 8
-SMALLEST_TILE = 128
+# A network of so many parameters is busy with half as many rows: on an H200 in fp16 two rows of
+# 256x256 take one of 113 M 13.9 ms, eight 31.6 ms; one of 11 M 6.5 and 7.4 ms.
+HEAVY = 50_000_000
+# Pixels of the pictures that are computed at once there: each takes some hundred bytes.
+SHARED_PIXELS = 32_000_000
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -69,7 +75,10 @@ class Restorer:
         machine: MachineOptions,
         options: TaskOptions,
         output: OutputOptions,
+        *,
+        together: bool = True,
     ) -> None:
+        """together: whether several pictures may share batches, where the device gains by it."""
         self.card, self.solver, self.options, self.output = card, solver, options, output
         self.machine = machine
         self.device = choose_device(machine.device)
@@ -81,10 +90,10 @@ class Restorer:
         self._lock = threading.RLock()
         self._foreteller = Foreteller()
         # Recorded evaluations hold much memory: of these methods, one picture at a time.
-        together = self.device.type in SHARING_DEVICES and solver.method not in RECORDING
-        self.shared = together
-        self.workers = WORKERS_SHARED if together else WORKERS
-        self._turn: AbstractContextManager[object] = nullcontext() if together else self._lock
+        gains = self.device.type in SHARING_DEVICES and solver.method not in RECORDING
+        self.shared = together and gains
+        self.workers = WORKERS_SHARED if self.shared else WORKERS
+        self._room = Room(SHARED_PIXELS if self.shared else 0)
 
     @property
     def denoiser(self) -> Denoiser | Batcher:
@@ -92,7 +101,8 @@ class Restorer:
         with self._lock:
             if self._denoiser is None:
                 denoiser = load_model(self.card, self.device, self.dtype)
-                self._denoiser = Batcher(denoiser, SHARED_ROWS) if self.shared else denoiser
+                rows = SHARED_ROWS // 2 if denoiser.parameters > HEAVY else SHARED_ROWS
+                self._denoiser = Batcher(denoiser, rows) if self.shared else denoiser
             return self._denoiser
 
     def like(self, solver: SolverOptions, options: TaskOptions) -> "Restorer":
@@ -116,7 +126,7 @@ class Restorer:
         with smaller windows.
         """
         tile: int | None = None
-        for smaller in (*smaller_tiles(self.card, self.machine.tile), None):
+        for smaller in (*self.card.smaller_tiles(self.machine.tile), None):
             try:
                 return self._attempt(job, tile, on_step, on_note, on_estimate)
             except (RuntimeError, MemoryError) as error:
@@ -147,7 +157,7 @@ class Restorer:
         for stage in problem.stages():
             asked = time.monotonic()
             _ = self.denoiser
-            with self._turn:
+            with self._room.taken(stage.start[:, 0].numel()):
                 # Loading the network and waiting for the turn are no work on this picture.
                 began += time.monotonic() - asked
                 self._foretell(stage, on_estimate)
@@ -262,12 +272,13 @@ class Restorer:
         denoiser = self.denoiser  # the same to the end, whatever other threads find out
         total = evaluations(self.solver, denoiser)
         mu = here.start
-        for done, mu in self._run(here, denoiser):
-            # Looked at twice only, as a look waits for the device.
-            if (done <= 2 or done == total) and not bool(torch.isfinite(mu).all()):
-                raise NotFinite
-            on_step(done, total, partial(here.residual, mu))
-            on_look(stage, mu)
+        with denoiser.member() if isinstance(denoiser, Batcher) else nullcontext():
+            for done, mu in self._run(here, denoiser):
+                # Looked at twice only, as a look waits for the device.
+                if (done <= 2 or done == total) and not bool(torch.isfinite(mu).all()):
+                    raise NotFinite
+                on_step(done, total, partial(here.residual, mu))
+                on_look(stage, mu)
         return mu.cpu(), here.residual(mu)
 
     def _run(self, stage: Stage, denoiser: Denoiser | Batcher) -> Iterator[tuple[int, Tensor]]:
@@ -279,22 +290,3 @@ class Restorer:
         noise = draws(start, solver.seed)
         task = self.options.task
         return Solving(task, stage, start, noise, denoiser, self.card, solver).run()
-
-
-def smaller_tiles(card: Card, given: int | None) -> list[int]:
-    """Window sizes to try when memory runs out: halves, down to what the prior can look at."""
-    tile = card.tile if given is None else given
-    least = max(SMALLEST_TILE, card.smallest)
-    sizes = []
-    while tile // 2 >= least:
-        tile //= 2
-        sizes.append(tile)
-    return sizes
-
-
-def compute_exactly() -> None:
-    """The same bits every time: no TF32, deterministic kernels only."""
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.allow_tf32 = False

@@ -19,8 +19,7 @@ DIR keeps what is done, so that a run goes on where it was stopped: tuned-*.json
 Shards split first the tuning and then the pictures among processes; --method tunes and measures
 these alone (start, ddrm, pigdm, dps, diffpir, reddiff-paper, reddiff).
 --group measures peers on so many pictures in one batch, which a GPU needs to be busy; `seconds`
-are then those of the batch, shared equally. Noise and results are those of single pictures; the
-published form, whose loss is a mean over its batch, always takes one.
+are then those of the batch, shared equally. Noise and results are those of single pictures.
 --show prints the table of the methods asked for, on the pictures that all of them have done.
 """
 
@@ -220,12 +219,10 @@ def measure(paths: list[Path], title: str, case: Case, crop: int, bench: Bench) 
             results = [run_ours(case, s, bench, steps) for s in specimens]
         else:
             constants = tune(name, title, case, [], bench)
-            apart = name == "reddiff-paper"
-            batches = [[s] for s in specimens] if apart else [specimens]
-            results = []
-            for batch in map(together, batches):
-                x = batch.crop(run_peer(name, case, batch, bench, steps, constants))
-                results += x.split(1)
+            batch = together(specimens)
+            results = list(
+                batch.crop(run_peer(name, case, batch, bench, steps, constants)).split(1)
+            )
         cost = {
             "seconds": (time.perf_counter() - began) / len(missing),
             "mb": peak_memory(device)[0],
@@ -312,7 +309,7 @@ def main() -> None:
     }
     first = next(iter(cases.values())).options
     card = find_model(asked.model)
-    restorer = Restorer(card, SolverOptions(), machine, first, OutputOptions())
+    restorer = Restorer(card, SolverOptions(), machine, first, OutputOptions(), together=False)
     bench = Bench(restorer, asked.state, str(index), asked.method, asked.ours)
     if asked.show:
         return show(bench)
