@@ -25,9 +25,9 @@ KEYS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("wide_noise", "hole_start", "sample_start"), (int, float)),
     **dict.fromkeys(("starts", "prior_weights"), dict),
 }
-# Side of the smallest windows that a network without attention is shown.
-SMALLEST_TILE = 128
-SMALL_WINDOW = 64
+# Side of the smallest windows that a network without attention is shown, and of the smallest
+# tiles that are tried when memory runs out.
+SMALL_WINDOW, SMALLEST_TILE = 64, 128
 
 
 @dataclass(frozen=True)
