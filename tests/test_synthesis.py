@@ -1,9 +1,11 @@
 """Patch synthesis: textures, lines and shading go on across the hole."""
 
+import numpy as np
 import pytest
 import torch
 
-from reddiff_cli.synthesis import synthesise
+from reddiff_cli.synthesis import synthesise, thickness
+from reddiff_cli.tasks import inpaint
 
 
 def hole_in(height, width, top, left, bottom, right):
@@ -81,3 +83,54 @@ def test_very_large_hole_is_copied_at_full_resolution(monkeypatch):
     filled = synthesise(damaged(x, hole), hole, hole)
     assert torch.equal(filled[:, ~hole], x[:, ~hole])
     assert float(filled[:, hole].abs().mean()) > 0.9
+
+
+def test_few_sources_chosen_by_chance_are_enough(monkeypatch):
+    monkeypatch.setattr("reddiff_cli.synthesis.MOST_SOURCES", 300)
+    columns = torch.arange(120)
+    x = torch.sign(torch.sin(columns * 0.7)).expand(3, 100, 120).clone()
+    hole = hole_in(100, 120, 35, 45, 48, 75)  # one level: all of the search is at full size
+    filled = synthesise(damaged(x, hole), hole, hole)
+    assert float((filled - x).abs()[:, hole].mean()) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("boxes", "side"),
+    [
+        ([], 0),
+        ([(20, 20, 33, 60)], 14),  # odd sides count as one more
+        ([(20, 20, 34, 60), (40, 10, 46, 90)], 14),
+        ([(0, 20, 10, 60)], 20),  # the band may go on beyond the border
+    ],
+)
+def test_thickness_is_that_of_the_largest_square(boxes, side):
+    hole = torch.zeros(80, 100, dtype=torch.bool)
+    for box in boxes:
+        hole |= hole_in(80, 100, *box)
+    assert thickness(hole) == side
+
+
+def test_long_holes_are_filled_in_pieces(monkeypatch):
+    """A band across stripes: every search is small, and the pieces join without a seam."""
+    columns = torch.arange(380)
+    x = torch.sign(torch.sin(columns * 0.7)).expand(1, 3, 150, 380).clone()
+    hole = np.zeros((150, 380), dtype=bool)
+    for column in range(20, 360):
+        hole[60 + column // 10 : 76 + column // 10, column] = True
+    seen = []
+
+    def watched(area, part, *rest):
+        seen.append(tuple(area.shape[1:]))
+        return synthesise(area, part, *rest)
+
+    monkeypatch.setattr(inpaint, "synthesise", watched)
+    monkeypatch.setattr(inpaint, "LONGEST", 100)
+    canvas = x * torch.from_numpy(~hole)
+    inpaint.fill_with_patches(canvas, hole, hole, 0)
+    assert len(seen) > 3
+    assert max(width for _, width in seen) < 360
+    missed = (canvas - x).abs()[0, 0].numpy()
+    assert missed[~hole].max() == 0
+    by_column = missed.sum(0)[20:360] / 16
+    assert by_column.mean() < 0.1
+    assert by_column.max() < 0.8

@@ -6,6 +6,7 @@ something to start from (synthesis.py). Each is covered by the windows that cost
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -33,6 +34,23 @@ class Region:
     @property
     def slices(self) -> tuple[slice, slice]:
         return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def grown(self, margin: int) -> "Region":
+        """`margin` larger on every side; above and left inside the canvas."""
+        top, left = max(0, self.top - margin), max(0, self.left - margin)
+        return Region(top, left, self.bottom + margin, self.right + margin)
+
+    def pieces(self, longest: int) -> list["Region"]:
+        """Equal parts whose sides are at most `longest`, row by row."""
+        rows = _parts(self.top, self.bottom, longest)
+        columns = _parts(self.left, self.right, longest)
+        return [Region(y[0], x[0], y[1], x[1]) for y in rows for x in columns]
+
+
+def _parts(start: int, stop: int, longest: int) -> list[tuple[int, int]]:
+    count = -(-(stop - start) // longest)
+    ends = [start + (stop - start) * k // count for k in range(count + 1)]
+    return list(pairwise(ends))
 
 
 def wide_part(hole: Hole) -> Hole:

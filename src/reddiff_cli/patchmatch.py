@@ -58,6 +58,17 @@ def finer_field(field: Tensor, coarse: Level, fine: Level, generator: torch.Gene
     return result
 
 
+def with_spares(
+    field: Tensor, level: Level, sources: Tensor, generator: torch.Generator
+) -> Tensor:
+    """The map with a random source wherever a query has none (-1)."""
+    queries = queries_of(level)
+    spare = sources[torch.randint(len(sources), (len(queries),), generator=generator)]
+    complete = field.clone()
+    complete[queries] = torch.where(field[queries] < 0, spare, field[queries])
+    return complete
+
+
 def _propagate(
     level: Level, field: Tensor, queries: Tensor, sources: Tensor, generator: torch.Generator
 ) -> Tensor:

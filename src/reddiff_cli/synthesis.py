@@ -25,13 +25,16 @@ from .patches import (
     texture_of,
     trust_inside,
 )
-from .patchmatch import finer_field, nearest_of, search
+from .patchmatch import finer_field, nearest_of, search, with_spares
 from .shading import fit_shading, slopes_of
 
 AREA = PATCH * PATCH
 ROUNDS_COARSE, ROUNDS_FINE = 12, 4
 # Levels with more pixels to fill than this take their places from the next coarser one.
 LARGEST = 150_000
+# The coarsest level is filled from so many places at most, chosen by chance among all: each is a
+# vector of 245 numbers, and every patch is compared with every one of them.
+MOST_SOURCES = 100_000
 # A level stops when the pixels of the hole move by less than this, on average.
 SETTLED = 0.003
 # Weight of proposed colours against proposed slopes. In the search slopes only help; at the very
@@ -79,8 +82,8 @@ def _pyramid(x: Tensor, hole: Tensor, unusable: Tensor) -> list[Level]:
     known = (~(unusable | hole)).float()
     texture = texture_of(x, known)
     levels = [Level(x.clone(), texture.clone(), hole, unusable | hole, trust_inside(hole))]
-    thickness = _thickness(hole)
-    while thickness > 2 * PATCH and min(levels[-1].hole.shape) >= 8 * PATCH:
+    thick = float(thickness(hole))
+    while thick > 2 * PATCH and min(levels[-1].hole.shape) >= 8 * PATCH:
         last = levels[-1]
         known = (~last.blocked).float()
         share = F.avg_pool2d(known[None, None], 2, ceil_mode=True)[0]
@@ -90,7 +93,7 @@ def _pyramid(x: Tensor, hole: Tensor, unusable: Tensor) -> list[Level]:
         # A coarse pixel may be copied only if every fine pixel below it was known.
         bad_half = F.max_pool2d(last.blocked[None, None].float(), 2, ceil_mode=True)[0, 0] > 0
         levels.append(Level(x_half, texture_half, hole_half, bad_half, trust_inside(hole_half)))
-        thickness /= 2
+        thick /= 2
     return levels
 
 
@@ -98,15 +101,28 @@ def _half(x: Tensor) -> Tensor:
     return F.avg_pool2d(x[None], 2, ceil_mode=True)[0]
 
 
-def _thickness(hole: Tensor) -> float:
-    """Side of the largest square inside the hole; of a large one to within a few per cent."""
-    factor = max(1, max(hole.shape) // 256)
-    left = -F.max_pool2d(-hole[None, None].float(), factor, ceil_mode=True)
-    side = 0
-    while bool(left.any()):
-        left = -F.max_pool2d(-left, 3, 1, 1)
-        side += 2 * factor
-    return side
+def thickness(hole: Tensor) -> int:
+    """Side of the largest square inside a hole (H, W), even; 0 if it is empty.
+
+    What lies beyond the border counts as hole: a band along the edge may go on there.
+    """
+    height, width = hole.shape
+    down = (~hole).cumsum(0, dtype=torch.int32)
+    known = F.pad(down.cumsum(1, dtype=torch.int32), (1, 0, 1, 0))
+    rows, columns = hole.nonzero().unbind(1)
+
+    def fits(radius: int) -> bool:
+        """Whether some square of side 2 radius + 1 holds no known pixel."""
+        top, bottom = (rows - radius).clamp(min=0), (rows + radius + 1).clamp(max=height)
+        left, right = (columns - radius).clamp(min=0), (columns + radius + 1).clamp(max=width)
+        upper, lower = (known[row, right] - known[row, left] for row in (top, bottom))
+        return bool((upper == lower).any())
+
+    low, high = -1, max(height, width)  # low fits, high does not, if anything is known
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return 2 * (low + 1)
 
 
 def _copy(level: Level, field: Tensor) -> None:
@@ -119,10 +135,14 @@ def _copy(level: Level, field: Tensor) -> None:
 
 def _peel(level: Level, generator: torch.Generator) -> Tensor:
     """Fill the coarsest level from its border inwards; returns the nearest source per pixel."""
-    sources = sources_of(level)
+    every = sources_of(level)
+    sources = every
+    if len(every) > MOST_SOURCES:
+        sources = every[torch.randperm(len(every), generator=generator)[:MOST_SOURCES]]
     source_patches = patches_at(level, sources)
     channels = len(level.x) + len(level.texture)
     unknown = level.hole.clone()
+    field = torch.full((level.hole.numel(),), -1, dtype=torch.long)
     while bool(unknown.any()):
         inner = -F.max_pool2d(-unknown[None, None].float(), 3, 1, 1)[0, 0] > 0
         centres = (unknown & ~inner).flatten().nonzero()[:, 0]
@@ -134,8 +154,11 @@ def _peel(level: Level, generator: torch.Generator) -> Tensor:
         for planes in (level.x, level.texture):
             flat = planes.view(len(planes), -1)
             flat[:, centres] = flat[:, nearest]
+        field[centres] = nearest
         unknown.view(-1)[centres] = False
-    return search(level, None, generator)
+    if len(sources) == len(every):
+        return search(level, None, generator)
+    return search(level, with_spares(field, level, sources, generator), generator)
 
 
 def _settle(level: Level, field: Tensor, rounds: int, generator: torch.Generator) -> Tensor:

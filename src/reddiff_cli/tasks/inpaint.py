@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from ..filling import bend_smoothly, fill_smoothly
-from ..holes import WHOLE, cheapest_patchwork, regions, wide_part
+from ..holes import WHOLE, Region, cheapest_patchwork, regions, wide_part
 from ..jobs import Job
 from ..masks import NEARLY_ALL, covered_share, load_hole
 from ..operators import Inpaint
 from ..pictures import Hole, Picture, load_picture
 from ..solvers.reddiff import SIGMA_FLOOR
-from ..synthesis import context_margin, synthesise
+from ..synthesis import context_margin, synthesise, thickness
 from ..task_options import InpaintOptions
 from ..tiling import Patchwork, patchwork
 from .problem import Setting, Stage, decoded, to_pixels, to_tensor
@@ -22,6 +22,9 @@ from .problem import Setting, Stage, decoded, to_pixels, to_tensor
 # Context around thin and wide holes in pixels, and the window sizes to choose from.
 THIN_MARGIN, THIN_WINDOWS = 10, (64, 96, 128, 256)
 WIDE_MARGIN = 32
+# A hole longer than LONGEST, and than so many times its own thickness, gets its patches in pieces
+# that overlap: else a wire across a photograph would be searched for in all of it at once.
+LONGEST, THICK_TO_LONG, OVERLAP = 400, 4, 16
 # The prior starts at this multiple of the noise that patches are taken to have.
 WIDE_START = 2.0
 
@@ -153,15 +156,29 @@ def fill_hole(canvas: Tensor, hole: Hole) -> None:
 
 
 def fill_with_patches(canvas: Tensor, wide: Hole, hole: Hole, seed: int) -> None:
-    """Patch synthesis of the wide parts in place, region by region."""
-    inner = torch.from_numpy(wide)
-    blocked = torch.from_numpy(hole)
+    """Patch synthesis of the wide parts in place, region by region; long ones piece by piece."""
+    left, blocked = wide.copy(), torch.from_numpy(hole)
     for tight in regions(wide, 0):
-        margin = context_margin(tight.bottom - tight.top, tight.right - tight.left)
-        rows = slice(max(0, tight.top - margin), tight.bottom + margin)
-        columns = slice(max(0, tight.left - margin), tight.right + margin)
-        area = canvas[0, :, rows, columns]
-        area.copy_(synthesise(area.clone(), inner[rows, columns], blocked[rows, columns], seed))
+        thick = thickness(torch.from_numpy(wide[tight.grown(1).slices]))
+        pieces = tight.pieces(max(LONGEST, THICK_TO_LONG * thick))
+        for piece in pieces:
+            # The next piece does its share of the overlap again, with this one before its eyes.
+            todo = piece.grown(OVERLAP if len(pieces) > 1 else 0)
+            if not left[todo.slices].any():
+                continue
+            window = todo.grown(context_margin(todo.bottom - todo.top, todo.right - todo.left))
+            inside = wide if len(pieces) == 1 else _only(left, todo)
+            area = canvas[0][(slice(None), *window.slices)]
+            part = torch.from_numpy(inside[window.slices])
+            area.copy_(synthesise(area.clone(), part, blocked[window.slices], seed))
+            left[piece.slices] = False
+
+
+def _only(hole: Hole, region: Region) -> Hole:
+    """What of a hole lies in a region."""
+    part = np.zeros_like(hole)
+    part[region.slices] = hole[region.slices]
+    return part
 
 
 def emptied(picture: Picture, hole: Hole) -> Picture:
