@@ -458,6 +458,16 @@ def test_two_parts_write_the_same_bytes_as_one_run(folder, quick, parts):
     assert contents(split) == contents(whole)
 
 
+def test_a_task_that_names_its_own_picture_restores_it(folder, quick):
+    """The usual array script: `f=$(sed -n ${SLURM_ARRAY_TASK_ID}p list)`."""
+    environment = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "4"}
+    picture = sorted(folder.glob("*.png"))[0]
+    reddiff("denoise", picture, "-o", folder / "out.png", *quick, env=environment)
+    assert (folder / "out.png").is_file()
+    _, stderr = reddiff("denoise", picture, "-o", folder / "o/", "--shard", "2/2", *quick)
+    assert "part 2 of 2 holds none of 1 pictures" in stderr
+
+
 def test_parts_that_do_not_exist(folder, quick):
     for flags, environment in (
         (["--shard", "3/2"], {}),
@@ -473,7 +483,9 @@ def test_parts_that_do_not_exist(folder, quick):
         assert "--shard" in stderr
     # The flag wins over the environment; more parts than pictures leave some with nothing to do.
     environment = {"RANK": "5", "WORLD_SIZE": "2"}
-    stdout, _ = reddiff("denoise", folder, "--shard", "9/9", "--json", *quick, env=environment)
+    command = ["denoise", folder, "--shard", "9/9", "--json", *quick]
+    stdout, stderr = reddiff(*command, env=environment)
+    assert "part 9 of 9 holds none of 4 pictures" in stderr
     assert events(stdout) == [
         {"event": "summary", "ok": 0, "skipped": 0, "failed": 0, "exit_code": 0}
         | {"seconds": events(stdout)[0]["seconds"]}

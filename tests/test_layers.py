@@ -30,7 +30,16 @@ LAYERS = {
         *["task_options", "pictures", "synthesis", "network", "convert", "cards", "model_card"],
         *["operators", "solvers", "blind"],
     ],
-    5: ["masks", "photographs", "kernels", "noise", "phase_options", "denoiser", "models"],
+    5: [
+        "outputs",
+        "masks",
+        "photographs",
+        "kernels",
+        "noise",
+        "phase_options",
+        "denoiser",
+        "models",
+    ],
     6: ["jobs", "diffraction", "validation", "batching", "eval_options"],
     7: [
         *["result", "phase_problem", "record", "report", "train", "ledger", "hole_shapes"],
@@ -51,6 +60,7 @@ LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 LIGHT = [
     *["errors", "options", "train_options", "task_options", "phase_options", "kernelspec"],
     *["arrays", "carriers", "files", "deep", "models", "pictures", "masks", "jobs", "record"],
+    "outputs",
     *["report", "run", "flags", "command", "command_train", "cli", "shards", "streams"],
     *["diffraction", "folders", "cards", "hub", "progress", "command_models"],
     *["command_eval", "eval_run", "eval_report", "eval_options", "ledger", "plot", "eval_sheet"],

@@ -65,15 +65,14 @@ def keywords(source: Callable[..., object], hints: dict[str, Any]) -> list[inspe
 def _run(options: TaskOptions, inputs: list[Path], shared: Shared) -> None:
     target = None if shared.output is None else Path(shared.output)
     _check_stdout(options, shared, target)
-    options, inputs = options.claim(inputs)
+    _, pictures = options.claim(inputs)
     solver, machine = shared.solver(), shared.machine()
     check_solver(solver, options.task)
-    with spooled(inputs, target) as files:
+    with spooled(inputs, target, len(pictures)) as files:
         from .run import Run
 
         run = Run(
-            options,
-            files.inputs,
+            *options.claim(files.inputs),
             shared.model,
             solver,
             machine,

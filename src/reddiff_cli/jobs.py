@@ -6,8 +6,7 @@ Everything that can be decided beforehand is: names, collisions, masks, what is 
 import hashlib
 import os
 import stat
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,22 @@ from .arrays import ARRAY_SUFFIXES
 from .carriers import read_record
 from .errors import PictureError, UsageError
 from .masks import find_mask
-from .options import TASKS, OutputOptions
-from .pictures import FORMATS, PICTURE_SUFFIXES, format_of
+from .options import OutputOptions
+from .outputs import (
+    Source,
+    check_nothing_is_lost,
+    check_outputs,
+    check_writable,
+    is_result,
+    name_outputs,
+    sheets_of,
+)
+from .pictures import PICTURE_SUFFIXES
 
 Record = dict[str, Any]
 MakeRecord = Callable[[Path, Path | None], Record]
 # Key of a record for what was found out on the way; it follows from the rest, and may not differ.
 FOUND = "found"
-# What is written beside a result: `img.denoise.compare.png`.
-SHEETS = ("compare", "std", "tonemap")
 OnNote = Callable[[str], None]
 
 
@@ -41,12 +47,6 @@ class Job:
     kind: str = ""
 
 
-@dataclass(frozen=True)
-class _Source:
-    path: Path
-    root: Path | None  # the input folder below which the picture was found
-
-
 def plan_jobs(
     task: str,
     inputs: list[Path],
@@ -54,25 +54,35 @@ def plan_jobs(
     options: OutputOptions,
     make_record: MakeRecord,
     on_note: OnNote = lambda _: None,
+    reads: Sequence[Path] = (),
+    sheets: Sequence[str] = (),
 ) -> list[Job]:
-    """Jobs in a fixed order. UsageError if an input is missing or an output makes no sense."""
+    """Jobs in a fixed order. UsageError if an input is missing or an output makes no sense.
+
+    reads: files that the task's options name.    sheets: what is written beside every result, by
+    what comes after its stem.
+    """
     suffixes = ARRAY_SUFFIXES if task == "phase" else PICTURE_SUFFIXES
-    found = (_expand(path, options.recursive, suffixes, on_note) for path in inputs)
+    found = (_expand(path, options, suffixes, on_note) for path in inputs)
     # A picture that is named twice is restored once.
     sources = list({s.path.absolute(): s for sources in found for s in sources}.values())
     if not sources:
         raise UsageError(f"{', '.join(map(str, inputs))}: no picture found; see --recursive")
-    outputs = _name_outputs(task, sources, inputs, options)
-    _check_outputs(sources, outputs)
-    return [
-        _plan(task, source, output, mask, options, make_record)
+    outputs = name_outputs(task, sources, inputs, options)
+    check_outputs(sources, outputs, reads, sheets)
+    jobs = [
+        _plan(task, source, output, mask, options, make_record, sheets)
         for source, output in zip(sources, outputs, strict=True)
     ]
+    masks = [job.mask for job in jobs if job.mask]
+    check_outputs(sources, outputs, masks, sheets)
+    return jobs
 
 
 def list_pictures(inputs: list[Path], recursive: bool) -> list[Path]:
     """Picture files of the inputs, folders expanded and sorted; UsageError if there are none."""
-    sources = (_expand(path, recursive, PICTURE_SUFFIXES, lambda _: None) for path in inputs)
+    options = OutputOptions(recursive=recursive)
+    sources = (_expand(path, options, PICTURE_SUFFIXES, lambda _: None) for path in inputs)
     found = [source.path for folder in sources for source in folder]
     if not found:
         raise UsageError(f"{', '.join(map(str, inputs))}: no picture found; see --recursive")
@@ -95,98 +105,32 @@ def same_settings(found: Record | None, wanted: Record) -> bool:
 
 
 def _expand(
-    path: Path, recursive: bool, suffixes: frozenset[str], on_note: OnNote
-) -> list[_Source]:
+    path: Path, options: OutputOptions, suffixes: frozenset[str], on_note: OnNote
+) -> list[Source]:
     if not path.is_dir():
         if not os.path.lexists(path):
             raise UsageError(f"{path}: no such file or folder")
-        return [_Source(path, None)]
-    files = [p for p in _walk(path, recursive) if not p.is_dir()]
+        return [Source(path, None)]
+    files = [p for p in _walk(path, options) if not p.is_dir()]
     named = [p for p in files if p.suffix.lower() in suffixes]
-    pictures = sorted(p for p in named if not _is_result(p))
+    pictures = sorted(p for p in named if not is_result(p))
     on_note(
         f"{path}: {len(pictures)} pictures, {len(named) - len(pictures)} results of reddiff "
         f"and {len(files) - len(named)} other files left out"
     )
-    return [_Source(p, path) for p in pictures]
+    return [Source(p, path) for p in pictures]
 
 
-def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
-    """All paths in a folder, or below it. Links to folders are not followed: they may be loops."""
+def _walk(folder: Path, options: OutputOptions) -> Iterator[Path]:
+    """All paths in a folder, or below it. Links to folders are not followed: they may be loops.
+
+    Nor is the folder that takes the results, where it lies below: the same command goes on.
+    """
+    results = None if options.path is None else os.path.realpath(options.path)
     for top, folders, names in os.walk(folder):
         yield from (Path(top) / name for name in names)
-        if not recursive:
-            folders.clear()
-
-
-def _is_result(path: Path) -> bool:
-    """True for names that reddiff gives: a folder may be read again without eating its results."""
-    stem = path.stem
-    for sheet in SHEETS:
-        stem = stem.removesuffix(f".{sheet}")
-    return any(stem.endswith(f".{task}") for task in TASKS)
-
-
-def _name_outputs(
-    task: str, sources: list[_Source], inputs: list[Path], options: OutputOptions
-) -> list[Path]:
-    target = options.path
-    if target is not None and not options.folder and _is_file_target(target, inputs):
-        if (
-            options.format != "auto"
-            and FORMATS.get(target.suffix.lower()) != FORMATS[f".{options.format}"]
-        ):
-            raise UsageError(f"-o {target}: is no {options.format}; drop --format or rename it")
-        return [target]
-    if target is not None and target.is_file():
-        raise UsageError(f"-o {target}: is a file, and there are several inputs; give a folder")
-    names = [_output(task, source, options, source.path.stem) for source in sources]
-    full = [_output(task, source, options, source.path.name) for source in sources]
-    while True:
-        counts = Counter(names)
-        # a.jpg and a.png: both keep their suffix, whatever the order; and a.jpg.png beside them.
-        longer = [
-            other if counts[name] > 1 else name for name, other in zip(names, full, strict=True)
-        ]
-        if longer == names:
-            return names
-        names = longer
-
-
-def _check_outputs(sources: list[_Source], outputs: list[Path]) -> None:
-    """UsageError for an output that is an input, or stands for two pictures."""
-    taken = {os.path.realpath(source.path) for source in sources}
-    first: dict[Path, Path] = {}
-    for source, output in zip(sources, outputs, strict=True):
-        if os.path.realpath(output) in taken:
-            raise UsageError(f"{output}: is an input too; choose another -o")
-        if output in first:
-            raise UsageError(
-                f"{output}: would hold both {first[output]} and {source.path}; "
-                "give their common folder with -r, or two commands"
-            )
-        first[output] = source.path
-        format_of(output)
-
-
-def _is_file_target(target: Path, inputs: list[Path]) -> bool:
-    single = len(inputs) == 1 and not inputs[0].is_dir()
-    return single and not target.is_dir() and bool(target.suffix)
-
-
-def _output(task: str, source: _Source, options: OutputOptions, stem: str) -> Path:
-    suffix = _suffix(options, source.path)
-    if options.path is None:
-        return source.path.with_name(f"{stem}.{task}{suffix}")
-    relative = source.path.relative_to(source.root) if source.root else Path(source.path.name)
-    return options.path / relative.with_name(f"{stem}{suffix}")
-
-
-def _suffix(options: OutputOptions, source: Path) -> str:
-    if options.format != "auto":
-        return f".{options.format}"
-    # Linear light stays linear light: a png could not hold it.
-    return source.suffix.lower() if source.suffix.lower() in (".exr", ".hdr") else ".png"
+        kept = [name for name in folders if os.path.realpath(Path(top) / name) != results]
+        folders[:] = kept if options.recursive else []
 
 
 def _check_readable(path: Path) -> None:
@@ -201,40 +145,37 @@ def _check_readable(path: Path) -> None:
         raise PictureError(message, "Unreadable")
 
 
-def _check_writable(output: Path) -> None:
-    """Find out before hours of work, not after."""
-    try:
-        if stat.S_ISDIR(output.stat().st_mode):
-            raise PictureError(f"{output}: is a folder; choose another -o", "Output")
-    except FileNotFoundError:
-        pass
-    except OSError as error:  # too long a name, for example
-        reason = error.strerror or error
-        raise PictureError(f"{output}: cannot be written ({reason})", "Unwritable") from error
-    folder = output.absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise PictureError(f"{output}: cannot be written below {folder}", "Unwritable")
-
-
 def _plan(
     task: str,
-    source: _Source,
+    source: Source,
     output: Path,
     mask: Path | None,
     options: OutputOptions,
     make_record: MakeRecord,
+    sheets: Sequence[str],
 ) -> Job:
     try:
         _check_readable(source.path)
         own_mask = find_mask(mask, source.path, source.root)
-        _check_writable(output)
-        if os.path.lexists(output) and not options.overwrite:
-            if same_settings(read_record(output), make_record(source.path, own_mask)):
+        check_writable(output)
+        if not options.overwrite:
+            if os.path.lexists(output):
+                wanted = make_record(source.path, own_mask)
+                _check_done(output, wanted, options, sheets)
                 return Job(task, source.path, output, own_mask, "skip", "done already")
-            reason = f"{output}: exists with other settings; use --overwrite"
-            raise PictureError(reason, "Exists")
+            check_nothing_is_lost(output, sheets)
     except PictureError as error:
         return Job(task, source.path, output, None, "fail", str(error), error.kind)
     return Job(task, source.path, output, own_mask)
+
+
+def _check_done(
+    output: Path, wanted: Record, options: OutputOptions, sheets: Sequence[str]
+) -> None:
+    """PictureError unless a result is what the command would write."""
+    if options.strip or not same_settings(read_record(output), wanted):
+        raise PictureError(f"{output}: exists with other settings; use --overwrite", "Exists")
+    for sheet in sheets_of(output, sheets):
+        if not sheet.exists():
+            message = f"{sheet}: is not there, and {output} is done; use --overwrite for both"
+            raise PictureError(message, "Exists")

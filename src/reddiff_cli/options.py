@@ -230,6 +230,10 @@ class MachineOptions:
             raise UsageError(f"--dtype {self.dtype}: unknown; use auto, fp32, bf16, fp16")
 
 
+# Of lossy formats, as in Pillow.
+QUALITY = 95
+
+
 @dataclass(frozen=True)
 class OutputOptions:
     """Where results go, and as what. path None: `{stem}.{task}.png` beside the input.
@@ -244,7 +248,7 @@ class OutputOptions:
     overwrite: bool = False
     strip: bool = False
     recursive: bool = False
-    quality: int = 95
+    quality: int = QUALITY
     format: str = "auto"
     depth: str = "auto"
     compare: bool = False

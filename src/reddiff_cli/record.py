@@ -5,12 +5,17 @@ from pathlib import Path
 from . import __version__
 from .jobs import Record, file_digest
 from .models import Card
-from .options import TASKS, SolverOptions
+from .options import QUALITY, TASKS, OutputOptions, SolverOptions
 from .task_options import TaskOptions
 
 
 def make_record(
-    path: Path, mask_path: Path | None, card: Card, solver: SolverOptions, options: TaskOptions
+    path: Path,
+    mask_path: Path | None,
+    card: Card,
+    solver: SolverOptions,
+    options: TaskOptions,
+    output: OutputOptions,
 ) -> Record:
     """Everything that decides the pixels of a result, and nothing else."""
     task = options.task
@@ -31,6 +36,10 @@ def make_record(
         "samples": solver.samples,
         "input_sha256": file_digest(path),
     }
+    if output.depth != "auto":
+        record["depth"] = output.depth
+    if output.quality != QUALITY:
+        record["quality"] = output.quality
     if solver.samples > 1:
         record["sample_start"] = card.sample_start
     for name, value in options.settings().items():
@@ -42,6 +51,15 @@ def make_record(
         record["wide_hole"], record["wide_noise"] = card.wide_hole, card.wide_noise
         record["mask_sha256"] = file_digest(mask_path) if mask_path else None
     return record
+
+
+def files_of(options: TaskOptions) -> list[Path]:
+    """The files that a task's options name."""
+    found: list[Path] = []
+    for value in options.settings().values():
+        values = value if isinstance(value, list | tuple) else [value]
+        found += [item for item in values if isinstance(item, Path)]
+    return found
 
 
 def plain(value: object) -> object:

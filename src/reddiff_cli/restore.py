@@ -164,7 +164,9 @@ class Restorer:
                 mu, residual = self.solve(stage, on_step, on_note, sheets.look)
             problem.accept(stage, mu.mean(0, keepdim=True) if self.sampling else mu)
             solved.append((stage, mu))
-        record = make_record(job.input, job.mask, self.card, self.solver, self.options)
+        record = make_record(
+            job.input, job.mask, self.card, self.solver, self.options, self.output
+        )
         remark = problem.remark()
         record[FOUND] = {"noise": round(problem.noise, 6), "remark": remark}
         restored = self._average(problem, solved, sheets) if self.sampling else problem.finish()

@@ -15,7 +15,7 @@ from .models import Card, find_model
 from .options import MachineOptions, OutputOptions, ReportOptions, SolverOptions
 from .pictures import LOSSY, format_of, size_of
 from .progress import FetchReporter
-from .record import make_record
+from .record import files_of, make_record
 from .report import Reporter, print_plan
 from .shards import Shard
 from .task_options import InpaintOptions, TaskOptions
@@ -84,11 +84,31 @@ class Run:
 
     def _plan(self, card: Card, on_note: OnNote) -> list[Job]:
         def record_of(path: Path, mask: Path | None) -> Record:
-            return make_record(path, mask, card, self.solver, self.options)
+            return make_record(path, mask, card, self.solver, self.options, self.output)
 
         masks = self.options.mask if isinstance(self.options, InpaintOptions) else None
-        jobs = plan_jobs(self.options.task, self.inputs, masks, self.output, record_of, on_note)
-        return self.shard.take(jobs)
+        jobs = plan_jobs(
+            *(self.options.task, self.inputs, masks, self.output, record_of, on_note),
+            reads=files_of(self.options),
+            sheets=self._sheets(),
+        )
+        if self.shard.launcher and len(self.inputs) == 1 and not self.inputs[0].is_dir():
+            return jobs  # a script whose tasks each name a picture of their own
+        mine = self.shard.take(jobs)
+        if not mine:
+            on_note(f"warning: {self.shard} holds none of {len(jobs)} pictures")
+        return mine
+
+    def _sheets(self) -> list[str]:
+        """What is written beside every result, by what comes after its stem."""
+        asked = {
+            "compare.png": self.output.compare,
+            "trace.gif": self.output.trace,
+            "std.png": self.solver.samples > 1,
+            "std.npy": self.solver.samples > 1,
+            "tonemap.png": getattr(self.options, "tonemap", False),
+        }
+        return [suffix for suffix, wanted in asked.items() if wanted]
 
     def _check(self, job: Job) -> Job:
         """The job, failed if the headers of its files say that it must fail."""

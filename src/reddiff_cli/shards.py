@@ -18,10 +18,15 @@ LAUNCHERS = (
 
 @dataclass(frozen=True)
 class Shard:
-    """The `index`-th (from 0) of `count` equal parts."""
+    """The `index`-th (from 0) of `count` equal parts.    launcher: what said so, if no flag."""
 
     index: int = 0
     count: int = 1
+    launcher: str = ""
+
+    def __str__(self) -> str:
+        by = f" ({self.launcher})" if self.launcher else ""
+        return f"part {self.index + 1} of {self.count}{by}"
 
     def take(self, items: Sequence[T]) -> list[T]:
         """Every count-th item: balances sorted folders better than contiguous pieces."""
@@ -44,7 +49,7 @@ def find_shard(text: str | None, environment: Mapping[str, str]) -> Shard:
                 raise UsageError(
                     f"{index}={environment[index]}, {count}={parts}: no such part; use --shard I/N"
                 )
-            return Shard(place, parts)
+            return Shard(place, parts, f"{index}={environment[index]}")
     return Shard()
 
 

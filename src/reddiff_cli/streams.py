@@ -33,9 +33,10 @@ class Spooled:
 
 
 @contextmanager
-def spooled(inputs: list[Path], output: Path | None) -> Iterator[Spooled]:
+def spooled(inputs: list[Path], output: Path | None, pictures: int) -> Iterator[Spooled]:
     """Inputs and output with `-` replaced by files; stdout is written when the body is done.
 
+    pictures: how many of the inputs get a result of their own (a folder counts as one).
     UsageError for more than one `-`, or stdin without -o.
     """
     if STREAM not in inputs and output != STREAM:
@@ -45,7 +46,7 @@ def spooled(inputs: list[Path], output: Path | None) -> Iterator[Spooled]:
         raise UsageError("-: stdin holds one picture; give it once")
     if STREAM in inputs and output is None:
         raise UsageError("-: a picture from stdin needs -o FILE, or -o - for stdout")
-    if output == STREAM and len(inputs) > 1:
+    if output == STREAM and pictures > 1:
         raise UsageError("-o -: stdout holds one picture; give one input")
     if output == STREAM and inputs[0].is_dir():
         raise UsageError(f"-o -: stdout holds one picture, {inputs[0]} is a folder; give one file")

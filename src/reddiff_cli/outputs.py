@@ -1,0 +1,138 @@
+"""What results are called, and that nothing of the user is lost by writing them."""
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .carriers import sidecar
+from .errors import PictureError, UsageError
+from .options import TASKS, OutputOptions
+from .pictures import FORMATS, format_of
+
+# What is written beside a result: `img.denoise.compare.png`.
+SHEETS = ("compare", "std", "tonemap")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture to restore. root: the input folder below which it was found."""
+
+    path: Path
+    root: Path | None
+
+
+def is_result(path: Path) -> bool:
+    """True for names that reddiff gives: a folder may be read again without eating its results."""
+    stem = path.stem
+    for sheet in SHEETS:
+        stem = stem.removesuffix(f".{sheet}")
+    return any(stem.endswith(f".{task}") for task in TASKS)
+
+
+def sheets_of(output: Path, sheets: Sequence[str]) -> list[Path]:
+    """The files beside a result: what comes after its stem was asked for."""
+    return [output.with_name(f"{output.stem}.{suffix}") for suffix in sheets]
+
+
+def name_outputs(
+    task: str, sources: list[Source], inputs: list[Path], options: OutputOptions
+) -> list[Path]:
+    """One output for each source; UsageError where -o cannot hold them."""
+    target = options.path
+    if target is not None and not options.folder and _is_file_target(target, inputs):
+        if (
+            options.format != "auto"
+            and FORMATS.get(target.suffix.lower()) != FORMATS[f".{options.format}"]
+        ):
+            raise UsageError(f"-o {target}: is no {options.format}; drop --format or rename it")
+        return [target]
+    if target is not None and target.is_file():
+        raise UsageError(f"-o {target}: is a file, and there are several inputs; give a folder")
+    names = [_output(task, source, options, source.path.stem) for source in sources]
+    full = [_output(task, source, options, source.path.name) for source in sources]
+    while True:
+        counts = Counter(names)
+        # a.jpg and a.png: both keep their suffix, whatever the order; and a.jpg.png beside them.
+        longer = [
+            other if counts[name] > 1 else name for name, other in zip(names, full, strict=True)
+        ]
+        if longer == names:
+            return names
+        names = longer
+
+
+def check_outputs(
+    sources: list[Source], outputs: list[Path], reads: Iterable[Path], sheets: Sequence[str]
+) -> None:
+    """UsageError for an output or sheet that is read as well, or stands for two pictures.
+
+    reads: files that the options name, as masks and kernels.
+    """
+    inputs = {os.path.realpath(source.path) for source in sources}
+    others = {os.path.realpath(path) for path in reads}
+    first: dict[Path, Path] = {}
+    for source, output in zip(sources, outputs, strict=True):
+        format_of(output)
+        for written in (output, *_beside(output, sheets)):
+            place = os.path.realpath(written)
+            if place in inputs or place in others:
+                what = "is an input too" if place in inputs else "is read as well"
+                raise UsageError(f"{written}: {what}; choose another -o")
+            if written in first:
+                raise UsageError(
+                    f"{written}: would hold both {first[written]} and {source.path}; "
+                    "give their common folder with -r, or two commands"
+                )
+            first[written] = source.path
+
+
+def check_nothing_is_lost(output: Path, sheets: Sequence[str]) -> None:
+    """PictureError if a file lies where something goes beside a result that is not there yet."""
+    for path in _beside(output, sheets):
+        if os.path.lexists(path):
+            raise PictureError(f"{path}: exists; use --overwrite", "Exists")
+
+
+def check_writable(output: Path) -> None:
+    """Find out before hours of work, not after."""
+    try:
+        if stat.S_ISDIR(output.stat().st_mode):
+            raise PictureError(f"{output}: is a folder; choose another -o", "Output")
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # too long a name, for example
+        reason = error.strerror or error
+        raise PictureError(f"{output}: cannot be written ({reason})", "Unwritable") from error
+    folder = output.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise PictureError(f"{output}: cannot be written below {folder}", "Unwritable")
+
+
+def _beside(output: Path, sheets: Sequence[str]) -> list[Path]:
+    own = [sidecar(output)] if format_of(output) == "HDR" else []
+    return [*sheets_of(output, sheets), *own]
+
+
+def _is_file_target(target: Path, inputs: list[Path]) -> bool:
+    single = len(inputs) == 1 and not inputs[0].is_dir()
+    return single and not target.is_dir() and bool(target.suffix)
+
+
+def _output(task: str, source: Source, options: OutputOptions, stem: str) -> Path:
+    suffix = _suffix(options, source.path)
+    if options.path is None:
+        return source.path.with_name(f"{stem}.{task}{suffix}")
+    relative = source.path.relative_to(source.root) if source.root else Path(source.path.name)
+    return options.path / relative.with_name(f"{stem}{suffix}")
+
+
+def _suffix(options: OutputOptions, source: Path) -> str:
+    if options.format != "auto":
+        return f".{options.format}"
+    # Linear light stays linear light: a png could not hold it.
+    return source.suffix.lower() if source.suffix.lower() in (".exr", ".hdr") else ".png"
