@@ -18,6 +18,7 @@ from reddiff_cli.pictures import (
     check_format,
     load_picture,
     save_picture,
+    size_of,
     with_depth,
 )
 from reddiff_cli.tifftags import read_tags
@@ -432,3 +433,39 @@ def test_what_an_encoder_cannot_do_is_a_failure_of_that_picture(tmp_path):
     with pytest.raises(PictureError, match="cannot be encoded"):
         save_picture(long, tmp_path / "p.webp", {})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".ppm", ".jp2", ".tif"])
+def test_sixteen_bits_that_pillow_would_cut_or_turn_round(tmp_path, suffix):
+    """Colours of PPM and JPEG 2000; and a TIFF in which 0 is white."""
+    path = tmp_path / f"a{suffix}"
+    y, x = np.mgrid[0:64, 0:80]
+    values = np.stack([x * 800, y * 1000, (x + y) * 400], 2).astype(np.uint16)
+    if suffix == ".ppm":
+        path.write_bytes(b"P6 80 64 65535\n" + values.astype(">u2").tobytes())
+    elif suffix == ".tif":
+        values = values[:, :, :1]
+        Image.fromarray(65535 - values[:, :, 0]).save(path, tiffinfo={262: 0})
+    else:
+        out = oiio.ImageOutput.create(str(path))
+        out.open(str(path), oiio.ImageSpec(80, 64, 3, oiio.UINT16))
+        out.write_image(values)
+        out.close()
+    picture = load_picture(path)
+    assert picture.depth == 16
+    assert np.abs(picture.pixels * 65535 - values).max() < 0.01
+
+
+def test_eight_bits_of_the_same_kinds_stay_eight(tmp_path):
+    for suffix in (".ppm", ".jp2"):
+        Image.fromarray(scene()).save(tmp_path / f"a{suffix}")
+        assert load_picture(tmp_path / f"a{suffix}").depth == 8
+
+
+def test_the_photograph_before_its_preview(tmp_path):
+    frames = [Image.fromarray(scene(seed=k)) for k in range(2)]
+    frames[0].save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "b.jpg")
+    both = [load_picture(tmp_path / name).pixels for name in ("a.jpg", "b.jpg")]
+    assert np.array_equal(*both)
+    assert size_of(tmp_path / "a.jpg") == frames[0].size

@@ -42,6 +42,19 @@ def read(path: Path, bits: int, orientation: int) -> tuple[Pixels, Pixels | None
     return _split(path, turn(scaled, orientation))
 
 
+def is_deep(path: Path) -> bool:
+    """Whether a file holds 16 bits a channel, or between 8 and 16."""
+    import OpenImageIO as oiio
+
+    source = oiio.ImageInput.open(str(path))
+    if source is None:
+        oiio.geterror()  # or it would be printed when the program ends
+        return False
+    deep = source.spec().format == oiio.UINT16
+    source.close()
+    return bool(deep)
+
+
 def read_float(path: Path) -> tuple[Pixels, Pixels | None]:
     """Linear light (H, W, 1 or 3), 0 or more and often above 1, and alpha (H, W) in [0, 1].
 

@@ -43,6 +43,7 @@ from .pixels import with_depth as with_depth
 
 _ORIENTATION = ExifTags.Base.Orientation.value
 _SAMPLE_FORMAT, _IS_FLOAT = 339, 3  # TIFF
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 
 
 def load_picture(path: Path) -> Picture:
@@ -149,6 +150,8 @@ def _read(path: Path, image: Image.Image) -> Picture:
     if bits > 8:
         orientation = int(image.getexif().get(_ORIENTATION, 1))
         pixels, alpha = deep.read(path, bits, orientation)
+        if image.format == "TIFF" and _tag(image, _PHOTOMETRIC, 1) == _WHITE_IS_ZERO:
+            pixels = 1 - pixels
         return Picture(pixels, alpha, 16, metadata)
     if image.mode in ("CMYK", "YCbCr", "LAB"):
         metadata = replace(metadata, icc=b"")  # the profile describes the old colour space
@@ -159,7 +162,8 @@ def _read(path: Path, image: Image.Image) -> Picture:
 
 def _check_still(path: Path, image: Image.Image) -> None:
     frames = getattr(image, "n_frames", 1)
-    if frames > 1:
+    # Cameras add a preview or a map of highlights to a photograph: it comes first.
+    if frames > 1 and image.format != "MPO":
         message = f"{path}: holds {frames} frames; give one still picture"
         raise PictureError(message, "Animated")
 
@@ -189,6 +193,8 @@ def _bits_per_channel(path: Path, image: Image.Image) -> int:
             return int(file.read(26)[24])  # IHDR: bit depth
     if image.format == "TIFF":
         return _tag(image, 258, 1)
+    if image.format in ("PPM", "JPEG2000"):  # Pillow cuts their colours to 8 bits
+        return 16 if deep.is_deep(path) else 8
     return 16 if image.mode.startswith("I") else 8
 
 
