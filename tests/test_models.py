@@ -22,6 +22,7 @@ from reddiff_cli.holes import cheapest_patchwork
 from reddiff_cli.models import all_cards, find_model
 from reddiff_cli.weights import read_state
 
+NATURAL = "[a]\nformat='diffusers'\nbundled='x'\n"
 HUB = f'repo = "a/b"\nrevision = "{"0" * 40}"\n'
 CPU = torch.device("cpu")
 
@@ -78,12 +79,24 @@ def test_unknown_names_and_missing_files(tmp_path):
         ("[a]\nformat='diffusers'\nbundled='x'\nrepo='y'", "needs one of"),
         ("[a]\nformat='diffusers'\nbundled='x'\nwide_hole='magic'", "wide_hole"),
         ("[a]\nformat='diffusers'\nbundled='x'\nwindow='big'", "wrong kind"),
-        ("[a]\nformat='diffusers'\nbundled='x'\nwindow=0", "below 1"),
+        ("[a]\nformat='diffusers'\nbundled='x'\nwindow=0", "below 16 pixels"),
         ("[a]\nformat='diffusers'\nbundled='x'\nwindwo=3", "unknown key windwo"),
         ("[a]\nformat='diffusers'\nrepo='a/b'\nrevision='main'", "40 hexadecimal"),
         (f"[a]\nformat='diffusers'\n{HUB}file='x.bin'", "needs the sha256 of x.bin"),
         (f"[a]\nformat='diffusers'\n{HUB}sha256='abc'", "64 hexadecimal"),
         (f"[a]\nformat='guided-diffusion'\n{HUB}file='x.pt'", "family"),
+        (f"{NATURAL}starts={{denoise='x'}}", "starts.denoise = 'x'; give a number above 0"),
+        (f"{NATURAL}starts={{denoise=[1]}}", "starts.denoise"),
+        (f"{NATURAL}starts={{denoise=0}}", "starts.denoise = 0"),
+        (f"{NATURAL}starts={{denoise=nan}}", "starts.denoise = nan"),
+        (f"{NATURAL}starts={{denois=3.0}}", "starts for denois, which is no task"),
+        (f"{NATURAL}prior_weights={{denoise=-1}}", "prior_weights.denoise = -1"),
+        (f"{NATURAL}hole_start=-1", "hole_start = -1"),
+        (f"{NATURAL}tile=7", "tile = 7, below 16 pixels"),
+        (f"{NATURAL}window=64\nsmallest=500", "smallest = 500, above its window"),
+        (f"[a]\nformat='diffusers'\n{HUB}file='../../x.safetensors'", "not inside"),
+        ("[a]\nformat='diffusers'\nrepo='x'\nrevision='0'", "40 hexadecimal"),
+        (f"[a]\nformat='diffusers'\n{HUB}".replace('"a/b"', '"x"'), "owner/name"),
     ],
 )
 def test_cards_that_make_no_sense(tmp_path, text, problem):

@@ -169,7 +169,23 @@ def test_stopped_run_keeps_its_checkpoint(folder, tmp_path):
         {"wide_every": -1},
         {"channels": (8, 9)},
         {"batch": 0},
+        {"steps": 0},
+        {"steps": -1},
+        {"steps": None, "minutes": -1.0},
+        {"steps": None, "minutes": float("nan")},
+        {"layers": 0},
+        {"size": 0},
+        {"size": -16},
+        {"channels": (0,)},
+        {"channels": (-8, 8)},
+        {"unshuffle": 0},
+        {"lr": float("nan")},
+        {"lr": 1e300},
+        {"reduce": 2.0},
+        {"checkpoint_minutes": -1.0},
+        {"seed": -1},
     ],
+    ids=str,
 )
 def test_impossible_settings(folder, tmp_path, changes):
     with pytest.raises(UsageError):
@@ -179,6 +195,43 @@ def test_impossible_settings(folder, tmp_path, changes):
 def test_empty_folder(tmp_path):
     with pytest.raises(UsageError, match="no usable picture"):
         read_photographs(tmp_path, 16)
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    with pytest.raises(UsageError, match="is no folder"):
+        read_photographs(tmp_path / "a.png", 16)
+
+
+def test_files_of_somebody_else_are_kept(folder, tmp_path):
+    (tmp_path / "p").mkdir()
+    run(options(folder, tmp_path / "p"))  # an empty folder will do
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/README.md").write_text("mine")
+    for place in ("notes", "notes/README.md"):
+        with pytest.raises(UsageError, match=f"{place}: (holds other files|is a file)"):
+            run(options(folder, tmp_path / place))
+    with pytest.raises(UsageError, match="holds other files"):
+        run(options(folder, folder))
+    assert (tmp_path / "notes/README.md").read_text() == "mine"
+    assert len(list((tmp_path / "notes").iterdir())) == 1
+
+
+def test_a_run_that_diverges_stops_and_keeps_the_last_good_weights(folder, tmp_path, monkeypatch):
+    output = tmp_path / "p"
+    run(options(folder, output))
+    before = {p.name: p.read_bytes() for p in output.iterdir()}
+
+    def broken(*arguments):
+        return denoising_loss(*arguments) * torch.nan
+
+    monkeypatch.setattr("reddiff_cli.train.denoising_loss", broken)
+    with pytest.raises(UsageError, match="no number after 3 steps; give a smaller one"):
+        run(options(folder, output, steps=4, resume=True))
+    assert {p.name: p.read_bytes() for p in output.iterdir()} == before
+
+
+def test_resuming_a_run_that_is_at_its_end_is_told(folder, tmp_path):
+    run(options(folder, tmp_path / "p"))
+    _, notes = run(options(folder, tmp_path / "p", steps=1, resume=True))
+    assert any("has its 2 steps already" in note for note in notes)
 
 
 def test_crops_and_flat_ones(folder):

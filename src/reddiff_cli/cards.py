@@ -12,6 +12,7 @@ from typing import Any
 
 from .errors import ModelMissing
 from .folders import CONFIG, SCHEDULER, WEIGHTS, locate, native_size, read_json
+from .options import TASKS
 
 _PACKAGE = Path(__file__).parent
 PLACES = ("bundled", "folder", "repo")
@@ -28,6 +29,8 @@ KEYS: dict[str, type | tuple[type, ...]] = {
 # Side of the smallest windows that a network without attention is shown, and of the smallest
 # tiles that are tried when memory runs out.
 SMALL_WINDOW, SMALLEST_TILE = 64, 128
+# Of any window or tile, in pixels.
+LEAST = 16
 
 
 @dataclass(frozen=True)
@@ -178,16 +181,45 @@ def _problem(table: object) -> str:
         return f'needs format = "{FORMATS[0]}" or "{FORMATS[1]}"'
     if table.get("wide_hole", "prior") not in WIDE_HOLES:
         return 'has a wide_hole that is neither "prior" nor "patches"'
-    if any(table.get(key, 1) < 1 for key in ("window", "tile", "smallest")):
-        return "has a window below 1 pixel"
+    problem = _number_problem(table)
+    if problem:
+        return problem
     if table["format"] == "guided-diffusion" and not ("repo" in table and "family" in table):
         return "needs repo and family for a guided-diffusion file; or run 'reddiff models convert'"
     return _origin_problem(table) if "repo" in table else ""
 
 
+def _number_problem(table: Mapping[str, Any]) -> str:
+    for key in ("window", "tile", "smallest"):
+        if table.get(key, LEAST) < LEAST:
+            return f"has {key} = {table[key]}, below {LEAST} pixels"
+    if table.get("smallest", 0) > table.get("window", math.inf):
+        return f"has smallest = {table['smallest']}, above its window"
+    for key in ("wide_noise", "hole_start", "sample_start"):
+        if not _is_positive(table.get(key, 1)):
+            return f"has {key} = {table[key]}; give a number above 0"
+    for key in ("starts", "prior_weights"):
+        for task, value in table.get(key, {}).items():
+            if task not in TASKS:
+                return f"has {key} for {task}, which is no task; use {', '.join(TASKS)}"
+            if not _is_positive(value):
+                return f"has {key}.{task} = {value!r}; give a number above 0"
+    return ""
+
+
+def _is_positive(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < float(value) < math.inf  # type: ignore[arg-type]
+
+
 def _origin_problem(table: Mapping[str, Any]) -> str:
     if not re.fullmatch(r"[0-9a-f]{40}", str(table.get("revision", ""))):
         return "needs revision = 40 hexadecimal digits, so that it never changes"
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", table["repo"]):
+        return f"has repo = {table['repo']!r}; give owner/name"
+    file = PurePosixPath(table.get("file", WEIGHTS))
+    if file.is_absolute() or ".." in file.parts:
+        return f"has file = '{file}', which is not inside of the repository"
     if "family" in table and "file" not in table:
         return "needs file"
     sha256 = table.get("sha256", "")

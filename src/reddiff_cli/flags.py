@@ -196,9 +196,13 @@ class Shared:
         ),
     ] = None
     tile_overlap: Annotated[
-        int,
-        typer.Option("--tile-overlap", help="Pixels shared by pieces.", rich_help_panel=MACHINE),
-    ] = 64
+        int | None,
+        typer.Option(
+            "--tile-overlap",
+            help="Pixels shared by pieces; a quarter of one, 64 at most.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None
     shard: Annotated[
         str | None,
         typer.Option(

@@ -28,10 +28,15 @@ def load_hole(picture: Picture, path: Path | None, options: InpaintOptions) -> H
     if not hole.any():
         raise NothingToFill("mask is empty")
     hole = _grow(hole, options.grow)
+    check_something_is_known(hole, path)
+    return hole
+
+
+def check_something_is_known(hole: Hole, path: Path | None) -> None:
+    """PictureError for a hole as large as the picture."""
     if hole.all():
         name = path or "mask"
         raise PictureError(f"{name}: covers the whole picture; leave something known", "MaskFull")
-    return hole
 
 
 def covered_share(hole: Hole) -> float:

@@ -141,6 +141,9 @@ class SolverOptions:
             raise UsageError("--lr: only the published form has a step size; add --preset paper")
         if self.preset == "paper" and self.s_start is not None:
             raise UsageError("--start: the published form starts at the top; drop --preset paper")
+        if self.prior_weight is not None and self.method in ("ddrm", "pigdm"):
+            told = f"--prior-weight: {self.method} weighs by the noise alone"
+            raise UsageError(f"{told}; drop it")
         if self.steps is not None:
             self._check_steps(self.steps)
         for flag, value in (
@@ -162,7 +165,7 @@ class SolverOptions:
         elif self.method != "reddiff":
             if not 1 <= steps <= 1000:
                 raise UsageError(f"--steps {steps}: {self.method} takes 1 to 1000")
-        elif steps < 1 or (steps >= PAIRS_FROM and steps % 2 and self.samples == 1):
+        elif steps < 1 or (self.pairs and steps % 2):
             raise UsageError(
                 f"--steps {steps}: counts both signs of a noise pair; use an even number "
                 f"(or any below {PAIRS_FROM})"
@@ -203,27 +206,34 @@ def parse_noise(text: str | None) -> float | str | None:
     return value
 
 
+OVERLAP, LEAST_TILE = 64, 16
+
+
 @dataclass(frozen=True)
 class MachineOptions:
     """Where and how to compute: device and dtype by name, or `auto`.
 
     tile: largest side that goes through the network in one piece; 0: any; None: the prior's own.
+    tile_overlap: pixels shared by pieces; None: a quarter of one, OVERLAP at most.
     deterministic: fp32, and only kernels that give the same bits every time.
     """
 
     device: str = "auto"
     dtype: str = "auto"
     tile: int | None = None
-    tile_overlap: int = 64
+    tile_overlap: int | None = None
     deterministic: bool = False
 
     def __post_init__(self) -> None:
         if self.tile is not None and self.tile < 0:
             raise UsageError(f"--tile {self.tile}: must be 0 (never) or a size in pixels")
-        if self.tile and self.tile_overlap * 2 > self.tile:
-            raise UsageError(f"--tile-overlap {self.tile_overlap}: at most half of a tile")
-        if self.tile_overlap < 0:
-            raise UsageError(f"--tile-overlap {self.tile_overlap}: must be 0 or more pixels")
+        if self.tile and self.tile < LEAST_TILE:
+            raise UsageError(f"--tile {self.tile}: must be 0 (never), or {LEAST_TILE} and more")
+        overlap = self.tile_overlap or 0
+        if self.tile and overlap * 2 > self.tile:
+            raise UsageError(f"--tile-overlap {overlap}: at most half of a tile of {self.tile}")
+        if overlap < 0:
+            raise UsageError(f"--tile-overlap {overlap}: must be 0 or more pixels")
         if self.deterministic and self.dtype not in ("auto", "fp32"):
             raise UsageError(f"--dtype {self.dtype}: --deterministic computes in fp32; drop one")
         if self.dtype not in ("auto", "fp32", "bf16", "fp16"):

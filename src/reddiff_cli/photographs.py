@@ -57,6 +57,8 @@ def read_photographs(folder: Path, smallest: int) -> Photographs:
 
     UsageError if nothing usable is found.
     """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: is no folder; give a folder of photographs")
     paths = [
         path
         for path in sorted(folder.rglob("*"))

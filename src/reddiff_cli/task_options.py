@@ -107,6 +107,9 @@ class HdrOptions(TaskOptions):
             raise UsageError(f"--operator {self.operator}: unknown; use exposure, paper")
         if self.operator == "paper" and self.exposures:
             raise UsageError("--operator paper: knows one exposure; drop --exposures")
+        if self.operator == "paper" and (self.stops != 1 or self.response != "srgb"):
+            told = "--operator paper: doubles the values of the picture"
+            raise UsageError(f"{told}; drop --stops and --response")
         try:
             parse_response(self.response)
         except ValueError as error:
@@ -228,6 +231,8 @@ def parse_degrade(text: str) -> RestoreOptions:
             parts.append(_parse_part(text, part))
     if any(part.kind == "mask" for part in parts[:-1]):
         raise UsageError(f"--degrade '{text}': the mask comes last, at the size of the picture")
+    if sum(part.kind == "grey" for part in parts) > 1:
+        raise UsageError(f"--degrade '{text}': colours are lost once; drop one grey")
     if not parts:
         raise UsageError(
             f"--degrade '{text}': names no damage; as in 'blur gaussian:1.5 | down 2'"

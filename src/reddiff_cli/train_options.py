@@ -1,5 +1,6 @@
 """Settings of a training run, checked before anything is read."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from .errors import UsageError
 
 # Steps of the optimisers where none is given.
 RATES = {"adamw": 1e-3, "muon": 5e-3}
+LARGEST_RATE = 1.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class TrainOptions:
             raise UsageError("--init and --resume: a checkpoint has weights of its own; drop one")
         if (self.steps is None) == (self.minutes is None):
             raise UsageError("give either --steps or --minutes, so that training ends")
+        self._check_counts()
+        self._check_numbers()
         multiple = self.unshuffle * 2 ** (len(self.channels) - 1)
         if self.size % multiple:
             raise UsageError(f"--size {self.size}: must be a multiple of {multiple} here")
@@ -75,10 +79,32 @@ class TrainOptions:
             raise UsageError(f"--channels: every width must be a multiple of {self.groups}")
         if self.optimiser not in RATES:
             raise UsageError(f"--optimiser {self.optimiser}: unknown; use {' or '.join(RATES)}")
-        if self.batch < 1 or self.rate <= 0 or not 0 < self.ema < 1:
-            told = f"--batch {self.batch}, --lr {self.rate:g}, --ema {self.ema:g}"
-            raise UsageError(f"{told}: the first two must be positive, the last between 0 and 1")
-        if not 0 <= self.decay <= 1:
-            raise UsageError(f"--decay {self.decay:g}: a share of the run; give 0 to 1")
+
+    def _check_counts(self) -> None:
+        """UsageError for a number of things that cannot be."""
+        counts = {"size": self.size, "layers": self.layers, "unshuffle": self.unshuffle}
+        counts |= {"batch": self.batch, "channels": min(self.channels, default=0)}
+        if self.steps is not None:
+            counts["steps"] = self.steps
+        for name, count in counts.items():
+            if count < 1:
+                raise UsageError(f"--{name} {count}: must be 1 or more")
         if self.wide_every < 0:
             raise UsageError(f"--wide-every {self.wide_every}: give 0 (off) or more")
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"--seed {self.seed}: must be 0 or a positive integer")
+
+    def _check_numbers(self) -> None:
+        """UsageError for a share, a rate or a time that cannot be; none of them holds of NaN."""
+        for name, share in (("decay", self.decay), ("reduce", self.reduce)):
+            if not 0 <= share <= 1:
+                raise UsageError(f"--{name} {share:g}: is a share; give 0 to 1")
+        if self.lr is not None and not 0 < self.lr <= LARGEST_RATE:
+            raise UsageError(f"--lr {self.lr:g}: must be above 0, and {LARGEST_RATE:g} at most")
+        if not 0 < self.ema < 1:
+            raise UsageError(f"--ema {self.ema:g}: must lie between 0 and 1")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise UsageError(f"--minutes {self.minutes:g}: must be a number above 0")
+        if not 0 <= self.checkpoint_minutes < math.inf:
+            told = f"--checkpoint-minutes {self.checkpoint_minutes:g}"
+            raise UsageError(f"{told}: must be 0 or more")

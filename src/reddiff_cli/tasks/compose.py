@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ..jobs import Job
 from ..kernels import make_kernel
-from ..masks import hole_from_file
+from ..masks import check_something_is_known, hole_from_file
 from ..operators import Blur, Chain, Downsample, Inpaint, rec601
 from ..operators.chain import Part
 from ..pictures import Picture, load_picture
@@ -73,6 +73,7 @@ def make_part(damage: Damage, picture: Picture) -> Part:
         return make_downsample(damage.scale, damage.filter)
     if damage.path is not None:
         hole = hole_from_file(picture, damage.path)
+        check_something_is_known(hole, damage.path)
         return Inpaint(torch.from_numpy(~hole)[None, None].float())
     return rec601()
 

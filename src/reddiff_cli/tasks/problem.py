@@ -16,7 +16,7 @@ from torch import Tensor
 from ..models import Card
 from ..noise import estimate_noise
 from ..operators import Operator, on_device
-from ..options import TASKS, MachineOptions, SolverOptions
+from ..options import OVERLAP, TASKS, MachineOptions, SolverOptions
 from ..pictures import Picture, Pixels
 from ..response import Response
 from ..solvers.reddiff import SIGMA_FLOOR
@@ -150,7 +150,10 @@ class Setting:
     def view(self) -> Whole:
         """The whole canvas, in tiles as asked for or as the prior's card says."""
         tile = self.card.tile if self.machine.tile is None else self.machine.tile
-        return Whole(tile, min(self.machine.tile_overlap, tile // 2))
+        overlap = self.machine.tile_overlap
+        if overlap is None:
+            return Whole(tile, min(OVERLAP, tile // 4))
+        return Whole(tile, min(overlap, tile // 2))
 
     def levels(self, task: str, sigma_y: float) -> tuple[float, float]:
         """First and last noise level: as given, or what the prior's card or the task asks for."""
