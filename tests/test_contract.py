@@ -564,3 +564,46 @@ def test_shell_completion_exists():
         )
         assert result.returncode == 0
         assert re.search("complete|compdef", result.stdout)
+
+
+# --- flags that would be ignored, or cannot be ---
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("denoise P --method ddrm --prior-weight 2", "--prior-weight: ddrm weighs"),
+        ("denoise P --method pigdm --prior-weight 2", "--prior-weight: pigdm weighs"),
+        ("hdr P --operator paper --stops 3", "drop --stops and --response"),
+        ("hdr P --operator paper --response linear", "drop --stops and --response"),
+        ("jpeg P --preset paper", "--preset paper: the rounding of JPEG"),
+        ("denoise P --tile 4", "--tile 4: must be 0"),
+        ("denoise P --tile 64 --tile-overlap 40", "at most half of a tile of 64"),
+        ("denoise P --tile 64 --tile-overlap -1", "must be 0 or more"),
+    ],
+)
+def test_flags_that_make_no_sense_together(picture_file, tiny_prior, line, told):
+    words = [str(picture_file) if word == "P" else word for word in line.split()]
+    _, stderr = reddiff(*words, "--model", tiny_prior, "--device", "cpu", code=2)
+    assert told in stderr
+
+
+@pytest.mark.parametrize(
+    ("degrade", "told", "code"),
+    [
+        ("mask M", "M: covers the whole picture", 1),
+        ("grey | grey", "colours are lost once", 2),
+    ],
+)
+def test_compositions_that_leave_nothing(picture_file, quick, tmp_path, degrade, told, code):
+    mask = tmp_path / "M"
+    Image.new("L", Image.open(picture_file).size, 255).save(mask, "PNG")
+    text = degrade.replace("M", str(mask))
+    _, stderr = reddiff("restore", picture_file, "--degrade", text, *quick, code=code)
+    assert told in stderr
+
+
+def test_small_tiles_and_odd_steps_need_nothing_else(picture_file, tiny_prior):
+    flags = ["--model", tiny_prior, "--device", "cpu", "--overwrite"]
+    reddiff("denoise", picture_file, *flags, "--steps", "2", "--tile", "32")
+    reddiff("denoise", picture_file, *flags, "--steps", "21", "--preset", "perceptual")

@@ -131,3 +131,11 @@ def test_an_exposure_from_stdin(work):
     assert np.array_equal(first, other)
     told = reddiff("hdr dark.png bright.png --exposures 0,2 -o - --json", code=2)
     assert "both go to stdout" in told
+
+
+def test_a_name_too_long_for_a_sheet_is_found_before_the_work(work):
+    name = "n" * 245 + ".png"
+    told = reddiff(f"denoise dark.png -o {name} --compare", code=1)
+    assert "cannot be written" in told
+    assert not (work / name).exists()
+    reddiff(f"denoise dark.png -o {name}")

@@ -383,8 +383,13 @@ def test_light_in_a_hole_does_not_set_the_scale_of_the_rest(tmp_path):
     assert abs(restored - 0.5).max() < 0.01
 
 
-@pytest.mark.parametrize(("spark", "told"), [(1e4, True), (4.0, False)])
+@pytest.mark.parametrize(("spark", "told"), [(4.0, False), (500.0, True)])
 def test_a_spark_that_squeezes_the_rest_is_told(tmp_path, spark, told):
-    problem, notes = posed(save_light(tmp_path / "a.exr", spark), DenoiseOptions(), noise=0.0)
-    list(problem.stages())
-    assert any("times as bright" in note for note in notes) == told
+    path = save_light(tmp_path / "a.exr", spark)
+    _, notes = posed(path, DenoiseOptions(), noise=0.0)
+    assert any(f"{path}: its brightest pixel" in note for note in notes) == told
+
+
+def test_a_spark_that_leaves_nothing_of_the_rest_is_an_error(tmp_path):
+    with pytest.raises(PictureError, match="1e.06 times as bright as 99 %"):
+        posed(save_light(tmp_path / "a.exr", 5e5), DenoiseOptions(), noise=0.0)

@@ -157,7 +157,7 @@ def _plan(
     try:
         _check_readable(source.path)
         own_mask = find_mask(mask, source.path, source.root)
-        check_writable(output)
+        check_writable(output, sheets)
         if not options.overwrite:
             if os.path.lexists(output):
                 wanted = make_record(source.path, own_mask)

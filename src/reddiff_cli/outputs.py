@@ -96,8 +96,13 @@ def check_nothing_is_lost(output: Path, sheets: Sequence[str]) -> None:
             raise PictureError(f"{path}: exists; use --overwrite", "Exists")
 
 
-def check_writable(output: Path) -> None:
-    """Find out before hours of work, not after."""
+def check_writable(output: Path, sheets: Sequence[str]) -> None:
+    """PictureError if a result or what goes beside it cannot be: now, not after hours of work."""
+    for path in (output, *_beside(output, sheets)):
+        _check_writable(path)
+
+
+def _check_writable(output: Path) -> None:
     try:
         if stat.S_ISDIR(output.stat().st_mode):
             raise PictureError(f"{output}: is a folder; choose another -o", "Output")

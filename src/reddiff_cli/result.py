@@ -6,6 +6,9 @@ from typing import Any
 from .jobs import Record
 from .noise import judge_residual
 
+# Far below the rounding of 16 bits.
+NO_NOISE = 1e-9
+
 
 @dataclass(frozen=True)
 class Result:
@@ -30,8 +33,8 @@ class Result:
 
     @property
     def residual_ratio(self) -> float | None:
-        """Residual over noise, or None without noise."""
-        return self.residual / self.noise if self.noise else None
+        """Residual over noise, or None without noise worth the name."""
+        return self.residual / self.noise if self.noise > NO_NOISE else None
 
     @property
     def verdict(self) -> str:

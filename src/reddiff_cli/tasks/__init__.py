@@ -1,8 +1,9 @@
 """Restoration tasks: each turns a file and what is said about its damage into a problem."""
 
-from ..errors import UsageError
+from ..errors import PictureError, UsageError
 from ..jobs import Job
 from ..phase_options import PhaseOptions
+from ..pictures import Picture
 from ..task_options import (
     ColorizeOptions,
     DeblurOptions,
@@ -15,13 +16,40 @@ from ..task_options import (
     TaskOptions,
 )
 from . import compose, deblur, hdr, inpaint, jpeg, phase, pointwise, superres
-from .problem import Problem, Setting, Stage
+from .problem import Problem, Setting, Stage, headroom
+from .whole import WholePicture
 
 __all__ = ["Problem", "Setting", "Stage", "pose"]
 
 
+# The network sees linear light over its peak, as a display would; its errors of a few thousandths
+# are some percent of what is HEADROOM times darker, and all of what is MOST times darker.
+HEADROOM, MOST = 100, 10_000
+
+
 def pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
     """The problem of one job; PictureError or UsageError say what is wrong with its file."""
+    problem = _pose(job, options, setting)
+    if isinstance(problem, WholePicture):
+        _check_light(job, problem.source, setting)
+    return problem
+
+
+def _check_light(job: Job, picture: Picture, setting: Setting) -> None:
+    """Warning or PictureError for linear light with a spark that leaves no room for the rest."""
+    ratio = headroom(picture) if picture.linear else 1.0
+    if ratio <= HEADROOM:
+        return
+    told = (
+        f"{job.input}: its brightest pixel is {ratio:.3g} times as bright as 99 % of the others, "
+        "which suffer from it; fill it with 'reddiff inpaint', or clip it, first"
+    )
+    if ratio > MOST:
+        raise PictureError(told, "Range")
+    setting.on_note(f"warning: {told}")
+
+
+def _pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
     match options:
         case InpaintOptions():
             return inpaint.pose(job, options, setting)

@@ -9,11 +9,7 @@ from torch.nn import functional as F
 from ..operators import Operator
 from ..pictures import Picture
 from ..solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR
-from .problem import Setting, Stage, decoded, headroom, to_pixels
-
-# The network sees linear light over its peak, as a display would; errors of a few thousandths
-# there are some percent of what is so many times darker.
-HEADROOM = 100
+from .problem import Setting, Stage, decoded, to_pixels
 
 
 @dataclass
@@ -37,11 +33,6 @@ class WholePicture:
 
     def stages(self) -> Iterator[Stage]:
         """The one stage."""
-        if self.source.linear and (ratio := headroom(self.source)) > HEADROOM:
-            self.setting.on_note(
-                f"warning: the brightest pixel is {ratio:.0f} times as bright as nearly all "
-                "others, which blurs them; fill it with 'reddiff inpaint', or clip it first"
-            )
         start = self.operator.start(self.y)
         if self.setting.solver.preset == "paper" and self.task == "superres":
             # The published form starts from the pseudo-inverse of the mean of f x f pixels.
