@@ -203,6 +203,14 @@ def test_a_mask_comes_last(tmp_path):
         parse_degrade(f"mask {mask} | down 2")
 
 
+def test_names_of_files_in_a_composition_may_hold_blanks(tmp_path):
+    kernel, mask = tmp_path / "k  1.npy", tmp_path / "m  y.png"
+    np.save(kernel, np.ones((3, 3)))
+    mask.write_bytes(b"")
+    parts = parse_degrade(f"blur {kernel} | down 2  {kernel} | mask {mask}").parts
+    assert [parts[0].kernel.path, parts[1].filter.path, parts[2].path] == [kernel, kernel, mask]
+
+
 @pytest.mark.parametrize(
     "text", ["nearest", "gaussian", "gaussian:0", "gaussian:x", "gaussian:nan"]
 )

@@ -45,7 +45,7 @@ from .tasks.hdr import CLIPPED_WITHIN, Highlights
 from .tasks.inpaint import Inpainting
 from .tasks.jpeg import Decoding
 from .tasks.phase import Diffraction
-from .tasks.problem import encoded, to_pixels
+from .tasks.problem import to_pixels, to_tensor
 from .tasks.superres import make_downsample
 from .tasks.whole import WholePicture
 
@@ -105,7 +105,7 @@ def degrade(picture: Picture, case: Case, crop: int, seed: int) -> Specimen:
     Holes and noise are drawn from `seed` and the pixels of the crop: the same picture is damaged
     in the same way under any name and in any order. PictureError if the picture does not fit.
     """
-    x = torch.from_numpy(encoded(picture).copy()).permute(2, 0, 1)[None] * 2 - 1
+    x = to_tensor(picture)
     options = case.options
     if isinstance(options, CompressOptions):
         return _compress(cut(x, crop), options)

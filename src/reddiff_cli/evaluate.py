@@ -9,7 +9,6 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .alignment import align
@@ -29,7 +28,7 @@ from .perceptual import Distance
 from .pictures import Picture, Pixels, load_picture, save_picture
 from .restore import Restorer
 from .tasks import Setting
-from .tasks.problem import to_pixels
+from .tasks.problem import to_pixels, to_tensor
 
 # Pictures of the contact sheet.
 SHEET_ROWS = 8
@@ -251,7 +250,7 @@ def _ratio(residual: float, noise: float) -> float | None:
 
 
 def _tensor(pixels: Pixels) -> Tensor:
-    return torch.from_numpy(pixels).permute(2, 0, 1)[None] * 2 - 1
+    return to_tensor(Picture(pixels))
 
 
 def _save(pixels: Pixels, path: Path) -> None:

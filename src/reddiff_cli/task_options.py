@@ -219,14 +219,14 @@ def parse_degrade(text: str) -> RestoreOptions:
 
     UsageError names the part that makes no sense.
     """
-    words = [part.split() for part in text.split("|")]
+    told = [part.strip() for part in text.split("|")]
     noise = None
     parts = []
-    for position, part in enumerate(words):
-        if part[:1] == ["noise"]:
-            if position != len(words) - 1:
+    for position, part in enumerate(told):
+        if part.split()[:1] == ["noise"]:
+            if position != len(told) - 1:
                 raise UsageError(f"--degrade '{text}': noise comes last, it is added at the end")
-            noise = _parse_noise(text, part)
+            noise = _parse_noise(text, part.split())
         else:
             parts.append(_parse_part(text, part))
     if any(part.kind == "mask" for part in parts[:-1]):
@@ -246,26 +246,27 @@ def check_scale(what: str, scale: int) -> None:
         raise UsageError(f"{what} {scale}: must lie between 2 and 8")
 
 
-def _parse_part(text: str, part: list[str]) -> Damage:
-    match part:
+def _parse_part(text: str, part: str) -> Damage:
+    match part.split(maxsplit=1):  # a file's name may hold blanks
         case ["blur", kernel]:
             spec = parse_kernel(kernel)
             if spec.family == "auto":
                 raise UsageError(f"--degrade '{text}': a kernel of a composition must be given")
             return Damage("blur", kernel=spec)
-        case ["down", scale, *rest] if scale.isdecimal() and len(rest) <= 1:
+        case ["down", how] if (scale := how.split(maxsplit=1)[0]).isdecimal():
             check_scale(f"--degrade '{text}': down", int(scale))
+            rest = how.split(maxsplit=1)[1:]
             chosen = parse_filter(rest[0], f"--degrade '{text}':") if rest else Filter("bicubic")
             return Damage("down", scale=int(scale), filter=chosen)
         case ["grey"]:
             return Damage("grey")
-        case ["mask", *rest] if rest:
-            path = Path(" ".join(rest))
+        case ["mask", name]:
+            path = Path(name)
             if not path.is_file():
                 raise UsageError(f"--degrade '{text}': {path}: no such file")
             return Damage("mask", path=path)
     raise UsageError(
-        f"--degrade '{text}': '{' '.join(part)}' is no part; use blur KERNEL, "
+        f"--degrade '{text}': '{part}' is no part; use blur KERNEL, "
         "down SCALE [FILTER], grey, mask FILE, noise SIGMA"
     )
 
