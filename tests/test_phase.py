@@ -1,5 +1,7 @@
 """Phase retrieval: operator, alignment, search, support, noise, choice."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,13 +12,18 @@ from reddiff_cli.alignment import align, distance
 from reddiff_cli.diffraction import Diffraction
 from reddiff_cli.errors import PictureError
 from reddiff_cli.hio import half_magnitudes, misfit, opposite, pad
+from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
+from reddiff_cli.models import Card
 from reddiff_cli.operators import Phase
+from reddiff_cli.options import MachineOptions, SolverOptions
 from reddiff_cli.phase_options import PhaseOptions
-from reddiff_cli.phase_pipeline import choose, conclude, gather, polish, refine, search
+from reddiff_cli.phase_pipeline import choose, gather, polish, search
 from reddiff_cli.phase_problem import estimate_noise, prepare
 from reddiff_cli.schedule import Schedule
 from reddiff_cli.support import find_support
+from reddiff_cli.tasks import Setting
+from reddiff_cli.tasks import phase as task
 
 SIZES = [((16, 20), (8, 10)), ((17, 23), (8, 11)), ((16, 21), (7, 10))]
 
@@ -274,17 +281,30 @@ def test_refinement_lowers_noise_with_a_good_denoiser():
     u = picture()
     x = u * 2 - 1
     options = PhaseOptions(data="amplitude", starts=4, keep=2, scale=1.0, support=(32, 32))
-    problem, runs = search(prepare(measured_from(u, (64, 64), 0.02), options), options)
-    runs = align(runs, x)
-    starts = gather(problem, runs)
-    assert starts.shape == x.shape
+    solver = SolverOptions(steps=8, noise=0.02)
+    card = Card(name="none", folder=Path())
+    setting = Setting(card, solver, lambda _: None, MachineOptions("cpu"))
+    problem = task.Diffraction(measured_from(u, (64, 64), 0.02), options, setting)
+    (stage,) = problem.stages()
+    assert stage.start.shape == x.shape
+    x = align(x, stage.start)
     schedule = Schedule(torch.cumprod(1 - torch.linspace(1e-4, 2e-2, 1000).double(), 0))
-    steps = refine(problem, starts, lambda z, t: 0.5 * z + 0.5 * x, schedule, steps=8, seed=0)
-    *_, (count, mu) = steps
+
+    class Knowing:
+        """Half of what it sees, half of the truth."""
+
+        def __init__(self):
+            self.schedule = schedule
+
+        def __call__(self, z, t):
+            return 0.5 * z + 0.5 * x
+
+    noise = draws(stage.start, 0)
+    *_, (count, mu) = Solving("phase", stage, stage.start, noise, Knowing(), card, solver).run()
     assert count == 8
-    assert mu.shape == x.shape
-    assert float(psnr(mu[:1], x)) > float(psnr(runs[:1], x)) + 2
-    assert conclude(problem, runs, mu).verdict == "converged"
+    assert float(psnr(mu, x)) > float(psnr(stage.start, x)) + 2
+    problem.accept(stage, mu)
+    assert problem.verdict == "converged"
 
 
 def test_verdicts():

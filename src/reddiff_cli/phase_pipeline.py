@@ -1,11 +1,10 @@
 """From a diffraction measurement to pictures: scale, search, refinement, choice and verdict.
 
-`phase_problem.prepare` -> `search` -> `gather` -> `refine` -> `conclude`. The search finds the
+`phase_problem.prepare` -> `search` -> `gather` -> RED-diff -> `conclude`. The search finds the
 basin (no prior is good enough for that from noise), the prior then removes what the noise left;
 nothing looks at a ground truth.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +12,6 @@ import torch
 from torch import Tensor
 
 from .alignment import align
-from .denoiser import DenoiseFunction
 from .hio import (
     ER_ITERATIONS,
     Draw,
@@ -28,8 +26,6 @@ from .hio import (
 )
 from .phase_options import PhaseOptions
 from .phase_problem import PhaseProblem, contrast
-from .schedule import Schedule
-from .solvers.reddiff import red_diff
 
 # Noise level at which the prior takes over from the search, and its weight. What noisy data leave
 # open are phases, so more descents are made than for exact ones. 4 pictures of 128x128, noise
@@ -159,25 +155,6 @@ def _compare(problem: PhaseProblem, runs: Tensor) -> tuple[Tensor, Tensor]:
     return error <= EQUAL * error[0] + floor, away
 
 
-def plain_hio(problem: PhaseProblem, options: PhaseOptions, seed: int = 0) -> Tensor:
-    """What HIO alone finds (300 iterations and ER, every channel for itself), to compare with.
-
-    (starts, C, h, w) in [-1, 1], best first; channels are turned to face as the first does.
-    """
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(shape: tuple[int, ...]) -> Tensor:
-        return torch.rand(shape, generator=generator)
-
-    measured, support = problem.measured, problem.operator.support
-    stages = [(options.starts, 300, 0)]
-    found = [
-        tournament(measured.channel(c), support, draw, stages, problem.ceiling)
-        for c in range(problem.y.shape[1])
-    ]
-    return torch.cat([align(u, found[0]) for u in found], 1) * 2 - 1
-
-
 def _transfer(problem: PhaseProblem, found: list[Tensor], source: int, target: int) -> Tensor:
     """The target channel facing as the source channel does, (K, 1, h, w).
 
@@ -196,42 +173,6 @@ def _transfer(problem: PhaseProblem, found: list[Tensor], source: int, target: i
     return torch.where(better, led, own)
 
 
-def refine(
-    problem: PhaseProblem,
-    starts: Tensor,
-    denoiser: DenoiseFunction,
-    schedule: Schedule,
-    *,
-    steps: int,
-    prior_weight: float = 1.0,
-    s_start: float | None = None,
-    seed: int = 0,
-) -> Iterator[tuple[int, Tensor]]:
-    """RED-diff on all runs at once; yields (evaluations done, mu), mu: (K, C, h, w).
-
-    Every run sees the same noise, so that they are compared by their data alone.
-    """
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw_noise() -> Tensor:
-        xi = torch.randn((1, *starts.shape[1:]), generator=generator)
-        return xi.expand(starts.shape).to(starts.device)
-
-    y, sigma_y = problem.y, 2 * problem.sigma
-    return red_diff(
-        y,
-        problem.operator,
-        denoiser,
-        schedule,
-        starts,
-        draw_noise,
-        steps=steps,
-        sigma_y=sigma_y,
-        s_start=s_start or (START_EXACT if problem.exact else START_NOISY),
-        prior_weight=prior_weight * (WEIGHT_EXACT if problem.exact else WEIGHT_NOISY),
-    )
-
-
 def polish(problem: PhaseProblem, mu: Tensor) -> Tensor:
     """Refined runs, led to where they explain the data best; (K, C, h, w) in [-1, 1]."""
     return _settle(problem, (mu + 1) / 2, problem.measured) * 2 - 1
@@ -248,7 +189,7 @@ def _settle(problem: PhaseProblem, u: Tensor, measured: Magnitudes) -> Tensor:
 
 
 def conclude(problem: PhaseProblem, runs: Tensor, mu: Tensor) -> PhaseResult:
-    """The result after `search` gave runs and `refine` ended at mu.
+    """The result after `search` gave runs and RED-diff ended at mu.
 
     Exact data are explained best by runs that fit nothing else, so these compete as well; noisy
     data would be overfitted: there the refined picture is the result, and the runs tell whether
