@@ -182,7 +182,9 @@ def _only(hole: Hole, region: Region) -> Hole:
 
 
 def emptied(picture: Picture, hole: Hole) -> Picture:
-    """The picture, black in its hole: a spark there must not set the scale of the rest."""
+    """Linear light black in its hole: a spark there must not set the scale of the rest."""
+    if not picture.linear:
+        return picture
     return replace(picture, pixels=np.where(hole[:, :, None], np.float32(0), picture.pixels))
 
 
