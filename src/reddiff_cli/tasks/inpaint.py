@@ -162,10 +162,10 @@ def fill_with_patches(canvas: Tensor, wide: Hole, hole: Hole, seed: int) -> None
         thick = thickness(torch.from_numpy(wide[tight.grown(1).slices]))
         pieces = tight.pieces(max(LONGEST, THICK_TO_LONG * thick))
         for piece in pieces:
+            if not left[piece.slices].any():
+                continue
             # The next piece does its share of the overlap again, with this one before its eyes.
             todo = piece.grown(OVERLAP if len(pieces) > 1 else 0)
-            if not left[todo.slices].any():
-                continue
             window = todo.grown(context_margin(todo.bottom - todo.top, todo.right - todo.left))
             inside = wide if len(pieces) == 1 else _only(left, todo)
             area = canvas[0][(slice(None), *window.slices)]
