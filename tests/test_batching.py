@@ -166,6 +166,7 @@ def test_nobody_waits_for_others_when_all_of_them_wait(monkeypatch):
 
 def test_room_is_for_so_many_pixels_or_for_one_picture():
     room, inside, most = Room(100), [], []
+    first_two = threading.Barrier(2)
     lock = threading.Lock()
 
     def work(pixels):
@@ -173,7 +174,8 @@ def test_room_is_for_so_many_pixels_or_for_one_picture():
             with lock:
                 inside.append(pixels)
                 most.append(list(inside))
-            time.sleep(0.01)
+            if pixels in (40, 60):
+                first_two.wait(timeout=30)  # both are inside at once, or nobody goes on
             with lock:
                 inside.remove(pixels)
 
@@ -183,5 +185,4 @@ def test_room_is_for_so_many_pixels_or_for_one_picture():
     assert max(map(len, most)) > 1
     with pytest.raises(ValueError, match="broken"), room.taken(300):
         raise ValueError("broken")
-    with room.taken(1):  # what failed has left
-        pass
+    assert room._inside == 0  # what failed has left

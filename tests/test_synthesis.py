@@ -87,6 +87,7 @@ def test_very_large_hole_is_copied_at_full_resolution(monkeypatch):
 
 def test_few_sources_chosen_by_chance_are_enough(monkeypatch):
     monkeypatch.setattr("reddiff_cli.synthesis.MOST_SOURCES", 300)
+    monkeypatch.setattr("reddiff_cli.patchmatch.EXHAUSTIVE", 0)
     columns = torch.arange(120)
     x = torch.sign(torch.sin(columns * 0.7)).expand(3, 100, 120).clone()
     hole = hole_in(100, 120, 35, 45, 48, 75)  # one level: all of the search is at full size
@@ -119,9 +120,9 @@ def test_long_holes_are_filled_in_pieces(monkeypatch):
         hole[60 + column // 10 : 76 + column // 10, column] = True
     seen = []
 
-    def watched(area, part, *rest):
+    def watched(area, part, *rest, **more):
         seen.append(tuple(area.shape[1:]))
-        return synthesise(area, part, *rest)
+        return synthesise(area, part, *rest, **more)
 
     monkeypatch.setattr(inpaint, "synthesise", watched)
     monkeypatch.setattr(inpaint, "LONGEST", 100)
@@ -134,3 +135,18 @@ def test_long_holes_are_filled_in_pieces(monkeypatch):
     by_column = missed.sum(0)[20:360] / 16
     assert by_column.mean() < 0.1
     assert by_column.max() < 0.8
+
+
+def test_pieces_of_a_thick_hole_join_without_a_blotch(monkeypatch):
+    """What is done already, and what is still to come, is no grey at the coarse levels."""
+    monkeypatch.setattr(inpaint, "LONGEST", 130)
+    monkeypatch.setattr(inpaint, "THICK_TO_LONG", 1)
+    generator = torch.Generator().manual_seed(0)
+    canvas = 0.7 + 0.15 * torch.randn(1, 3, 200, 420, generator=generator).clamp(-2, 2)
+    canvas[..., :40] -= 0.7  # something grey that might be copied
+    hole = np.zeros((200, 420), dtype=bool)
+    hole[70:132, 80:380] = True
+    canvas[:, :, torch.from_numpy(hole)] = 0
+    inpaint.fill_hole(canvas, hole)
+    inpaint.fill_with_patches(canvas, hole, hole, 0)
+    assert float(canvas[0, :, 70:132, 80:380].mean((0, 1)).min()) > 0.6

@@ -401,3 +401,21 @@ def test_a_spark_that_squeezes_the_rest_is_told(tmp_path, spark, told):
 def test_a_spark_that_leaves_nothing_of_the_rest_is_an_error(tmp_path):
     with pytest.raises(PictureError, match="1e.06 times as bright as 99 %"):
         posed(save_light(tmp_path / "a.exr", 5e5), DenoiseOptions(), noise=0.0)
+
+
+def test_sound_light_is_not_refused(tmp_path):
+    """Black, dark, green alone, and stars on a black sky."""
+    stars = np.zeros((40, 40, 3), np.float32)
+    stars[::9, ::9] = 30.0
+    green = np.zeros((800, 1000, 3), np.float32)
+    green[..., 1] = 2.0
+    dark = np.full((24, 24, 3), 5e-5, np.float32)
+    for k, light in enumerate((stars, green, dark, 0 * dark)):
+        save_picture(Picture(light, depth=FLOAT), tmp_path / f"{k}.exr", None)
+        _, notes = posed(tmp_path / f"{k}.exr", DenoiseOptions(), noise=0.0)
+        assert not any("times as bright" in note for note in notes)
+    night = np.zeros((64, 64, 3), np.uint8)
+    night[3, 3] = 255
+    path = save(tmp_path, night)
+    made, _ = setting(noise=0.01)
+    pose(Job("hdr", path, tmp_path / "o.exr"), HdrOptions(stops=1.0), made)

@@ -223,6 +223,7 @@ def test_a_run_that_diverges_stops_and_keeps_the_last_good_weights(folder, tmp_p
         return denoising_loss(*arguments) * torch.nan
 
     monkeypatch.setattr("reddiff_cli.train.denoising_loss", broken)
+    monkeypatch.setattr("reddiff_cli.train.REPORT_EVERY", 100)
     with pytest.raises(UsageError, match="no number after 3 steps; give a smaller one"):
         run(options(folder, output, steps=4, resume=True))
     assert {p.name: p.read_bytes() for p in output.iterdir()} == before

@@ -132,8 +132,9 @@ class Batcher:
         return len(asking) == self._members
 
     def _take(self) -> list[Row]:
-        """Up to `rows` rows of the shape that most wait for."""
-        shape = max(self._waiting, key=lambda shape: len(self._waiting[shape]))
+        """Rows of one shape: as many as its batches hold, at most."""
+        # The fullest, for its size; of two, the one that was asked for first.
+        shape = max(self._waiting, key=lambda s: min(1, len(self._waiting[s]) / self.rows_of(s)))
         queue = self._waiting[shape]
         batch = [queue.popleft() for _ in range(min(self.rows_of(shape), len(queue)))]
         if not queue:

@@ -40,7 +40,10 @@ def check_output(options: TrainOptions) -> None:
     output = options.output
     if output.exists() and not output.is_dir():
         raise UsageError(f"-o {output}: is a file; give a folder")
-    if output.is_dir() and any(output.iterdir()) and not (output / CHECKPOINT).exists():
+    if options.resume or not output.is_dir():
+        return
+    names = {path.name.removesuffix(".tmp") for path in output.iterdir()}
+    if names and CHECKPOINT not in names:
         raise UsageError(f"-o {output}: holds other files; give a new or an empty folder")
 
 

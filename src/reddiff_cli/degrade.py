@@ -201,7 +201,7 @@ def _make_blur(x: Tensor, options: DeblurOptions, crop: int) -> _Made:
 def _make_hdr(options: HdrOptions, noise: float) -> Operator:
     tolerance = max(1.5 / 255, CLIPPED_WITHIN * noise)
     if options.operator == "paper":
-        return PaperHdr(tolerance=2 * tolerance)
+        return PaperHdr(tolerance=min(1.0, 2 * tolerance))
     return Exposure(options.stops, parse_response(options.response), tolerance)
 
 

@@ -52,7 +52,9 @@ class EvalRun:
 
     def pictures(self) -> list[Path]:
         """Those of this shard, among the first `limit`."""
-        return self.shard.take(list_pictures(self.inputs, self.recursive)[: self.limit])
+        return self.shard.take(
+            list_pictures(self.inputs, self.recursive, self.folder)[: self.limit]
+        )
 
     def show_plan(self) -> ExitCode:
         """Print what would be measured; torch is not imported, and nothing is fetched."""

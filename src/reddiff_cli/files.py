@@ -29,10 +29,13 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def share_as_usual(path: Path) -> None:
     """Give a file that was made private the rights that the user's new files have."""
-    path.chmod(0o666 & ~_umask())
+    path.chmod(0o666 & ~_UMASK)
 
 
 def _umask() -> int:
     value = os.umask(0)
     os.umask(value)
     return value
+
+
+_UMASK = _umask()  # once, before there are threads: reading it means setting it

@@ -79,9 +79,12 @@ def plan_jobs(
     return jobs
 
 
-def list_pictures(inputs: list[Path], recursive: bool) -> list[Path]:
-    """Picture files of the inputs, folders expanded and sorted; UsageError if there are none."""
-    options = OutputOptions(recursive=recursive)
+def list_pictures(inputs: list[Path], recursive: bool, output: Path | None = None) -> list[Path]:
+    """Picture files of the inputs, folders expanded and sorted; UsageError if there are none.
+
+    output: the folder of the results, which is not looked into.
+    """
+    options = OutputOptions(path=output, recursive=recursive)
     sources = (_expand(path, options, PICTURE_SUFFIXES, lambda _: None) for path in inputs)
     found = [source.path for folder in sources for source in folder]
     if not found:
@@ -116,7 +119,7 @@ def _expand(
     pictures = sorted(p for p in named if not is_result(p))
     on_note(
         f"{path}: {len(pictures)} pictures, {len(named) - len(pictures)} results of reddiff "
-        f"and {len(files) - len(named)} other files left out"
+        f"and {len(files) - len(named)} other files left out; nor is the folder of -o read"
     )
     return [Source(p, path) for p in pictures]
 
@@ -161,21 +164,14 @@ def _plan(
         if not options.overwrite:
             if os.path.lexists(output):
                 wanted = make_record(source.path, own_mask)
-                _check_done(output, wanted, options, sheets)
-                return Job(task, source.path, output, own_mask, "skip", "done already")
-            check_nothing_is_lost(output, sheets)
+                if options.strip or not same_settings(read_record(output), wanted):
+                    reason = f"{output}: exists with other settings; use --overwrite"
+                    raise PictureError(reason, "Exists")
+                if all(sheet.exists() for sheet in sheets_of(output, sheets)):
+                    return Job(task, source.path, output, own_mask, "skip", "done already")
+                # A sheet is missing (a run was killed, or did not ask for it): all once more.
+            else:
+                check_nothing_is_lost(output, sheets)
     except PictureError as error:
         return Job(task, source.path, output, None, "fail", str(error), error.kind)
     return Job(task, source.path, output, own_mask)
-
-
-def _check_done(
-    output: Path, wanted: Record, options: OutputOptions, sheets: Sequence[str]
-) -> None:
-    """PictureError unless a result is what the command would write."""
-    if options.strip or not same_settings(read_record(output), wanted):
-        raise PictureError(f"{output}: exists with other settings; use --overwrite", "Exists")
-    for sheet in sheets_of(output, sheets):
-        if not sheet.exists():
-            message = f"{sheet}: is not there, and {output} is done; use --overwrite for both"
-            raise PictureError(message, "Exists")

@@ -159,7 +159,7 @@ class Restorer:
         for stage in problem.stages():
             asked = time.monotonic()
             _ = self.denoiser
-            with self._room.taken(stage.start[:, 0].numel()):
+            with self._room.taken(stage.start[:, 0].numel() * self.solver.samples):
                 # Loading the network and waiting for the turn are no work on this picture.
                 began += time.monotonic() - asked
                 self._foretell(stage, on_estimate)

@@ -92,7 +92,11 @@ class Run:
             reads=files_of(self.options),
             sheets=self._sheets(),
         )
-        if self.shard.launcher and len(self.inputs) == 1 and not self.inputs[0].is_dir():
+        if (
+            self.shard.launcher.startswith("SLURM")
+            and len(self.inputs) == 1
+            and not self.inputs[0].is_dir()
+        ):
             return jobs  # a script whose tasks each name a picture of their own
         mine = self.shard.take(jobs)
         if not mine:

@@ -42,14 +42,17 @@ SETTLED = 0.003
 COLOUR_WEIGHT, FINAL_COLOUR_WEIGHT = 0.5, 0.1
 
 
-def synthesise(x: Tensor, hole: Tensor, unusable: Tensor, seed: int = 0) -> Tensor:
+def synthesise(
+    x: Tensor, hole: Tensor, unusable: Tensor, seed: int = 0, *, filled: bool = False
+) -> Tensor:
     """Fill `hole`; x: (C, H, W) in [-1, 1]; hole, unusable: (H, W) bool -> a new (C, H, W).
 
-    Patches that touch `unusable` (which includes the hole) are never copied. Where the
-    surroundings hold no complete patch, x comes back as it is.
+    Patches that touch `unusable` (which includes the hole) are never copied. filled: its pixels
+    outside of the hole have values that stand for the picture; else they are not looked at. Where
+    the surroundings hold no complete patch, x comes back as it is.
     """
     generator = torch.Generator().manual_seed(seed)
-    levels = _pyramid(x, hole, unusable)
+    levels = _pyramid(x, hole, unusable, hole if filled else unusable | hole)
     field: Tensor | None = None
     coarser = levels[-1]
     for level in reversed(levels):
@@ -77,21 +80,25 @@ def context_margin(hole_height: int, hole_width: int) -> int:
     return min(200, max(64, math.ceil(1.2 * max(hole_height, hole_width))))
 
 
-def _pyramid(x: Tensor, hole: Tensor, unusable: Tensor) -> list[Level]:
-    """Levels, fine to coarse, until the hole is about two patches thick."""
-    known = (~(unusable | hole)).float()
+def _pyramid(x: Tensor, hole: Tensor, unusable: Tensor, hidden: Tensor) -> list[Level]:
+    """Levels, fine to coarse, until the hole is about two patches thick.
+
+    hidden: (H, W) bool, pixels without a value, which coarse ones are no means of.
+    """
+    known = (~hidden).float()
     texture = texture_of(x, known)
     levels = [Level(x.clone(), texture.clone(), hole, unusable | hole, trust_inside(hole))]
     thick = float(thickness(hole))
     while thick > 2 * PATCH and min(levels[-1].hole.shape) >= 8 * PATCH:
         last = levels[-1]
-        known = (~last.blocked).float()
+        known = (~hidden).float()
         share = F.avg_pool2d(known[None, None], 2, ceil_mode=True)[0]
         x_half = _half(last.x * known) / share.clamp(min=1e-6)
         texture_half = _half(last.texture * known) / share.clamp(min=1e-6)
         hole_half = F.max_pool2d(last.hole[None, None].float(), 2, ceil_mode=True)[0, 0] > 0
         # A coarse pixel may be copied only if every fine pixel below it was known.
         bad_half = F.max_pool2d(last.blocked[None, None].float(), 2, ceil_mode=True)[0, 0] > 0
+        hidden = F.max_pool2d(hidden[None, None].float(), 2, ceil_mode=True)[0, 0] > 0
         levels.append(Level(x_half, texture_half, hole_half, bad_half, trust_inside(hole_half)))
         thick /= 2
     return levels

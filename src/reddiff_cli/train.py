@@ -30,7 +30,9 @@ OnStep = Callable[[int, float, float], None]  # step, loss, share of the run tha
 def train(
     options: TrainOptions, device: torch.device, on_step: OnStep, on_note: Callable[[str], None]
 ) -> Path:
-    """Run to the end of the budget; returns the folder. A stop in between keeps a checkpoint."""
+    """Run to the end of the budget; returns the folder. A stop in between keeps a checkpoint,
+    but of a run whose loss is no number nothing is written.
+    """
     check_output(options)
     torch.backends.cudnn.benchmark = True  # few shapes, many steps: the search for kernels pays
     photographs = read_photographs(options.folder, 2 * options.size).to(device)
@@ -50,6 +52,7 @@ def train(
         if bool(trainer.running_loss.isfinite()):  # else the last checkpoint is the better one
             save_checkpoint(trainer)
             export(trainer)
+    _check_loss(trainer)
     if crops is not None:
         _validate(trainer, crops, on_note)
         export(trainer)
@@ -70,17 +73,23 @@ def _loop(
         train_step(trainer, photographs, done)
         trainer.seconds = before + time.monotonic() - began
         if device.type == "cpu" or trainer.step % REPORT_EVERY == 0:
-            loss = float(trainer.running_loss)
-            if not math.isfinite(loss):
-                told = f"--lr {options.rate:g}: the loss is no number after {trainer.step} steps"
-                raise UsageError(f"{told}; give a smaller one")
-            on_step(trainer.step, loss, done)
+            on_step(trainer.step, _check_loss(trainer), done)
         if time.monotonic() - last_save > 60 * options.checkpoint_minutes:
+            _check_loss(trainer)
             if crops is not None:
                 _validate(trainer, crops[:: max(1, len(crops) // 16)], on_note)
             save_checkpoint(trainer)
             export(trainer)
             last_save = time.monotonic()
+
+
+def _check_loss(trainer: Trainer) -> float:
+    """The running loss; UsageError if it is no number: then the weights are none either."""
+    loss = float(trainer.running_loss)
+    if not math.isfinite(loss):
+        told = f"--lr {trainer.options.rate:g}: the loss is no number after {trainer.step} steps"
+        raise UsageError(f"{told}; give a smaller one")
+    return loss
 
 
 def train_step(trainer: Trainer, photographs: Photographs, done: float) -> None:

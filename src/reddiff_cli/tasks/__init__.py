@@ -30,7 +30,7 @@ HEADROOM, MOST = 100, 10_000
 def pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
     """The problem of one job; PictureError or UsageError say what is wrong with its file."""
     problem = _pose(job, options, setting)
-    if isinstance(problem, WholePicture):
+    if isinstance(problem, WholePicture) and not isinstance(problem, hdr.Highlights):
         _check_light(job, problem.source, setting)
     return problem
 

@@ -63,7 +63,7 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
     tolerance = max(1.5 / 255, CLIPPED_WITHIN * noise)
     operator: Operator
     if options.operator == "paper":
-        operator, y, level = PaperHdr(tolerance=2 * tolerance), shots[0], 1.0
+        operator, y, level = PaperHdr(tolerance=min(1.0, 2 * tolerance)), shots[0], 1.0
     elif options.others:
         lowest = min(options.exposures)
         stops = tuple(shot - lowest + options.stops for shot in options.exposures)

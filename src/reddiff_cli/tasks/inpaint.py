@@ -170,7 +170,8 @@ def fill_with_patches(canvas: Tensor, wide: Hole, hole: Hole, seed: int) -> None
             inside = wide if len(pieces) == 1 else _only(left, todo)
             area = canvas[0][(slice(None), *window.slices)]
             part = torch.from_numpy(inside[window.slices])
-            area.copy_(synthesise(area.clone(), part, blocked[window.slices], seed))
+            bad, several = blocked[window.slices], len(pieces) > 1
+            area.copy_(synthesise(area.clone(), part, bad, seed, filled=several))
             left[piece.slices] = False
 
 

@@ -94,7 +94,7 @@ class Stage:
         )
 
     def residual(self, mu: Tensor) -> float:
-        """rms of what A(mu) leaves of y, in [0, 1] units (JPEG: half a step of its tables)."""
+        """rms of what A(mu) leaves of y, in [0, 1] units (JPEG: half of it in steps of its tables)."""
         return float(self.operator.residual(mu, self.y).max()) / 2
 
 
@@ -208,10 +208,17 @@ def decoded(pixels: Pixels, like: Picture) -> Pixels:
 
 
 def headroom(picture: Picture) -> float:
-    """How many times brighter than the 99th percentile the brightest value is."""
-    values = picture.pixels.ravel()
-    bright = float(np.quantile(values[:: 1 + len(values) // 1_000_000], 0.99))
-    return _peak(picture) / max(bright, 1e-12)
+    """How many times brighter than the 99th percentile of what is not black the brightest is.
+
+    1 where nothing is above white: such light is not divided.
+    """
+    brightest = float(picture.pixels.max())
+    if brightest <= 1:
+        return 1.0
+    values = picture.pixels.max(2).ravel()
+    some = values[:: 1 + len(values) // 1_000_000]
+    some = some[some > 0]
+    return brightest / float(np.quantile(some, 0.99)) if len(some) else 1.0
 
 
 def _peak(picture: Picture) -> float:
