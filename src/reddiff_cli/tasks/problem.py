@@ -94,7 +94,7 @@ class Stage:
         )
 
     def residual(self, mu: Tensor) -> float:
-        """rms of what A(mu) leaves of y, in [0, 1] units (JPEG: half of it in steps of its tables)."""
+        """rms of what A(mu) leaves of y, in [0, 1] units; JPEG: in steps of its tables, halved."""
         return float(self.operator.residual(mu, self.y).max()) / 2
 
 
