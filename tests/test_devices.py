@@ -139,12 +139,15 @@ def damaged(folder: Path, task: str) -> list[object]:
 
 
 def difference(folder: Path, command: list[object], device: torch.device) -> int:
-    """Of the results on a device and on the CPU, in levels of 255 at most."""
+    """Of the results on a device and on the CPU, in levels of 255 at most.
+
+    Without another device the command is run once, which shows that it can be.
+    """
     pictures = []
-    for name in ("cpu", device.type):
+    for name in dict.fromkeys(("cpu", device.type)):
         reddiff(*command, "--device", name, "-o", folder / f"{name}.png", "--overwrite")
         pictures.append(np.asarray(Image.open(folder / f"{name}.png")).astype(int))
-    return int(abs(pictures[0] - pictures[1]).max())
+    return int(abs(pictures[0] - pictures[-1]).max())
 
 
 @pytest.mark.parametrize("task", TASKS)

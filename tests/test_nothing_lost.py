@@ -96,7 +96,6 @@ def test_two_results_never_share_a_sheet(work):
     [
         ("--depth 16", "exists with other settings"),
         ("--strip", "exists with other settings"),
-        ("--quality 10", "exists with other settings"),
     ],
 )
 def test_a_result_that_is_asked_for_otherwise_is_not_done(work, more, told):
@@ -108,6 +107,16 @@ def test_a_result_that_is_asked_for_otherwise_is_not_done(work, more, told):
     if more == "--depth 16":
         assert load_picture(work / "r.png").depth == 16
         assert "done already" in reddiff(f"denoise dark.png -o r.png {more}")
+
+
+def test_the_quality_of_lossy_formats_is_a_setting_of_theirs_alone(work):
+    for name in ("r.png", "r.jpg"):
+        reddiff(f"denoise dark.png -o {name}")
+    assert "done already" in reddiff("denoise dark.png -o r.png --quality 10")
+    assert "exists with other" in reddiff("denoise dark.png -o r.jpg --quality 10", code=1)
+    before = (work / "r.jpg").stat().st_size
+    reddiff("denoise dark.png -o r.jpg --quality 10 --overwrite")
+    assert (work / "r.jpg").stat().st_size < before
 
 
 @pytest.mark.parametrize("more", ["--compare", "--trace", "--samples 2"])

@@ -12,7 +12,7 @@ from typing import Any
 
 from .errors import ModelMissing
 from .folders import CONFIG, SCHEDULER, WEIGHTS, locate, native_size, read_json
-from .options import TASKS
+from .options import LEAST_TILE, TASKS
 
 _PACKAGE = Path(__file__).parent
 PLACES = ("bundled", "folder", "repo")
@@ -29,8 +29,6 @@ KEYS: dict[str, type | tuple[type, ...]] = {
 # Side of the smallest windows that a network without attention is shown, and of the smallest
 # tiles that are tried when memory runs out.
 SMALL_WINDOW, SMALLEST_TILE = 64, 128
-# Of any window or tile, in pixels.
-LEAST = 16
 
 
 @dataclass(frozen=True)
@@ -191,8 +189,8 @@ def _problem(table: object) -> str:
 
 def _number_problem(table: Mapping[str, Any]) -> str:
     for key in ("window", "tile", "smallest"):
-        if table.get(key, LEAST) < LEAST:
-            return f"has {key} = {table[key]}, below {LEAST} pixels"
+        if table.get(key, LEAST_TILE) < LEAST_TILE:
+            return f"has {key} = {table[key]}, below {LEAST_TILE} pixels"
     if table.get("smallest", 0) > table.get("window", math.inf):
         return f"has smallest = {table['smallest']}, above its window"
     for key in ("wide_noise", "hole_start", "sample_start"):

@@ -7,7 +7,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from .outputs import (
 from .pictures import PICTURE_SUFFIXES
 
 Record = dict[str, Any]
-MakeRecord = Callable[[Path, Path | None], Record]
+MakeRecord = Callable[["Job"], Record]
 # Key of a record for what was found out on the way; it follows from the rest, and may not differ.
 FOUND = "found"
 OnNote = Callable[[str], None]
@@ -69,13 +69,12 @@ def plan_jobs(
     if not sources:
         raise UsageError(f"{', '.join(map(str, inputs))}: no picture found; see --recursive")
     outputs = name_outputs(task, sources, inputs, options)
-    check_outputs(sources, outputs, reads, sheets)
     jobs = [
         _plan(task, source, output, mask, options, make_record, sheets)
         for source, output in zip(sources, outputs, strict=True)
     ]
-    masks = [job.mask for job in jobs if job.mask]
-    check_outputs(sources, outputs, masks, sheets)
+    masks = {job.mask for job in jobs if job.mask}
+    check_outputs(sources, outputs, [*reads, *masks], sheets)
     return jobs
 
 
@@ -119,7 +118,7 @@ def _expand(
     pictures = sorted(p for p in named if not is_result(p))
     on_note(
         f"{path}: {len(pictures)} pictures, {len(named) - len(pictures)} results of reddiff "
-        f"and {len(files) - len(named)} other files left out; nor is the folder of -o read"
+        f"and {len(files) - len(named)} other files left out"
     )
     return [Source(p, path) for p in pictures]
 
@@ -160,18 +159,18 @@ def _plan(
     try:
         _check_readable(source.path)
         own_mask = find_mask(mask, source.path, source.root)
+        job = Job(task, source.path, output, own_mask)
         check_writable(output, sheets)
         if not options.overwrite:
             if os.path.lexists(output):
-                wanted = make_record(source.path, own_mask)
-                if options.strip or not same_settings(read_record(output), wanted):
+                if options.strip or not same_settings(read_record(output), make_record(job)):
                     reason = f"{output}: exists with other settings; use --overwrite"
                     raise PictureError(reason, "Exists")
                 if all(sheet.exists() for sheet in sheets_of(output, sheets)):
-                    return Job(task, source.path, output, own_mask, "skip", "done already")
+                    return replace(job, action="skip", reason="done already")
                 # A sheet is missing (a run was killed, or did not ask for it): all once more.
             else:
                 check_nothing_is_lost(output, sheets)
     except PictureError as error:
         return Job(task, source.path, output, None, "fail", str(error), error.kind)
-    return Job(task, source.path, output, own_mask)
+    return job

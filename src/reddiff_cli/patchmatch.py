@@ -52,10 +52,9 @@ def finer_field(field: Tensor, coarse: Level, fine: Level, generator: torch.Gene
     allowed = torch.zeros(height * width, dtype=torch.bool)
     allowed[sources] = True
     valid = (there >= 0) & allowed[place]
-    spare = sources[torch.randint(len(sources), (len(queries),), generator=generator)]
     result = torch.full((height * width,), -1, dtype=torch.long)
-    result[queries] = torch.where(valid, place, spare)
-    return result
+    result[queries] = torch.where(valid, place, -1)
+    return with_spares(result, fine, sources, generator)
 
 
 def with_spares(

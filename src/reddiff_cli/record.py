@@ -3,19 +3,15 @@
 from pathlib import Path
 
 from . import __version__
-from .jobs import Record, file_digest
+from .jobs import Job, Record, file_digest
 from .models import Card
 from .options import QUALITY, TASKS, OutputOptions, SolverOptions
+from .pictures import LOSSY, format_of
 from .task_options import TaskOptions
 
 
 def make_record(
-    path: Path,
-    mask_path: Path | None,
-    card: Card,
-    solver: SolverOptions,
-    options: TaskOptions,
-    output: OutputOptions,
+    job: Job, card: Card, solver: SolverOptions, options: TaskOptions, output: OutputOptions
 ) -> Record:
     """Everything that decides the pixels of a result, and nothing else."""
     task = options.task
@@ -34,11 +30,11 @@ def make_record(
         "noise": TASKS[task].noise if solver.noise is None else solver.noise,
         "seed": solver.seed,
         "samples": solver.samples,
-        "input_sha256": file_digest(path),
+        "input_sha256": file_digest(job.input),
     }
     if output.depth != "auto":
         record["depth"] = output.depth
-    if output.quality != QUALITY:
+    if output.quality != QUALITY and format_of(job.output) in LOSSY:
         record["quality"] = output.quality
     if solver.samples > 1:
         record["sample_start"] = card.sample_start
@@ -49,7 +45,7 @@ def make_record(
         record["dense_weight"] = card.prior_weights.get("denoise", 1.0)
         record["dense_start"] = card.starts.get("denoise", TASKS["denoise"].s_start)
         record["wide_hole"], record["wide_noise"] = card.wide_hole, card.wide_noise
-        record["mask_sha256"] = file_digest(mask_path) if mask_path else None
+        record["mask_sha256"] = file_digest(job.mask) if job.mask else None
     return record
 
 

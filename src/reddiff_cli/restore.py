@@ -52,7 +52,7 @@ WORKERS_SHARED, SHARED_ROWS = 8, 8
 # A network of so many parameters is busy with half as many rows: on an H200 in fp16 two rows of
 # 256x256 take one of 113 M 13.9 ms, eight 31.6 ms; one of 11 M 6.5 and 7.4 ms.
 HEAVY = 50_000_000
-# Pixels of the pictures that are computed at once there: each takes some hundred bytes.
+# Pixels of the pictures that are computed at once there, which bounds their memory.
 SHARED_PIXELS = 32_000_000
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -166,9 +166,7 @@ class Restorer:
                 mu, residual = self.solve(stage, on_step, on_note, sheets.look)
             problem.accept(stage, mu.mean(0, keepdim=True) if self.sampling else mu)
             solved.append((stage, mu))
-        record = make_record(
-            job.input, job.mask, self.card, self.solver, self.options, self.output
-        )
+        record = make_record(job, self.card, self.solver, self.options, self.output)
         remark = problem.remark()
         record[FOUND] = {"noise": round(problem.noise, 6), "remark": remark}
         restored = self._average(problem, solved, sheets) if self.sampling else problem.finish()

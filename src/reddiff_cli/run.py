@@ -83,8 +83,8 @@ class Run:
             return reporter.summary()
 
     def _plan(self, card: Card, on_note: OnNote) -> list[Job]:
-        def record_of(path: Path, mask: Path | None) -> Record:
-            return make_record(path, mask, card, self.solver, self.options, self.output)
+        def record_of(job: Job) -> Record:
+            return make_record(job, card, self.solver, self.options, self.output)
 
         masks = self.options.mask if isinstance(self.options, InpaintOptions) else None
         jobs = plan_jobs(
