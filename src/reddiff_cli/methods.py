@@ -66,7 +66,8 @@ class Solving:
         most = self.denoiser.schedule.levels_from(s_start)
         if steps > most:
             below = "" if s_start is None else f" from --start {s_start:g} down"
-            raise UsageError(f"--steps {steps}: the prior has {most} noise levels{below}")
+            told = f"--steps {steps}: the prior has {most} noise levels{below}"
+            raise UsageError(f"{told}; give so many at most")
 
     def _problem(
         self, denoiser: DenoiseFunction
