@@ -12,6 +12,7 @@ from reddiff_cli.filling import bend_smoothly, fill_smoothly
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.linear import solve_data_step
+from reddiff_cli.metrics import rms
 from reddiff_cli.operators import (
     Blur,
     Chain,
@@ -206,6 +207,22 @@ def test_blur_in_a_frame_needs_a_few_iterations_only(size, r):
     plain = objective(solve_data_step(operator, d, y, r))
     ours = objective(operator.data_step(d, y, r))
     assert ours - best < max(1.01 * (plain - best), 1e-3 * (objective(d) - best))
+
+
+@pytest.mark.parametrize("r", [1e-9, 1e-6])
+@pytest.mark.parametrize("text", ["motion:15,30", "disk:4", "gaussian:3"])
+@pytest.mark.parametrize("boundary", ["unknown", "reflect", "replicate", "circular"])
+def test_exact_data_never_make_a_picture_worse(text, boundary, r):
+    """In single precision, with r too small for few iterations, x comes nearer to the truth."""
+    taps = make_kernel(parse_kernel(text))
+    padded = {b: PaddedBlur(taps, b) for b in ("reflect", "replicate")}
+    operator = {"unknown": Blur(taps), "circular": CircularBlur(taps), **padded}[boundary]
+    x = F.interpolate(random((1, 3, 20, 20), 1), (96, 90), mode="bicubic").float()
+    d = x + 0.05 * random(x.shape, 2).float()
+    y = operator(x)
+    step = operator.data_step(d, y, r)
+    assert rms(step - x) < rms(d - x)
+    assert rms(operator(step) - y) < 0.5 * rms(operator(d) - y)
 
 
 def test_what_an_operator_keeps_depends_on_the_size():

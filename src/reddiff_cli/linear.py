@@ -34,7 +34,6 @@ def solve_data_step(
     r: float,
     iterations: int = ITERATIONS,
     tolerance: float = TOLERANCE,
-    precondition: Map | None = None,
 ) -> Tensor:
     """argmin_x |A x - y|^2 + r |x - d|^2 for each picture of a batch.
 
@@ -46,7 +45,7 @@ def solve_data_step(
     def normal(x: Tensor) -> Tensor:
         return operator.adjoint(operator(x)) + r * x
 
-    return d + conjugate_gradients(normal, gradient, iterations, tolerance, precondition)
+    return d + conjugate_gradients(normal, gradient, iterations, tolerance)
 
 
 def conjugate_gradients(
@@ -54,17 +53,14 @@ def conjugate_gradients(
     b: Tensor,
     iterations: int,
     tolerance: float,
-    precondition: Map | None = None,
 ) -> Tensor:
     """Solve matrix(x) = b for a symmetric positive matrix, from x = 0, row by row of a batch.
 
     b: (B, ...).    A row that is done stays as it is, so it does not depend on the others.
-    precondition: a symmetric positive map close to the inverse of the matrix: fewer iterations.
     """
     x = torch.zeros_like(b)
-    residual = b
-    direction = turned = precondition(b) if precondition else b
-    power = _dot(residual, turned)
+    residual = direction = b
+    power = _dot(residual, residual)
     goal = power * tolerance**2
     for k in range(iterations):
         busy = power > goal
@@ -75,10 +71,9 @@ def conjugate_gradients(
         step = torch.where(busy, power / _dot(direction, image).clamp(min=_tiny(b)), 0)
         x = x + step * direction
         residual = residual - step * image
-        turned = precondition(residual) if precondition else residual
-        last, power = power, torch.where(busy, _dot(residual, turned), power)
+        last, power = power, torch.where(busy, _dot(residual, residual), power)
         ratio = torch.where(busy, power / last.clamp(min=_tiny(b)), 0)
-        direction = turned + ratio * direction
+        direction = residual + ratio * direction
     return x
 
 

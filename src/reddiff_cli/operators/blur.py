@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..frames import enough, solve_in_frame
-from ..linear import ITERATIONS, TOLERANCE, solve_data_step
+from ..frames import effort, solve_in_frame
+from ..linear import solve_data_step
 from ..metrics import rms
 from ..separable import Separable, decompose, factors, sliding
 from .spectra import CircularSpectrum
@@ -67,14 +67,14 @@ class Blur:
         """argmin_x |A x - y|^2 + r |x - d|^2.
 
         Exact for kernels that are a column times a row, on pictures that are not large; else by a
-        few conjugate gradients in frequencies.
+        few conjugate gradients in frequencies, with r at least what these can solve.
         """
         kh, kw = self.kernel.shape
         if self._factors is not None and max(d.shape[2:]) <= LARGEST:
             return self._separable(d, y).data_step(d, y, r)
         size = _fast_size(d.shape[2:])
         frame = slice(kh - 1, d.shape[2]), slice(kw - 1, d.shape[3])
-        count = enough((kh, kw), (d.shape[2], d.shape[3]), r)
+        count, r = effort((kh, kw), (d.shape[2], d.shape[3]), r)
         return solve_in_frame(self._transfer(size, d), size, frame, d, y, r, count)
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
@@ -144,14 +144,12 @@ class PaddedBlur:
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
         """argmin_x |A x - y|^2 + r |x - d|^2 by conjugate gradients from d.
 
-        Preconditioned by the circular problem, which differs at the border only.
+        Not preconditioned by the circular problem: its inverse is large where K is small, and what
+        it does at the border takes long to undo. 2 training photographs of 128x128, not noisy,
+        8 bits and exact, reflect, 20 evaluations: motion:15,30 27.0 / 15.1 dB with it and
+        34.4 / 39.3 without, gaussian:3 18.2 / 5.3 and 24.7 / 25.1. From noise 0.01 on: the same.
         """
-        weight = 1 / (self._circular.transfer(d).abs().square() + r)
-
-        def invert(x: Tensor) -> Tensor:
-            return _inverse(torch.fft.rfft2(x) * weight, x.shape[2:])
-
-        return solve_data_step(self, d, y, r, ITERATIONS, TOLERANCE, invert)
+        return solve_data_step(self, d, y, r)
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """rms of y - A x for each picture, (B,)."""
@@ -160,10 +158,6 @@ class PaddedBlur:
     @cached_property
     def _blur(self) -> Blur:
         return Blur(self.kernel)
-
-    @cached_property
-    def _circular(self) -> "CircularBlur":
-        return CircularBlur(self.kernel)
 
     @property
     def _padding(self) -> tuple[int, int, int, int]:
