@@ -21,7 +21,7 @@ from reddiff_cli.models import Card, find_model
 from reddiff_cli.operators import Blur, Chain, CircularBlur, Downsample, Inpaint
 from reddiff_cli.options import MachineOptions, SolverOptions
 from reddiff_cli.pictures import FLOAT, Picture, load_picture, save_picture
-from reddiff_cli.solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR
+from reddiff_cli.solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR, SIGMA_SINGLE
 from reddiff_cli.task_options import (
     ColorizeOptions,
     DeblurOptions,
@@ -320,17 +320,18 @@ def test_exact_measurements_are_believed_more_than_rounded_ones():
     specimen = degrade(load_picture(Path(__file__).parent / "pictures/coffee.png"), case, 64, 0)
     solver = SolverOptions(noise=0.0, steps=10)
     quality = {}
-    for rounded in (False, True):
+    for least in (SIGMA_SINGLE, SIGMA_EXACT, SIGMA_FLOOR):
         problem = specimen.pose(Setting(card, solver, print))
         assert isinstance(problem, WholePicture)
-        assert problem.rounded is False
-        problem.rounded = rounded
+        assert problem.sigma_least == SIGMA_SINGLE
+        problem.sigma_least = least
         (stage,) = problem.stages()
         noise = draws(stage.start, 0)
         solving = Solving("deblur", stage, stage.start, noise, denoiser, card, solver)
         *_, (_, mu) = solving.run()
-        quality[rounded] = float(psnr(mu, specimen.truth))
-    assert quality[False] > quality[True] + 0.5
+        quality[least] = float(psnr(mu, specimen.truth))
+    assert quality[SIGMA_SINGLE] > quality[SIGMA_EXACT] + 0.5
+    assert quality[SIGMA_EXACT] > quality[SIGMA_FLOOR] + 0.5
 
 
 @pytest.mark.parametrize(("kind", "least"), [("uint8", SIGMA_FLOOR), ("uint16", SIGMA_EXACT)])
@@ -350,7 +351,7 @@ def test_eight_bits_are_rounded_whatever_the_result_will_be(tmp_path):
         assert stage.sigma_least == least
     specimen = degrade(load_picture(path), make_case("hdr", {"stops": 1.0}, 0.0), 16, 0)
     made, _ = setting(noise=0.0)
-    assert next(specimen.pose(made).stages()).sigma_least == SIGMA_EXACT
+    assert next(specimen.pose(made).stages()).sigma_least == SIGMA_SINGLE
 
 
 def test_noise_decides_what_counts_as_clipped_for_the_papers_operator(tmp_path):

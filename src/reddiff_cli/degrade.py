@@ -37,6 +37,7 @@ from .operators import (
 from .phase_options import PhaseOptions
 from .pictures import Hole, Picture, Pixels
 from .response import parse_response
+from .solvers.reddiff import SIGMA_SINGLE
 from .task_options import DeblurOptions, HdrOptions, RestoreOptions, SuperresOptions
 from .tasks import Problem, Setting
 from .tasks.compose import Margins, canvas_margins, make_part
@@ -235,11 +236,9 @@ def _poser(made: _Made, case: Case, truth: Tensor, y: Tensor) -> Callable[[Setti
             pixels = ((y[0] + 1) / 2).permute(1, 2, 0).contiguous().numpy()
             measured = replace(source, pixels=pixels)
             return Inpainting(measured, hole, noise, setting, denoise=case.noise > 0)
-        if isinstance(case.options, HdrOptions):
-            return Highlights(case.task, source, made.operator, y, noise, setting, rounded=False)
-        return WholePicture(
-            case.task, source, made.operator, y, noise, setting, made.crop, rounded=False
-        )
+        kind = Highlights if isinstance(case.options, HdrOptions) else WholePicture
+        about = case.task, source, made.operator, y, noise, setting, made.crop
+        return kind(*about, sigma_least=SIGMA_SINGLE)
 
     return pose
 

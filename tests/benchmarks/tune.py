@@ -28,7 +28,7 @@ from reddiff_cli.operators import Inpaint, on_device
 from reddiff_cli.options import TASKS
 from reddiff_cli.pictures import load_picture
 from reddiff_cli.solvers import ddrm, diffpir, dps, pigdm
-from reddiff_cli.solvers.reddiff import SIGMA_EXACT, red_diff_paper
+from reddiff_cli.solvers.reddiff import SIGMA_SINGLE, red_diff_paper
 from reddiff_cli.tasks.problem import to_pixels
 
 CASES = {
@@ -70,7 +70,7 @@ def solve(
         return dps.dps(*arguments, steps=steps, **s_start, **given)
     if name == "pigdm":
         arguments = (y, operator, denoiser.recorded, schedule, start, draw)
-        least = {"sigma_least": SIGMA_EXACT}  # no measurement here was rounded
+        least = {"sigma_least": SIGMA_SINGLE}  # no measurement here was rounded
         return pigdm.pigdm(*arguments, steps=steps, **sigma, **least, **s_start, **given)
     arguments = (y, operator, denoiser, schedule, start, draw)
     if name == "ddrm":

@@ -16,7 +16,7 @@ from ..response import Response, parse_response
 from ..task_options import HdrOptions
 from ..tonemap import tonemap
 from .problem import Setting, to_pixels, to_tensor
-from .whole import WholePicture
+from .whole import WholePicture, least_noise
 
 FLOAT_FORMATS = ("EXR", "HDR", "TIFF")
 # A recorded value this many standard deviations below white may be a clipped one with noise.
@@ -86,7 +86,7 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
         noise=noise,
         setting=setting,
         note=lambda _: shown,
-        rounded=pictures[0].depth == 8,
+        sigma_least=least_noise(pictures[0]),
         gain=2**level,
         response=response,
         floating=floating,

@@ -17,7 +17,7 @@ class WholePicture:
     """One picture, its measurement y and operator.
 
     crop: from the restored canvas to what is shown.    source, noise: as in `Problem`.
-    rounded: whether y was, to 8 bits (None: as the depth of `source` says); else it is exact.
+    sigma_least: noise of y at least, in [-1, 1] units (None: what the depth of `source` leaves).
     """
 
     task: str
@@ -28,7 +28,7 @@ class WholePicture:
     setting: Setting
     crop: Callable[[Tensor], Tensor] = Tensor.clone
     note: Callable[[Tensor], str] = lambda _: ""
-    rounded: bool | None = None
+    sigma_least: float | None = None
     restored: Tensor | None = None
 
     def stages(self) -> Iterator[Stage]:
@@ -37,6 +37,7 @@ class WholePicture:
         if self.setting.solver.preset == "paper" and self.task == "superres":
             # The published form starts from the pseudo-inverse of the mean of f x f pixels.
             start = F.interpolate(self.y, start.shape[2:], mode="nearest")
+        least = least_noise(self.source) if self.sigma_least is None else self.sigma_least
         sigma_y = 2 * self.noise
         s_start, s_end = self.setting.levels(self.task, sigma_y)
         yield Stage(
@@ -48,7 +49,7 @@ class WholePicture:
             sigma_y=sigma_y,
             s_end=s_end,
             weight=self.setting.weight(self.task),
-            sigma_least=self._least_noise(),
+            sigma_least=least,
         )
 
     def accept(self, stage: Stage, mu: Tensor) -> None:
@@ -73,11 +74,12 @@ class WholePicture:
         """What the task has to say about its result."""
         return self.note(self._result())
 
-    def _least_noise(self) -> float:
-        rounded = self.source.depth == 8 if self.rounded is None else self.rounded
-        return SIGMA_FLOOR if rounded else SIGMA_EXACT
-
     def _result(self) -> Tensor:
         if self.restored is None:
             raise ValueError("the stage has not been solved")
         return self.restored
+
+
+def least_noise(picture: Picture) -> float:
+    """What the rounding of a file's values leaves of noise, in [-1, 1] units."""
+    return SIGMA_FLOOR if picture.depth == 8 else SIGMA_EXACT
