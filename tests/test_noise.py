@@ -44,6 +44,46 @@ def test_holes_do_not_count():
     assert estimate_noise(holed).sigma > 1.2 * estimate_noise(holed, known).sigma
 
 
+def texture(size=192, seed=5):
+    """Fur and grass: white noise of 20 of 255, (1, 1, size, size)."""
+    generator = torch.Generator().manual_seed(seed)
+    return 2 * 20 / 255 * torch.randn((1, 1, size, size), generator=generator)
+
+
+@pytest.mark.parametrize("sigma", [2 / 255, 5 / 255, 20 / 255])
+def test_texture_is_not_taken_for_noise(sigma):
+    """It goes up and down at larger scales too, which tells where it is."""
+    noisy = picture(sigma)
+    blocks = torch.randn((1, 1, 48, 32), generator=torch.Generator().manual_seed(6)) / 4
+    rough = texture()[..., :128] + blocks.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    noisy[..., :128] += rough
+    inside = noisy.clamp(-0.99, 0.99)
+    assert estimate_noise(inside).sigma == pytest.approx(sigma, rel=0.15)
+    whole = wavelet_sigma(inside, everywhere=True)
+    assert whole is not None
+    assert whole / 2 > 1.2 * sigma
+
+
+def test_little_noise_is_found_where_there_is_no_texture():
+    """A blurred picture has none to subtract."""
+    assert estimate_noise(picture(1 / 255)).sigma == pytest.approx(1 / 255, rel=0.1)
+
+
+def test_a_frame_without_noise_does_not_count():
+    noisy = picture(5 / 255)
+    noisy[..., :60] = 0.3
+    assert estimate_noise(noisy).sigma == pytest.approx(5 / 255, rel=0.15)
+    noisy[..., :150] = 0.3
+    assert estimate_noise(noisy).sigma == FLOOR / 255
+
+
+def test_a_channel_that_is_mostly_clipped_counts_little():
+    noisy = picture(5 / 255)
+    noisy[:, 2] = 1.0
+    noisy[:, 2, :24, :24] = texture()[0, 0, :24, :24]
+    assert estimate_noise(noisy).sigma == pytest.approx(5 / 255, rel=0.15)
+
+
 def test_nothing_to_measure_on():
     assert wavelet_sigma(torch.zeros(1, 3, 7, 40)) is None
     assert wavelet_sigma(torch.ones(1, 3, 64, 64)) is None
