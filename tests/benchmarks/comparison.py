@@ -37,7 +37,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tune import Constants, score, solve
+from tune import Constants, restored, score, solve
 
 from reddiff_cli.degrade import Specimen, degrade
 from reddiff_cli.denoiser import choose_device
@@ -52,7 +52,6 @@ from reddiff_cli.options import TASKS, MachineOptions, OutputOptions, SolverOpti
 from reddiff_cli.pictures import load_picture
 from reddiff_cli.restore import Restorer
 from reddiff_cli.solvers import ddrm, diffpir, dps, pigdm
-from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.problem import to_pixels
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -143,14 +142,7 @@ def together(specimens: list[Specimen]) -> Specimen:
 
 def run_ours(case: Case, specimen: Specimen, bench: Bench, steps: int) -> Tensor:
     """What the command writes by default at these evaluations, (1, C, H, W)."""
-    solver = SolverOptions(steps=steps, noise=case.noise)
-    restorer = bench.restorer.like(solver, case.options)
-    setting = Setting(restorer.card, solver, lambda _: None, restorer.machine)
-    problem = specimen.pose(setting)
-    for stage in problem.stages():
-        mu, _ = restorer.solve(stage, lambda *_: None, lambda _: None, lambda *_: None)
-        problem.accept(stage, mu)
-    return torch.from_numpy(problem.finish().pixels).permute(2, 0, 1)[None] * 2 - 1
+    return restored(bench.restorer, case, specimen, SolverOptions(steps=steps, noise=case.noise))
 
 
 def typical(paths: list[Path], crop: int) -> list[Path]:

@@ -13,6 +13,7 @@ from statistics import fmean
 
 import torch
 from torch import Tensor
+from tune import restored
 
 from reddiff_cli.degrade import degrade
 from reddiff_cli.eval_options import Case, make_case
@@ -23,7 +24,6 @@ from reddiff_cli.noise import FLOOR, estimate_noise
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import load_picture
 from reddiff_cli.restore import Restorer
-from reddiff_cli.tasks import Setting
 
 LEVELS = (0, 1, 2, 5, 10, 25, 50)
 RESTORED = (2, 5, 10)
@@ -46,33 +46,22 @@ def estimates(pictures: list[Tensor], name: str) -> None:
         print(f"  rms error {error:.2f}", flush=True)
 
 
-def restored(path: Path, case: Case, restorer: Restorer, size: int, noise: float | str) -> float:
-    solver = SolverOptions(steps=20, noise=noise)
-    mine = restorer.like(solver, case.options)
-    specimen = degrade(load_picture(path), case, size, 0)
-    problem = specimen.pose(Setting(mine.card, solver, lambda _: None, mine.machine))
-    for stage in problem.stages():
-        mu, _ = mine.solve(stage, lambda *_: None, lambda _: None, lambda *_: None)
-        problem.accept(stage, mu)
-    x = torch.from_numpy(problem.finish().pixels).permute(2, 0, 1)[None] * 2 - 1
-    truth = specimen.truth if specimen.truth.shape == x.shape else specimen.crop(specimen.truth)
-    return float(psnr(x, truth))
-
-
 def cost(paths: list[Path], size: int) -> None:
+    first = make_case("denoise", {}, 0.0).options
+    machine = MachineOptions(device="cpu")
+    restorer = Restorer(
+        find_model("natural"), SolverOptions(), machine, first, OutputOptions(), together=False
+    )
+
+    def quality(case: Case, noise: float | str) -> float:
+        solver = SolverOptions(steps=20, noise=noise)
+        specimens = (degrade(load_picture(path), case, size, 0) for path in paths)
+        return fmean(float(psnr(restored(restorer, case, s, solver), s.truth)) for s in specimens)
+
     for task, flags in (("denoise", {}), ("deblur", {"kernel": "gaussian:1"})):
         for level in RESTORED:
             case = make_case(task, flags, level / 255)
-            restorer = Restorer(
-                find_model("natural"),
-                SolverOptions(),
-                MachineOptions(device="cpu"),
-                case.options,
-                OutputOptions(),
-                together=False,
-            )
-            right = fmean(restored(p, case, restorer, size, level / 255) for p in paths)
-            guessed = fmean(restored(p, case, restorer, size, "auto") for p in paths)
+            right, guessed = quality(case, level / 255), quality(case, "auto")
             print(f"{task} {level}: true noise {right:.2f} dB, estimated {guessed:.2f} dB")
 
 

@@ -19,16 +19,18 @@ from torch import Tensor
 
 from reddiff_cli.degrade import Specimen, degrade
 from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_model
-from reddiff_cli.eval_options import make_case
+from reddiff_cli.eval_options import Case, make_case
 from reddiff_cli.evaluate import eight_bits
 from reddiff_cli.jobs import list_pictures
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
 from reddiff_cli.operators import Inpaint, on_device
-from reddiff_cli.options import TASKS
+from reddiff_cli.options import TASKS, SolverOptions
 from reddiff_cli.pictures import load_picture
+from reddiff_cli.restore import Restorer
 from reddiff_cli.solvers import ddrm, diffpir, dps, pigdm
 from reddiff_cli.solvers.reddiff import SIGMA_SINGLE, red_diff_paper
+from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.problem import to_pixels
 
 CASES = {
@@ -103,6 +105,16 @@ def grid(
     }[name]
     tried = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
     return tried if in_use in tried else [in_use, *tried], in_use
+
+
+def restored(restorer: Restorer, case: Case, specimen: Specimen, solver: SolverOptions) -> Tensor:
+    """What the command writes with these options, (1, C, H, W) in [-1, 1], on the CPU."""
+    restorer = restorer.like(solver, case.options)
+    problem = specimen.pose(Setting(restorer.card, solver, lambda _: None, restorer.machine))
+    for stage in problem.stages():
+        mu, _ = restorer.solve(stage, lambda *_: None, lambda _: None, lambda *_: None)
+        problem.accept(stage, mu)
+    return torch.from_numpy(problem.finish().pixels).permute(2, 0, 1)[None] * 2 - 1
 
 
 def score(x: Tensor, specimen: Specimen) -> float:
