@@ -2,9 +2,18 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from conftest import scene
-from reddiff_cli.noise import FLOOR, FLOOR_SMOOTHED, estimate_noise, judge_residual, wavelet_sigma
+from reddiff_cli.noise import (
+    BLURRED,
+    FLOOR,
+    FLOOR_SMOOTHED,
+    RISE,
+    estimate_noise,
+    judge_residual,
+    wavelet_sigma,
+)
 
 
 def picture(sigma=0.0, seed=0, channels=3, size=192):
@@ -82,6 +91,59 @@ def test_a_channel_that_is_mostly_clipped_counts_little():
     noisy[:, 2] = 1.0
     noisy[:, 2, :24, :24] = texture()[0, 0, :24, :24]
     assert estimate_noise(noisy).sigma == pytest.approx(5 / 255, rel=0.15)
+
+
+def grain(size, sigma, seed=7):
+    """Noise that is wider than a pixel: means of 3x3, (1, 1, size, size); sigma in [0, 1]."""
+    generator = torch.Generator().manual_seed(seed)
+    white = torch.randn((1, 1, size + 2, size + 2), generator=generator)
+    return 2 * sigma * 3 * F.avg_pool2d(white, 3, 1)
+
+
+@pytest.mark.parametrize("smoothed", [False, True])
+def test_noise_wider_than_a_pixel_is_not_overlooked(smoothed):
+    """As demosaicing and lossy files leave it; pixels of their own hide most of it."""
+    sigma = 6 / 255
+    noisy = picture(size=400, channels=1) + grain(400, sigma)
+    pixels = wavelet_sigma(noisy)
+    assert pixels is not None
+    assert pixels / 2 < 0.4 * sigma
+    found = estimate_noise(noisy, smoothed=smoothed)
+    assert sigma < found.sigma < 1.5 * RISE * sigma
+    assert not found.warning
+
+
+def test_white_noise_is_not_raised():
+    for sigma in (2 / 255, 10 / 255):
+        found = estimate_noise(picture(sigma, size=400)).sigma
+        assert found == pytest.approx(sigma, rel=0.05)
+
+
+def test_texture_wider_than_a_pixel_is_not_taken_for_noise():
+    sky = picture(size=400) / 10
+    noisy = sky + picture(2 / 255, size=400) - picture(size=400)
+    noisy[..., :300] += 10 * grain(400, 6 / 255)[..., :300]
+    assert estimate_noise(noisy.clamp(-0.99, 0.99)).sigma == pytest.approx(2 / 255, rel=0.2)
+
+
+def test_wide_grain_needs_a_large_picture_or_a_blurred_one():
+    """In a small one, texture everywhere would be taken for it; blurred pictures have none."""
+    small = picture(size=160, channels=1) + grain(160, 6 / 255)
+    assert estimate_noise(small).sigma < 0.4 * 6 / 255
+    assert estimate_noise(small, blurred=True).sigma > 6 / 255
+    side = int(1.5 * BLURRED[0] ** 0.5)
+    tiny = small[..., :side, :side]
+    assert estimate_noise(tiny, blurred=True).sigma < 0.4 * 6 / 255
+
+
+def test_wide_grain_is_not_looked_for_in_clipped_places_and_holes():
+    noisy = picture(5 / 255, size=480)
+    noisy[..., :100] = 1 + 10 * grain(480, 6 / 255)[..., :100]
+    known = torch.ones(1, 1, 480, 480)
+    known[..., 380:] = 0
+    noisy[..., 380:] += 10 * grain(480, 6 / 255)[..., 380:]
+    found = estimate_noise(noisy.clamp(-1, 1), known).sigma
+    assert found == pytest.approx(5 / 255, rel=0.15)
 
 
 def test_nothing_to_measure_on():

@@ -228,7 +228,7 @@ def _poser(made: _Made, case: Case, truth: Tensor, y: Tensor) -> Callable[[Setti
     source = Picture(to_pixels(truth))
 
     def pose(setting: Setting) -> Problem:
-        noise = setting.noise(case.task, NOWHERE, y, made.known)
+        noise = setting.noise(case.task, NOWHERE, y, made.known, blurred=case.options.blurred)
         if isinstance(case.options, HoleOptions):
             hole = _hole(made.known)
             if hole is None:

@@ -11,6 +11,11 @@ average texture of 1.5, which blurred pictures lack: 2.2 / 2.1 / 2.0 / 1.9 / 1.6
 latter, deblurring gaussian:1 at noise 2 lost 3.7 dB of 38.7 on 8 validation crops (`--limit 8
 --size 192 --restore`), and loses nothing now. Differences between channels would do with 0.2 up to
 10, and see nothing of grain that channels share.
+
+Cameras (demosaicing) and lossy files leave grain that is wider than a pixel: little of it in that
+band, more in the band of the means of 2x2 pixels, where texture is strong as well. What is there
+in the flattest hundredth is taken for noise. The prior, which has learned independent pixels,
+removes such grain best when told RISE times as much of it (`noise.py FOLDER --camera`).
 """
 
 from dataclasses import dataclass
@@ -22,8 +27,19 @@ from torch.nn import functional as F
 # High-pass filter of the Daubechies wavelet with two vanishing moments, of unit norm.
 DB2_HIGH = (-0.4829629131445341, 0.8365163037378079, -0.2241438680420134, -0.1294095225512604)
 GAUSSIAN_MEDIAN = 0.6745
+SMALLEST = 8  # side of a picture that has details enough
 # The flattest places: this share, and at least so many, so that their median is good to 4 %.
 FLAT, LEAST = 0.1, 1000
+# The same for means of 2x2 pixels.
+COARSE, COARSE_LEAST = 0.01, 100
+# Details that these places need, and the texture (of 255) that they have nevertheless. Blurred
+# pictures have less of it: 2 of 255 of a camera's noise read as 3.2 there, where 1.5 would leave
+# 1.6 and cost `deblur` 5 dB.
+SHARP, BLURRED = (8000, 1.5), (800, 0.5)
+# Noise of 2x2 means over that of pixels: up to the first it is white, from the second on smooth.
+WHITE, SMOOTH = 1.2, 1.6
+LEAST_FINE = 0.3  # of 255, so that rounding to a constant gives no ratio
+RISE = 1.5
 # Rests of rounding in what is constant. Frames and drawings have no noise to tell about.
 NOTHING = 1e-6
 # Texture alone reads as this much noise (of 255) in lossy files, whose flat places are too flat.
@@ -46,23 +62,29 @@ class NoiseEstimate:
 
 
 def estimate_noise(
-    picture: Tensor, known: Tensor | None = None, *, smoothed: bool = False
+    picture: Tensor,
+    known: Tensor | None = None,
+    *,
+    smoothed: bool = False,
+    blurred: bool = False,
 ) -> NoiseEstimate:
-    """Standard deviation of the noise of one picture.
+    """Standard deviation of the noise of one picture, as the prior has to be told of it.
 
     picture: (1, C, H, W) in [-1, 1].    known: (1, 1, H, W), 1 = observed; only where all of a
-    5 x 5 neighbourhood is.    smoothed: the file is a JPEG or was resized.
+    5 x 5 neighbourhood is.    smoothed: the file is a JPEG or was resized.    blurred: what is
+    in the picture has been blurred before the noise came.
     """
     raw = wavelet_sigma(picture, known, everywhere=smoothed)
     if raw is None:
         return NoiseEstimate(FLOOR_SMOOTHED / 255, "too little to measure the noise on")
+    wide = _wide_sigma(picture, known, *(BLURRED if blurred else SHARP)) / 2 * 255
     raw = raw / 2 * 255  # [-1, 1] -> of 255
     if smoothed:
-        corrected = max(raw**2 - TEXTURE**2, 0.0) ** 0.5
+        corrected = max(wide, max(raw**2 - TEXTURE**2, 0.0) ** 0.5)
         low = corrected < FLOOR_SMOOTHED
         warning = "a lossy file hides its noise; the estimate is a guess" if low else ""
         return NoiseEstimate(max(corrected, FLOOR_SMOOTHED) / 255, warning)
-    return NoiseEstimate(max(raw, FLOOR) / 255)
+    return NoiseEstimate(max(raw, wide, FLOOR) / 255)
 
 
 def wavelet_sigma(
@@ -73,19 +95,48 @@ def wavelet_sigma(
     Clipped pixels carry no noise and are left out; channels are combined by their mean square.
     everywhere: not in the flattest places alone.
     """
-    if min(picture.shape[2:]) < 8:
+    if min(picture.shape[2:]) < SMALLEST:
         return None
+    return _sigma(picture, _usable(picture, known), None if everywhere else (FLAT, LEAST))
+
+
+def _wide_sigma(picture: Tensor, known: Tensor | None, enough: int, texture: float) -> float:
+    """What the prior has to be told of noise that is wider than a pixel; 0 if there is none.
+
+    enough: details without which nothing is said.    texture: in the flattest places, of 255.
+    """
+    if min(picture.shape[2:]) < 2 * SMALLEST:
+        return 0.0
+    usable = -F.max_pool2d(-_usable(picture, known), 2)
+    if float(usable.mean(1).sum()) < 4 * enough:  # a detail for every 2x2 of them
+        return 0.0
+    means = 2 * F.avg_pool2d(picture, 2)  # of white noise as strong as it was
+    found = _sigma(means, usable, (COARSE, COARSE_LEAST)) or 0.0
+    grain = max(0.0, found**2 - (2 * texture / 255) ** 2) ** 0.5
+    fine = _sigma(picture, _usable(picture, known), (FLAT, LEAST)) or 0.0
+    fine = max(fine, 2 * LEAST_FINE / 255)
+    share = min(1.0, max(0.0, (grain / fine - WHITE) / (SMOOTH - WHITE)))
+    return share * RISE * grain + (1 - share) * fine if share else 0.0
+
+
+def _usable(picture: Tensor, known: Tensor | None) -> Tensor:
+    """1 where a value was recorded and carries noise, (1, C, H, W)."""
     usable = (picture.abs() < 1 - 1e-6).to(picture.dtype)
-    if known is not None:
-        usable = usable * _inner(known)
+    return usable if known is None else usable * _inner(known)
+
+
+def _sigma(picture: Tensor, usable: Tensor, places: tuple[float, int] | None) -> float | None:
+    """Noise by the diagonal band, at the flattest places: their share, and how many at least."""
     taps = torch.tensor(DB2_HIGH, dtype=picture.dtype, device=picture.device)
     kernel = torch.outer(taps, taps)[None, None]
     details = F.conv2d(picture[0][:, None], kernel, stride=2)[:, 0].abs()
     whole = -F.max_pool2d(-usable[0][:, None], 4, stride=2)[:, 0] > 0.5
-    slope = None if everywhere else _slope(picture)
+    slope = None if places is None else _slope(picture)
     squares, weights = [], []
     for values, seen in zip(details, whole, strict=True):
-        chosen = seen if slope is None else _flattest(slope, values, seen)
+        chosen = seen
+        if slope is not None and places is not None:
+            chosen = _flattest(slope, values, seen, *places)
         if int(chosen.sum()) >= 16:
             squares.append((values[chosen].median() / GAUSSIAN_MEDIAN).square())
             weights.append(float(seen.sum()))  # a channel that is mostly clipped knows little
@@ -105,17 +156,17 @@ def _slope(picture: Tensor) -> Tensor:
     return F.avg_pool2d(across.square() + down.square(), 3, stride=1, padding=1)[0, 0]
 
 
-def _flattest(slope: Tensor, details: Tensor, usable: Tensor) -> Tensor:
+def _flattest(slope: Tensor, details: Tensor, usable: Tensor, share: float, least: int) -> Tensor:
     """The usable places of the least slope; all of them if they are few, or constant mostly.
 
-    slope, details, usable: (h, w).
+    slope, details, usable: (h, w).    share: of the places, but so many at least.
     """
     alive = (details > NOTHING) | (slope > NOTHING**2)
     alive = usable & (_least_around(alive.to(slope.dtype)[None, None], 3)[0, 0] > 0.5)
     count = int(alive.sum())
-    if count < LEAST or 2 * count < int(usable.sum()):
+    if count < least or 2 * count < int(usable.sum()):
         return usable
-    few = max(LEAST, int(FLAT * count))
+    few = max(least, int(share * count))
     return alive & (slope <= slope[alive].kthvalue(few).values)
 
 
@@ -124,7 +175,7 @@ def judge_residual(ratio: float) -> str:
     if ratio > RIGHT[1]:
         return "too much is left unexplained: prior weight or noise too high, or a wrong operator"
     if ratio < RIGHT[0]:
-        return "noise is being fitted"
+        return "noise is being fitted, or is wider than pixels"
     return "right"
 
 

@@ -18,6 +18,11 @@ class TaskOptions:
 
     task: ClassVar[str]
 
+    @property
+    def blurred(self) -> bool:
+        """Whether the picture lost its fine texture before its noise came."""
+        return False
+
     def claim(self, inputs: list[Path]) -> tuple["TaskOptions", list[Path]]:
         """The options and the inputs to go through, where some inputs belong to the options."""
         return self, inputs
@@ -76,6 +81,10 @@ class DeblurOptions(TaskOptions):
     task: ClassVar[str] = "deblur"
     kernel: KernelSpec
     boundary: str = "unknown"
+
+    @property
+    def blurred(self) -> bool:
+        return True
 
     def __post_init__(self) -> None:
         if self.boundary not in BOUNDARIES:
@@ -176,6 +185,10 @@ class RestoreOptions(TaskOptions):
     parts: tuple[Damage, ...]
     noise: float | None
     text: str
+
+    @property
+    def blurred(self) -> bool:
+        return any(part.kernel is not None for part in self.parts)
 
     def settings(self) -> dict[str, Any]:
         files = [p.path or (p.kernel and p.kernel.path) or p.filter.path for p in self.parts]

@@ -1,68 +1,105 @@
 """How well the noise of a photograph is estimated, and what a wrong estimate costs.
 
-    python tests/benchmarks/noise.py FOLDER [--limit 24] [--size 256] [--restore]
+    python tests/benchmarks/noise.py FOLDER [--limit 24] [--size 256] [--camera] [--restore]
 
 Adds white noise to the centres of --limit photographs, clips and rounds to 8 bits, and prints
-mean, largest and rms error of the estimate, of 255, in colour and in grey. --restore: PSNR of
-`denoise`, and of `deblur` of gaussian:1, at 20 evaluations, with the true noise and the estimate.
+mean, largest and rms error of the estimate, of 255, in colour and in grey. --camera: the noise is
+that of the mosaic of a simulated camera, and wider than a pixel after its colours are filled in
+(`camera.py`); pictures need 360 pixels then, except blurred ones. --restore: PSNR of `denoise`,
+and of `deblur` of gaussian:1, at 20 evaluations, with the noise that was added, with 1.5 and 2
+times as much, and with the estimate.
 """
 
 import argparse
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
 import torch
+from camera import camera, eight_bits
 from torch import Tensor
 from tune import restored
 
-from reddiff_cli.degrade import degrade
+from reddiff_cli.degrade import Specimen, degrade
 from reddiff_cli.eval_options import Case, make_case
 from reddiff_cli.jobs import list_pictures
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
 from reddiff_cli.noise import FLOOR, estimate_noise
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
-from reddiff_cli.pictures import load_picture
+from reddiff_cli.pictures import Picture, load_picture
 from reddiff_cli.restore import Restorer
+from reddiff_cli.tasks.problem import Setting, to_pixels
+from reddiff_cli.tasks.whole import WholePicture
 
 LEVELS = (0, 1, 2, 5, 10, 25, 50)
 RESTORED = (2, 5, 10)
+TIMES = (1.0, 1.5, 2.0)
+Spoil = Callable[[Tensor, float, torch.Generator], Tensor]
 
 
-def noisy(x: Tensor, level: int, generator: torch.Generator) -> Tensor:
+def white(x: Tensor, level: float, generator: torch.Generator) -> Tensor:
     """8-bit values of x with this noise, in [-1, 1]."""
-    z = x + level / 127.5 * torch.randn(x.shape, generator=generator)
-    return ((z.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+    return eight_bits(x + level / 127.5 * torch.randn(x.shape, generator=generator))
 
 
-def estimates(pictures: list[Tensor], name: str) -> None:
+def estimates(pictures: list[Tensor], spoil: Spoil, name: str) -> None:
     for level in LEVELS:
         generator = torch.Generator().manual_seed(0)
         found = torch.tensor(
-            [255 * estimate_noise(noisy(x, level, generator)).sigma for x in pictures]
+            [255 * estimate_noise(spoil(x, level, generator)).sigma for x in pictures]
         )
         error = (found - max(level, FLOOR)).square().mean().sqrt()
         print(f"{name:7} {level:3}  mean {found.mean():5.2f}  max {found.max():5.1f}", end="")
         print(f"  rms error {error:.2f}", flush=True)
 
 
-def cost(paths: list[Path], size: int) -> None:
+def specimens(
+    paths: list[Path], case: Case, size: int, spoil: Spoil, level: int
+) -> list[Specimen]:
+    """What the case makes of the pictures, with this noise, as files of 8 bits have it."""
+    found = []
+    for path in paths:
+        specimen = degrade(load_picture(path), case, size, 0)
+        y = spoil(specimen.y, level, torch.Generator().manual_seed(0))
+        found.append(replace(specimen, y=y, pose=poser(specimen, case, y)))
+    return found
+
+
+def poser(specimen: Specimen, case: Case, y: Tensor) -> Callable[[Setting], WholePicture]:
+    """The problem of a file that holds y."""
+
+    def pose(setting: Setting) -> WholePicture:
+        noise = setting.noise(case.task, Path("file.png"), y, blurred=case.options.blurred)
+        source = Picture(to_pixels(specimen.truth))
+        about = case.task, source, specimen.operator, y, noise, setting, specimen.crop
+        return WholePicture(*about)
+
+    return pose
+
+
+def cost(paths: list[Path], size: int, spoil: Spoil) -> None:
     first = make_case("denoise", {}, 0.0).options
     machine = MachineOptions(device="cpu")
     restorer = Restorer(
         find_model("natural"), SolverOptions(), machine, first, OutputOptions(), together=False
     )
-
-    def quality(case: Case, noise: float | str) -> float:
-        solver = SolverOptions(steps=20, noise=noise)
-        specimens = (degrade(load_picture(path), case, size, 0) for path in paths)
-        return fmean(float(psnr(restored(restorer, case, s, solver), s.truth)) for s in specimens)
-
     for task, flags in (("denoise", {}), ("deblur", {"kernel": "gaussian:1"})):
+        case = make_case(task, flags, 0.0)
         for level in RESTORED:
-            case = make_case(task, flags, level / 255)
-            right, guessed = quality(case, level / 255), quality(case, "auto")
-            print(f"{task} {level}: true noise {right:.2f} dB, estimated {guessed:.2f} dB")
+            damaged = specimens(paths, case, size, spoil, level)
+            line = []
+            told: list[float | str] = [times * level / 255 for times in TIMES]
+            for noise in (*told, "auto"):
+                solver = SolverOptions(steps=20, noise=noise)
+                found = (
+                    float(psnr(restored(restorer, case, s, solver), s.truth)) for s in damaged
+                )
+                line.append(f"{fmean(found):.2f}")
+            *by_hand, guessed = line
+            print(f"{task} {level}: told {TIMES} times the noise {' / '.join(by_hand)} dB", end="")
+            print(f", estimated {guessed} dB", flush=True)
 
 
 def main() -> None:
@@ -70,17 +107,20 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--limit", type=int, default=24)
     parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--camera", action="store_true")
     parser.add_argument("--restore", action="store_true")
     asked = parser.parse_args()
+    spoil = camera if asked.camera else white
     paths = list_pictures([asked.folder], True)
     paths = paths[:: max(1, len(paths) // asked.limit)][: asked.limit]
     if asked.restore:
-        cost(paths, asked.size)
+        cost(paths, asked.size, spoil)
         return
     case = make_case("denoise", {}, 0.0)
     pictures = [degrade(load_picture(path), case, asked.size, 0).truth for path in paths]
-    estimates(pictures, "colour")
-    estimates([x.mean(1, keepdim=True) for x in pictures], "grey")
+    estimates([x for x in pictures if x.shape[1] == 3], spoil, "colour")
+    if not asked.camera:
+        estimates([x.mean(1, keepdim=True) for x in pictures], spoil, "grey")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> WholePicture:
     _check_size(job, chain, y)
     noise = options.noise
     if noise is None or setting.solver.noise is not None:
-        noise = setting.noise("restore", job.input, y, known)
+        noise = setting.noise("restore", job.input, y, known, blurred=options.blurred)
     source = coloured(picture) if grey else picture
     source = _enlarged(source, parts)
 

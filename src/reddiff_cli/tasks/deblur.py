@@ -20,7 +20,7 @@ def pose(job: Job, options: DeblurOptions, setting: Setting) -> WholePicture:
     """The picture as a measurement of a sharp one."""
     picture = load_picture(job.input)
     y = to_tensor(picture)
-    noise = setting.noise("deblur", job.input, y)
+    noise = setting.noise("deblur", job.input, y, blurred=options.blurred)
     spec, remark = options.kernel, ""
     if spec.family == "auto":
         spec = find_kernel(job.input, y, noise)

@@ -136,13 +136,24 @@ class Setting:
     on_note: OnNote
     machine: MachineOptions = MachineOptions()
 
-    def noise(self, task: str, path: Path, picture: Tensor, known: Tensor | None = None) -> float:
-        """Noise in [0, 1] units: as given, or the task's own, or estimated from the picture."""
+    def noise(
+        self,
+        task: str,
+        path: Path,
+        picture: Tensor,
+        known: Tensor | None = None,
+        *,
+        blurred: bool = False,
+    ) -> float:
+        """Noise in [0, 1] units: as given, or the task's own, or estimated from the picture.
+
+        known, blurred: as of `estimate_noise`.
+        """
         given = TASKS[task].noise if self.solver.noise is None else self.solver.noise
         if not isinstance(given, str):
             return given
         smoothed = path.suffix.lower() in SMOOTHED
-        estimate = estimate_noise(picture, known, smoothed=smoothed)
+        estimate = estimate_noise(picture, known, smoothed=smoothed, blurred=blurred)
         if estimate.warning:
             self.on_note(f"warning: {path}: {estimate.warning}; noise {estimate.sigma:.4f}")
         return estimate.sigma
