@@ -344,6 +344,12 @@ def test_trained_folder_is_a_model(tmp_path, mask_file, picture_file):
     reddiff("train", photos, "-o", prior, "--steps", "4", "--resume", "-q", *small)
     _, stderr = reddiff("train", photos, "-o", prior, code=2)
     assert "--minutes" in stderr
+    other = tmp_path / "other"
+    begin = ["train", photos, "-o", other, "--steps", "1", *small, "--init"]
+    for init, code, told in (("natural", 2, "block_out_channels"), ("unheard", 3, "known name")):
+        _, stderr = reddiff(*begin, init, code=code)
+        assert told in stderr
+    assert not other.exists()
 
 
 def test_bundled_prior_restores_a_photograph(tmp_path):

@@ -289,6 +289,8 @@ def test_loss_is_that_of_the_target_crop_by_crop(folder, tmp_path, prediction):
 
     power = [0.625, 0.625, 0.5, 0.5] if prediction == "v" else [1.0] * 4  # v: (1 + x^2) / 2
     assert float(loss("mse")) == pytest.approx(sum(power) / 4, rel=0.02)
+    to_x = 0.5 if prediction == "v" else 1.0  # at s = 1, where min(SNR, 5) is 1
+    assert float(loss("min-snr")) == pytest.approx(to_x * sum(power) / 4, rel=0.02)
     logarithm = torch.tensor(power).log().mean()
     assert float(loss("log")) == pytest.approx(float(logarithm), abs=0.02)
 

@@ -8,6 +8,7 @@ import typer
 from .command import errors_as_lines
 from .errors import UsageError
 from .flags import Device, Quiet, Verbose
+from .models import find_model
 from .train_options import TrainOptions
 
 EXAMPLE = "Example: reddiff train photos --val held-out -o my-prior --minutes 60"
@@ -16,7 +17,9 @@ Validation = Annotated[
     Path | None, typer.Option("--val", help="Photographs to measure the denoising PSNR on.")
 ]
 Channels = Annotated[str, typer.Option("--channels", help="Width of each level.")]
-Loss = Annotated[str, typer.Option("--loss", help="Of a crop: log of its squared error, or mse.")]
+Loss = Annotated[
+    str, typer.Option("--loss", help="Of a crop: log of its squared error, mse or min-snr.")
+]
 Decay = Annotated[
     float, typer.Option("--decay", help="Share of the run in which the step falls to zero.")
 ]
@@ -30,7 +33,10 @@ CheckpointMinutes = Annotated[
     float, typer.Option("--checkpoint-minutes", help="Time between checkpoints.")
 ]
 Optimiser = Annotated[str, typer.Option("--optimiser", help="adamw, or muon (extra `muon`).")]
-Init = Annotated[Path | None, typer.Option("--init", help="Start from the weights of this prior.")]
+Init = Annotated[
+    str | None,
+    typer.Option("--init", help="Start from the weights of this prior: name or folder."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -89,7 +95,7 @@ def train(
             seed=seed,
             checkpoint_minutes=checkpoint_minutes,
             resume=resume,
-            init=init,
+            init=None if init is None else find_model(init, offline=True).folder,
         )
         from .denoiser import choose_device
         from .progress import TrainReporter

@@ -2,7 +2,8 @@
 
 v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x (Salimans and Ho 2022, arXiv 2202.00512). The
 logarithm of a crop's error makes every noise level and every crop count the same, as they do in a
-mean of decibels; a plain mean follows levels near the data, where nothing can be predicted.
+mean of decibels; a plain mean follows levels near the data, where nothing can be predicted. By
+min-SNR (Hang et al. 2023, arXiv 2303.09556) the squared error of x counts 1 / s^2, and 5 at most.
 """
 
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from .transfer import send
 LOG_FLOOR = 1e-6
 # Levels s at which most of a restoration happens.
 FOCUS = (0.05, 1.0)
+# Largest weight of the error of x under min-SNR, as in the paper.
+LARGEST_SNR = 5.0
 
 
 def denoising_loss(
@@ -45,7 +48,16 @@ def denoising_loss(
     errors: Tensor = (out.float() - target).square().mean((1, 2, 3))
     if options.loss == "log":
         errors = (errors + LOG_FLOOR).log()
+    elif options.loss == "min-snr":
+        errors = errors * _min_snr(alpha_bar.flatten(), options.prediction)
     return errors.mean()
+
+
+def _min_snr(alpha_bar: Tensor, prediction: str) -> Tensor:
+    """min(SNR, 5) times what turns a squared error of v or epsilon into one of x, (B,)."""
+    snr = alpha_bar / (1 - alpha_bar)
+    to_x = 1 - alpha_bar if prediction == "v" else 1 / snr
+    return snr.clamp(max=LARGEST_SNR) * to_x
 
 
 def draw_levels(options: TrainOptions, count: int, generator: torch.Generator) -> Tensor:

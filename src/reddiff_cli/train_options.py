@@ -18,9 +18,9 @@ class TrainOptions:
     Ends after `steps` optimiser steps, or `minutes` of this run if steps is None. The learning
     rate rises over `warmup` steps, holds, and falls linearly to zero over the last `decay` share.
     s is drawn log-uniform in [s_min, s_max], a share `focus` of it in the middle alone, where
-    most of a restoration happens. `loss`: `log` of a crop's squared error, or `mse`. Every
-    `wide_every`-th step uses crops of twice the size (and a quarter of the batch): context for
-    holes and colour. A share `reduce` of crops is taken at half resolution, a share `flat` is
+    most of a restoration happens. `loss`: `log` of a crop's squared error, `mse` or `min-snr`.
+    Every `wide_every`-th step uses crops of twice the size (and a quarter of the batch): context
+    for holes and colour. A share `reduce` of crops is taken at half resolution, a share `flat` is
     made nearly constant. `optimiser`: `adamw`, or `muon` for matrices; `lr`: its step (None: that
     of RATES). `compile`: whether torch.compile translates the network first (None: on CUDA, where
     it pays in minutes). `init` is a prior whose weights are the first ones.
@@ -73,8 +73,8 @@ class TrainOptions:
             raise UsageError(f"--size {self.size}: must be a multiple of {multiple} here")
         if self.prediction not in ("v", "epsilon"):
             raise UsageError(f"--prediction {self.prediction}: unknown; use v or epsilon")
-        if self.loss not in ("log", "mse"):
-            raise UsageError(f"--loss {self.loss}: unknown; use log or mse")
+        if self.loss not in ("log", "mse", "min-snr"):
+            raise UsageError(f"--loss {self.loss}: unknown; use log, mse or min-snr")
         if any(c % self.groups for c in self.channels):
             raise UsageError(f"--channels: every width must be a multiple of {self.groups}")
         if self.optimiser not in RATES:

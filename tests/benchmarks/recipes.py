@@ -74,14 +74,20 @@ RECIPES: dict[str, tuple[dict[str, Any], Change | None]] = {
     ),
     "soap 0.003": ({"lr": 0.003}, soap),
     "soap 0.001": ({"lr": 0.001}, soap),
-    "no unshuffle, half as wide": ({"unshuffle": 1, "channels": (32, 48, 64, 96, 192)}, None),
-    "wide bottleneck": ({"channels": (64, 96, 128, 320)}, None),
-    "shallow and wide": ({"channels": (96, 128, 160, 224), "layers": 1}, None),
-    "deep and narrow": ({"channels": (48, 72, 96, 144), "layers": 3}, None),
     "attention at 8x8": ({}, attention),
-    "crops of 128": ({"size": 128, "batch": 2, "wide_every": 0}, None),
-    "crops of 96": ({"size": 96, "batch": 4, "wide_every": 0}, None),
-    "batch 16": ({"batch": 16}, None),
+    **{
+        f"epsilon, {name}": ({"prediction": "epsilon"} | changes, None)
+        for name, changes in (
+            ("min-SNR", {"loss": "min-snr"}),
+            ("batch 16", {"batch": 16}),
+            ("crops of 96", {"size": 96, "batch": 4, "wide_every": 0}),
+            ("crops of 128", {"size": 128, "batch": 2, "wide_every": 0}),
+            ("wide bottleneck", {"channels": (64, 96, 128, 320)}),
+            ("shallow and wide", {"channels": (96, 128, 160, 224), "layers": 1}),
+            ("deep and narrow", {"channels": (48, 72, 96, 144), "layers": 3}),
+            ("no unshuffle, half as wide", {"unshuffle": 1, "channels": (32, 48, 64, 96, 192)}),
+        )
+    },
 }
 
 
@@ -117,7 +123,7 @@ def main() -> None:
             denoiser(crops[:1], torch.tensor([300]))
         spent = (time.perf_counter() - began) / REPEATS
         print(
-            f"{name:28}{trainer.step:6d} steps  {denoiser.parameters / 1e6:5.1f} M  "
+            f"{name:35}{trainer.step:6d} steps  {denoiser.parameters / 1e6:5.1f} M  "
             f"{' / '.join(f'{value:.2f}' for value in quality)} dB  "
             f"{' / '.join(f'{value:.1f}' for value in colours)}  {1000 * spent:.0f} ms",
             flush=True,
