@@ -329,6 +329,36 @@ def test_dry_run_writes_nothing(picture_file, mask_file, quick):
     assert not picture_file.with_name("img.inpaint.png").exists()
 
 
+def test_a_repair_gets_the_grain_of_the_rest(tmp_path):
+    """Without --grain the scratch is smooth, and the line of the picture says so."""
+    light = np.linspace(60, 190, 160)[None, :, None] * np.ones((160, 1, 3))
+    grainy = light + np.random.default_rng(0).normal(0, 9, light.shape)
+    path, mask = tmp_path / "scan.png", tmp_path / "m.png"
+    Image.fromarray(grainy.round().astype(np.uint8)).save(path)
+    hole = np.zeros((160, 160), dtype=bool)
+    hole[70:78, 10:150] = True
+    Image.fromarray(hole).save(mask)
+
+    command = ["inpaint", path, "-m", mask, "--steps", "4", "--device", "cpu"]
+    _, stderr = reddiff(*command, "-o", tmp_path / "smooth.png")
+    assert "--grain" in stderr
+    _, stderr = reddiff(*command, "-o", tmp_path / "grainy.png", "--grain")
+    assert "grain 0.03" in stderr
+    reddiff(*command, "-o", tmp_path / "again.png", "--grain")
+    smooth, restored = pixels(tmp_path / "smooth.png"), pixels(tmp_path / "grainy.png")
+    np.testing.assert_array_equal(restored, pixels(tmp_path / "again.png"))
+    np.testing.assert_array_equal(restored[~hole], pixels(path)[~hole])
+    added = restored[hole].astype(float) - smooth[hole]
+    assert added.std() == pytest.approx(9, rel=0.15)
+    _, stderr = reddiff(*command, "-o", tmp_path / "grainy.png", "--grain")
+    assert "skipped" in stderr
+
+
+def test_clean_pictures_are_not_called_grainy(picture_file, mask_file, quick):
+    _, stderr = reddiff("inpaint", picture_file, "--mask", mask_file, *quick)
+    assert "grain" not in stderr
+
+
 def test_trained_folder_is_a_model(tmp_path, mask_file, picture_file):
     photos = tmp_path / "photos"
     photos.mkdir()

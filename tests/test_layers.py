@@ -40,7 +40,7 @@ LAYERS = {
         "denoiser",
         "models",
     ],
-    6: ["jobs", "diffraction", "validation", "batching", "eval_options", "trainer"],
+    6: ["jobs", "diffraction", "validation", "batching", "eval_options", "trainer", "grain"],
     7: [
         *["result", "phase_problem", "record", "report", "checkpoints", "ledger", "hole_shapes"],
     ],

@@ -70,9 +70,12 @@ def inpaint(
     ] = None,
     invert_mask: Annotated[bool, typer.Option("--invert-mask", help="Black = fill.")] = False,
     grow_mask: Annotated[int, typer.Option("--grow-mask", help="Dilate by pixels.")] = 0,
+    grain: Annotated[
+        bool, typer.Option("--grain", help="Give the filled places the grain of the rest.")
+    ] = False,
 ) -> InpaintOptions:
     """Fill holes: scratches, missing pixels, removed objects. Known pixels stay bit-identical."""
-    return InpaintOptions(mask, invert_mask, grow_mask)
+    return InpaintOptions(mask, invert_mask, grow_mask, grain)
 
 
 @restores(app, "superres", "reddiff superres small.png --scale 4")

@@ -34,19 +34,24 @@ class TaskOptions:
 
 @dataclass(frozen=True)
 class InpaintOptions(TaskOptions):
-    """Where the hole is. mask: a file for all pictures or a folder paired by stem."""
+    """Where the hole is. mask: a file for all pictures or a folder paired by stem.
+
+    grain: whether the filled places get the grain of the rest.
+    """
 
     task: ClassVar[str] = "inpaint"
     mask: Path | None = None
     invert: bool = False
     grow: int = 0
+    grain: bool = False
 
     def __post_init__(self) -> None:
         if self.grow < 0:
             raise UsageError(f"--grow-mask {self.grow}: must be 0 or more pixels")
 
     def settings(self) -> dict[str, Any]:
-        return {"invert_mask": self.invert, "grow_mask": self.grow}
+        settings: dict[str, Any] = {"invert_mask": self.invert, "grow_mask": self.grow}
+        return settings | ({"grain": True} if self.grain else {})
 
 
 @dataclass(frozen=True)

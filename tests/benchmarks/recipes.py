@@ -61,6 +61,9 @@ def replace(trainer: Trainer, network: nn.Module) -> None:
     trainer.average = {key: value.detach().clone() for key, value in state.items()}
 
 
+# A level more, as the first is at full resolution.
+HALF = (32, 48, 64, 96, 192)
+
 RECIPES: dict[str, tuple[dict[str, Any], Change | None]] = {
     "usual": ({}, None),
     "epsilon": ({"prediction": "epsilon"}, None),
@@ -85,7 +88,12 @@ RECIPES: dict[str, tuple[dict[str, Any], Change | None]] = {
             ("wide bottleneck", {"channels": (64, 96, 128, 320)}),
             ("shallow and wide", {"channels": (96, 128, 160, 224), "layers": 1}),
             ("deep and narrow", {"channels": (48, 72, 96, 144), "layers": 3}),
-            ("no unshuffle, half as wide", {"unshuffle": 1, "channels": (32, 48, 64, 96, 192)}),
+            ("no unshuffle, half as wide", {"unshuffle": 1, "channels": HALF}),
+            ("no unshuffle, muon", {"unshuffle": 1, "channels": HALF, "optimiser": "muon"}),
+            (
+                "no unshuffle, shallow",
+                {"unshuffle": 1, "channels": (48, 64, 96, 128, 192), "layers": 1},
+            ),
         )
     },
 }

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..filling import bend_smoothly, fill_smoothly
+from ..grain import VISIBLE, Grain, add_grain, measure_grain
 from ..holes import WHOLE, Region, cheapest_patchwork, regions, wide_part
 from ..jobs import Job
 from ..masks import NEARLY_ALL, covered_share, load_hole
@@ -39,24 +41,32 @@ def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
         setting.on_note(f"warning: {job.input}: {share:.0%} of the picture is to be filled")
     known = torch.from_numpy(~hole)[None, None].float()
     noise = setting.noise("inpaint", job.input, to_tensor(emptied(source, hole)), known)
-    return Inpainting(source, hole, noise, setting)
+    return Inpainting(source, hole, noise, setting, grain=options.grain)
 
 
 class Inpainting:
     """One picture and its hole; the canvas (1, C, H, W) in [-1, 1] is filled stage by stage.
 
     denoise: the result is the solver's everywhere, not only in the hole; then the network sees
-    the whole picture at once.
+    the whole picture at once.    grain: the hole gets the grain of the rest.
     """
 
     def __init__(
-        self, source: Picture, hole: Hole, noise: float, setting: Setting, *, denoise: bool = False
+        self,
+        source: Picture,
+        hole: Hole,
+        noise: float,
+        setting: Setting,
+        *,
+        denoise: bool = False,
+        grain: bool = False,
     ) -> None:
         self.source, self.hole, self.noise = source, hole, noise
         self._setting, self._denoise = setting, denoise
         self._seen = emptied(source, hole)
         self._canvas = to_tensor(self._seen)
         self._estimate = self._canvas.clone()
+        self._grainy = grain
 
     def stages(self) -> Iterator[Stage]:
         """Thin parts first, with wide ones held at their start; then the wide ones."""
@@ -94,7 +104,10 @@ class Inpainting:
         """Restored pixels in the hole, the input's own everywhere else."""
         if self._denoise:
             return replace(self.source, pixels=to_pixels(self._estimate))
-        restored = decoded(to_pixels(self._canvas), self._seen)
+        canvas = self._canvas
+        if self._grainy and self._grain is not None:
+            canvas = add_grain(canvas, self.hole, self._grain, self._setting.solver.seed)
+        restored = decoded(to_pixels(canvas), self._seen)
         pixels = np.where(self.hole[:, :, None], restored, self.source.pixels)
         return replace(self.source, pixels=pixels)
 
@@ -108,8 +121,18 @@ class Inpainting:
         return {}
 
     def remark(self) -> str:
-        """Nothing to add."""
-        return ""
+        """How much grain the hole has got, or could have had."""
+        sigma = 0.0 if self._grain is None else self._grain.sigma / 2
+        if self._grainy:
+            return f"grain {sigma:.4f}" if sigma else "no place is flat enough to measure grain on"
+        if 255 * sigma < VISIBLE:
+            return ""
+        return f"the picture is grainy ({sigma:.4f}); --grain gives the filled places the same"
+
+    @cached_property
+    def _grain(self) -> Grain | None:
+        known = torch.from_numpy(~self.hole)[None, None].to(self._canvas.dtype)
+        return measure_grain(self._canvas, known)
 
     def _stage(
         self,

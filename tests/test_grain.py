@@ -1,0 +1,116 @@
+"""Grain is measured where nothing else is, and drawn with the same looks."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from reddiff_cli.grain import VISIBLE, add_grain, measure_grain
+
+EVERYWHERE = torch.ones(1, 1, 320, 320)
+
+
+def coarse_grain(sigma, seed=0, channels=3, size=320):
+    """Means of 2x2 of white noise that channels partly share; sigma of 255, in [-1, 1] units."""
+    generator = torch.Generator().manual_seed(seed)
+    white = torch.randn((1, channels, size + 1, size + 1), generator=generator)
+    shared = white.mean(1, keepdim=True) * channels**0.5
+    return sigma / 127.5 * 2 * F.avg_pool2d(0.8 * white + 0.6 * shared, 2, 1)
+
+
+def sky(channels=3, size=320):
+    """(1, C, size, size): brighter from left to right, -0.5 to 0.5."""
+    return torch.linspace(-0.5, 0.5, size).expand(1, channels, size, size).clone()
+
+
+def looks(grain):
+    """Standard deviation, correlation with the right neighbour, and of the first two channels."""
+    centred = grain - grain.mean((2, 3), keepdim=True)
+    power = centred.square().mean()
+    beside = (centred[..., 1:] * centred[..., :-1]).mean() / power
+    channels = (centred[:, 0] * centred[:, -1]).mean() / power
+    return float(power.sqrt()), float(beside), float(channels)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_drawn_grain_looks_like_what_was_measured(channels):
+    true = coarse_grain(8, channels=channels)
+    grain = measure_grain(sky(channels) + true, EVERYWHERE)
+    assert grain is not None
+    drawn = grain.draw(torch.zeros(1, channels, 256, 256), torch.Generator().manual_seed(1))
+    for ours, theirs in zip(looks(drawn), looks(true), strict=True):
+        assert ours == pytest.approx(
+            theirs, rel=0.15
+        )  # white noise alone: 0 and 0 for the last two
+    assert grain.sigma == pytest.approx(looks(true)[0], rel=0.12)
+
+
+def test_strength_follows_brightness():
+    true = coarse_grain(8)
+    true[..., :160] /= 2  # where it is dark
+    grain = measure_grain(sky() + true, EVERYWHERE)
+    assert grain is not None
+    generator = torch.Generator().manual_seed(2)
+    dark, light = (
+        looks(grain.draw(torch.full((1, 3, 200, 200), level), generator))[0]
+        for level in (-0.4, 0.4)
+    )
+    assert light == pytest.approx(2 * dark, rel=0.2)
+
+
+def test_texture_is_not_grain():
+    picture = sky() + coarse_grain(4)
+    picture[..., :200] += 6 * coarse_grain(10, seed=3)[..., :200]
+    grain = measure_grain(picture.clamp(-0.99, 0.99), EVERYWHERE)
+    assert grain is not None
+    assert 127.5 * grain.sigma == pytest.approx(5, abs=1.5)
+
+
+def test_clean_pictures_have_next_to_none():
+    grain = measure_grain(sky(), EVERYWHERE)
+    assert grain is not None
+    assert 127.5 * grain.sigma < VISIBLE / 10
+
+
+def test_holes_and_clipped_places_are_not_looked_at():
+    picture = sky() + coarse_grain(4)
+    known = EVERYWHERE.clone()
+    known[..., :100, :] = 0
+    picture[..., :100, :] = 10 * coarse_grain(10, seed=4)[..., :100, :]
+    picture[..., 250:, :] = 1.0
+    grain = measure_grain(picture, known)
+    assert grain is not None
+    assert 127.5 * grain.sigma == pytest.approx(127.5 * looks(coarse_grain(4))[0], rel=0.15)
+    assert measure_grain(picture, torch.zeros_like(known)) is None
+    assert measure_grain(torch.ones_like(picture), EVERYWHERE) is None
+    assert measure_grain(picture[..., :12], EVERYWHERE[..., :12]) is None
+
+
+def test_only_the_hole_gets_grain_and_the_seed_decides():
+    picture = sky() + coarse_grain(8)
+    grain = measure_grain(picture, EVERYWHERE)
+    assert grain is not None
+    hole = np.zeros((320, 320), dtype=bool)
+    hole[100:200, 40:300] = True
+    hole[10, :] = True
+    inside = torch.from_numpy(hole)
+    filled = torch.where(inside, sky(), picture)
+    once, again, other = (add_grain(filled, hole, grain, seed) for seed in (0, 0, 1))
+    assert torch.equal(once, again)
+    assert not torch.equal(once[..., inside], other[..., inside])
+    assert torch.equal(once[..., ~inside], picture[..., ~inside])
+    added = (once - filled)[..., 100:200, 40:300]
+    assert looks(added)[0] == pytest.approx(looks(coarse_grain(8))[0], rel=0.15)
+    scratch = (once - filled)[..., 10, :]
+    assert float(scratch.std()) == pytest.approx(float(added.std()), rel=0.25)
+
+
+def test_what_has_grain_already_gets_no_more():
+    """Patches of the surroundings bring theirs along."""
+    picture = sky() + coarse_grain(8)
+    grain = measure_grain(picture, EVERYWHERE)
+    assert grain is not None
+    hole = np.zeros((320, 320), dtype=bool)
+    hole[100:200, 40:300] = True
+    added = (add_grain(picture, hole, grain, 0) - picture)[..., 100:200, 40:300]
+    assert float(added.std()) < 0.5 * grain.sigma
