@@ -112,5 +112,10 @@ def test_what_has_grain_already_gets_no_more():
     assert grain is not None
     hole = np.zeros((320, 320), dtype=bool)
     hole[100:200, 40:300] = True
-    added = (add_grain(picture, hole, grain, 0) - picture)[..., 100:200, 40:300]
-    assert float(added.std()) < 0.5 * grain.sigma
+    hole[40:44, 40:300] = True
+    filled = picture.clone()
+    filled[..., 40:44, 40:300] = 0
+    added = add_grain(filled, hole, grain, 0) - filled
+    assert float(added[..., 100:200, 40:300].std()) < 0.5 * grain.sigma
+    scratch = float(added[..., 40:44, 40:300].std())
+    assert scratch == pytest.approx(grain.sigma, rel=0.25)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .holes import regions
+from .holes import regions, wide_part
 from .noise import wavelet_sigma
 from .tiling import Hole
 
@@ -102,18 +102,26 @@ def add_grain(canvas: Tensor, hole: Hole, grain: Grain, seed: int) -> Tensor:
 
     canvas: (1, C, H, W) in [-1, 1].    hole: (H, W).
     """
-    inside = torch.from_numpy(hole)
-    present = wavelet_sigma(canvas, inside[None, None].to(canvas.dtype)) or 0.0
     generator = torch.Generator().manual_seed(seed)
-    typical = wavelet_sigma(grain.draw(torch.zeros_like(canvas[..., :256, :256]), generator))
-    missing = max(0.0, 1 - (present / typical) ** 2) ** 0.5 if typical else 1.0
+    # Patches of the surroundings, with which wide parts begin, bring grain along; thin parts have
+    # none.
+    wide = wide_part(hole)
     result = canvas.clone()
-    for region in regions(hole, 0):
-        for piece in region.pieces(PIECE):
-            part, where = canvas[(..., *piece.slices)], inside[piece.slices]
-            grainy = (part + missing * grain.draw(part, generator)).clamp(-1, 1)
-            result[(..., *piece.slices)] = torch.where(where, grainy, result[(..., *piece.slices)])
-    return result
+    for part, share in ((hole & ~wide, 1.0), (wide, _missing(canvas, wide, grain, generator))):
+        inside = torch.from_numpy(part)
+        for region in regions(part, 0):
+            for piece in region.pieces(PIECE):
+                area = (..., *piece.slices)
+                grainy = canvas[area] + share * grain.draw(canvas[area], generator)
+                result[area] = torch.where(inside[piece.slices], grainy, result[area])
+    return result.clamp(-1, 1)
+
+
+def _missing(canvas: Tensor, wide: Hole, grain: Grain, generator: torch.Generator) -> float:
+    """What share of the grain (as a standard deviation) a part of the picture lacks."""
+    present = wavelet_sigma(canvas, torch.from_numpy(wide)[None, None].to(canvas.dtype)) or 0.0
+    typical = wavelet_sigma(grain.draw(torch.zeros_like(canvas[..., :256, :256]), generator))
+    return max(0.0, 1 - (present / typical) ** 2) ** 0.5 if typical else 1.0
 
 
 def _bumps(means: Tensor) -> Tensor:
