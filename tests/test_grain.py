@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from reddiff_cli.grain import VISIBLE, add_grain, measure_grain
+from reddiff_cli.grain import AREA, VISIBLE, add_grain, measure_grain, surroundings
 
 EVERYWHERE = torch.ones(1, 1, 320, 320)
 
@@ -119,3 +119,19 @@ def test_what_has_grain_already_gets_no_more():
     assert float(added[..., 100:200, 40:300].std()) < 0.5 * grain.sigma
     scratch = float(added[..., 40:44, 40:300].std())
     assert scratch == pytest.approx(grain.sigma, rel=0.25)
+
+
+@pytest.mark.parametrize(
+    ("size", "at", "start"),
+    [
+        ((3000, 200), (1500, 100), (1500 - AREA // 2, 0)),
+        ((3000, 4000), (5, 3990), (0, 4000 - AREA)),
+        ((300, 400), (20, 30), (0, 0)),
+    ],
+)
+def test_grain_is_looked_for_around_the_hole(size, at, start):
+    hole = np.zeros(size, dtype=bool)
+    hole[at] = True
+    rows, columns = surroundings(hole)
+    assert (rows.start, columns.start) == pytest.approx(start, abs=1)
+    assert hole[rows, columns].any()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .holes import regions, wide_part
+from .holes import bounding_region, regions, wide_part
 from .noise import wavelet_sigma
 from .tiling import Hole
 
@@ -26,6 +26,8 @@ ENOUGH = 64
 BRIGHTNESSES = 4
 # Strength in one brightness relative to the quieter ones; texture is not to pass for grain.
 STRENGTHS = (0.5, 2.0)
+# Side of what is searched for flat tiles: a scratch in 24 megapixels need not wait for the rest.
+AREA = 1024
 # Grain is drawn in pieces of this side at most.
 PIECE = 512
 # From this much on (of 255), grain can be seen to be missing.
@@ -97,6 +99,18 @@ def measure_grain(picture: Tensor, known: Tensor) -> Grain | None:
     return Grain(kernel, torch.stack(lights), strength)
 
 
+def surroundings(hole: Hole) -> tuple[slice, slice]:
+    """Rows and columns around the middle of a hole, large enough to measure grain in."""
+    middle = bounding_region(hole, 0)
+    spans = ((middle.top, middle.bottom), (middle.left, middle.right))
+    starts = [
+        max(0, min((low + high - AREA) // 2, length - AREA))
+        for (low, high), length in zip(spans, hole.shape, strict=True)
+    ]
+    rows, columns = (slice(start, start + AREA) for start in starts)
+    return rows, columns
+
+
 def add_grain(canvas: Tensor, hole: Hole, grain: Grain, seed: int) -> Tensor:
     """The picture with grain in its hole: as much as is missing there.
 
@@ -119,7 +133,11 @@ def add_grain(canvas: Tensor, hole: Hole, grain: Grain, seed: int) -> Tensor:
 
 def _missing(canvas: Tensor, wide: Hole, grain: Grain, generator: torch.Generator) -> float:
     """What share of the grain (as a standard deviation) a part of the picture lacks."""
-    present = wavelet_sigma(canvas, torch.from_numpy(wide)[None, None].to(canvas.dtype)) or 0.0
+    if not wide.any():
+        return 0.0
+    area = (..., *bounding_region(wide, 0).slices)
+    seen = torch.from_numpy(wide)[None, None].to(canvas.dtype)
+    present = wavelet_sigma(canvas[area], seen[area]) or 0.0
     typical = wavelet_sigma(grain.draw(torch.zeros_like(canvas[..., :256, :256]), generator))
     return max(0.0, 1 - (present / typical) ** 2) ** 0.5 if typical else 1.0
 

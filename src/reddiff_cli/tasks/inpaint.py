@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..filling import bend_smoothly, fill_smoothly
-from ..grain import VISIBLE, Grain, add_grain, measure_grain
+from ..grain import VISIBLE, Grain, add_grain, measure_grain, surroundings
 from ..holes import WHOLE, Region, cheapest_patchwork, regions, wide_part
 from ..jobs import Job
 from ..masks import NEARLY_ALL, covered_share, load_hole
@@ -131,8 +131,11 @@ class Inpainting:
 
     @cached_property
     def _grain(self) -> Grain | None:
+        if not self.hole.any():
+            return None
+        area = (..., *surroundings(self.hole))
         known = torch.from_numpy(~self.hole)[None, None].to(self._canvas.dtype)
-        return measure_grain(self._canvas, known)
+        return measure_grain(self._canvas[area], known[area])
 
     def _stage(
         self,
