@@ -68,9 +68,8 @@ def test_texture_is_not_taken_for_noise(sigma):
     noisy[..., :128] += rough
     inside = noisy.clamp(-0.99, 0.99)
     assert estimate_noise(inside).sigma == pytest.approx(sigma, rel=0.15)
-    whole = wavelet_sigma(inside, everywhere=True)
-    assert whole is not None
-    assert whole / 2 > 1.2 * sigma
+    # In lossy files all places count, and there it is.
+    assert estimate_noise(inside, smoothed=True).sigma > 1.2 * sigma
 
 
 def test_little_noise_is_found_where_there_is_no_texture():

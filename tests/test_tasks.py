@@ -420,3 +420,17 @@ def test_sound_light_is_not_refused(tmp_path):
     path = save(tmp_path, night)
     made, _ = setting(noise=0.01)
     pose(Job("hdr", path, tmp_path / "o.exr"), HdrOptions(stops=1.0), made)
+
+
+@pytest.mark.parametrize(
+    ("text", "blurred"),
+    [
+        ("blur gaussian:1.5", True),
+        ("blur gaussian:1.5 | noise 0.02", True),
+        ("blur gaussian:1.5 | down 2 box", False),
+        ("down 2 box", False),
+        ("grey", False),
+    ],
+)
+def test_only_blur_that_nothing_reduces_leaves_a_picture_without_texture(text, blurred):
+    assert parse_degrade(text).blurred == blurred

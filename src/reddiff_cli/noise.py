@@ -39,7 +39,7 @@ FLAT, LEAST = 0.1, 1000
 COARSE, COARSE_LEAST = 0.01, 100
 # Details that these places need, and the texture (of 255) that they have nevertheless. Blurred
 # pictures have less of it: 2 of 255 of a camera's noise read as 3.2 there, where 1.5 would leave
-# 1.6 and cost `deblur` 5 dB.
+# 1.6 and cost `deblur` 3.5 dB.
 SHARP, BLURRED = (8000, 1.5), (800, 0.5)
 # Noise of 2x2 means over that of pixels: up to the first it is white, from the second on smooth.
 WHITE, SMOOTH = 1.2, 1.6
@@ -79,46 +79,45 @@ def estimate_noise(
     5 x 5 neighbourhood is.    smoothed: the file is a JPEG or was resized.    blurred: what is
     in the picture has been blurred before the noise came.
     """
-    raw = wavelet_sigma(picture, known, everywhere=smoothed)
-    if raw is None:
+    usable = _usable(picture, known)
+    fine = _sigma(picture, usable, (FLAT, LEAST))
+    if fine is None:
         return NoiseEstimate(FLOOR_SMOOTHED / 255, "too little to measure the noise on")
-    wide = _wide_sigma(picture, known, *(BLURRED if blurred else SHARP)) / 2 * 255
-    raw = raw / 2 * 255  # [-1, 1] -> of 255
-    if smoothed:
-        corrected = max(wide, max(raw**2 - TEXTURE**2, 0.0) ** 0.5)
-        low = corrected < FLOOR_SMOOTHED
-        warning = "a lossy file hides its noise; the estimate is a guess" if low else ""
-        return NoiseEstimate(max(corrected, FLOOR_SMOOTHED) / 255, warning)
-    return NoiseEstimate(max(raw, wide, FLOOR) / 255)
+    wide = _wide_sigma(picture, usable, fine, *(BLURRED if blurred else SHARP))
+    sigma = max(fine, wide) / 2 * 255  # [-1, 1] -> of 255
+    if not smoothed:
+        return NoiseEstimate(max(sigma, FLOOR) / 255)
+    everywhere = (_sigma(picture, usable, None) or 0.0) / 2 * 255
+    sigma = max(wide / 2 * 255, max(everywhere**2 - TEXTURE**2, 0.0) ** 0.5)
+    low = sigma < FLOOR_SMOOTHED
+    warning = "a lossy file hides its noise; the estimate is a guess" if low else ""
+    return NoiseEstimate(max(sigma, FLOOR_SMOOTHED) / 255, warning)
 
 
-def wavelet_sigma(
-    picture: Tensor, known: Tensor | None = None, *, everywhere: bool = False
-) -> float | None:
-    """The estimate in the units of the picture, or None if nothing is left to see.
+def wavelet_sigma(picture: Tensor, known: Tensor | None = None) -> float | None:
+    """Noise of independent pixels in the units of the picture, None if there is nothing to see.
 
     Clipped pixels carry no noise and are left out; channels are combined by their mean square.
-    everywhere: not in the flattest places alone.
     """
-    if min(picture.shape[2:]) < SMALLEST:
-        return None
-    return _sigma(picture, _usable(picture, known), None if everywhere else (FLAT, LEAST))
+    return _sigma(picture, _usable(picture, known), (FLAT, LEAST))
 
 
-def _wide_sigma(picture: Tensor, known: Tensor | None, enough: int, texture: float) -> float:
+def _wide_sigma(
+    picture: Tensor, usable: Tensor, fine: float, enough: int, texture: float
+) -> float:
     """What the prior has to be told of noise that is wider than a pixel; 0 if there is none.
 
-    enough: details without which nothing is said.    texture: in the flattest places, of 255.
+    fine: noise of independent pixels.    enough: details without which nothing is said.
+    texture: in the flattest places, of 255.
     """
     if min(picture.shape[2:]) < 2 * SMALLEST:
         return 0.0
-    usable = -F.max_pool2d(-_usable(picture, known), 2)
-    if float(usable.mean(1).sum()) < 4 * enough:  # a detail for every 2x2 of them
+    seen = -F.max_pool2d(-usable, 2)
+    if float(seen.mean(1).sum()) < 4 * enough:  # a detail for every 2x2 of them
         return 0.0
     means = 2 * F.avg_pool2d(picture, 2)  # of white noise as strong as it was
-    found = _sigma(means, usable, (COARSE, COARSE_LEAST)) or 0.0
+    found = _sigma(means, seen, (COARSE, COARSE_LEAST)) or 0.0
     grain = max(0.0, found**2 - (2 * texture / 255) ** 2) ** 0.5
-    fine = _sigma(picture, _usable(picture, known), (FLAT, LEAST)) or 0.0
     fine = max(fine, 2 * LEAST_FINE / 255)
     share = min(1.0, max(0.0, (grain / fine - WHITE) / (SMOOTH - WHITE)))
     return share * RISE * grain + (1 - share) * fine if share else 0.0
@@ -131,7 +130,12 @@ def _usable(picture: Tensor, known: Tensor | None) -> Tensor:
 
 
 def _sigma(picture: Tensor, usable: Tensor, places: tuple[float, int] | None) -> float | None:
-    """Noise by the diagonal band, at the flattest places: their share, and how many at least."""
+    """Noise by the diagonal band, None if there is nothing to see.
+
+    places: only the flattest ones, their share and how many at least.
+    """
+    if min(picture.shape[2:]) < SMALLEST:
+        return None
     taps = torch.tensor(DB2_HIGH, dtype=picture.dtype, device=picture.device)
     kernel = torch.outer(taps, taps)[None, None]
     details = F.conv2d(picture[0][:, None], kernel, stride=2)[:, 0].abs()

@@ -193,7 +193,8 @@ class RestoreOptions(TaskOptions):
 
     @property
     def blurred(self) -> bool:
-        return any(part.kernel is not None for part in self.parts)
+        # A reduced picture has fine texture again.
+        return any(part.kernel for part in self.parts) and all(p.scale == 1 for p in self.parts)
 
     def settings(self) -> dict[str, Any]:
         files = [p.path or (p.kernel and p.kernel.path) or p.filter.path for p in self.parts]

@@ -122,9 +122,11 @@ class Inpainting:
 
     def remark(self) -> str:
         """How much grain the hole has got, or could have had."""
-        sigma = 0.0 if self._grain is None else self._grain.sigma / 2
+        if self._grain is None:
+            return "no place is flat enough to measure grain on" if self._grainy else ""
+        sigma = self._grain.sigma / 2
         if self._grainy:
-            return f"grain {sigma:.4f}" if sigma else "no place is flat enough to measure grain on"
+            return f"grain {sigma:.4f}"
         if 255 * sigma < VISIBLE:
             return ""
         return f"the picture is grainy ({sigma:.4f}); --grain gives the filled places the same"
