@@ -211,7 +211,7 @@ def test_training_and_going_on_with_it(tmp_path, device):
     for k in range(3):
         Image.fromarray(scene(60, 70, seed=k)).save(tmp_path / "photos" / f"{k}.png")
     curve = []
-    for steps, resume in ((2, False), (4, True)):
+    for steps, resume in ((7, False), (9, True)):
         settings = TrainOptions(
             *(tmp_path / "photos", tmp_path / "p"),
             size=16,
@@ -221,12 +221,13 @@ def test_training_and_going_on_with_it(tmp_path, device):
             steps=steps,
             warmup=1,
             checkpoint_minutes=0.0,
+            wide_every=3,
             resume=resume,
         )
         train(settings, device, lambda *_: None, lambda _: None)
         content = json.loads((tmp_path / "p" / "training.json").read_text())
         curve.append(content["steps"])
-    assert curve == [2, 4]
+    assert curve == [7, 9]
     z, t = noisy(1, side=16)
     D = load_denoiser(tmp_path / "p", device, torch.float32)(z.to(device), t)
     assert bool(D.isfinite().all())

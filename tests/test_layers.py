@@ -28,7 +28,7 @@ LAYERS = {
     3: ["pixels", "train_loss", "optimisers", "weights"],
     4: [
         *["task_options", "pictures", "synthesis", "network", "convert", "cards", "model_card"],
-        *["operators", "solvers", "blind"],
+        *["operators", "solvers", "blind", "recorded_step"],
     ],
     5: [
         "outputs",

@@ -15,12 +15,14 @@ from conftest import scene
 from reddiff_cli.denoiser import load_denoiser
 from reddiff_cli.errors import UsageError
 from reddiff_cli.metrics import psnr
-from reddiff_cli.optimisers import make_optimiser
+from reddiff_cli.optimisers import make_optimiser, make_recordable
 from reddiff_cli.photographs import draw_crops, flatten_some, read_photographs
+from reddiff_cli.recorded_step import RecordedStep
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.train import train
-from reddiff_cli.train_loss import FOCUS, denoising_loss, draw_levels
+from reddiff_cli.train_loss import FOCUS, Batch, denoising_loss, draw_batch, draw_levels
 from reddiff_cli.train_options import TrainOptions
+from reddiff_cli.trainer import Trainer
 from reddiff_cli.validation import SIGMAS, colour_error, denoising_psnr
 
 CPU = torch.device("cpu")
@@ -81,6 +83,56 @@ def test_resumed_run_equals_an_undisturbed_one(folder, tmp_path):
         (tmp_path / name / "diffusion_pytorch_model.safetensors").read_bytes() for name in "ab"
     )
     assert one == two
+
+
+def recorded(monkeypatch):
+    """Train on the CPU as on a GPU: steps are recorded."""
+
+    def prepare(trainer):
+        make_recordable(trainer.optimiser, CPU)
+        trainer.learn = RecordedStep(trainer.learn_once)
+
+    monkeypatch.setattr(Trainer, "__post_init__", prepare)
+
+
+def test_recorded_steps_learn_what_others_do(folder, tmp_path, monkeypatch):
+    """Through the warm-up, with crops of two sizes, over a stop; every step has its own rate."""
+    settings = options(folder, tmp_path / "a", steps=16, wide_every=3, warmup=8, batch=4, size=8)
+    run(replace(settings, steps=11))
+    run(replace(settings, resume=True))
+    recorded(monkeypatch)
+    run(replace(settings, output=tmp_path / "b", steps=11))
+    run(replace(settings, output=tmp_path / "b", resume=True))
+    one, two = (
+        load_file(tmp_path / name / "diffusion_pytorch_model.safetensors") for name in "ab"
+    )
+    for key in one:
+        torch.testing.assert_close(one[key], two[key], atol=1e-6, rtol=1e-5)
+
+
+def test_recorded_steps_of_muon_change_the_weights(folder, tmp_path, monkeypatch):
+    recorded(monkeypatch)
+    settings = options(folder, tmp_path / "a", steps=5, wide_every=0, optimiser="muon")
+    run(settings)
+    first = load_file(tmp_path / "a" / "diffusion_pytorch_model.safetensors")
+    run(replace(settings, steps=7, resume=True))
+    second = load_file(tmp_path / "a" / "diffusion_pytorch_model.safetensors")
+    for key in first:
+        assert bool(second[key].isfinite().all())
+        assert not torch.equal(first[key], second[key])
+
+
+def test_a_recorded_step_reads_the_batch_it_is_given():
+    """Shapes are recorded apart, and a loss that was handed out is not written over."""
+    step = RecordedStep(lambda batch: batch.x_t.sum() + batch.target.sum() + batch.t.sum())
+
+    def batch(value, rows):
+        x = torch.full((rows, 1, 1, 1), float(value))
+        return Batch(x, 10 * x, torch.full((rows,), value), x)
+
+    told = [(value, rows, step(batch(value, rows))) for value in range(6) for rows in (1, 3)]
+    for value, rows, loss in told:
+        assert float(loss) == 12 * value * rows
 
 
 def test_muon_resumes_and_is_not_mixed_with_another(folder, tmp_path):
@@ -222,7 +274,7 @@ def test_a_run_that_diverges_stops_and_keeps_the_last_good_weights(folder, tmp_p
     def broken(*arguments):
         return denoising_loss(*arguments) * torch.nan
 
-    monkeypatch.setattr("reddiff_cli.train.denoising_loss", broken)
+    monkeypatch.setattr("reddiff_cli.trainer.denoising_loss", broken)
     monkeypatch.setattr("reddiff_cli.train.REPORT_EVERY", 100)
     with pytest.raises(UsageError, match="no number after 3 steps; give a smaller one"):
         run(options(folder, output, steps=4, resume=True))
@@ -285,7 +337,8 @@ def test_loss_is_that_of_the_target_crop_by_crop(folder, tmp_path, prediction):
         generator = torch.Generator().manual_seed(0)
         asked = replace(settings, loss=name)
         zero = torch.zeros_like
-        return denoising_loss(lambda x_t, t: zero(x_t), x, linear_betas(), asked, generator, False)
+        batch = draw_batch(x, linear_betas(), asked, generator)
+        return denoising_loss(lambda x_t, t: zero(x_t), batch, asked, False)
 
     power = [0.625, 0.625, 0.5, 0.5] if prediction == "v" else [1.0] * 4  # v: (1 + x^2) / 2
     assert float(loss("mse")) == pytest.approx(sum(power) / 4, rel=0.02)

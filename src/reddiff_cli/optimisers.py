@@ -9,11 +9,13 @@ import importlib
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .errors import UsageError
 from .train_options import TrainOptions
 
+# Steps after which no average of an optimiser has a bias left to correct.
+LONG_AGO = 10**6
 # Biases and norms are no matrices: under Muon AdamW takes them, at this share of Muon's rate.
 PLAIN_SHARE = 1 / 20
 
@@ -40,3 +42,27 @@ def make_optimiser(network: nn.Module, options: TrainOptions) -> torch.optim.Opt
     ]
     optimiser: torch.optim.Optimizer = package.Muon(groups, lr=options.rate)
     return optimiser
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """The step from now on; a group's own share of it (its "scale") is kept."""
+    for group in optimiser.param_groups:
+        own = rate * group.get("scale", 1.0)
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(own)
+        else:
+            group["lr"] = own
+
+
+def make_recordable(optimiser: torch.optim.Optimizer, device: torch.device) -> None:
+    """Let nothing that changes be a number of Python, which a recorded step would keep for ever.
+
+    Muon counts steps in Python, to correct the averages of its plain weights while they are young;
+    that correction is left to the warm-up of the rate.
+    """
+    for group in optimiser.param_groups:
+        group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32, device=device)
+        if "capturable" in group:
+            group["capturable"] = True
+        else:
+            group["step"] = LONG_AGO

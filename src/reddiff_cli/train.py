@@ -1,7 +1,8 @@
 """Train a prior on a folder of photographs, and write it as a diffusers folder.
 
 Photographs lie as bytes on the device, crops are cut there, products run in 16 bits where that is
-quicker, and on a GPU the network is compiled; nothing in a step waits for the device.
+quicker, and on a GPU the network is compiled and a step is one recording (recorded_step.py);
+nothing in a step waits for the device.
 """
 
 import math
@@ -16,8 +17,9 @@ from torch import Tensor
 from .checkpoints import check_output, export, resume_or_start, save_checkpoint
 from .denoiser import Denoiser, cpu_has_bf16
 from .errors import UsageError
+from .optimisers import set_rate
 from .photographs import Photographs, centre_crops, draw_crops, flatten_some, read_photographs
-from .train_loss import denoising_loss
+from .train_loss import draw_batch
 from .train_options import TrainOptions
 from .trainer import Trainer
 from .validation import colour_error, denoising_psnr
@@ -97,23 +99,16 @@ def train_step(trainer: Trainer, photographs: Photographs, done: float) -> None:
     options = trainer.options
     wide = options.wide_every > 0 and trainer.step % options.wide_every == options.wide_every - 1
     size = options.size * (2 if wide else 1)
-    batch = max(1, options.batch // 4) if wide else options.batch
-    x = draw_crops(photographs, batch, size, options.reduce, trainer.generator)
+    rows = max(1, options.batch // 4) if wide else options.batch
+    x = draw_crops(photographs, rows, size, options.reduce, trainer.generator)
     x = flatten_some(x, options.flat, trainer.generator)
-    sixteen_bits = trainer.device.type == "cuda" or cpu_has_bf16()
-    generator, schedule = trainer.generator, trainer.schedule
-    loss = denoising_loss(trainer.forward, x, schedule, options, generator, sixteen_bits)
-    rate = options.rate * _lr_factor(options, trainer.step, done)
-    for group in trainer.optimiser.param_groups:
-        group["lr"] = rate * group.get("scale", 1.0)  # of weights that want another rate
-    trainer.optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(trainer.network.parameters(), 1.0)
-    trainer.optimiser.step()
+    batch = draw_batch(x, trainer.schedule, options, trainer.generator)
+    set_rate(trainer.optimiser, options.rate * _lr_factor(options, trainer.step, done))
+    loss = trainer.learn(batch)
     trainer.step += 1
     _update_average(trainer)
     momentum = min(0.99, trainer.step / (trainer.step + 10))
-    trainer.running_loss = torch.lerp(loss.detach(), trainer.running_loss, momentum)
+    trainer.running_loss = torch.lerp(loss, trainer.running_loss, momentum)
 
 
 def _progress(trainer: Trainer, elapsed: float) -> float:

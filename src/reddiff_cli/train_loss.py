@@ -7,6 +7,7 @@ min-SNR (Hang et al. 2023, arXiv 2303.09556) the squared error of x counts 1 / s
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -23,15 +24,23 @@ FOCUS = (0.05, 1.0)
 LARGEST_SNR = 5.0
 
 
-def denoising_loss(
-    network: Callable[[Tensor, Tensor], Tensor],
-    x: Tensor,
-    schedule: Schedule,
-    options: TrainOptions,
-    generator: torch.Generator,
-    sixteen_bits: bool,
-) -> Tensor:
-    """The mean over crops of the squared error of the network's own target, or of its logarithm.
+@dataclass(frozen=True)
+class Batch:
+    """What the network sees and what it should say; all on the network's device.
+
+    x_t, target: (B, 3, H, W).    t: (B,), integers.    alpha_bar: (B, 1, 1, 1).
+    """
+
+    x_t: Tensor
+    target: Tensor
+    t: Tensor
+    alpha_bar: Tensor
+
+
+def draw_batch(
+    x: Tensor, schedule: Schedule, options: TrainOptions, generator: torch.Generator
+) -> Batch:
+    """Crops with noise of random levels.
 
     x: (B, 3, H, W) in [-1, 1] on the network's device.    generator: on the CPU.
     """
@@ -43,13 +52,26 @@ def denoising_loss(
     target = eps
     if options.prediction == "v":
         target = alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * x
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=sixteen_bits):
-        out = network(x_t, send(t, x.device))
-    errors: Tensor = (out.float() - target).square().mean((1, 2, 3))
+    return Batch(x_t, target, send(t, x.device), alpha_bar)
+
+
+def denoising_loss(
+    network: Callable[[Tensor, Tensor], Tensor],
+    batch: Batch,
+    options: TrainOptions,
+    sixteen_bits: bool,
+) -> Tensor:
+    """The mean over crops of the squared error of the network's own target, or of its logarithm.
+
+    No tensor changes its shape or waits for the device, so that it can be recorded.
+    """
+    with torch.autocast(batch.x_t.device.type, torch.bfloat16, enabled=sixteen_bits):
+        out = network(batch.x_t, batch.t)
+    errors: Tensor = (out.float() - batch.target).square().mean((1, 2, 3))
     if options.loss == "log":
         errors = (errors + LOG_FLOOR).log()
     elif options.loss == "min-snr":
-        errors = errors * _min_snr(alpha_bar.flatten(), options.prediction)
+        errors = errors * _min_snr(batch.alpha_bar.flatten(), options.prediction)
     return errors.mean()
 
 

@@ -8,12 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .denoiser import cpu_has_bf16
 from .errors import UsageError
-from .network import Network, Prior, build, layout_on, load_prior, new_config
-from .optimisers import make_optimiser
+from .network import Network, Prior, build, load_prior, new_config
+from .optimisers import make_optimiser, make_recordable
+from .recorded_step import RecordedStep
 from .schedule import Schedule, linear_betas
+from .train_loss import Batch, denoising_loss
 from .train_options import TrainOptions
 
+# Milliseconds of a step of 64 crops of 128x128 on an H200 (48-64-96-128-192, 1 layer, Muon): 43 in
+# the layout of eager CUDA, 33 in channels_last, 30 where all of the network must be in it.
+COMPILED: dict[str, str | int | bool | Callable[..., Any]] = {"force_layout_optimization": True}
 PREDICTION_TYPE = {"v": "v_prediction", "epsilon": "epsilon"}
 
 
@@ -30,9 +36,26 @@ class Trainer:
     device: torch.device
     forward: Callable[[Tensor, Tensor], Tensor]  # the network, compiled or as it is
     running_loss: Tensor
+    learn: Callable[[Batch], Tensor] = field(init=False)
     step: int = 0
     seconds: float = 0.0
     curve: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.learn = self.learn_once
+        if self.device.type == "cuda":
+            make_recordable(self.optimiser, self.device)
+            self.learn = RecordedStep(self.learn_once)
+
+    def learn_once(self, batch: Batch) -> Tensor:
+        """One step of the optimiser, as it is; returns the loss."""
+        sixteen_bits = self.device.type == "cuda" or cpu_has_bf16()
+        loss = denoising_loss(self.forward, batch, self.options, sixteen_bits)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return loss.detach()
 
     def prior(self) -> Prior:
         """The averaged weights as a prior of their own memory."""
@@ -53,7 +76,7 @@ def new_trainer(options: TrainOptions, device: torch.device) -> Trainer:
         network.unet.load_state_dict(_first_weights(options, options.init, config))
     network = network.to(device)
     # Noise levels near the data need weights of 32 bits; only the products run in 16.
-    network = network.to(memory_format=layout_on(device))  # type: ignore[call-overload]
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = make_optimiser(network, options)
     average = {key: value.detach().clone() for key, value in network.unet.state_dict().items()}
     generator = torch.Generator().manual_seed(options.seed)
@@ -66,7 +89,7 @@ def new_trainer(options: TrainOptions, device: torch.device) -> Trainer:
         generator,
         linear_betas(),
         device,
-        torch.compile(network, dynamic=False) if compiled else network,
+        torch.compile(network, dynamic=False, options=COMPILED) if compiled else network,
         torch.zeros((), device=device),
     )
 
