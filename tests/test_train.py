@@ -180,8 +180,8 @@ def test_training_can_start_from_an_earlier_prior(folder, tmp_path):
         torch.testing.assert_close(one[key], two[key], atol=1e-6, rtol=0)
     with pytest.raises(UsageError, match="block_out_channels"):
         run(options(folder, tmp_path / "c", init=first, channels=(16, 16)))
-    with pytest.raises(UsageError, match="predicts v_prediction"):
-        run(options(folder, tmp_path / "c", init=first, prediction="epsilon"))
+    with pytest.raises(UsageError, match="predicts epsilon"):
+        run(options(folder, tmp_path / "c", init=first, prediction="v"))
     with pytest.raises(UsageError, match="--resume"):
         options(folder, tmp_path / "b", init=first, resume=True)
 

@@ -30,9 +30,9 @@ class TrainOptions:
     output: Path
     validation: Path | None = None
     size: int = 64
-    channels: tuple[int, ...] = (64, 96, 128, 192)
-    layers: int = 2
-    unshuffle: int = 2
+    channels: tuple[int, ...] = (32, 64, 96, 160, 256)
+    layers: int = 1
+    unshuffle: int = 1
     groups: int = 8
     batch: int = 16
     steps: int | None = None
@@ -42,7 +42,7 @@ class TrainOptions:
     warmup: int = 100
     decay: float = 0.3
     ema: float = 0.999
-    prediction: str = "v"
+    prediction: str = "epsilon"
     loss: str = "log"
     reduce: float = 0.3
     flat: float = 0.06

@@ -3,12 +3,12 @@
     python tests/benchmarks/recipes.py TRAINING VALIDATION [--minutes 5] [--recipe NAME ...]
         [--crops 17]
 
-TRAINING, VALIDATION: folders of photographs. Trains a prior by each recipe, all else being as in
-`reddiff train`, and prints steps, parameters (millions), PSNR in dB of the averaged weights at
-noise 15 / 25 / 50 (of 255), colour error at s = 0.3 / 1 / 3 (of 255), and milliseconds of one
-evaluation at 256x256. Muon (Jordan et al. 2024) and SOAP (Vyas et al. 2024, arXiv 2409.11321) are
-those of the package pytorch_optimizer, which must be installed for them; biases and norms, which
-are no matrices, go with AdamW under Muon.
+TRAINING, VALIDATION: folders of photographs. Trains a prior by each recipe, which says what it
+changes of USUAL (all else being as in `reddiff train`), and prints steps, parameters (millions),
+PSNR in dB of the averaged weights at noise 15 / 25 / 50 (of 255), colour error at s = 0.3 / 1 / 3
+(of 255), and milliseconds of one evaluation at 256x256. Muon (Jordan et al. 2024) and SOAP (Vyas
+et al. 2024, arXiv 2409.11321) are those of the package pytorch_optimizer, which must be installed
+for them; biases and norms, which are no matrices, go with AdamW under Muon.
 """
 
 import argparse
@@ -61,6 +61,14 @@ def replace(trainer: Trainer, network: nn.Module) -> None:
     trainer.average = {key: value.detach().clone() for key, value in state.items()}
 
 
+# What the recipes change.
+USUAL: dict[str, Any] = {
+    "batch": 8,
+    "prediction": "v",
+    "channels": (64, 96, 128, 192),
+    "layers": 2,
+    "unshuffle": 2,
+}
 # A level more, as the first is at full resolution.
 HALF = (32, 48, 64, 96, 192)
 
@@ -94,6 +102,16 @@ RECIPES: dict[str, tuple[dict[str, Any], Change | None]] = {
                 "no unshuffle, shallow",
                 {"unshuffle": 1, "channels": (48, 64, 96, 128, 192), "layers": 1},
             ),
+            (
+                "no unshuffle, shallow, muon 0.01",
+                {
+                    "unshuffle": 1,
+                    "channels": (32, 64, 96, 128, 192),
+                    "layers": 1,
+                    "optimiser": "muon",
+                    "lr": 0.01,
+                },
+            ),
         )
     },
 }
@@ -114,7 +132,7 @@ def main() -> None:
     crops = crops[:: max(1, len(crops) // asked.crops)][: asked.crops].to(device)
     for name in asked.recipe:
         changes, change = RECIPES[name]
-        usual: dict[str, Any] = {"batch": 8, "minutes": asked.minutes}
+        usual = USUAL | {"minutes": asked.minutes}
         with tempfile.TemporaryDirectory() as folder:
             options = TrainOptions(asked.training, Path(folder), **usual | changes)
         trainer = new_trainer(options, device)
