@@ -212,7 +212,7 @@ def test_stopped_run_keeps_its_checkpoint(folder, tmp_path):
     [
         {"steps": None},
         {"minutes": 1.0},
-        {"size": 18},
+        {"size": 17},
         {"prediction": "x"},
         {"loss": "x"},
         {"optimiser": "sgd"},
