@@ -56,7 +56,7 @@ def train(
     unshuffle: Annotated[int, typer.Option("--unshuffle", help="Pixel-unshuffle factor.")] = 1,
     batch: Annotated[int, typer.Option("--batch", help="Crops per step.")] = 8,
     optimiser: Optimiser = "adamw",
-    lr: Annotated[float | None, typer.Option("--lr", help="Its step: 0.001, muon 0.005.")] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Its step: 0.001, muon 0.01.")] = None,
     ema: Annotated[float, typer.Option("--ema", help="Decay of the averaged weights.")] = 0.999,
     prediction: Annotated[str, typer.Option("--prediction", help="epsilon or v.")] = "epsilon",
     loss: Loss = "log",

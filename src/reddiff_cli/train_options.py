@@ -7,7 +7,7 @@ from pathlib import Path
 from .errors import UsageError
 
 # Steps of the optimisers where none is given.
-RATES = {"adamw": 1e-3, "muon": 5e-3}
+RATES = {"adamw": 1e-3, "muon": 1e-2}
 LARGEST_RATE = 1.0
 
 

@@ -69,6 +69,7 @@ USUAL: dict[str, Any] = {
     "layers": 2,
     "unshuffle": 2,
 }
+MUON: dict[str, Any] = {"optimiser": "muon", "lr": 0.005}
 # A level more, as the first is at full resolution.
 HALF = (32, 48, 64, 96, 192)
 
@@ -77,10 +78,10 @@ RECIPES: dict[str, tuple[dict[str, Any], Change | None]] = {
     "epsilon": ({"prediction": "epsilon"}, None),
     "squared error": ({"loss": "mse"}, None),
     "muon 0.02": ({"optimiser": "muon", "lr": 0.02}, None),
-    "muon 0.005": ({"optimiser": "muon"}, None),
-    "epsilon, muon 0.005": ({"prediction": "epsilon", "optimiser": "muon"}, None),
+    "muon 0.005": (MUON, None),
+    "epsilon, muon 0.005": (MUON | {"prediction": "epsilon"}, None),
     "epsilon, muon, crops of 128": (
-        {"prediction": "epsilon", "optimiser": "muon", "size": 128, "batch": 2, "wide_every": 0},
+        MUON | {"prediction": "epsilon", "size": 128, "batch": 2, "wide_every": 0},
         None,
     ),
     "soap 0.003": ({"lr": 0.003}, soap),
@@ -97,18 +98,18 @@ RECIPES: dict[str, tuple[dict[str, Any], Change | None]] = {
             ("shallow and wide", {"channels": (96, 128, 160, 224), "layers": 1}),
             ("deep and narrow", {"channels": (48, 72, 96, 144), "layers": 3}),
             ("no unshuffle, half as wide", {"unshuffle": 1, "channels": HALF}),
-            ("no unshuffle, muon", {"unshuffle": 1, "channels": HALF, "optimiser": "muon"}),
+            ("no unshuffle, muon", MUON | {"unshuffle": 1, "channels": HALF}),
             (
                 "no unshuffle, shallow",
                 {"unshuffle": 1, "channels": (48, 64, 96, 128, 192), "layers": 1},
             ),
             (
                 "no unshuffle, shallow, muon 0.01",
-                {
+                MUON
+                | {
                     "unshuffle": 1,
                     "channels": (32, 64, 96, 128, 192),
                     "layers": 1,
-                    "optimiser": "muon",
                     "lr": 0.01,
                 },
             ),
