@@ -139,6 +139,7 @@ def main() -> None:
         trainer = new_trainer(options, device)
         if change:
             change(trainer)
+            trainer.learn = trainer.learn_once  # packages do not promise to be recordable
         began, budget = time.monotonic(), 60 * asked.minutes
         while (elapsed := time.monotonic() - began) < budget:
             train_step(trainer, photographs, elapsed / budget)
