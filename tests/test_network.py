@@ -9,6 +9,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 from conftest import save_random_prior
 from reddiff_cli.errors import ModelMissing
 from reddiff_cli.folders import CONFIG, NESTED, PICKLE, SCHEDULER, WEIGHTS, native_size
+from reddiff_cli.models import find_model
 from reddiff_cli.network import load_prior
 
 OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
@@ -51,6 +52,22 @@ def write(folder, config, scheduler):
     folder.mkdir(exist_ok=True)
     (folder / CONFIG).write_text(json.dumps(config))
     (folder / SCHEDULER).write_text(json.dumps(scheduler))
+
+
+def test_beyond_its_training_a_network_is_told_of_the_last_level_it_knows():
+    """What is noise and little else is seen as noise, also at the top of the schedule."""
+    prior = load_prior(find_model("natural").folder)
+    highest = prior.network.highest
+    assert highest is not None
+    assert 14 < float(prior.schedule.s[highest]) < 16
+    eps = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        known, top, below = (
+            prior.network(eps, torch.tensor([t])) for t in (highest, 999, highest - 50)
+        )
+    assert torch.equal(known, top)
+    assert not torch.equal(known, below)
+    assert float((top - eps).square().mean().sqrt()) < 0.05
 
 
 def test_google_layout_of_2022(tmp_path):

@@ -10,7 +10,7 @@ from diffusers import UNet2DModel
 from reddiff_cli.convert import FAMILIES, Family, adm_config
 from reddiff_cli.errors import ModelMissing
 from reddiff_cli.network import new_config
-from reddiff_cli.unet import UNet2D, make_unet, unexpressed
+from reddiff_cli.unet import OURS, UNet2D, make_unet, unexpressed
 from test_network import GOOGLE
 
 DDPM_256 = GOOGLE | {"block_out_channels": [128, 128, 256, 256, 512, 512], "sample_size": 256}
@@ -49,7 +49,7 @@ SMALL = {
 
 
 def theirs_of(config):
-    known = {k: v for k, v in config.items() if not k.startswith("_") and k != "pixel_unshuffle"}
+    known = {k: v for k, v in config.items() if not k.startswith("_") and k not in OURS}
     return UNet2DModel(**known)
 
 

@@ -45,7 +45,7 @@ def draw_batch(
     x: (B, 3, H, W) in [-1, 1] on the network's device.    generator: on the CPU.
     """
     s = draw_levels(options, len(x), generator)
-    t = torch.searchsorted(schedule.s, s).clamp(max=len(schedule.s) - 1)
+    t = timesteps(schedule, s)
     alpha_bar = send(schedule.alpha_bar[t].float()[:, None, None, None], x.device)
     eps = draw_noise(x, generator)
     x_t = alpha_bar.sqrt() * x + (1 - alpha_bar).sqrt() * eps
@@ -53,6 +53,11 @@ def draw_batch(
     if options.prediction == "v":
         target = alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * x
     return Batch(x_t, target, send(t, x.device), alpha_bar)
+
+
+def timesteps(schedule: Schedule, s: Tensor) -> Tensor:
+    """The first time steps at least as noisy as the levels s, (B,)."""
+    return torch.searchsorted(schedule.s, s.to(schedule.s)).clamp(max=len(schedule.s) - 1)
 
 
 def denoising_loss(

@@ -14,7 +14,7 @@ from .network import Network, Prior, build, load_prior, new_config
 from .optimisers import make_optimiser, make_recordable
 from .recorded_step import RecordedStep
 from .schedule import Schedule, linear_betas
-from .train_loss import Batch, denoising_loss
+from .train_loss import Batch, denoising_loss, timesteps
 from .train_options import TrainOptions
 
 # Milliseconds of a step of 64 crops of 128x128 on an H200 (48-64-96-128-192, 1 layer, Muon): 43 in
@@ -71,6 +71,8 @@ def new_trainer(options: TrainOptions, device: torch.device) -> Trainer:
     config = new_config(
         options.channels, options.layers, options.size, options.unshuffle, options.groups
     )
+    schedule = linear_betas()
+    config["highest_timestep"] = int(timesteps(schedule, torch.tensor([options.s_max]))[0])
     network = build(config)
     if options.init is not None:
         network.unet.load_state_dict(_first_weights(options, options.init, config))
@@ -87,7 +89,7 @@ def new_trainer(options: TrainOptions, device: torch.device) -> Trainer:
         average,
         optimiser,
         generator,
-        linear_betas(),
+        schedule,
         device,
         torch.compile(network, dynamic=False, options=COMPILED) if compiled else network,
         torch.zeros((), device=device),

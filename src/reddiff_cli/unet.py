@@ -33,6 +33,8 @@ ONLY: dict[str, tuple[object, ...]] = {
 }
 # Read by nobody here: they say nothing about what a trained network computes.
 IDLE = frozenset(("sample_size", "dropout", "num_train_timesteps"))
+# Keys of `config.json` that are not diffusers': network.py reads them.
+OURS = frozenset(("pixel_unshuffle", "highest_timestep"))
 # Time steps whose projections are kept; a run visits fewer.
 KEPT = 256
 
@@ -241,9 +243,7 @@ def unexpressed(config: Mapping[str, Any]) -> str:
 def make_unet(config: Mapping[str, Any]) -> nn.Module:
     """Network with random weights for a `config.json`; ModelMissing if it cannot be built."""
     known = {
-        key: value
-        for key, value in config.items()
-        if not key.startswith("_") and key != "pixel_unshuffle"
+        key: value for key, value in config.items() if not key.startswith("_") and key not in OURS
     }
     try:
         if not unexpressed(known):
