@@ -10,7 +10,7 @@ from conftest import save_random_prior
 from reddiff_cli.errors import ModelMissing
 from reddiff_cli.folders import CONFIG, NESTED, PICKLE, SCHEDULER, WEIGHTS, native_size
 from reddiff_cli.models import find_model
-from reddiff_cli.network import load_prior
+from reddiff_cli.network import build, load_prior, new_config
 
 OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 # The keys of google/ddpm-*-256 as diffusers 0.0.4 wrote them, 8 times narrower and at 128 pixels.
@@ -68,6 +68,12 @@ def test_beyond_its_training_a_network_is_told_of_the_last_level_it_knows():
     assert torch.equal(known, top)
     assert not torch.equal(known, below)
     assert float((top - eps).square().mean().sqrt()) < 0.05
+
+
+@pytest.mark.parametrize("value", [-1, "731", 7.5])
+def test_a_highest_time_step_that_is_none_is_refused(value):
+    with pytest.raises(ModelMissing, match=f"highest_timestep {value!r}; must be"):
+        build(new_config((8, 8), 1, 16, 1, 8) | {"highest_timestep": value})
 
 
 def test_google_layout_of_2022(tmp_path):

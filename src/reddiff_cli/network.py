@@ -193,6 +193,9 @@ def _refuse_unsupported(config: Mapping[str, Any]) -> None:
     unshuffle = int(config.get("pixel_unshuffle", 1))
     if int(config.get("in_channels", 3)) not in (unshuffle**2, 3 * unshuffle**2):
         raise ModelMissing(f"config.json: {config['in_channels']} input channels; need 1 or 3")
+    highest = config.get("highest_timestep")
+    if highest is not None and not (isinstance(highest, int) and highest >= 0):
+        raise ModelMissing(f"config.json: highest_timestep {highest!r}; must be 0 or more")
 
 
 def _refuse_other_processes(config: Mapping[str, Any], scheduler: Mapping[str, Any]) -> None:
