@@ -9,32 +9,22 @@ instead of 56 (the CPU being busy otherwise) with Muon, whose matrices are many 
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import torch
 from torch import Tensor
 
+from .replay import WARM_UPS, Tape, aside, record
 from .train_loss import Batch
 
 Learn = Callable[[Batch], Tensor]
-# Steps as they are before one is recorded: kernels are compiled and chosen, buffers allocated.
-WARM_UPS = 3
-
-
-@dataclass(frozen=True)
-class Tape:
-    """The tensors that a recording reads and writes, and how to run it again."""
-
-    batch: Batch
-    loss: Tensor
-    run: Callable[[], None]
 
 
 class RecordedStep:
     """learn(batch) -> loss, recorded for every shape of batch after its first few steps.
 
     `learn` must leave no gradient behind, and change with nothing but tensors (`make_recordable`).
-    A CPU records nothing, but all else is the same there.
+    A CPU records nothing, but all else is the same there (replay.py).
     """
 
     def __init__(self, learn: Learn) -> None:
@@ -43,48 +33,17 @@ class RecordedStep:
         self._warm_ups: Counter[torch.Size] = Counter()
 
     def __call__(self, batch: Batch) -> Tensor:
-        shape, on_cuda = batch.x_t.shape, batch.x_t.device.type == "cuda"
+        shape = batch.x_t.shape
+        tensors = [getattr(batch, field.name) for field in fields(Batch)]
         if shape not in self._tapes:
             if self._warm_ups[shape] < WARM_UPS:
                 self._warm_ups[shape] += 1
-                return _aside(self._learn, batch) if on_cuda else self._learn(batch)
-            record = _record_cuda if on_cuda else _record_plainly
-            self._tapes[shape] = record(self._learn, _copy(batch))
-        tape = self._tapes[shape]
-        for field in fields(Batch):
-            getattr(tape.batch, field.name).copy_(getattr(batch, field.name))
-        tape.run()
-        return tape.loss.clone()
+                return self._warm_up(batch)
+            self._tapes[shape] = record(lambda *kept: self._learn(Batch(*kept)), *tensors)
+        return self._tapes[shape].play(*tensors)
 
-
-def _copy(batch: Batch) -> Batch:
-    return Batch(*(getattr(batch, field.name).clone() for field in fields(Batch)))
-
-
-def _record_plainly(learn: Learn, batch: Batch) -> Tape:
-    """Without a graph: every run computes anew, into the same loss."""
-    loss = torch.zeros((), device=batch.x_t.device)
-
-    def run() -> None:
-        loss.copy_(learn(batch))
-
-    return Tape(batch, loss, run)
-
-
-def _record_cuda(learn: Learn, batch: Batch) -> Tape:
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        loss = learn(batch)
-    return Tape(batch, loss, graph.replay)
-
-
-def _aside(learn: Learn, batch: Batch) -> Tensor:
-    """A step on a stream of its own, as one that is recorded."""
-    device = batch.x_t.device
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(stream), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*capturable.*")  # recorded soon
-        loss = learn(batch)
-    torch.cuda.current_stream(device).wait_stream(stream)
-    return loss
+    def _warm_up(self, batch: Batch) -> Tensor:
+        """A real step, not yet recorded; AdamW warns of that."""
+        with aside(batch.x_t.device), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*capturable.*")
+            return self._learn(batch)

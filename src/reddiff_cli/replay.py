@@ -1,12 +1,13 @@
-"""One function of fixed shapes, recorded once and replayed: CUDA graphs around the network.
+"""Functions of fixed shapes, recorded once and replayed: CUDA graphs.
 
 A small picture on a large GPU is bound by the launches of some five hundred kernels; a graph
 launches them as one. Inputs are copied into the tensors that were recorded, the output is copied
-out. Off unless asked for; on a CPU there is nothing to record, but the copies are the same, so
-that their correctness is tested there.
+out. On a CPU there is nothing to record, but the copies are the same, so that their correctness is
+tested there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -21,18 +22,51 @@ GRAPHS = 4
 
 @dataclass(frozen=True)
 class Tape:
-    """The tensors that a recording reads and writes, and how to run it again."""
+    """The tensors that a recording reads, and how to run it again."""
 
-    x: Tensor
-    t: Tensor
-    out: Tensor
-    run: Callable[[], None]
+    inputs: tuple[Tensor, ...]
+    run: Callable[[], Tensor]
+
+    def play(self, *inputs: Tensor) -> Tensor:
+        """The function of other inputs of the same shapes."""
+        for recorded, given in zip(self.inputs, inputs, strict=True):
+            recorded.copy_(given)
+        return self.run().clone()
+
+
+def record(function: Callable[..., Tensor], *inputs: Tensor) -> Tape:
+    """A recording, which computes nothing yet; on CUDA the function ran `aside` a few times."""
+    kept = tuple(x.clone() for x in inputs)
+    if kept[0].device.type != "cuda":
+        return Tape(kept, lambda: function(*kept))
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        out = function(*kept)
+
+    def run() -> Tensor:
+        graph.replay()
+        return out
+
+    return Tape(kept, run)
+
+
+@contextmanager
+def aside(device: torch.device) -> Iterator[None]:
+    """A stream of its own for what is about to be recorded."""
+    if device.type != "cuda":
+        yield
+        return
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(stream):
+        yield
+    torch.cuda.current_stream(device).wait_stream(stream)
 
 
 class Replay:
-    """function(x, t), recorded at the first call with new shapes; nothing for autograd.
+    """function(x, t) for autograd-free calls, recorded at the first call with new shapes.
 
-    Later shapes than the first few are computed as ever.
+    Off unless asked for. Later shapes than the first few are computed as ever.
     """
 
     def __init__(self, function: Function) -> None:
@@ -45,36 +79,9 @@ class Replay:
         if key not in self._tapes:
             if len(self._tapes) >= GRAPHS:
                 return self._function(x, t)
-            self._tapes[key] = self._record(x, t)
-        tape = self._tapes[key]
-        tape.x.copy_(x)
-        tape.t.copy_(t)
-        tape.run()
-        return tape.out.clone()
-
-    def _record(self, x: Tensor, t: Tensor) -> Tape:
-        record = _record_cuda if x.device.type == "cuda" else _record_plainly
-        return record(self._function, x.clone(), t.clone())
-
-
-def _record_plainly(function: Function, x: Tensor, t: Tensor) -> Tape:
-    """Without graphs: every run computes anew, into the same output."""
-    out = function(x, t).clone()
-
-    def run() -> None:
-        out.copy_(function(x, t))
-
-    return Tape(x, t, out, run)
-
-
-def _record_cuda(function: Function, x: Tensor, t: Tensor) -> Tape:
-    stream = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream(x.device))
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UPS):
-            function(x, t)
-    torch.cuda.current_stream(x.device).wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        out = function(x, t)
-    return Tape(x, t, out, graph.replay)
+            if x.device.type == "cuda":
+                with aside(x.device):
+                    for _ in range(WARM_UPS):
+                        self._function(x, t)
+            self._tapes[key] = record(self._function, x, t)
+        return self._tapes[key].play(x, t)
