@@ -17,7 +17,7 @@ LAYERS = {
     1: [
         *["schedule", "tiling", "patches", "shading", "metrics", "filling"],
         *["response", "alignment", "hio", "unet_blocks", "frames", "separable"],
-        *["replay", "attributes", "tifftags", "room"],
+        *["replay", "attributes", "tifftags", "room", "symmetry"],
     ],
     2: [
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],

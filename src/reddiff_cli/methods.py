@@ -23,6 +23,7 @@ from .solvers.diffpir import SETTINGS, diffpir
 from .solvers.dps import Forward, default_zeta, dps
 from .solvers.pigdm import pigdm
 from .solvers.reddiff import DrawNoise, red_diff, red_diff_paper
+from .symmetry import Turned
 from .tasks import Stage
 from .transfer import send
 
@@ -85,7 +86,7 @@ class Solving:
         sampling = solver.samples > 1
         s_start = max(stage.s_start, self.card.sample_start) if sampling else stage.s_start
         return red_diff(
-            *self._problem(self.denoiser),
+            *self._problem(Turned(self.denoiser)),
             steps=solver.evaluations,
             sigma_y=stage.sigma_y,
             sigma_least=stage.sigma_least,

@@ -5,7 +5,8 @@
 
 Centre crops of pictures spread over FOLDER; 70 % of the pixels missing, x4 bicubic, Gaussian blur
 of sigma 2, and noise of 25/255. Prints the mean PSNR of the defaults in dB, and by how much it
-changes with each other value: antithetic pairs off, gamma that falls to less than 1, the weight
+changes with each other value: antithetic pairs off, pictures never turned for the network, gamma
+that falls to less than 1, the weight
 kappa of the prior (times the card's), the first and last level s, no clipping of D, and noise
 remembered from step to step (xi <- rho xi + sqrt(1 - rho^2) new) in place of fresh noise.
 """
@@ -30,6 +31,7 @@ from reddiff_cli.operators import on_device
 from reddiff_cli.options import SolverOptions
 from reddiff_cli.pictures import load_picture
 from reddiff_cli.solvers.reddiff import DrawNoise, red_diff
+from reddiff_cli.symmetry import Turned
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.problem import noise_levels
 
@@ -41,6 +43,7 @@ CASES: dict[str, tuple[str, dict[str, Any], float | None]] = {
 }
 VARIED: list[tuple[str, dict[str, Any]]] = [
     ("single draws", {"pairs": False}),
+    ("always upright", {"upright": True}),
     ("gamma to 0.5", {"gammas": (1.0, 0.5)}),
     ("gamma to 0.2", {"gammas": (1.0, 0.2)}),
     *((f"kappa x {k:g}", {"kappa": k}) for k in (0.25, 0.5, 2.0, 4.0)),
@@ -72,7 +75,7 @@ def remembering(draw: DrawNoise, rho: float) -> DrawNoise:
 
 
 def restore(specimen: Specimen, denoiser: Denoiser, steps: int, settings: dict[str, Any]) -> float:
-    """PSNR in dB of one picture; settings: of `red_diff`, kappa and rho."""
+    """PSNR in dB of one picture; settings: of `red_diff`, kappa, rho, upright."""
     given = dict(settings)
     given["prior_weight"] *= given.pop("kappa", 1.0)
     generator, device = torch.Generator().manual_seed(0), denoiser.device
@@ -83,7 +86,7 @@ def restore(specimen: Specimen, denoiser: Denoiser, steps: int, settings: dict[s
     *_, (_, mu) = red_diff(
         specimen.y.to(device),
         on_device(specimen.operator, device),
-        denoiser,
+        denoiser if given.pop("upright", False) else Turned(denoiser),
         denoiser.schedule,
         start,
         draw,

@@ -1,0 +1,96 @@
+"""Turned pictures: every turn is undone, all are visited, and only our solver asks for them."""
+
+import pytest
+import torch
+
+from reddiff_cli.methods import Solving
+from reddiff_cli.models import Card
+from reddiff_cli.operators import Inpaint
+from reddiff_cli.options import SolverOptions
+from reddiff_cli.schedule import linear_betas
+from reddiff_cli.symmetry import TURNS, Turned
+from reddiff_cli.tasks import Stage
+from reddiff_cli.tiling import Whole
+
+
+def plane(height=4, width=4):
+    """A picture that has no symmetry of its own."""
+    return torch.arange(height * width, dtype=torch.float32).view(1, 1, height, width)
+
+
+def ramp(z, t):
+    """A network that is wrong in one direction only: right, and less so at the top."""
+    rows, columns = torch.arange(z.shape[2])[:, None], torch.arange(z.shape[3])
+    return z + columns + 0.1 * rows.square()
+
+
+class Seeing:
+    """D = z; remembers what it was shown."""
+
+    device, schedule = torch.device("cpu"), linear_betas()
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, z, t):
+        self.seen.append(z.clone())
+        return z
+
+
+def distinct(pictures):
+    return {tuple(x.flatten().tolist()) for x in pictures}
+
+
+def test_turns_are_all_eight_and_are_undone():
+    x = plane()
+    assert len(distinct(turn(x) for turn in TURNS)) == 8
+    for turn in TURNS:
+        assert torch.equal(turn.back(turn(x)), x)
+        oblong = plane(3, 5)
+        assert torch.equal(turn.back(turn(oblong)), oblong)
+
+
+def test_neighbouring_turns_differ_in_two_ways():
+    for a, b in zip(TURNS, TURNS[1:] + TURNS[:1], strict=True):
+        pairs = [(a.transposed, b.transposed), (a.across, b.across), (a.down, b.down)]
+        assert sum(one != other for one, other in pairs) >= 2
+
+
+def test_errors_of_direction_cancel_over_eight_levels():
+    z = torch.randn(2, 3, 6, 6, dtype=torch.float64)
+    turned = Turned(ramp)
+    errors = sum(turned(z, torch.full((2,), t)) - z for t in range(100, 20, -10))
+    for turn in TURNS:
+        torch.testing.assert_close(turn(errors), errors)
+    # A single look, always upright, has them all.
+    upright = ramp(z, None) - z
+    assert not torch.allclose(upright.flip(3), upright)
+
+
+def test_windows_of_one_level_are_turned_alike_and_keep_their_shape():
+    network = Seeing()
+    turned = Turned(network)
+    x = plane(4, 6)
+    for t in (9, 9, 5, 5, 2, 1):
+        assert torch.equal(turned(x, torch.tensor([t])), x)
+    assert all(seen.shape == x.shape for seen in network.seen)
+    assert torch.equal(network.seen[0], network.seen[1])
+    assert torch.equal(network.seen[2], network.seen[3])
+    assert len(distinct(network.seen)) == 4
+
+
+@pytest.mark.parametrize(
+    ("method", "preset", "views"),
+    [("reddiff", "standard", 8), ("reddiff", "paper", 1), ("diffpir", "standard", 1)],
+)
+def test_our_form_alone_is_turned(method, preset, views):
+    """Published methods stay what was published. All known, no noise: every z shows y."""
+    network, y = Seeing(), plane(8, 8).expand(1, 3, 8, 8) / 32 - 1
+    stage = Stage(Whole(0), Inpaint(torch.ones_like(y)), y, y, s_start=0.3, sigma_y=0.0)
+    solver = SolverOptions(method=method, preset=preset, steps=40)
+    silence = torch.zeros_like(y)
+    card = Card("none", None)
+    for _ in Solving("inpaint", stage, y, lambda: silence, network, card, solver).run():
+        pass
+    brightest = {tuple(z[0, 0].flatten().topk(2).indices.tolist()) for z in network.seen}
+    assert len(brightest) == views
