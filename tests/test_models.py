@@ -78,6 +78,7 @@ def test_unknown_names_and_missing_files(tmp_path):
         ("a = 3", "not a table"),
         ("[a]\nformat='diffusers'\nbundled='x'\nrepo='y'", "needs one of"),
         ("[a]\nformat='diffusers'\nbundled='x'\nwide_hole='magic'", "wide_hole"),
+        ("[a]\nformat='diffusers'\nbundled='x'\nturns='some'", "turns = 'some'; use all, mirror"),
         ("[a]\nformat='diffusers'\nbundled='x'\nwindow='big'", "wrong kind"),
         ("[a]\nformat='diffusers'\nbundled='x'\nwindow=0", "below 16 pixels"),
         ("[a]\nformat='diffusers'\nbundled='x'\nwindwo=3", "unknown key windwo"),
@@ -265,6 +266,7 @@ def test_every_setting_of_a_card_arrives(tmp_path):
         "hole_start": 3.5,
         "wide_hole": "patches",
         "wide_noise": 0.07,
+        "turns": "none",
         "good_for": "tests",
         "licence": "none",
     }

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
+from reddiff_cli import cards
 from reddiff_cli.methods import Solving
 from reddiff_cli.models import Card
 from reddiff_cli.operators import Inpaint
 from reddiff_cli.options import SolverOptions
 from reddiff_cli.schedule import linear_betas
-from reddiff_cli.symmetry import TURNS, Turned
+from reddiff_cli.symmetry import CHOICES, TURNS, Turned
 from reddiff_cli.tasks import Stage
 from reddiff_cli.tiling import Whole
 
@@ -58,7 +59,7 @@ def test_neighbouring_turns_differ_in_two_ways():
 
 def test_errors_of_direction_cancel_over_eight_levels():
     z = torch.randn(2, 3, 6, 6, dtype=torch.float64)
-    turned = Turned(ramp)
+    turned = Turned(ramp, "all")
     errors = sum(turned(z, torch.full((2,), t)) - z for t in range(100, 20, -10))
     for turn in TURNS:
         torch.testing.assert_close(turn(errors), errors)
@@ -69,7 +70,7 @@ def test_errors_of_direction_cancel_over_eight_levels():
 
 def test_windows_of_one_level_are_turned_alike_and_keep_their_shape():
     network = Seeing()
-    turned = Turned(network)
+    turned = Turned(network, "all")
     x = plane(4, 6)
     for t in (9, 9, 5, 5, 2, 1):
         assert torch.equal(turned(x, torch.tensor([t])), x)
@@ -79,17 +80,32 @@ def test_windows_of_one_level_are_turned_alike_and_keep_their_shape():
     assert len(distinct(network.seen)) == 4
 
 
+def test_choices_of_a_card():
+    assert tuple(CHOICES) == cards.TURNS
+    x = plane(3, 5)
+    upright, mirrored = CHOICES["mirror"]
+    assert torch.equal(upright(x), x)
+    assert torch.equal(mirrored(x), x.flip(3))
+    assert [len(turns) for turns in CHOICES.values()] == [8, 2, 1]
+
+
 @pytest.mark.parametrize(
-    ("method", "preset", "views"),
-    [("reddiff", "standard", 8), ("reddiff", "paper", 1), ("diffpir", "standard", 1)],
+    ("method", "preset", "turns", "views"),
+    [
+        ("reddiff", "standard", "all", 8),
+        ("reddiff", "standard", "mirror", 2),
+        ("reddiff", "standard", "none", 1),
+        ("reddiff", "paper", "all", 1),
+        ("diffpir", "standard", "all", 1),
+    ],
 )
-def test_our_form_alone_is_turned(method, preset, views):
+def test_our_form_alone_is_turned(method, preset, turns, views):
     """Published methods stay what was published. All known, no noise: every z shows y."""
     network, y = Seeing(), plane(8, 8).expand(1, 3, 8, 8) / 32 - 1
     stage = Stage(Whole(0), Inpaint(torch.ones_like(y)), y, y, s_start=0.3, sigma_y=0.0)
     solver = SolverOptions(method=method, preset=preset, steps=40)
     silence = torch.zeros_like(y)
-    card = Card("none", None)
+    card = Card("none", None, turns=turns)
     for _ in Solving("inpaint", stage, y, lambda: silence, network, card, solver).run():
         pass
     brightest = {tuple(z[0, 0].flatten().topk(2).indices.tolist()) for z in network.seen}

@@ -18,10 +18,11 @@ _PACKAGE = Path(__file__).parent
 PLACES = ("bundled", "folder", "repo")
 FORMATS = ("diffusers", "guided-diffusion")
 WIDE_HOLES = ("prior", "patches")
+TURNS = ("all", "mirror", "none")
 # Kinds of the keys that a table may hold; the keys of Card and Origin explain them.
 KEYS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys((*PLACES, "format", "revision", "file", "family", "sha256"), str),
-    **dict.fromkeys(("wide_hole", "good_for", "licence"), str),
+    **dict.fromkeys(("wide_hole", "turns", "good_for", "licence"), str),
     **dict.fromkeys(("bytes", "window", "tile", "smallest"), int),
     **dict.fromkeys(("wide_noise", "hole_start", "sample_start"), (int, float)),
     **dict.fromkeys(("starts", "prior_weights"), dict),
@@ -74,6 +75,7 @@ class Card:
     wide_noise: float = 0.03
     hole_start: float = 10.0
     sample_start: float = 10.0
+    turns: str = "mirror"
     good_for: str = ""
     licence: str = ""
     origin: Origin | None = None
@@ -179,6 +181,8 @@ def _problem(table: object) -> str:
         return f'needs format = "{FORMATS[0]}" or "{FORMATS[1]}"'
     if table.get("wide_hole", "prior") not in WIDE_HOLES:
         return 'has a wide_hole that is neither "prior" nor "patches"'
+    if table.get("turns", "mirror") not in TURNS:
+        return f"has turns = {table['turns']!r}; use {', '.join(TURNS)}"
     problem = _number_problem(table)
     if problem:
         return problem
@@ -256,6 +260,7 @@ def _card(path: Path, name: str, table: Mapping[str, Any]) -> Card:
         wide_noise=float(table.get("wide_noise", 0.03)),
         hole_start=float(table.get("hole_start", 10.0)),
         sample_start=float(table.get("sample_start", 10.0)),
+        turns=table.get("turns", "mirror"),
         good_for=table.get("good_for", ""),
         licence=table.get("licence", ""),
         origin=origin,

@@ -86,7 +86,7 @@ class Solving:
         sampling = solver.samples > 1
         s_start = max(stage.s_start, self.card.sample_start) if sampling else stage.s_start
         return red_diff(
-            *self._problem(Turned(self.denoiser)),
+            *self._problem(Turned(self.denoiser, self.card.turns)),
             steps=solver.evaluations,
             sigma_y=stage.sigma_y,
             sigma_least=stage.sigma_least,

@@ -43,19 +43,23 @@ TURNS = [
     *[Turn(True, True, False), Turn(False, False, True), Turn(True, False, False)],
     *[Turn(False, True, False), Turn(True, True, True)],
 ]
-# Others than squares are not transposed: pictures of one shape are batched and recorded together.
-MIRRORED = [turn for turn in TURNS if not turn.transposed]
+# By what a card says of its network: one that knows what is up, as of faces, takes mirror images.
+CHOICES = {"all": TURNS, "mirror": [TURNS[0], Turn(False, True, False)], "none": TURNS[:1]}
 
 
 class Turned:
     """denoiser(z, t) -> D that turns z, and D back: the next turn whenever t changes.
 
-    z: (B, C, H, W).    t: (B,), equal. All windows of one step are turned the same way. For one
-    run: a new one begins with a new `Turned`, so that it depends on nothing that was before.
+    z: (B, C, H, W).    t: (B,), equal. All windows of one step are turned the same way; only
+    squares are transposed, as pictures of one shape are batched and recorded together.
+    choice: "all", "mirror" or "none". For one run: the next begins with a new `Turned`, so that
+    it depends on nothing that was before.
     """
 
-    def __init__(self, denoiser: DenoiseFunction) -> None:
+    def __init__(self, denoiser: DenoiseFunction, choice: str) -> None:
         self._denoiser = denoiser
+        self._turns = CHOICES[choice]
+        self._oblong = [turn for turn in self._turns if not turn.transposed]
         self._t: int | None = None
         self._step = -1
 
@@ -63,6 +67,6 @@ class Turned:
         if int(t[0]) != self._t:
             self._t = int(t[0])
             self._step += 1
-        turns = TURNS if z.shape[2] == z.shape[3] else MIRRORED
+        turns = self._turns if z.shape[2] == z.shape[3] else self._oblong
         turn = turns[self._step % len(turns)]
         return turn.back(self._denoiser(turn(z).contiguous(), t))

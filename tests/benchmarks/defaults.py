@@ -5,10 +5,10 @@
 
 Centre crops of pictures spread over FOLDER; 70 % of the pixels missing, x4 bicubic, Gaussian blur
 of sigma 2, and noise of 25/255. Prints the mean PSNR of the defaults in dB, and by how much it
-changes with each other value: antithetic pairs off, pictures never turned for the network, gamma
-that falls to less than 1, the weight
-kappa of the prior (times the card's), the first and last level s, no clipping of D, and noise
-remembered from step to step (xi <- rho xi + sqrt(1 - rho^2) new) in place of fresh noise.
+changes with each other value: antithetic pairs off, other positions in which the network sees the
+picture (symmetry.py), gamma that falls to less than 1, the weight kappa of the prior (times the
+card's), the first and last level s, no clipping of D, and noise remembered from step to step
+(xi <- rho xi + sqrt(1 - rho^2) new) in place of fresh noise.
 """
 
 import argparse
@@ -43,7 +43,7 @@ CASES: dict[str, tuple[str, dict[str, Any], float | None]] = {
 }
 VARIED: list[tuple[str, dict[str, Any]]] = [
     ("single draws", {"pairs": False}),
-    ("always upright", {"upright": True}),
+    *((f"turns: {choice}", {"turns": choice}) for choice in ("none", "mirror")),
     ("gamma to 0.5", {"gammas": (1.0, 0.5)}),
     ("gamma to 0.2", {"gammas": (1.0, 0.2)}),
     *((f"kappa x {k:g}", {"kappa": k}) for k in (0.25, 0.5, 2.0, 4.0)),
@@ -59,7 +59,7 @@ def defaults(case: Case, card: Card, steps: int) -> dict[str, Any]:
     task = case.task
     first, last = noise_levels(task, card, 2 * case.noise)
     weight = Setting(card, SolverOptions(steps=steps), lambda _: None).weight(task)
-    return {"s_start": first, "s_end": last, "prior_weight": weight}
+    return {"s_start": first, "s_end": last, "prior_weight": weight, "turns": card.turns}
 
 
 def remembering(draw: DrawNoise, rho: float) -> DrawNoise:
@@ -75,7 +75,7 @@ def remembering(draw: DrawNoise, rho: float) -> DrawNoise:
 
 
 def restore(specimen: Specimen, denoiser: Denoiser, steps: int, settings: dict[str, Any]) -> float:
-    """PSNR in dB of one picture; settings: of `red_diff`, kappa, rho, upright."""
+    """PSNR in dB of one picture; settings: of `red_diff`, kappa, rho, turns."""
     given = dict(settings)
     given["prior_weight"] *= given.pop("kappa", 1.0)
     generator, device = torch.Generator().manual_seed(0), denoiser.device
@@ -86,7 +86,7 @@ def restore(specimen: Specimen, denoiser: Denoiser, steps: int, settings: dict[s
     *_, (_, mu) = red_diff(
         specimen.y.to(device),
         on_device(specimen.operator, device),
-        denoiser if given.pop("upright", False) else Turned(denoiser),
+        Turned(denoiser, given.pop("turns")),
         denoiser.schedule,
         start,
         draw,

@@ -44,7 +44,9 @@ def ours(denoiser: Denoiser, card: Card, steps: int) -> Method:
         settings |= {"pairs": solver.pairs, "prior_weight": weight}
         noise = draws(start)
         schedule = denoiser.schedule
-        return last(red_diff(y, operator, Turned(denoiser), schedule, start, noise, **settings))
+        return last(
+            red_diff(y, operator, Turned(denoiser, card.turns), schedule, start, noise, **settings)
+        )
 
     return run
 

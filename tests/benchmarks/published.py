@@ -110,7 +110,7 @@ def ours(
     *_, (_, mu) = red_diff(
         y,
         operator,
-        Turned(denoiser),
+        Turned(denoiser, card.turns),
         denoiser.schedule,
         start,
         lambda: torch.randn(start.shape, generator=generator),

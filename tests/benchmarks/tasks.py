@@ -185,7 +185,7 @@ DEFAULT = ["superres", "gaussian-wiener", "motion-wiener", "hdr", "jpeg", "denoi
 
 
 def restore(
-    case: Case, denoiser: Denoiser, steps: int, s: float, end: float, weight: float
+    case: Case, denoiser: Denoiser, turns: str, steps: int, s: float, end: float, weight: float
 ) -> Tensor:
     """The default solver's result on a case."""
     device = denoiser.device
@@ -194,7 +194,7 @@ def restore(
     steps_ = red_diff(
         y,
         operator,
-        Turned(denoiser),
+        Turned(denoiser, turns),
         denoiser.schedule,
         start,
         draws(start, seed=0),
@@ -251,7 +251,7 @@ def main() -> None:
                 first, last = noise_levels(task, card, case.sigma_y)
                 chosen = s_start or first
                 end = s_end or (last if task == "denoise" else case.s_end)
-                mu = restore(case, denoiser, steps, chosen, end, weight)
+                mu = restore(case, denoiser, card.turns, steps, chosen, end, weight)
                 shown = case.plain(denoiser), case.crop(case.operator.start(case.y)), case.crop(mu)
                 ratio = float(case.operator.residual(mu, case.y)) / case.sigma_y
                 rows.append([*(case.score(x) for x in shown), ratio])
