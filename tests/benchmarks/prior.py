@@ -5,6 +5,8 @@
 FOLDER: photographs that it was not trained on; centre 256x256 crops. Prints
 - PSNR in dB of D at noise 15, 25 and 50 (of 255), as the classical denoisers are measured, and
   the same of the crops in grey;
+- the same at 50 in each of the eight positions of a square (symmetry.py), and of the mean of what
+  the network says in all of them; in training photographs, how much of them it knows by heart;
 - PSNR at s = 1, 3 and 10 beside the best that a constant can do (the mean colour of the noisy
   picture) and a linear estimate can (Wiener: every frequency by the 3x3 covariance of its colours,
   taken from the very crops, which favours it);
@@ -24,9 +26,11 @@ from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_den
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
 from reddiff_cli.photographs import centre_crops, read_photographs
+from reddiff_cli.symmetry import TURNS
 from reddiff_cli.validation import colour_error, denoising_psnr
 
 HIGH = (1.0, 3.0, 10.0)
+TURNED_SIGMA = 50  # of 255
 DRIFT_LEVEL, DRIFT_STEPS, DRIFT_CROPS = 0.5, 50, 16
 Estimate = Callable[[Tensor, float], Tensor]  # z, s -> x
 
@@ -70,6 +74,18 @@ def quality(estimate: Estimate, crops: Tensor, s: float) -> float:
     return total / len(crops)
 
 
+def positions(estimate: Estimate, crops: Tensor, s: float) -> list[float]:
+    """PSNR in dB in every position, the upright one first, and of their mean."""
+    generator = torch.Generator().manual_seed(0)
+    scores = []
+    for x in torch.split(crops, 1):
+        z = x + s * torch.randn(x.shape, generator=generator)
+        seen = [turn.back(estimate(turn(z).contiguous(), s)) for turn in TURNS]
+        seen.append(sum(seen, torch.zeros_like(x)) / len(seen))
+        scores.append([psnr(one.clamp(-1, 1), x).item() for one in seen])
+    return torch.tensor(scores).mean(0).tolist()
+
+
 def drift(estimate: Estimate, crops: Tensor) -> tuple[float, float]:
     """Mean and worst rms shift of the mean colour over crops, of 255."""
     generator = torch.Generator().manual_seed(0)
@@ -105,6 +121,9 @@ def main() -> None:
     found = denoising_psnr(denoiser, denoiser.schedule, grey)
     print("in grey:       " + "   ".join(f"{n} {value:.2f} dB" for n, value in found.items()))
     network, linear = by_network(denoiser), wiener(crops)
+    upright, *turned, mean = positions(network, crops, TURNED_SIGMA / 127.5)
+    print(f"{TURNED_SIGMA} in positions: upright {upright:.2f} dB, others ", end="")
+    print(f"{min(turned):.2f} to {max(turned):.2f}, their mean {mean:.2f}")
     for s in HIGH:
         mine, filtered, flat = (quality(e, crops, s) for e in (network, linear, constant))
         print(f"s = {s:<4g} network {mine:.2f} dB, linear {filtered:.2f}, constant {flat:.2f}")
