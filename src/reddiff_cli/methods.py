@@ -23,7 +23,7 @@ from .solvers.diffpir import SETTINGS, diffpir
 from .solvers.dps import Forward, default_zeta, dps
 from .solvers.pigdm import pigdm
 from .solvers.reddiff import DrawNoise, red_diff, red_diff_paper
-from .symmetry import Turned
+from .symmetry import Turns
 from .tasks import Stage
 from .transfer import send
 
@@ -71,13 +71,16 @@ class Solving:
             raise UsageError(f"{told}; give so many at most")
 
     def _problem(
-        self, denoiser: DenoiseFunction
+        self, denoiser: DenoiseFunction, positions: str = "none"
     ) -> tuple[Tensor, Operator, DenoiseFunction, Schedule, Tensor, DrawNoise]:
-        """What every solver is given; D goes through the windows of the stage."""
-        stage = self.stage
+        """What every solver is given; D goes through the windows of the stage.
+
+        positions: in which the network sees them, one after another, as a card says it.
+        """
+        stage, turns = self.stage, Turns(positions)
 
         def denoise(z: Tensor, t: Tensor) -> Tensor:
-            return stage.view.denoise(denoiser, z, t)
+            return stage.view.denoise(turns.next(denoiser), z, t)
 
         return stage.y, stage.operator, denoise, self.denoiser.schedule, self.start, self.noise
 
@@ -86,7 +89,7 @@ class Solving:
         sampling = solver.samples > 1
         s_start = max(stage.s_start, self.card.sample_start) if sampling else stage.s_start
         return red_diff(
-            *self._problem(Turned(self.denoiser, self.card.turns)),
+            *self._problem(self.denoiser, self.card.turns),
             steps=solver.evaluations,
             sigma_y=stage.sigma_y,
             sigma_least=stage.sigma_least,

@@ -37,7 +37,7 @@ class Turn:
         return [2] * self.down + [3] * self.across
 
 
-# Neighbours differ in two ways or more, so that few steps already see different pictures.
+# Each differs from its neighbours in two ways or more, so that few steps see different pictures.
 TURNS = [
     *[Turn(False, False, False), Turn(True, False, True), Turn(False, True, True)],
     *[Turn(True, True, False), Turn(False, False, True), Turn(True, False, False)],
@@ -47,26 +47,39 @@ TURNS = [
 CHOICES = {"all": TURNS, "mirror": [TURNS[0], Turn(False, True, False)], "none": TURNS[:1]}
 
 
-class Turned:
-    """denoiser(z, t) -> D that turns z, and D back: the next turn whenever t changes.
+class Turns:
+    """The positions of one run, one after another; the next run begins with new `Turns`.
 
-    z: (B, C, H, W).    t: (B,), equal. All windows of one step are turned the same way; only
-    squares are transposed, as pictures of one shape are batched and recorded together.
-    choice: "all", "mirror" or "none". For one run: the next begins with a new `Turned`, so that
-    it depends on nothing that was before.
+    choice: "all", "mirror" or "none". What is not square is not transposed (four positions of
+    "all" are left): pictures of one shape are batched and recorded together.
     """
 
-    def __init__(self, denoiser: DenoiseFunction, choice: str) -> None:
-        self._denoiser = denoiser
-        self._turns = CHOICES[choice]
-        self._oblong = [turn for turn in self._turns if not turn.transposed]
-        self._t: int | None = None
+    def __init__(self, choice: str) -> None:
+        self._square = CHOICES[choice]
+        self._oblong = [turn for turn in self._square if not turn.transposed]
         self._step = -1
 
-    def __call__(self, z: Tensor, t: Tensor) -> Tensor:
-        if int(t[0]) != self._t:
-            self._t = int(t[0])
-            self._step += 1
-        turns = self._turns if z.shape[2] == z.shape[3] else self._oblong
-        turn = turns[self._step % len(turns)]
-        return turn.back(self._denoiser(turn(z).contiguous(), t))
+    def next(self, denoiser: DenoiseFunction) -> DenoiseFunction:
+        """The denoiser as it is for the next step, whose windows it sees all in one position.
+
+        denoiser(z, t) -> D, z and D: (B, C, H, W); z is turned for it, and D back.
+        """
+        self._step += 1
+        step = self._step
+
+        def denoise(z: Tensor, t: Tensor) -> Tensor:
+            turns = self._square if z.shape[2] == z.shape[3] else self._oblong
+            turn = turns[step % len(turns)]
+            return turn.back(denoiser(turn(z).contiguous(), t))
+
+        return denoise if len(self._square) > 1 else denoiser
+
+
+def turned(denoiser: DenoiseFunction, choice: str) -> DenoiseFunction:
+    """A denoiser that takes the next position at every call: where a step is one call."""
+    turns = Turns(choice)
+
+    def denoise(z: Tensor, t: Tensor) -> Tensor:
+        return turns.next(denoiser)(z, t)
+
+    return denoise

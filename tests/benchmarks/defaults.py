@@ -31,7 +31,7 @@ from reddiff_cli.operators import on_device
 from reddiff_cli.options import SolverOptions
 from reddiff_cli.pictures import load_picture
 from reddiff_cli.solvers.reddiff import DrawNoise, red_diff
-from reddiff_cli.symmetry import Turned
+from reddiff_cli.symmetry import turned
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.problem import noise_levels
 
@@ -86,7 +86,7 @@ def restore(specimen: Specimen, denoiser: Denoiser, steps: int, settings: dict[s
     *_, (_, mu) = red_diff(
         specimen.y.to(device),
         on_device(specimen.operator, device),
-        Turned(denoiser, given.pop("turns")),
+        turned(denoiser, given.pop("turns")),
         denoiser.schedule,
         start,
         draw,

@@ -25,7 +25,7 @@ from reddiff_cli.operators import Inpaint
 from reddiff_cli.options import TASKS, SolverOptions
 from reddiff_cli.photographs import centre_crops, read_photographs
 from reddiff_cli.solvers.reddiff import red_diff, red_diff_paper
-from reddiff_cli.symmetry import Turned
+from reddiff_cli.symmetry import turned
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.problem import noise_levels
 
@@ -45,7 +45,7 @@ def ours(denoiser: Denoiser, card: Card, steps: int) -> Method:
         noise = draws(start)
         schedule = denoiser.schedule
         return last(
-            red_diff(y, operator, Turned(denoiser, card.turns), schedule, start, noise, **settings)
+            red_diff(y, operator, turned(denoiser, card.turns), schedule, start, noise, **settings)
         )
 
     return run

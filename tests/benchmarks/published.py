@@ -31,7 +31,7 @@ from reddiff_cli.options import TASKS, SolverOptions
 from reddiff_cli.photographs import centre_crops, read_photographs
 from reddiff_cli.schedule import Schedule
 from reddiff_cli.solvers.reddiff import red_diff
-from reddiff_cli.symmetry import Turned
+from reddiff_cli.symmetry import turned
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.problem import noise_levels
 
@@ -110,7 +110,7 @@ def ours(
     *_, (_, mu) = red_diff(
         y,
         operator,
-        Turned(denoiser, card.turns),
+        turned(denoiser, card.turns),
         denoiser.schedule,
         start,
         lambda: torch.randn(start.shape, generator=generator),

@@ -41,7 +41,7 @@ from reddiff_cli.options import SolverOptions
 from reddiff_cli.photographs import centre_crops, read_photographs
 from reddiff_cli.response import Response
 from reddiff_cli.solvers.reddiff import red_diff
-from reddiff_cli.symmetry import Turned
+from reddiff_cli.symmetry import turned
 from reddiff_cli.tasks.jpeg import S_END as JPEG_END
 from reddiff_cli.tasks.problem import S_END, Setting, noise_levels
 
@@ -194,7 +194,7 @@ def restore(
     steps_ = red_diff(
         y,
         operator,
-        Turned(denoiser, turns),
+        turned(denoiser, turns),
         denoiser.schedule,
         start,
         draws(start, seed=0),
