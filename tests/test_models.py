@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,14 @@ from reddiff_cli.cli import app
 from reddiff_cli.convert import FAMILIES, Family
 from reddiff_cli.denoiser import load_model
 from reddiff_cli.errors import ModelMissing
+from reddiff_cli.eval_run import OF_A_CARD
 from reddiff_cli.folders import PICKLE, WEIGHTS
 from reddiff_cli.holes import cheapest_patchwork
+from reddiff_cli.jobs import Job
 from reddiff_cli.models import all_cards, find_model
+from reddiff_cli.options import OutputOptions, SolverOptions
+from reddiff_cli.record import make_record
+from reddiff_cli.task_options import DenoiseOptions
 from reddiff_cli.weights import read_state
 
 NATURAL = "[a]\nformat='diffusers'\nbundled='x'\n"
@@ -37,6 +43,7 @@ def test_bundled_prior_is_there():
     assert (card.folder / "README.md").is_file()
     assert card.licence
     assert card.wide_hole == "patches"
+    assert card.turns == "all"
     assert (card.window, card.tile, card.smallest) == (256, 768, 64)
 
 
@@ -252,6 +259,30 @@ def test_small_windows_cover_a_hole_without_a_crowd(side):
     inner = side - 2 * (side // 4)
     assert len(work.index) <= (-(-80 // inner)) * (-(-60 // inner))
     assert set(np.flatnonzero(hole)) <= set(work.pixels.tolist())
+
+
+def test_settings_that_decide_pixels_are_told_apart_by_eval():
+    """Rows that were made with another card must not be taken for rows of this one."""
+    about = {"name", "folder", "good_for", "licence", "origin"}
+    assert {field.name for field in fields(Card)} == about | set(OF_A_CARD)
+
+
+@pytest.mark.parametrize(
+    ("solver", "differs"),
+    [
+        (SolverOptions(), True),
+        (SolverOptions(preset="paper"), False),
+        (SolverOptions(method="diffpir"), False),
+    ],
+)
+def test_turns_are_recorded_where_they_decide_pixels(picture_file, tmp_path, solver, differs):
+    job = Job("denoise", picture_file, tmp_path / "out.png")
+    card = find_model("natural")
+    told = card, replace(card, turns="mirror")
+    one, other = (
+        make_record(job, each, solver, DenoiseOptions(), OutputOptions()) for each in told
+    )
+    assert (one != other) == differs
 
 
 def test_every_setting_of_a_card_arrives(tmp_path):
