@@ -17,13 +17,13 @@ LAYERS = {
     1: [
         *["schedule", "tiling", "patches", "shading", "metrics", "filling"],
         *["response", "alignment", "hio", "unet_blocks", "frames", "separable"],
-        *["replay", "attributes", "tifftags", "room", "symmetry"],
+        *["replay", "attributes", "tifftags", "room"],
     ],
     2: [
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],
         *["linear", "shards", "streams", "tonemap", "carriers", "jpegfile", "arrays", "support"],
         *["folders", "hub", "progress", "formats", "unet", "plot", "eval_sheet"],
-        *["perceptual", "memory", "grey"],
+        *["perceptual", "memory", "grey", "symmetry"],
     ],
     3: ["pixels", "train_loss", "optimisers", "weights"],
     4: [

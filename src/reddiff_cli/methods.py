@@ -23,7 +23,7 @@ from .solvers.diffpir import SETTINGS, diffpir
 from .solvers.dps import Forward, default_zeta, dps
 from .solvers.pigdm import pigdm
 from .solvers.reddiff import DrawNoise, red_diff, red_diff_paper
-from .symmetry import Turns
+from .symmetry import turned
 from .tasks import Stage
 from .transfer import send
 
@@ -50,7 +50,7 @@ class Solving:
         method = self.solver.method
         spectral = getattr(self.stage.operator, "spectrum", None) is not None
         check_solver(self.solver, self.task, spectral=spectral)
-        if method == "reddiff" and self.solver.preset != "paper":
+        if self.solver.annealed:
             return self._red_diff()
         self._check_steps()
         if method == "reddiff":
@@ -77,11 +77,8 @@ class Solving:
 
         positions: in which the network sees them, one after another, as a card says it.
         """
-        stage, turns = self.stage, Turns(positions)
-
-        def denoise(z: Tensor, t: Tensor) -> Tensor:
-            return stage.view.denoise(turns.next(denoiser), z, t)
-
+        stage = self.stage
+        denoise = turned(denoiser, positions, stage.view.denoise)
         return stage.y, stage.operator, denoise, self.denoiser.schedule, self.start, self.noise
 
     def _red_diff(self) -> Steps:

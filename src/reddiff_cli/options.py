@@ -178,6 +178,11 @@ class SolverOptions:
         return self.steps if self.steps is not None else own
 
     @property
+    def annealed(self) -> bool:
+        """True if our form of RED-diff runs, and not the published one or another method."""
+        return self.method == "reddiff" and self.preset != "paper"
+
+    @property
     def pairs(self) -> bool:
         """True if our form of RED-diff uses both signs of its noise."""
         several = self.evaluations >= PAIRS_FROM and self.samples == 1

@@ -36,7 +36,7 @@ def make_record(
         record["depth"] = output.depth
     if output.quality != QUALITY and format_of(job.output) in LOSSY:
         record["quality"] = output.quality
-    if solver.method == "reddiff" and solver.preset != "paper":
+    if solver.annealed:
         record["turns"] = card.turns
     if solver.samples > 1:
         record["sample_start"] = card.sample_start

@@ -1,4 +1,4 @@
-"""A denoiser that looks at pictures turned and mirrored, another way at every noise level.
+"""A denoiser that looks at pictures turned and mirrored, another way at every step.
 
 Photographs turned or mirrored are photographs, but a network does not treat them quite alike. What
 it does wrong in one position it does elsewhere in another, so over the steps of a restoration the
@@ -9,11 +9,15 @@ al. 2024, arXiv 2312.01831).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 
 import torch
 from torch import Tensor
 
-DenoiseFunction = Callable[[Tensor, Tensor], Tensor]
+from .tiling import DenoiseFunction
+
+# (denoiser, z, t) -> D, by one call of the denoiser or by several: `View.denoise`.
+Through = Callable[[DenoiseFunction, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -47,39 +51,30 @@ TURNS = [
 CHOICES = {"all": TURNS, "mirror": [TURNS[0], Turn(False, True, False)], "none": TURNS[:1]}
 
 
-class Turns:
-    """The positions of one run, one after another; the next run begins with new `Turns`.
+def at_once(denoiser: DenoiseFunction, z: Tensor, t: Tensor) -> Tensor:
+    """D of all of z in one call."""
+    return denoiser(z, t)
 
-    choice: "all", "mirror" or "none". What is not square is not transposed (four positions of
-    "all" are left): pictures of one shape are batched and recorded together.
+
+def turned(denoiser: DenoiseFunction, choice: str, through: Through = at_once) -> DenoiseFunction:
+    """denoiser(z, t) -> D of one run: every call is a step, for which z is turned and D back.
+
+    z, D: of the shape that `through` takes; what it shows the denoiser, (B, C, h, w), is turned,
+    all windows of a step alike. choice: "all", "mirror" or "none". What is not square is not
+    transposed (four positions of "all" are left), as pictures of one shape are batched and
+    recorded together.
     """
-
-    def __init__(self, choice: str) -> None:
-        self._square = CHOICES[choice]
-        self._oblong = [turn for turn in self._square if not turn.transposed]
-        self._step = -1
-
-    def next(self, denoiser: DenoiseFunction) -> DenoiseFunction:
-        """The denoiser as it is for the next step, whose windows it sees all in one position.
-
-        denoiser(z, t) -> D, z and D: (B, C, H, W); z is turned for it, and D back.
-        """
-        self._step += 1
-        step = self._step
-
-        def denoise(z: Tensor, t: Tensor) -> Tensor:
-            turns = self._square if z.shape[2] == z.shape[3] else self._oblong
-            turn = turns[step % len(turns)]
-            return turn.back(denoiser(turn(z).contiguous(), t))
-
-        return denoise if len(self._square) > 1 else denoiser
-
-
-def turned(denoiser: DenoiseFunction, choice: str) -> DenoiseFunction:
-    """A denoiser that takes the next position at every call: where a step is one call."""
-    turns = Turns(choice)
+    square, steps = CHOICES[choice], count()
+    oblong = [turn for turn in square if not turn.transposed]
 
     def denoise(z: Tensor, t: Tensor) -> Tensor:
-        return turns.next(denoiser)(z, t)
+        step = next(steps)
+
+        def look(window: Tensor, t: Tensor) -> Tensor:
+            turns = square if window.shape[2] == window.shape[3] else oblong
+            turn = turns[step % len(turns)]
+            return turn.back(denoiser(turn(window).contiguous(), t))
+
+        return through(look, z, t)
 
     return denoise
