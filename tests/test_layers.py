@@ -23,7 +23,7 @@ LAYERS = {
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],
         *["linear", "shards", "streams", "tonemap", "carriers", "jpegfile", "arrays", "support"],
         *["folders", "hub", "progress", "formats", "unet", "plot", "eval_sheet"],
-        *["perceptual", "memory", "grey", "symmetry"],
+        *["perceptual", "memory", "grey", "symmetry", "grow"],
     ],
     3: ["pixels", "train_loss", "optimisers", "weights"],
     4: [

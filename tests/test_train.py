@@ -15,6 +15,7 @@ from conftest import scene
 from reddiff_cli.denoiser import load_denoiser
 from reddiff_cli.errors import UsageError
 from reddiff_cli.metrics import psnr
+from reddiff_cli.network import load_prior
 from reddiff_cli.optimisers import make_optimiser, make_recordable
 from reddiff_cli.photographs import draw_crops, flatten_some, read_photographs
 from reddiff_cli.recorded_step import RecordedStep
@@ -22,7 +23,7 @@ from reddiff_cli.schedule import linear_betas
 from reddiff_cli.train import train
 from reddiff_cli.train_loss import FOCUS, Batch, denoising_loss, draw_batch, draw_levels
 from reddiff_cli.train_options import TrainOptions
-from reddiff_cli.trainer import Trainer
+from reddiff_cli.trainer import Trainer, new_trainer
 from reddiff_cli.validation import SIGMAS, colour_error, denoising_psnr
 
 CPU = torch.device("cpu")
@@ -171,10 +172,31 @@ def test_training_can_start_from_an_earlier_prior(folder, tmp_path):
     assert_same_weights(first, second)
     with pytest.raises(UsageError, match="block_out_channels"):
         run(options(folder, tmp_path / "c", init=first, channels=(16, 16)))
+    two, _ = run(options(folder, tmp_path / "d", layers=2))
+    with pytest.raises(UsageError, match="give --layers 2, or more"):
+        run(options(folder, tmp_path / "c", init=two, layers=1))
     with pytest.raises(UsageError, match="predicts epsilon"):
         run(options(folder, tmp_path / "c", init=first, prediction="v"))
     with pytest.raises(UsageError, match="--resume"):
         options(folder, tmp_path / "b", init=first, resume=True)
+
+
+@pytest.mark.parametrize("layers", [(1, 2), (1, 3), (2, 4)])
+def test_a_deeper_network_begins_where_a_shallower_one_ended(folder, tmp_path, layers):
+    """It says the same in every digit, and its new blocks learn from the first steps."""
+    less, more = layers
+    shape = {"channels": (8, 16, 16), "optimiser": "muon", "lr": 0.05}
+    first, _ = run(options(folder, tmp_path / "a", layers=less, **shape))
+    start = options(folder, tmp_path / "b", layers=more, init=first, **shape)
+    deeper, shallower = new_trainer(start, CPU).prior().network, load_prior(first).network
+    z, t = torch.randn(2, 3, 16, 24), torch.tensor([3, 700])
+    assert torch.equal(deeper(z, t), shallower(z, t))
+    second, _ = run(replace(start, steps=3, warmup=0, decay=0.0))
+    learnt = load_prior(second).network.unet.state_dict()
+    for block in (f"down_blocks.0.resnets.{less}", "mid_block.resnets.0", "up_blocks.2.resnets.1"):
+        before = deeper.unet.state_dict()[f"{block}.conv2.weight"]
+        assert not torch.equal(learnt[f"{block}.conv2.weight"], before)
+        assert float(learnt[f"{block}.conv2.weight"].abs().max()) > 0
 
 
 def test_a_run_is_not_overwritten_by_accident(folder, tmp_path):
@@ -339,8 +361,9 @@ def test_loss_is_that_of_the_target_crop_by_crop(folder, tmp_path, prediction):
     assert float(loss("log")) == pytest.approx(float(logarithm), abs=0.02)
 
 
-def test_crops_are_cut_from_the_pictures(tmp_path):
-    """Every value tells its place: factor, corner and mirror are read off the crop."""
+@pytest.mark.parametrize("turns", ["none", "mirror", "all"])
+def test_crops_are_cut_from_the_pictures(tmp_path, turns):
+    """Every value tells its place: factor, corner and position are read off the crop."""
     rows, columns = np.mgrid[0:100, 0:160]
     picture = np.stack([rows, columns, rows + 0 * columns], 2).astype(np.uint8)
     Image.fromarray(np.full((90, 70, 3), 255, np.uint8)).save(tmp_path / "a.png")
@@ -348,19 +371,22 @@ def test_crops_are_cut_from_the_pictures(tmp_path):
     photographs = read_photographs(tmp_path, 32)
     assert photographs.names == ["a.png", "b.png"]
     generator = torch.Generator().manual_seed(0)
-    crops = (draw_crops(photographs, 64, 32, 0.5, generator) + 1) * 127.5
+    crops = (draw_crops(photographs, 128, 32, 0.5, generator, turns) + 1) * 127.5
     steps = set()
     for crop in crops:
         if (crop == 255).all():  # of the white picture
             continue
-        down = crop[0].diff(dim=0).round(decimals=2).unique()
-        right = crop[1].diff(dim=1).round(decimals=2).unique()
-        assert len(down) == len(right) == 1
-        assert abs(float(right)) == float(down)
+        ramps = [crop[:2].diff(dim=1).flatten(1), crop[:2].diff(dim=2).flatten(1)]  # down, right
+        assert all(bool((ramp - ramp[:, :1]).abs().max() < 0.01) for ramp in ramps)
         assert torch.equal(crop[0], crop[2])
         assert crop[0].max() < 100
         assert crop[1].max() < 160
-        steps.add((round(float(down)), round(float(right))))
-    assert steps == {(1, 1), (1, -1), (2, 2), (2, -2)}
+        # How the row and the column of the picture grow, on the way down and to the right.
+        steps.add(tuple(round(float(step)) for ramp in ramps for step in ramp[:, 0]))
+    mirrored = {(1, 0, 0, 1), (1, 0, 0, -1)}
+    turned = {(a, 0, 0, b) for a in (1, -1) for b in (1, -1)}
+    turned |= {(0, a, b, 0) for a in (1, -1) for b in (1, -1)}
+    seen = {"none": {(1, 0, 0, 1)}, "mirror": mirrored, "all": turned}[turns]
+    assert steps == {tuple(f * n for n in step) for step in seen for f in (1, 2)}
     shares = [float((p == 255).all((0, 1, 2))) for p in crops]
-    assert sum(shares) / 64 == pytest.approx(6300 / 22300, abs=0.15)  # by area
+    assert sum(shares) / 128 == pytest.approx(6300 / 22300, abs=0.15)  # by area

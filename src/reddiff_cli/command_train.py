@@ -29,13 +29,19 @@ WideEvery = Annotated[
 Reduce = Annotated[
     float, typer.Option("--reduce", help="Share of crops taken at half resolution.")
 ]
+Turns = Annotated[
+    str,
+    typer.Option("--turns", help="Positions of crops: all of a square, mirror (images) or none."),
+]
 CheckpointMinutes = Annotated[
     float, typer.Option("--checkpoint-minutes", help="Time between checkpoints.")
 ]
 Optimiser = Annotated[str, typer.Option("--optimiser", help="adamw, or muon (extra `muon`).")]
 Init = Annotated[
     str | None,
-    typer.Option("--init", help="Start from the weights of this prior: name or folder."),
+    typer.Option(
+        "--init", help="Start from this prior (name or folder); more --layers deepen it."
+    ),
 ]
 
 
@@ -63,6 +69,7 @@ def train(
     decay: Decay = 0.3,
     wide_every: WideEvery = 4,
     reduce: Reduce = 0.3,
+    turns: Turns = "mirror",
     seed: Annotated[int, typer.Option("--seed")] = 0,
     checkpoint_minutes: CheckpointMinutes = 5.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
@@ -92,17 +99,22 @@ def train(
             decay=decay,
             wide_every=wide_every,
             reduce=reduce,
+            turns=turns,
             seed=seed,
             checkpoint_minutes=checkpoint_minutes,
             resume=resume,
             init=None if init is None else find_model(init, offline=True).folder,
         )
-        from .denoiser import choose_device
-        from .progress import TrainReporter
-        from .train import train as run
+        _run(options, device, quiet)
 
-        with TrainReporter(quiet) as reporter:
-            run(options, choose_device(device), reporter.step, reporter.note)
+
+def _run(options: TrainOptions, device: str, quiet: bool) -> None:
+    from .denoiser import choose_device
+    from .progress import TrainReporter
+    from .train import train as run
+
+    with TrainReporter(quiet) as reporter:
+        run(options, choose_device(device), reporter.step, reporter.note)
 
 
 def _parse_channels(text: str) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """Photographs for training: read once, kept as bytes, handed out as random crops."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from .errors import PictureError, UsageError
 from .pictures import PICTURE_SUFFIXES, load_picture, with_depth
+from .symmetry import CHOICES
 from .transfer import send
 
 # Threads that decode; each holds one picture as floats.
@@ -92,16 +93,24 @@ def _read(path: Path, smallest: int) -> Tensor | str:
 
 
 def draw_crops(
-    photographs: Photographs, batch: int, size: int, reduce: float, generator: torch.Generator
+    photographs: Photographs,
+    batch: int,
+    size: int,
+    reduce: float,
+    generator: torch.Generator,
+    turns: str = "mirror",
 ) -> Tensor:
     """Random square crops in [-1, 1], (batch, 3, size, size), from pictures weighted by area.
 
     A share `reduce` of them is taken at half resolution: sharper (no codec traces), wider view.
+    turns: positions of a square that crops are shown in, `all`, `mirror` or `none` (symmetry.py).
     """
     joined, places = photographs.bytes, photographs.places
     areas = (places[:, 1] * places[:, 2]).double()
     chosen = places[torch.multinomial(areas, batch, replacement=True, generator=generator)]
-    coin, top, left, mirror = torch.rand(4, batch, generator=generator)
+    coin, top, left, place = torch.rand(4, batch, generator=generator)
+    known = torch.tensor([astuple(turn) for turn in CHOICES[turns]])
+    positions = known[(place * len(known)).long()]
     halved = (coin < reduce) & (chosen[:, 1:].amin(1) >= 2 * size)
     x = torch.empty(batch, 3, size, size, device=joined.device)
     for factor in (1, 2):
@@ -110,22 +119,25 @@ def draw_crops(
             side = size * factor
             corners = torch.stack([top[rows], left[rows]], 1)
             corners = (corners * (chosen[rows, 1:] - side + 1)).long()
-            crops = _cut(joined, chosen[rows], corners, mirror[rows] < 0.5, side)
+            crops = _cut(joined, chosen[rows], corners, positions[rows], side)
             x[send(rows, x.device)] = F.avg_pool2d(crops, factor) if factor > 1 else crops
     return x / 127.5 - 1
 
 
-def _cut(joined: Tensor, places: Tensor, corners: Tensor, mirror: Tensor, side: int) -> Tensor:
-    """Squares of bytes as floats, (B, 3, side, side), some mirrored, in a single gathering.
+def _cut(joined: Tensor, places: Tensor, corners: Tensor, turns: Tensor, side: int) -> Tensor:
+    """Squares of bytes as floats, (B, 3, side, side), each in its position, in a single gathering.
 
     places: (B, 3), offset, height and width.    corners: (B, 2), top and left.
+    turns: (B, 3), whether it is transposed, reversed across and down (symmetry.py).
     """
-    told = send(torch.cat([places, corners, mirror[:, None]], 1), joined.device)
-    offset, height, width, top, left, turned = told[:, :, None, None, None].unbind(1)
+    told = send(torch.cat([places, corners, turns], 1), joined.device)[:, :, None, None, None]
+    offset, height, width, top, left, transposed, across, down = told.unbind(1)
     steps = torch.arange(side, device=joined.device)
-    x = torch.where(turned > 0, side - 1 - steps, steps)
+    x = torch.where(across > 0, side - 1 - steps, steps)
+    y = torch.where(down > 0, side - 1 - steps, steps).mT
+    x, y = torch.where(transposed > 0, y, x), torch.where(transposed > 0, x, y)
     channel = torch.arange(3, device=joined.device)[:, None, None]
-    rows = channel * height + top + steps[:, None]
+    rows = channel * height + top + y
     return joined[offset + rows * width + left + x].float()
 
 

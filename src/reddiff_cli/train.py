@@ -100,7 +100,7 @@ def train_step(trainer: Trainer, photographs: Photographs, done: float) -> None:
     wide = options.wide_every > 0 and trainer.step % options.wide_every == options.wide_every - 1
     size = options.size * (2 if wide else 1)
     rows = max(1, options.batch // 4) if wide else options.batch
-    x = draw_crops(photographs, rows, size, options.reduce, trainer.generator)
+    x = draw_crops(photographs, rows, size, options.reduce, trainer.generator, options.turns)
     x = flatten_some(x, options.flat, trainer.generator)
     batch = draw_batch(x, trainer.schedule, options, trainer.generator)
     set_rate(trainer.optimiser, options.rate * _lr_factor(options, trainer.step, done))

@@ -21,9 +21,11 @@ class TrainOptions:
     most of a restoration happens. `loss`: `log` of a crop's squared error, `mse` or `min-snr`.
     Every `wide_every`-th step uses crops of twice the size (and a quarter of the batch): context
     for holes and colour. A share `reduce` of crops is taken at half resolution, a share `flat` is
-    made nearly constant. `optimiser`: `adamw`, or `muon` for matrices; `lr`: its step (None: that
+    made nearly constant. `turns`: the positions of a square in which crops are shown, `all`,
+    `mirror` or `none`. `optimiser`: `adamw`, or `muon` for matrices; `lr`: its step (None: that
     of RATES). `compile`: whether torch.compile translates the network first (None: on CUDA, where
-    it pays in minutes). `init` is a prior whose weights are the first ones.
+    it pays in minutes). `init` is a prior whose weights are the first ones; if it has fewer
+    `layers`, the others say nothing at first (grow.py).
     """
 
     folder: Path
@@ -45,6 +47,7 @@ class TrainOptions:
     prediction: str = "epsilon"
     loss: str = "log"
     reduce: float = 0.3
+    turns: str = "mirror"
     flat: float = 0.06
     wide_every: int = 4
     s_min: float = 0.015
@@ -75,6 +78,8 @@ class TrainOptions:
             raise UsageError(f"--prediction {self.prediction}: unknown; use v or epsilon")
         if self.loss not in ("log", "mse", "min-snr"):
             raise UsageError(f"--loss {self.loss}: unknown; use log, mse or min-snr")
+        if self.turns not in ("all", "mirror", "none"):
+            raise UsageError(f"--turns {self.turns}: unknown; use all, mirror or none")
         if any(c % self.groups for c in self.channels):
             raise UsageError(f"--channels: every width must be a multiple of {self.groups}")
         if self.optimiser not in RATES:

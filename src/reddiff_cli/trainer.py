@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .denoiser import cpu_has_bf16
 from .errors import UsageError
+from .grow import deepen
 from .network import Network, Prior, build, load_prior, new_config
 from .optimisers import make_optimiser, make_recordable
 from .recorded_step import RecordedStep
@@ -75,7 +76,7 @@ def new_trainer(options: TrainOptions, device: torch.device) -> Trainer:
     config["highest_timestep"] = int(timesteps(schedule, torch.tensor([options.s_max]))[0])
     network = build(config)
     if options.init is not None:
-        network.unet.load_state_dict(_first_weights(options, options.init, config))
+        network.unet.load_state_dict(_first_weights(options, options.init, network))
     network = network.to(device)
     # Noise levels near the data need weights of 32 bits; only the products run in 16.
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -96,16 +97,23 @@ def new_trainer(options: TrainOptions, device: torch.device) -> Trainer:
     )
 
 
-def _first_weights(
-    options: TrainOptions, folder: Path, config: dict[str, Any]
-) -> dict[str, Tensor]:
-    """Weights of an earlier prior; UsageError if its network has another shape or target."""
+def _first_weights(options: TrainOptions, folder: Path, network: Network) -> dict[str, Tensor]:
+    """Weights of an earlier prior, deepened if it has fewer layers than `network`.
+
+    UsageError if its network has another shape or target.
+    """
     prior = load_prior(folder)
     if prior.prediction != PREDICTION_TYPE[options.prediction]:
         raise UsageError(f"--init {folder}: predicts {prior.prediction}; fit --prediction to it")
-    shape = ("block_out_channels", "layers_per_block", "pixel_unshuffle", "norm_num_groups")
-    for key in shape:
-        theirs = prior.network.config.get(key)
-        if theirs != config[key]:
-            raise UsageError(f"--init {folder}: its {key} is {theirs}, asked is {config[key]}")
-    return dict(prior.network.unet.state_dict())
+    theirs, ours = prior.network.config, network.config
+    for key in ("block_out_channels", "pixel_unshuffle", "norm_num_groups"):
+        if theirs.get(key) != ours[key]:
+            told = f"its {key} is {theirs.get(key)}, asked is {ours[key]}"
+            raise UsageError(f"--init {folder}: {told}")
+    more = ours["layers_per_block"] - theirs["layers_per_block"]
+    if more < 0:
+        told = f"has {theirs['layers_per_block']} layers per block"
+        raise UsageError(
+            f"--init {folder}: {told}; give --layers {theirs['layers_per_block']}, or more"
+        )
+    return deepen(prior.network.unet.state_dict(), network.unet.state_dict(), more)
