@@ -39,6 +39,7 @@ LAYERS = {
         "phase_options",
         "denoiser",
         "models",
+        "first_weights",
     ],
     6: ["jobs", "diffraction", "validation", "batching", "eval_options", "trainer", "grain"],
     7: [

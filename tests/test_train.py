@@ -15,7 +15,7 @@ from conftest import scene
 from reddiff_cli.denoiser import load_denoiser
 from reddiff_cli.errors import UsageError
 from reddiff_cli.metrics import psnr
-from reddiff_cli.network import load_prior
+from reddiff_cli.network import build, load_prior, new_config, save_prior
 from reddiff_cli.optimisers import make_optimiser, make_recordable
 from reddiff_cli.photographs import draw_crops, flatten_some, read_photographs
 from reddiff_cli.recorded_step import RecordedStep
@@ -173,7 +173,7 @@ def test_training_can_start_from_an_earlier_prior(folder, tmp_path):
     with pytest.raises(UsageError, match="block_out_channels"):
         run(options(folder, tmp_path / "c", init=first, channels=(16, 16)))
     two, _ = run(options(folder, tmp_path / "d", layers=2))
-    with pytest.raises(UsageError, match="give --layers 2, or more"):
+    with pytest.raises(UsageError, match="give --layers 2, as it has, or more"):
         run(options(folder, tmp_path / "c", init=two, layers=1))
     with pytest.raises(UsageError, match="predicts epsilon"):
         run(options(folder, tmp_path / "c", init=first, prediction="v"))
@@ -197,6 +197,32 @@ def test_a_deeper_network_begins_where_a_shallower_one_ended(folder, tmp_path, l
         before = deeper.unet.state_dict()[f"{block}.conv2.weight"]
         assert not torch.equal(learnt[f"{block}.conv2.weight"], before)
         assert float(learnt[f"{block}.conv2.weight"].abs().max()) > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"add_attention": True}, "its add_attention is True, here False"),
+        ({"down_block_types": ["DownBlock2D", "AttnDownBlock2D"]}, "its down_block_types is"),
+        ({"in_channels": 1, "out_channels": 1}, "its in_channels is 1, here 3"),
+        ({"freq_shift": 1}, "its freq_shift is 1, here 0"),  # no weight would tell
+        ({"act_fn": "relu"}, "another kind of network"),
+    ],
+)
+def test_training_cannot_start_from_another_kind_of_network(folder, tmp_path, change, told):
+    config = new_config((8, 8), 1, 16, 1, 8) | change
+    save_prior(tmp_path / "a", config, build(config).unet.state_dict(), "epsilon")
+    with pytest.raises(UsageError, match=told):
+        run(options(folder, tmp_path / "b", init=tmp_path / "a"))
+    assert not (tmp_path / "b").exists()
+
+
+def test_training_cannot_start_from_another_schedule(folder, tmp_path):
+    first, _ = run(options(folder, tmp_path / "a"))
+    path = first / "scheduler_config.json"
+    path.write_text(path.read_text().replace('"linear"', '"squaredcos_cap_v2"'))
+    with pytest.raises(UsageError, match="betas"):
+        run(options(folder, tmp_path / "b", init=first))
 
 
 def test_a_run_is_not_overwritten_by_accident(folder, tmp_path):

@@ -2,16 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .denoiser import cpu_has_bf16
-from .errors import UsageError
-from .grow import deepen
-from .network import Network, Prior, build, load_prior, new_config
+from .first_weights import first_weights
+from .network import Network, Prior, build, new_config
 from .optimisers import make_optimiser, make_recordable
 from .recorded_step import RecordedStep
 from .schedule import Schedule, linear_betas
@@ -76,7 +74,8 @@ def new_trainer(options: TrainOptions, device: torch.device) -> Trainer:
     config["highest_timestep"] = int(timesteps(schedule, torch.tensor([options.s_max]))[0])
     network = build(config)
     if options.init is not None:
-        network.unet.load_state_dict(_first_weights(options, options.init, network))
+        wanted = Prior(network, schedule, PREDICTION_TYPE[options.prediction])
+        network.unet.load_state_dict(first_weights(options.init, wanted))
     network = network.to(device)
     # Noise levels near the data need weights of 32 bits; only the products run in 16.
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -95,25 +94,3 @@ def new_trainer(options: TrainOptions, device: torch.device) -> Trainer:
         torch.compile(network, dynamic=False, options=COMPILED) if compiled else network,
         torch.zeros((), device=device),
     )
-
-
-def _first_weights(options: TrainOptions, folder: Path, network: Network) -> dict[str, Tensor]:
-    """Weights of an earlier prior, deepened if it has fewer layers than `network`.
-
-    UsageError if its network has another shape or target.
-    """
-    prior = load_prior(folder)
-    if prior.prediction != PREDICTION_TYPE[options.prediction]:
-        raise UsageError(f"--init {folder}: predicts {prior.prediction}; fit --prediction to it")
-    theirs, ours = prior.network.config, network.config
-    for key in ("block_out_channels", "pixel_unshuffle", "norm_num_groups"):
-        if theirs.get(key) != ours[key]:
-            told = f"its {key} is {theirs.get(key)}, asked is {ours[key]}"
-            raise UsageError(f"--init {folder}: {told}")
-    more = ours["layers_per_block"] - theirs["layers_per_block"]
-    if more < 0:
-        told = f"has {theirs['layers_per_block']} layers per block"
-        raise UsageError(
-            f"--init {folder}: {told}; give --layers {theirs['layers_per_block']}, or more"
-        )
-    return deepen(prior.network.unet.state_dict(), network.unet.state_dict(), more)

@@ -86,6 +86,7 @@ class UNet2D(nn.Module):
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
+        self.layout = layout
         widths = layout.block_out_channels
         self.conv_in = nn.Conv2d(layout.in_channels, widths[0], 3, padding=1)
         self.time_embedding = Times(layout)

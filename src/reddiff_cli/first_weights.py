@@ -1,0 +1,52 @@
+"""The weights with which training goes on from an earlier prior, if that prior fits."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .errors import UsageError
+from .grow import deepen
+from .network import Network, Prior, load_prior
+from .unet import UNet2D
+from .unet_blocks import Layout
+
+
+def first_weights(folder: Path, wanted: Prior) -> dict[str, Tensor]:
+    """Weights of the prior in a folder for the network of `wanted`, which may have more layers.
+
+    UsageError if its network has another shape, or was trained for something else.
+    """
+    prior = load_prior(folder)
+    if prior.prediction != wanted.prediction:
+        raise UsageError(f"--init {folder}: predicts {prior.prediction}; fit --prediction to it")
+    theirs, ours = prior.schedule.alpha_bar, wanted.schedule.alpha_bar
+    if theirs.shape != ours.shape or not torch.allclose(theirs, ours):
+        raise UsageError(f"--init {folder}: its betas are not the linear ones of `reddiff train`")
+    _check_layout(folder, prior.network, wanted.network)
+    has, asked = (n.config["layers_per_block"] for n in (prior.network, wanted.network))
+    if has > asked:
+        raise UsageError(f"--init {folder}: give --layers {has}, as it has, or more")
+    return deepen(prior.network.unet.state_dict(), wanted.network.unet.state_dict(), asked - has)
+
+
+def _check_layout(folder: Path, theirs: Network, ours: Network) -> None:
+    """UsageError where two networks differ in anything but their depth."""
+    if not isinstance(theirs.unet, UNet2D) or not isinstance(ours.unet, UNet2D):
+        raise UsageError(f"--init {folder}: another kind of network than `reddiff train` makes")
+    pairs = {"pixel_unshuffle": (theirs.unshuffle, ours.unshuffle)}
+    for each in fields(Layout):
+        if each.name != "layers_per_block":
+            pairs[each.name] = tuple(
+                getattr(u.layout, each.name) for u in (theirs.unet, ours.unet)
+            )
+    for name, (has, asked) in pairs.items():
+        if _listed(has) != _listed(asked):
+            told = f"--init {folder}: its {name} is {has}, here {asked}"
+            raise UsageError(f"{told}; only what `reddiff train` makes, in its shape, can go on")
+
+
+def _listed(value: object) -> object:
+    """A default is a tuple where JSON has a list."""
+    return list(value) if isinstance(value, tuple) else value
