@@ -1,12 +1,14 @@
 """Files in and out: depth, grey, palette, alpha, orientation, profiles, records, damage."""
 
 import re
+import sys
 import time
 
 import numpy as np
 import OpenImageIO as oiio
+import pillow_heif
 import pytest
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 from PIL.TiffImagePlugin import IFDRational
 
 from conftest import scene
@@ -243,19 +245,75 @@ def test_missing_and_animated(tmp_path):
         load_picture(tmp_path / "a.webp")
 
 
-def test_heic_needs_its_extra_or_works(tmp_path):
-    path = tmp_path / "p.heic"
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError:
-        path.write_bytes(b"x")
-        with pytest.raises(PictureError, match=r"pip install 'reddiff-cli\[heic\]'"):
-            load_picture(path)
-        return
-    register_heif_opener()
-    Image.fromarray(scene()).save(path, quality=95)
-    difference = load_picture(path).pixels - scene().astype(np.float32) / 255
-    assert np.abs(difference).mean() < 0.03
+def save_heif(path, values, **options):
+    """values: (H, W, C) uint16, written without loss with 10 bits a channel, or 12 if asked."""
+    mode = {1: "L;16", 3: "RGB;16", 4: "RGBA;16"}[values.shape[2]]
+    image = pillow_heif.from_bytes(mode, values.shape[1::-1], values.tobytes())
+    image.save(path, quality=-1, chroma=444, **options)
+
+
+def test_heic_needs_its_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "p.heic").write_bytes(b"x")
+    with pytest.raises(PictureError, match=r"pip install 'reddiff-cli\[heic\]'"):
+        load_picture(tmp_path / "p.heic")
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".heif", ".HIF"])
+def test_heif_of_eight_bits(tmp_path, suffix):
+    pillow_heif.register_heif_opener()
+    path = tmp_path / f"p{suffix}"
+    Image.fromarray(scene()).save(path, "HEIF", quality=95)
+    picture = load_picture(path)
+    assert picture.depth == 8
+    assert np.abs(picture.pixels - scene().astype(np.float32) / 255).mean() < 0.03
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_heif_of_more_bits_keeps_them(tmp_path, monkeypatch, bits, channels):
+    """Cameras write 10: white is white, and neighbouring values stay apart."""
+    monkeypatch.setattr(pillow_heif.options, "SAVE_HDR_TO_12_BIT", bits == 12)
+    steps = (np.arange(40 * 32) % 2**bits).reshape(40, 32)
+    steps[0] = 2**bits - 1
+    values = np.repeat((steps << (16 - bits)).astype(np.uint16)[:, :, None], channels, axis=2)
+    path = tmp_path / "p.hif"
+    save_heif(path, values)
+    picture = load_picture(path)
+    assert picture.depth == 16
+    assert size_of(path) == (32, 40)
+    assert (picture.alpha is None) == (channels < 4)
+    expected = np.repeat(steps[:, :, None] / (2**bits - 1), min(channels, 3), axis=2)
+    tolerance = 1e-6 if channels == 1 else 3 / 2**bits  # of the conversion to YCbCr and back
+    np.testing.assert_allclose(picture.pixels, expected, atol=tolerance)
+    if picture.alpha is not None:
+        np.testing.assert_allclose(picture.alpha, expected[:, :, 0], atol=1e-6)
+
+
+def test_heif_turned_by_the_camera_is_upright(tmp_path):
+    """The turn that the file was stored with is undone, once, by both ways of reading."""
+    values = np.zeros((40, 32, 3), np.uint16)
+    values[:8] = 65535
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    pillow_heif.register_heif_opener()
+    eight = Image.fromarray((values >> 8).astype(np.uint8))
+    eight.save(tmp_path / "a.heic", quality=-1, exif=exif.tobytes())
+    save_heif(tmp_path / "b.heic", values, exif=exif.tobytes())
+    shallow, deep = (load_picture(tmp_path / name) for name in ("a.heic", "b.heic"))
+    assert deep.pixels.shape == (32, 40, 3)
+    assert (deep.pixels[:, -8:] > 0.99).all()  # the sky is on the right after a quarter turn
+    np.testing.assert_allclose(shallow.pixels, deep.pixels, atol=0.01)
+    assert size_of(tmp_path / "a.heic") == size_of(tmp_path / "b.heic") == deep.pixels.shape[1::-1]
+
+
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
+def test_heif_for_hdr_screens_is_refused(tmp_path, transfer, name):
+    profile = {"color_primaries": 9, "transfer_characteristics": transfer}
+    profile |= {"matrix_coefficients": 9, "full_range_flag": 1}
+    save_heif(tmp_path / "p.hif", np.zeros((32, 32, 3), np.uint16), nclx_profile=profile)
+    with pytest.raises(PictureError, match=f"HDR screens \\({name}\\)"):
+        load_picture(tmp_path / "p.hif")
 
 
 def test_saving_is_whole_or_not_at_all(tmp_path):

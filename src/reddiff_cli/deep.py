@@ -39,7 +39,7 @@ def read(path: Path, bits: int, orientation: int) -> tuple[Pixels, Pixels | None
         reason = _reason(buffer) or f"stored as {buffer.spec().format}"
         raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
     scaled = np.asarray(values).astype(np.float32) / np.float32(65535)
-    return _split(path, turn(scaled, orientation))
+    return split(path, turn(scaled, orientation))
 
 
 def is_deep(path: Path) -> bool:
@@ -77,7 +77,7 @@ def read_float(path: Path) -> tuple[Pixels, Pixels | None]:
         )
     # OpenImageIO multiplies a TIFF's colours by alpha while it reads, as EXR stores them.
     orientation = int(spec.get_int_attribute("Orientation", 1))
-    light, alpha = _split(path, turn(np.asarray(values, dtype=np.float32), orientation))
+    light, alpha = split(path, turn(np.asarray(values, dtype=np.float32), orientation))
     _check_light(path, light, alpha)
     if alpha is None:
         return light, None
@@ -127,8 +127,8 @@ def _check_light(path: Path, light: Pixels, alpha: Pixels | None) -> None:
         raise PictureError(message, "Negative")
 
 
-def _split(path: Path, upright: Pixels) -> tuple[Pixels, Pixels | None]:
-    """(H, W, 1 to 4) -> grey or RGB, and alpha where there is one."""
+def split(path: Path, upright: Pixels) -> tuple[Pixels, Pixels | None]:
+    """(H, W, 1 to 4) -> grey or RGB, and alpha where there is one; PictureError for others."""
     channels = upright.shape[2]
     if channels not in (1, 2, 3, 4):
         raise PictureError(f"{path}: {channels} channels; need grey or RGB", "Channels")

@@ -5,8 +5,8 @@ from pathlib import Path
 from .errors import UsageError
 
 PICTURE_SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jp2", ".heic", ".heif")
-    + (".exr", ".hdr")
+    (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jp2")
+    + (".heic", ".heif", ".hif", ".exr", ".hdr")
 )
 FORMATS = {
     ".png": "PNG",

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from . import deep
+from . import deep, heif
 from .carriers import (
     exr_attributes,
     metadata_of,
@@ -80,8 +80,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
     Except UnidentifiedImageError: other readers may know the file.
     """
-    if path.suffix.lower() in (".heic", ".heif"):
-        _learn_heif(path)
+    if path.suffix.lower() in heif.SUFFIXES:
+        heif.learn(path)
     try:
         # Pillow warns above 89 megapixels and refuses above 179; only the refusal matters.
         with Image.open(path) as image:
@@ -112,15 +112,6 @@ def save_picture(
         _write_sidecar(path, record)
 
 
-def _learn_heif(path: Path) -> None:
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError as error:
-        message = f"{path}: HEIC needs an extra; pip install 'reddiff-cli[heic]'"
-        raise PictureError(message, "Unreadable") from error
-    register_heif_opener()
-
-
 def check_format(picture: Picture, path: Path) -> None:
     """UsageError if the format of `path` cannot hold the picture's alpha or depth."""
     kind = format_of(path)
@@ -147,6 +138,8 @@ def _read(path: Path, image: Image.Image) -> Picture:
     if image.format == "TIFF" and _tag(image, _SAMPLE_FORMAT, 1) == _IS_FLOAT:
         pixels, alpha = deep.read_float(path)
         return Picture(pixels, alpha, FLOAT, metadata)
+    if bits > 8 and image.format == "HEIF":
+        return Picture(*deep.split(path, heif.read(path)), 16, metadata)
     if bits > 8:
         orientation = int(image.getexif().get(_ORIENTATION, 1))
         pixels, alpha = deep.read(path, bits, orientation)
@@ -193,6 +186,8 @@ def _bits_per_channel(path: Path, image: Image.Image) -> int:
             return int(file.read(26)[24])  # IHDR: bit depth
     if image.format == "TIFF":
         return _tag(image, 258, 1)
+    if image.format == "HEIF":
+        return heif.bits(path, image)
     if image.format in ("PPM", "JPEG2000"):  # Pillow cuts their colours to 8 bits
         return 16 if deep.is_deep(path) else 8
     return 16 if image.mode.startswith("I") else 8

@@ -53,7 +53,7 @@ FALLING = ("inpaint", "denoise", "superres", "deblur", "restore")
 #   free-form 20 %      27.59/27.65   28.04/28.13   28.23/28.36   28.16/28.33
 SPARSE = 0.3
 # Files of these kinds have had their noise smoothed away.
-SMOOTHED = frozenset((".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".jp2"))
+SMOOTHED = frozenset((".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".hif", ".jp2"))
 
 
 class View(Protocol):
