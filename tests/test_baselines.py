@@ -13,13 +13,14 @@ from reddiff_cli import methods
 from reddiff_cli.denoiser import load_denoiser
 from reddiff_cli.errors import UsageError
 from reddiff_cli.models import Card
-from reddiff_cli.operators import Inpaint
+from reddiff_cli.operators import CircularBlur, Inpaint
 from reddiff_cli.options import METHODS, TASKS, SolverOptions, check_method, check_solver
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.solvers.ddrm import ddrm
 from reddiff_cli.solvers.diffpir import SETTINGS, diffpir
 from reddiff_cli.solvers.dps import ZETA, default_zeta, dps
 from reddiff_cli.solvers.pigdm import pigdm
+from reddiff_cli.solvers.reddiff import SIGMA_FLOOR, SIGMA_SINGLE
 from reddiff_cli.tasks import Stage
 from reddiff_cli.tiling import Whole
 
@@ -556,3 +557,65 @@ def test_the_published_form_is_refused_where_there_is_no_gradient(preset):
             check_solver(solver, "jpeg")
     else:
         check_solver(solver, "jpeg")
+
+
+class Wired:
+    """The prior of these tests as methods.py wants it."""
+
+    schedule = SCHEDULE
+    recorded = PRIOR
+
+    def __call__(self, z, t):
+        return PRIOR(z, t)
+
+
+def ddrm_of(task, stage):
+    """What DDRM makes of a stage by its wiring."""
+    options = SolverOptions(method="ddrm", steps=20, noise=0.0, s_start=1.0)
+    card = Card("none", None)
+    return last(methods.Solving(task, stage, stage.start, draws(), Wired(), card, options).run())
+
+
+def test_ddrm_believes_a_file_as_far_as_it_was_rounded():
+    """Deblurring without noise, of 8 bits: rounding in weak directions is no picture."""
+    kernel = torch.exp(-((torch.arange(7.0, dtype=torch.float64) - 3) ** 2) / 2)
+    kernel = torch.outer(kernel, kernel) / kernel.sum() ** 2
+    operator = CircularBlur(kernel, (SIDE, SIDE))
+    truth = 0.5 * random((1, 1, SIDE, SIDE), 2)
+    exact = operator(truth)
+    y = ((exact + 1) * 127.5).round() / 127.5 - 1
+    errors = {}
+    for name, measured, least in (("file", y, SIGMA_FLOOR), ("believed", y, SIGMA_SINGLE)):
+        stage = Stage(Whole(0), operator, measured, measured, 1.0, 0.0, sigma_least=least)
+        errors[name] = float((ddrm_of("deblur", stage) - truth).square().mean().sqrt())
+    assert errors["file"] < errors["believed"] / 3
+
+
+def test_ddrm_moves_what_is_trusted_a_little():
+    """The patches of a wide hole, in a picture without noise."""
+    known = torch.ones(1, 1, SIDE, SIDE, dtype=torch.float64)
+    known[..., 2:6, 2:6] = 0.02
+    y = 0.5 * random((1, 1, SIDE, SIDE), 2)
+    stage = Stage(Whole(0), Inpaint(known), y, y, 1.0, 0.0)
+    moved = (ddrm_of("inpaint", stage) - y).abs()
+    assert float(moved[known < 1].min()) > 1e-4
+    assert float(moved[known < 1].mean()) > 3 * float(moved[known == 1].mean())
+
+
+def test_directions_of_noise_alone_are_left_to_the_prior():
+    """With noise, a singular value of a ten-thousandth says nothing; without, it is exact."""
+    a = torch.ones(PIXELS, dtype=torch.float64)
+    a[0] = 1e-4
+    operator = Dense(torch.diag(a))
+    y = operator(0.5 * random((1, 1, SIDE, SIDE), 2))
+    other = y.clone()
+    other.view(-1)[0] += 1e-4  # 1 in the picture
+    results = {
+        sigma: [
+            last(ddrm(one, operator, PRIOR, SCHEDULE, zeros(), draws(), steps=9, sigma_y=sigma))
+            for one in (y, other)
+        ]
+        for sigma in (0.0, 0.05)
+    }
+    assert torch.equal(*results[0.05])
+    assert not torch.equal(*results[0.0])

@@ -427,3 +427,14 @@ def test_bent_filling_equals_scikit_image_on_thin_holes():
     torch.testing.assert_close(filled[0], expected, atol=2e-3, rtol=0)
     assert float((filled - picture).abs().max()) < 0.05
     assert torch.equal(filled * known, damaged)
+
+
+def test_residual_behind_a_mask_is_that_of_what_was_observed():
+    """A chain that ends in a mask, or is a mask alone, judges the same pixels as the mask does."""
+    last = Inpaint((torch.arange(64.0).view(1, 1, 8, 8) % 4 == 0).float())
+    blur = Blur(kernel(3, 3))
+    x = torch.randn(2, 3, 10, 10, generator=torch.Generator().manual_seed(0))
+    y = last(blur(x) + 0.1)
+    chain = Chain((blur, last))
+    assert torch.allclose(chain.residual(x, y), torch.full((2,), 0.1), atol=1e-6)
+    assert torch.equal(Chain((last,)).residual(blur(x), y), last.residual(blur(x), y))

@@ -434,3 +434,47 @@ def test_sound_light_is_not_refused(tmp_path):
 )
 def test_only_blur_that_nothing_reduces_leaves_a_picture_without_texture(text, blurred):
     assert parse_degrade(text).blurred == blurred
+
+
+def test_samples_of_thin_holes_survive_the_stage_of_wide_ones(tmp_path):
+    """Both stages see the scratch; it is the first that fills it, in every sample anew."""
+    hole = np.zeros((64, 64), np.uint8)
+    hole[8:32, 8:32] = 255
+    hole[40:43, 5:50] = 255
+    job = Job("inpaint", save(tmp_path, scene(64, 64)), tmp_path / "o.png")
+    job = replace(job, mask=save(tmp_path, hole, "m.png"))
+    made = Setting(find_model("natural"), SolverOptions(samples=2), lambda _: None)
+    problem = pose(job, InpaintOptions(), made)
+    solved = []
+    for stage in problem.stages():
+        rows = torch.stack([stage.start[0] + shift for shift in (-0.1, 0.1)])
+        problem.accept(stage, rows.mean(0, keepdim=True))
+        solved.append((stage, rows))
+    assert len(solved) == 2
+    pictures = []
+    for row in range(2):
+        for stage, rows in solved:
+            problem.accept(stage, rows[row : row + 1])
+        pictures.append(problem.finish().pixels)
+    spread = np.abs(pictures[1] - pictures[0]).max(2)
+    assert (spread[hole > 0] > 0.09).mean() > 0.95  # but where light ends at black or white
+    assert (spread[hole == 0] == 0).all()
+
+
+@pytest.mark.parametrize("method", ["reddiff", "pigdm", "diffpir", "ddrm", "dps"])
+def test_peers_trust_patches_alike_in_any_number_of_steps(tmp_path, method):
+    """Only our form has a weight that falls with the steps, and that must be weighed."""
+    hole = np.zeros((64, 64), np.uint8)
+    hole[16:48, 16:48] = 255
+    job = Job("inpaint", save(tmp_path, scene(64, 64)), tmp_path / "o.png")
+    job = replace(job, mask=save(tmp_path, hole, "m.png"))
+    trusts = []
+    for steps in (10, 90):
+        solver = SolverOptions(method=method, steps=steps)
+        made = Setting(find_model("natural"), solver, lambda _: None)
+        (stage,) = pose(job, InpaintOptions(), made).stages()
+        trusts.append(
+            float(stage.operator.known.min()) / (stage.weight if method == "reddiff" else 1)
+        )
+    assert trusts[0] == pytest.approx(trusts[1], rel=1e-4)
+    assert trusts[0] == pytest.approx((SIGMA_FLOOR / 0.03) ** 2, rel=1e-4)

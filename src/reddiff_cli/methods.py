@@ -22,7 +22,7 @@ from .solvers.ddrm import Spectral, ddrm
 from .solvers.diffpir import SETTINGS, diffpir
 from .solvers.dps import Forward, default_zeta, dps
 from .solvers.pigdm import pigdm
-from .solvers.reddiff import DrawNoise, red_diff, red_diff_paper
+from .solvers.reddiff import SIGMA_SINGLE, DrawNoise, red_diff, red_diff_paper
 from .symmetry import turned
 from .tasks import Stage
 from .transfer import send
@@ -142,7 +142,7 @@ class Solving:
             start,
             noise,
             steps=self.solver.evaluations,
-            sigma_y=stage.sigma_y,
+            sigma_y=believed(stage),
             s_start=self.solver.s_start,
         )
 
@@ -160,6 +160,14 @@ class Solving:
             s_start=self.solver.s_start,
             known=operator.known if isinstance(operator, Inpaint) and exact else None,
         )
+
+
+def believed(stage: Stage) -> float:
+    """sigma_y for DDRM: no less than rounding left, but 0 where nothing was rounded.
+
+    At 0 it believes every singular direction of y to the last digit, however small its a.
+    """
+    return max(stage.sigma_y, stage.sigma_least if stage.sigma_least > SIGMA_SINGLE else 0.0)
 
 
 def draws(start: Tensor, seed: int) -> Callable[[], Tensor]:

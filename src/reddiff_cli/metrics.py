@@ -9,7 +9,8 @@ PEAK = 2.0  # pictures lie in [-1, 1]
 
 def psnr(x: Tensor, reference: Tensor) -> Tensor:
     """Peak signal to noise ratio in dB of each picture; both (B, C, H, W) in [-1, 1] -> (B,)."""
-    mse = (x - reference).double().square().flatten(1).mean(1)
+    # Not every device has doubles.
+    mse = (x - reference).cpu().double().square().flatten(1).mean(1)
     return 10 * torch.log10(PEAK**2 / mse)
 
 

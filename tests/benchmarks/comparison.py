@@ -7,7 +7,9 @@
 FOLDER: photographs. The two whose centres have the median activity serve for tuning, --limit
 others, spread over the sorted names, for the table. Centre crops; free-form holes of 20 %, 70 % of
 the pixels missing, x4 by box means, Gaussian blur of sigma 3 with a circular border (so that DDRM
-has its singular values).
+has its singular values). The free-form holes have wide parts, which every method gets filled with
+patches, as `reddiff` does, but for the published form of RED-diff, which starts from grey;
+elsewhere peers start from the smooth filling.
 
 Tuning: PSNR on the 2 pictures, one constant after the other until none gets better, from the
 published ones; the first noise level s_start among them, as the top of the schedule lies beyond
@@ -40,7 +42,7 @@ from torch import Tensor
 from tune import Constants, restored, score, solve
 
 from reddiff_cli.degrade import Specimen, degrade
-from reddiff_cli.denoiser import choose_device
+from reddiff_cli.denoiser import Denoiser, choose_device
 from reddiff_cli.eval_options import Case, make_case
 from reddiff_cli.evaluate import eight_bits
 from reddiff_cli.jobs import list_pictures
@@ -48,11 +50,13 @@ from reddiff_cli.memory import forget_peak, peak_memory
 from reddiff_cli.metrics import ssim
 from reddiff_cli.models import find_model
 from reddiff_cli.operators import Inpaint
-from reddiff_cli.options import TASKS, MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options import METHODS, TASKS, MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import load_picture
 from reddiff_cli.restore import Restorer
+from reddiff_cli.schedule import Schedule
 from reddiff_cli.solvers import ddrm, diffpir, dps, pigdm
-from reddiff_cli.tasks.problem import to_pixels
+from reddiff_cli.tasks import Setting
+from reddiff_cli.tasks.problem import View, to_pixels
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "free-form 20 %": ("inpaint", {"hole": "freeform:0.2"}),
@@ -60,6 +64,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "superres x4": ("superres", {"scale": 4, "downsample": "box"}),
     "gaussian:3": ("deblur", {"kernel": "gaussian:3", "boundary": "circular"}),
 }
+# Cases whose holes have wide parts.
+PATCHED = ("free-form 20 %",)
 # Evaluations in the table and while tuning.
 PEERS = {
     "ddrm": (20, 20),
@@ -97,6 +103,28 @@ class Bench:
             file.write(json.dumps(row) + "\n")
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A denoiser through the windows of a stage, as `solve` wants it."""
+
+    denoiser: Denoiser
+    view: View
+
+    def __call__(self, z: Tensor, t: Tensor) -> Tensor:
+        return self.view.denoise(self.denoiser, z, t)
+
+    def recorded(self, z: Tensor, t: Tensor) -> Tensor:
+        return self.view.denoise(self.denoiser.recorded, z, t)
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.denoiser.schedule
+
+    @property
+    def device(self) -> torch.device:
+        return self.denoiser.device
+
+
 def axes(name: str, task: str) -> tuple[Constants, dict[str, list[float]]]:
     """Published constants, and what is tried of each; `factor` multiplies zeta of DPS."""
     if name == "ddrm":
@@ -115,7 +143,13 @@ def axes(name: str, task: str) -> tuple[Constants, dict[str, list[float]]]:
 
 
 def run_peer(
-    name: str, case: Case, specimen: Specimen, bench: Bench, steps: int, constants: Constants
+    name: str,
+    case: Case,
+    specimen: Specimen,
+    bench: Bench,
+    steps: int,
+    constants: Constants,
+    through: Seen | None = None,
 ) -> Tensor:
     """The result of one peer, (1, C, H, W) on the CPU."""
     given = dict(constants)
@@ -123,9 +157,26 @@ def run_peer(
         # |y - A(D)| grows with the side, and its gradient in a pixel falls with it.
         share = specimen.truth.shape[-1] / PUBLISHED_SIDE
         given["zeta"] = given.pop("factor") * share * dps.default_zeta(case.task, steps)
-    denoiser, generator = bench.restorer.denoiser, torch.Generator().manual_seed(0)
+    denoiser, generator = through or bench.restorer.denoiser, torch.Generator().manual_seed(0)
     *_, (_, x) = solve(name, specimen, denoiser, steps, given, generator)
     return x.cpu()
+
+
+def run_patched(
+    name: str, case: Case, specimen: Specimen, bench: Bench, steps: int, constants: Constants
+) -> Tensor:
+    """A peer with what the command gives to all methods: patches in wide holes, windows."""
+    solver = SolverOptions(method=name if name in METHODS else "reddiff", noise=case.noise)
+    if name == "reddiff-paper":
+        return run_peer(name, case, specimen, bench, steps, constants)  # it starts from grey
+    setting = Setting(bench.restorer.card, solver, lambda _: None, bench.restorer.machine)
+    problem = specimen.pose(setting)
+    for stage in problem.stages():
+        there = stage.to(bench.restorer.device)
+        part = replace(specimen, y=there.y, operator=there.operator, start=there.start)
+        denoiser = Seen(bench.restorer.denoiser, there.view)
+        problem.accept(stage, run_peer(name, case, part, bench, steps, constants, denoiser))
+    return torch.from_numpy(problem.finish().pixels).permute(2, 0, 1)[None] * 2 - 1
 
 
 def together(specimens: list[Specimen]) -> Specimen:
@@ -211,10 +262,13 @@ def measure(paths: list[Path], title: str, case: Case, crop: int, bench: Bench) 
             results = [run_ours(case, s, bench, steps) for s in specimens]
         else:
             constants = tune(name, title, case, [], bench)
-            batch = together(specimens)
-            results = list(
-                batch.crop(run_peer(name, case, batch, bench, steps, constants)).split(1)
-            )
+            if title in PATCHED:
+                results = [run_patched(name, case, s, bench, steps, constants) for s in specimens]
+            else:
+                batch = together(specimens)
+                results = list(
+                    batch.crop(run_peer(name, case, batch, bench, steps, constants)).split(1)
+                )
         cost = {
             "seconds": (time.perf_counter() - began) / len(missing),
             "mb": peak_memory(device)[0],

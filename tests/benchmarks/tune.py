@@ -10,6 +10,7 @@ what the publications do. A * marks the constants that `reddiff --method` uses.
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -29,7 +30,7 @@ from reddiff_cli.options import TASKS, SolverOptions
 from reddiff_cli.pictures import load_picture
 from reddiff_cli.restore import Restorer
 from reddiff_cli.solvers import ddrm, diffpir, dps, pigdm
-from reddiff_cli.solvers.reddiff import SIGMA_SINGLE, red_diff_paper
+from reddiff_cli.solvers.reddiff import SIGMA_FLOOR, SIGMA_SINGLE, red_diff_paper
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.problem import to_pixels
 
@@ -64,18 +65,26 @@ def solve(
     y, operator, start, draw = common(specimen, generator, denoiser.device)
     given, schedule = dict(constants), denoiser.schedule
     sigma = {"sigma_y": 2 * specimen.noise}
+    patched = isinstance(operator, Inpaint) and bool(((operator.known % 1) > 0).any())
     s_start = {"s_start": given.pop("s_start", 0) or None}
     if name == "reddiff-paper":
         return red_diff_paper(y, operator, denoiser, schedule, start, draw, steps=steps, **given)
     if name == "dps":
-        arguments = (y, operator, denoiser.recorded, schedule, start, draw)
+        # What is trusted a little must push as little.
+        share = operator.known.sqrt() if isinstance(operator, Inpaint) else None
+        forward = operator if share is None else partial(torch.mul, share)
+        measured = y if share is None else share * y
+        arguments = (measured, forward, denoiser.recorded, schedule, start, draw)
         return dps.dps(*arguments, steps=steps, **s_start, **given)
     if name == "pigdm":
         arguments = (y, operator, denoiser.recorded, schedule, start, draw)
-        least = {"sigma_least": SIGMA_SINGLE}  # no measurement here was rounded
+        # No measurement here was rounded; patches are believed as if it had been.
+        least = {"sigma_least": SIGMA_FLOOR if patched else SIGMA_SINGLE}
         return pigdm.pigdm(*arguments, steps=steps, **sigma, **least, **s_start, **given)
     arguments = (y, operator, denoiser, schedule, start, draw)
     if name == "ddrm":
+        if patched:
+            sigma["sigma_y"] = max(sigma["sigma_y"], SIGMA_FLOOR)
         return ddrm.ddrm(*arguments, steps=steps, **sigma, **s_start, **given)
     exact = isinstance(operator, Inpaint) and specimen.noise == 0
     known = {"known": operator.known if exact else None}

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..linear import solve_data_step
 from ..metrics import rms
+from .inpaint import Inpaint
 
 
 class Part(Protocol):
@@ -43,5 +44,9 @@ class Chain:
         return solve_data_step(self, d, y, r)
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
-        """rms of y - A x for each picture, (B,); zeros that a mask leaves in both count for 0."""
+        """rms of y - A x for each picture, (B,); behind a mask, over what it lets through."""
+        last = self.parts[-1]
+        if isinstance(last, Inpaint):
+            before = reduce(lambda value, part: part(value), self.parts[:-1], x)
+            return last.residual(before, y)
         return rms(y - self(x))

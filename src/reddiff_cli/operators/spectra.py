@@ -109,11 +109,12 @@ class CircularSpectrum:
 
     V is the Hartley transform Re F - Im F, which is real and its own inverse: |K| is even, so it
     is diagonal there too. U = P V, with P = F^-1 (K / |K|) F, the phases, real as K is Hermitian.
-    Singular values below `floor` times the largest count as 0: they carry rounding, not picture.
+    Singular values below `floor` times the largest count as 0: single precision knows no smaller
+    ones. What a file was rounded to is a matter of sigma_y.
     """
 
     kernel_fft: Tensor
-    floor: float = 1e-3
+    floor: float = 1e-6
 
     @property
     def singular_values(self) -> Tensor:

@@ -20,6 +20,10 @@ from .reddiff import Denoiser, DrawNoise
 STEPS = 20
 ETA = 0.85
 ETA_B = 1.0
+# Share of the largest singular value below which a direction says nothing but noise, if there is
+# any; the published code has 0.03 for blur, whether there is or not. gaussian:3, noise 0.05: 29.0
+# dB with it, 28.5 without (one picture of 256x256, 20 evaluations); without noise: 34.1 and 39.8.
+NOISE_ALONE = 1e-3
 
 
 class Spectrum(Protocol):
@@ -82,7 +86,10 @@ def ddrm(
         raise ValueError("the operator has no singular value decomposition, which DDRM needs")
     levels = chain(schedule, schedule.uniform_grid(steps, s_start))
     ybar = spectrum.measurement_to_basis(y)
-    directions = _Directions(spectrum.singular_values.to(ybar), sigma_y, eta, eta_b)
+    a = spectrum.singular_values.to(ybar)
+    if sigma_y > 0:
+        a = torch.where(a < NOISE_ALONE * a.max(), 0, a)
+    directions = _Directions(a, sigma_y, eta, eta_b)
     first = levels[0].s_t
     zbar = directions.begin(spectrum.to_basis(start), ybar, first)
     zbar = zbar + directions.begin_std(first) * spectrum.to_basis(draw_noise())

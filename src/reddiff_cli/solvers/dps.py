@@ -18,12 +18,13 @@ from .reddiff import Denoiser, DrawNoise
 STEPS = 1000
 # zeta by task at STEPS, for the gradient of the norm. superres, deblur, inpaint and phase:
 # the configurations published with the paper. The others have no published value and take that of
-# superres.
+# superres. The published phase measures a picture in [-1, 1], ours in [0, 1] (operators/phase.py):
+# its norm pulls half as hard, so that 1.0 there is 2.0 here.
 ZETA = {
     "inpaint": 0.5,
     "superres": 0.3,
     "deblur": 0.3,
-    "phase": 1.0,
+    "phase": 2.0,
     "hdr": 0.3,
     "denoise": 0.3,
     "colorize": 0.3,

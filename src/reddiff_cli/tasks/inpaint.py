@@ -96,9 +96,12 @@ class Inpainting:
     def accept(self, stage: Stage, mu: Tensor) -> None:
         """Put the pixels that were restored into the canvas; observed ones stay as they are."""
         work, operator = _parts(stage)
-        values = torch.where(operator.known == 1, stage.start, mu)
-        for canvas, pixels in ((self._canvas, values), (self._estimate, mu)):
-            canvas.view(1, canvas.shape[1], -1)[:, :, work.pixels] = pixels[:, :, 0]
+        channels = mu.shape[1]
+        canvas = self._canvas.view(1, channels, -1)
+        # Not `start`: of several samples, its other holes hold the mean.
+        before = canvas[:, :, work.pixels][:, :, None]
+        canvas[:, :, work.pixels] = torch.where(operator.known == 1, before, mu)[:, :, 0]
+        self._estimate.view(1, channels, -1)[:, :, work.pixels] = mu[:, :, 0]
 
     def finish(self) -> Picture:
         """Restored pixels in the hole, the input's own everywhere else."""
@@ -156,8 +159,10 @@ class Inpainting:
         start = work.take(self._canvas)
         known = work.take(torch.from_numpy(~hole)[None, None]).to(start)
         weight = self._setting.weight("inpaint", float(known.mean()))
-        # What is trusted a little is weighed against the prior, whatever its weight is.
-        observed = known + weight * trust * (1 - known)
+        # What is trusted a little is weighed against the prior, whatever its weight is; the peers
+        # know no such weight.
+        share = trust * (weight if self._setting.solver.annealed else 1.0)
+        observed = known + share * (1 - known)
         y = start * (observed > 0)
         sigma_y = 2 * self.noise
         return Stage(work, Inpaint(observed), y, start, s_start, sigma_y, weight=weight)
