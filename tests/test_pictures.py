@@ -1,14 +1,18 @@
 """Files in and out: depth, grey, palette, alpha, orientation, profiles, records, damage."""
 
 import re
+import struct
 import sys
 import time
+import zlib
+from dataclasses import replace
 
 import numpy as np
 import OpenImageIO as oiio
 import pillow_heif
 import pytest
 from PIL import ExifTags, Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational
 
 from conftest import scene
@@ -31,6 +35,8 @@ RECORD = {"task": "inpaint", "seed": 3, "name": "ä"}
 def write_sixteen(path, values):
     spec = oiio.ImageSpec(values.shape[1], values.shape[0], values.shape[2], oiio.UINT16)
     spec.attribute("oiio:UnassociatedAlpha", 1)
+    if values.shape[2] in (2, 4):
+        spec.alpha_channel = values.shape[2] - 1
     out = oiio.ImageOutput.create(str(path))
     assert out.open(str(path), spec)
     assert out.write_image(values)
@@ -527,3 +533,200 @@ def test_the_photograph_before_its_preview(tmp_path):
     both = [load_picture(tmp_path / name).pixels for name in ("a.jpg", "b.jpg")]
     assert np.array_equal(*both)
     assert size_of(tmp_path / "a.jpg") == frames[0].size
+
+
+def restored(path, output, record=RECORD):
+    """What becomes of a file that is read and written."""
+    save_picture(load_picture(path), output, record)
+    return output
+
+
+TURN = 'tiff:Orientation="6"', "<tiff:Orientation>6</tiff:Orientation>"
+
+
+@pytest.mark.parametrize("turn", TURN)
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
+def test_a_turn_that_a_packet_asks_for_is_made_once(tmp_path, turn, name):
+    """Adobe writes it into XMP as well, and Pillow looks there."""
+    attribute, element = (turn, "") if "=" in turn else ("", turn)
+    packet = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+        'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+        f'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Make="M" {attribute}>{element}'
+        "</rdf:Description></rdf:RDF></x:xmpmeta>"
+    ).encode()
+    path = tmp_path / name
+    options = {"xmp": packet}
+    if name == "a.png":
+        options = {"pnginfo": PngInfo()}
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", packet.decode())
+    if name == "a.tif":
+        options = {"tiffinfo": {700: packet}}
+    Image.fromarray(scene(48, 64)).save(path, **options)
+    upright = load_picture(path)
+    assert upright.pixels.shape[:2] == (64, 48)
+    for output in ("o.png", "o.jpg", "o.tif"):
+        again = load_picture(restored(path, tmp_path / output))
+        assert again.pixels.shape[:2] == (64, 48)
+        assert b"tiff:Make" in again.metadata.xmp
+        assert b"Orientation" not in again.metadata.xmp
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("extra", [0, 1, 2])
+def test_what_tiff_says_of_a_further_channel(tmp_path, channels, extra):
+    """0: a saved selection, for example; 1: alpha by which colours were multiplied; 2: alpha."""
+    colours = np.full((6, 5, channels - 1), 0.6)
+    alpha = np.full((6, 5, 1), 0.25)
+    stored = np.concatenate([colours * alpha if extra == 1 else colours, alpha], 2)
+    path = tmp_path / "a.tif"
+    write_sixteen(path, np.rint(stored * 65535).astype(np.uint16))
+    path.write_bytes(with_tag(path.read_bytes(), 338, extra))
+    picture = load_picture(path)
+    np.testing.assert_allclose(picture.pixels, 0.6, atol=1e-4)
+    if extra == 0:
+        assert picture.alpha is None
+    else:
+        np.testing.assert_allclose(picture.alpha, 0.25, atol=1e-4)
+
+
+def with_tag(tiff, tag, value):
+    """A little-endian TIFF file with the value of a short tag of its directory replaced."""
+    (start,) = struct.unpack_from("<I", tiff, 4)
+    (count,) = struct.unpack_from("<H", tiff, start)
+    for place in range(start + 2, start + 2 + 12 * count, 12):
+        if struct.unpack_from("<H", tiff, place)[0] == tag:
+            return tiff[: place + 8] + struct.pack("<I", value) + tiff[place + 12 :]
+    raise AssertionError(f"no tag {tag}")
+
+
+@pytest.mark.parametrize("white_is_zero", [False, True])
+def test_grey_with_alpha_is_turned_and_not_inverted_by_accident(tmp_path, white_is_zero):
+    values = np.zeros((12, 16, 2), np.uint16)
+    values[:4, :, 0] = 65535  # the sky
+    values[..., 1] = 65535
+    path = tmp_path / "a.tif"
+    spec = oiio.ImageSpec(16, 12, 2, oiio.UINT16)
+    spec.attribute("Orientation", 6)
+    spec.alpha_channel = 1
+    spec.attribute("oiio:UnassociatedAlpha", 1)
+    out = oiio.ImageOutput.create(str(path))
+    assert out.open(str(path), spec)
+    assert out.write_image(values)
+    out.close()
+    if white_is_zero:
+        path.write_bytes(with_tag(path.read_bytes(), 262, 0))
+    picture = load_picture(path)
+    assert picture.pixels.shape == (16, 12, 1)
+    sky = picture.pixels[:, -4:]
+    assert (sky == (0 if white_is_zero else 1)).all()
+    assert size_of(path) == (12, 16)
+
+
+def test_size_of_a_turned_tiff_is_that_of_its_pixels(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(scene(48, 64)).save(tmp_path / "a.tif", exif=exif)
+    assert size_of(tmp_path / "a.tif") == (48, 64)
+    assert load_picture(tmp_path / "a.tif").pixels.shape[:2] == (64, 48)
+
+
+def write_exr(path, values, names, **spec_options):
+    spec = oiio.ImageSpec(values.shape[1], values.shape[0], values.shape[2], oiio.FLOAT)
+    spec.channelnames = names
+    if "A" in names:
+        spec.alpha_channel = names.index("A")
+    for name, value in spec_options.items():
+        setattr(spec, name, value)
+    out = oiio.ImageOutput.create(str(path))
+    assert out.open(str(path), spec)
+    assert out.write_image(values.astype(np.float32))
+    out.close()
+
+
+@pytest.mark.parametrize("names", [("R", "G", "B", "Z"), ("U", "V")])
+def test_a_channel_of_depth_is_no_alpha(tmp_path, names):
+    write_exr(tmp_path / "a.exr", np.full((6, 5, len(names)), 0.5), names)
+    with pytest.raises(PictureError, match=f"holds .*{names[-1]}.*at most alpha"):
+        load_picture(tmp_path / "a.exr")
+
+
+def test_an_exr_stays_at_its_place_in_the_frame(tmp_path):
+    place = {"x": 10, "y": 8, "full_x": -2, "full_y": 0, "full_width": 64, "full_height": 48}
+    write_exr(tmp_path / "a.exr", np.full((16, 20, 3), 0.5), ("R", "G", "B"), **place)
+    for record in (RECORD, None):
+        spec = oiio.ImageBuf(str(restored(tmp_path / "a.exr", tmp_path / "b.exr", record))).spec()
+        assert {name: getattr(spec, name) for name in place} == place
+    picture = load_picture(tmp_path / "a.exr")
+    twice = replace(picture, pixels=picture.pixels.repeat(2, 0).repeat(2, 1))
+    save_picture(twice, tmp_path / "c.exr", RECORD)
+    spec = oiio.ImageBuf(str(tmp_path / "c.exr")).spec()
+    assert {name: getattr(spec, name) for name in place} == {k: 2 * v for k, v in place.items()}
+    cut = replace(picture, pixels=picture.pixels[:7])
+    save_picture(cut, tmp_path / "d.exr", RECORD)
+    spec = oiio.ImageBuf(str(tmp_path / "d.exr")).spec()
+    assert (spec.x, spec.y, spec.full_width, spec.full_height) == (0, 0, 20, 7)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.tif"])
+@pytest.mark.parametrize("prefix", [b"ASCII\0\0\0", b"UNICODE\0", b"\0" * 8])
+def test_words_of_people_stay_above_the_record(tmp_path, name, prefix):
+    said = "Grandma 1953, Leipzig"
+    exif = Image.Exif()
+    coded = said.encode("utf-16-le") if prefix.startswith(b"UNICODE") else said.encode()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = prefix + coded
+    Image.fromarray(scene()).save(tmp_path / name, exif=exif.tobytes())
+    first = restored(tmp_path / name, tmp_path / f"1{name}")
+    second = restored(first, tmp_path / f"2{name}", RECORD | {"seed": 4})
+    for path, seed in ((first, 3), (second, 4)):
+        assert read_record(path) == RECORD | {"seed": seed}
+        with Image.open(path) as image:
+            comment = image.getexif().get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment]
+        assert comment.decode().count(said) == 1
+        assert comment.decode().count('"seed"') == 1
+
+
+def test_metadata_too_large_for_jpeg_is_left_out(tmp_path):
+    picture = load_picture(save(tmp_path / "a.png"))
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = "x" * 66000
+    for large in (Metadata(exif=exif.tobytes()), Metadata(xmp=b"<x>" + b" " * 70000 + b"</x>")):
+        save_picture(replace(picture, metadata=large), tmp_path / "b.jpg", RECORD)
+        assert read_record(tmp_path / "b.jpg") == RECORD
+
+
+def save(path):
+    Image.fromarray(scene()).save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["b.webp", "b.jpg", "b.png", "b.tif"])
+def test_resolution_that_only_exif_knows(tmp_path, name):
+    exif = Image.Exif()
+    exif.update({282: 118.11, 283: 118.11, 296: 3})  # a centimetre
+    Image.fromarray(scene()).save(tmp_path / "a.webp", exif=exif)
+    found = load_picture(restored(tmp_path / "a.webp", tmp_path / name)).metadata.dpi
+    assert found == pytest.approx((300, 300), rel=2e-3)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_texts_behind_the_pixels_of_a_png(tmp_path, depth):
+    """Where ExifTool puts them."""
+    picture = replace(load_picture(save(tmp_path / "a.png")), depth=depth)
+    save_picture(picture, tmp_path / "b.png", None)
+    content = b"XML:com.adobe.xmp\0\0\0\0\0<x/>"
+    chunk = struct.pack(">I", len(content)) + b"iTXt" + content
+    chunk += struct.pack(">I", zlib.crc32(b"iTXt" + content))
+    png = (tmp_path / "b.png").read_bytes()
+    (tmp_path / "b.png").write_bytes(png[:-12] + chunk + png[-12:])
+    assert load_picture(tmp_path / "b.png").metadata.xmp == b"<x/>"
+
+
+def test_size_tags_of_the_old_picture_are_left_out(tmp_path):
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif).update({40962: 64, 40963: 48, 36867: "2020:01:01 00:00:00"})
+    Image.fromarray(scene()).save(tmp_path / "a.jpg", exif=exif)
+    with Image.open(restored(tmp_path / "a.jpg", tmp_path / "b.jpg")) as image:
+        tags = image.getexif().get_ifd(ExifTags.IFD.Exif)
+    assert 36867 in tags
+    assert not {40962, 40963} & set(tags)

@@ -76,6 +76,24 @@ def set_attributes(spec: Any, attributes: tuple[Attribute, ...]) -> None:  # noq
         spec.attribute(name, oiio.TypeDesc(_PLAIN.get(kind, kind)), value)
 
 
+def window_of(spec: Any) -> tuple[int, ...]:  # noqa: ANN401
+    """The data window (x, y, width, height) and the display window, or nothing if they agree."""
+    data = (spec.x, spec.y, spec.width, spec.height)
+    display = (spec.full_x, spec.full_y, spec.full_width, spec.full_height)
+    return () if data == display else (*data, *display)
+
+
+def set_window(spec: Any, window: tuple[int, ...]) -> None:  # noqa: ANN401
+    """Put a picture that may be whole times as large where `window_of` found the other."""
+    if not window:
+        return
+    factor = spec.width // window[2]
+    if (spec.width, spec.height) == (factor * window[2], factor * window[3]):
+        scaled = [factor * value for value in window]
+        spec.x, spec.y = scaled[:2]
+        spec.full_x, spec.full_y, spec.full_width, spec.full_height = scaled[4:]
+
+
 def resolution_of(attributes: tuple[Attribute, ...]) -> tuple[float, float] | None:
     """Dots per inch, if the file says so."""
     known = {name: value for name, _, value in attributes}

@@ -5,6 +5,7 @@ PNG: a text chunk `reddiff`. JPEG, WebP, TIFF: the EXIF user comment. EXR: a str
 """
 
 import json
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -23,13 +24,22 @@ from .attributes import (
     attributes_of,
     exif_from,
     resolution_of,
+    window_of,
 )
 from .attributes import XMP as XMP_ATTRIBUTE
-from .tifftags import ICC, RESOLUTION, STRUCTURE, XMP, read_tags, with_tags
+from .tifftags import ICC, INCH, RESOLUTION, STRUCTURE, XMP, read_tags, with_tags
 
 _USER_COMMENT = ExifTags.Base.UserComment.value
+# The size of the file that an EXIF block comes from, in its own words.
+_SIZES = (ExifTags.Base.ExifImageWidth.value, ExifTags.Base.ExifImageHeight.value)
 _PER_CM = 3
 _COMMENT_PREFIX = b"ASCII\0\0\0"
+# What a segment of a JPEG file holds; an XMP packet shares its own with a name of 29 bytes.
+MOST_EXIF, MOST_XMP = 65533, 65504
+# A packet may say how to turn the picture, which has been done.
+_TURN = re.compile(
+    rb"""\s+tiff:Orientation\s*=\s*("[^"]*"|'[^']*')|<tiff:Orientation>[^<]*</tiff:Orientation>"""
+)
 MOST_DPI = 1e6
 _HEADER = 33  # bytes of a PNG's signature and IHDR
 
@@ -38,7 +48,8 @@ _HEADER = 33  # bytes of a PNG's signature and IHDR
 class Metadata:
     """What is carried from the input file to the output file.
 
-    attributes: of an EXR file, which are more than EXIF can hold.
+    attributes: of an EXR file, which are more than EXIF can hold.    window: its data window
+    (x, y, width, height) and its display window, where these differ.
     """
 
     exif: bytes = b""
@@ -46,6 +57,7 @@ class Metadata:
     xmp: bytes = b""
     dpi: tuple[float, float] | None = None
     attributes: tuple[Attribute, ...] = ()
+    window: tuple[int, ...] = ()
 
 
 def metadata_of(image: Image.Image) -> Metadata:
@@ -53,12 +65,15 @@ def metadata_of(image: Image.Image) -> Metadata:
 
     What is damaged is left out: metadata is no reason to lose a picture.
     """
+    if image.format == "PNG":  # whose texts may come after the pixels
+        with suppress(Exception):  # told when the pixels are asked for
+            image.load()
     xmp = image.info.get("xmp", b"")
     return Metadata(
         exif=_carried(image.getexif),
         icc=image.info.get("icc_profile") or b"",
-        xmp=xmp if isinstance(xmp, bytes) else b"",
-        dpi=_dpi_of(image),
+        xmp=_TURN.sub(b"", xmp) if isinstance(xmp, bytes) else b"",
+        dpi=_sensible(image.info.get("dpi")) or _resolution_in(image.getexif),
     )
 
 
@@ -68,13 +83,11 @@ def metadata_of_file(path: Path) -> Metadata:
         return _metadata_of_exr(path)
     with suppress(Exception):  # damaged tags raise nearly anything
         tags = read_tags(path)
-        parts = [tags.get(tag, 0) for tag in RESOLUTION]
-        per_inch = 2.54 if parts[2] == _PER_CM else 1.0
         return Metadata(
             exif=_carried(lambda: tags),
             icc=bytes(tags.get(ICC, b"")),
-            xmp=bytes(tags.get(XMP, b"")),
-            dpi=_sensible([float(part) * per_inch for part in parts[:2]]),
+            xmp=_TURN.sub(b"", bytes(tags.get(XMP, b""))),
+            dpi=_resolution_in(lambda: tags),
         )
     return Metadata()
 
@@ -83,13 +96,15 @@ def _metadata_of_exr(path: Path) -> Metadata:
     import OpenImageIO as oiio
 
     with suppress(Exception):  # as above
-        attributes = attributes_of(oiio.ImageBuf(str(path)).spec())
+        spec = oiio.ImageBuf(str(path)).spec()
+        attributes = attributes_of(spec)
         xmp = {name: value for name, _, value in attributes}.get(XMP_ATTRIBUTE, "")
         return Metadata(
             exif=_carried(lambda: exif_from(attributes)),
             xmp=str(xmp).encode(),
             dpi=_sensible(resolution_of(attributes)),
             attributes=attributes,
+            window=window_of(spec),
         )
     return Metadata()
 
@@ -101,12 +116,19 @@ def _carried(load: Callable[[], Image.Exif]) -> bytes:
         exif.load(load().tobytes())  # a copy: an image still needs its orientation
         for tag in STRUCTURE.intersection(exif):
             exif.pop(tag)
+        for tag in _SIZES:
+            exif.get_ifd(ExifTags.IFD.Exif).pop(tag, None)
         return exif.tobytes() if len(exif) else b""
     return b""
 
 
-def _dpi_of(image: Image.Image) -> tuple[float, float] | None:
-    return _sensible(image.info.get("dpi"))
+def _resolution_in(load: Callable[[], Image.Exif]) -> tuple[float, float] | None:
+    """Dots per inch by the tags of an EXIF block or a TIFF file."""
+    with suppress(Exception):  # damaged tags raise nearly anything
+        parts = [load().get(tag, 0) for tag in RESOLUTION]
+        per_inch = 2.54 if parts[2] == _PER_CM else 1.0
+        return _sensible([float(part) * per_inch for part in parts[:2]])
+    return None
 
 
 def _sensible(dpi: Any) -> tuple[float, float] | None:  # noqa: ANN401  (whatever a file says)
@@ -127,7 +149,9 @@ def read_record(path: Path) -> dict[str, Any] | None:
     for carrier in _carriers_in(path):
         raw = carrier.encode("utf-8", "replace") if isinstance(carrier, str) else carrier
         with suppress(ValueError, TypeError):
-            record = json.loads(bytes(raw or b"").removeprefix(_COMMENT_PREFIX))
+            # After what somebody else had to say.
+            own = bytes(raw or b"").removeprefix(_COMMENT_PREFIX).rpartition(b"\n")[2]
+            record = json.loads(own)
             if isinstance(record, dict):
                 return record
     return None
@@ -171,11 +195,15 @@ def save_options(metadata: Metadata, kind: str, text: str) -> dict[str, Any]:
         options["icc_profile"] = metadata.icc
     if metadata.dpi and kind != "WEBP":
         options["dpi"] = metadata.dpi
-    if metadata.xmp and kind in ("JPEG", "WEBP"):
-        options["xmp"] = metadata.xmp
     exif = _exif(metadata, text if kind != "PNG" else None)
+    if kind == "JPEG" and len(exif.tobytes()) > MOST_EXIF:
+        exif = _exif(Metadata(), text)
+    if metadata.xmp and (kind == "WEBP" or (kind == "JPEG" and len(metadata.xmp) <= MOST_XMP)):
+        options["xmp"] = metadata.xmp
     if metadata.xmp and kind == "TIFF":
         exif[XMP] = metadata.xmp
+    if metadata.dpi and kind == "WEBP":  # no other place
+        exif.update(zip(RESOLUTION, (*metadata.dpi, INCH), strict=True))
     if kind == "PNG":
         info = PngInfo()
         info.add_text("reddiff", text)
@@ -188,12 +216,32 @@ def save_options(metadata: Metadata, kind: str, text: str) -> dict[str, Any]:
 
 
 def _exif(metadata: Metadata, record: str | None) -> Image.Exif:
-    """The EXIF block, with the record as its user comment."""
+    """The EXIF block, with the record as its user comment, below what was said there before."""
     exif = Image.Exif()
     exif.load(metadata.exif)
     if record is not None:
-        exif.get_ifd(ExifTags.IFD.Exif)[_USER_COMMENT] = _COMMENT_PREFIX + record.encode()
+        tags = exif.get_ifd(ExifTags.IFD.Exif)
+        said = _words(tags.get(_USER_COMMENT))
+        tags[_USER_COMMENT] = _COMMENT_PREFIX + f"{said}\n{record}".lstrip().encode()
     return exif
+
+
+def _words(comment: Any) -> str:  # noqa: ANN401  (whatever a file holds)
+    """What a person or a camera put into a user comment; records of ours are left out."""
+    raw = comment.encode() if isinstance(comment, str) else bytes(comment or b"")
+    text = _decoded(raw).strip("\0 ")
+    lines = [line for line in text.splitlines() if not line.startswith('{"')]
+    return "\n".join(lines).strip()
+
+
+def _decoded(comment: bytes) -> str:
+    """By the eight bytes that say how a user comment is coded."""
+    if comment.startswith(b"UNICODE\0"):
+        text = comment[8:]
+        big = text[:2] == b"\xfe\xff" or (text[:1] == b"\0" and text[1:2] != b"\0")
+        return text.decode("utf-16-be" if big else "utf-16-le", "replace").lstrip("\ufeff")
+    known = comment.startswith((_COMMENT_PREFIX, b"\0" * 8))
+    return (comment[8:] if known else comment).decode("utf-8", "replace")
 
 
 def tiff_with(tiff: bytes, metadata: Metadata, text: str | None) -> bytes:

@@ -4,6 +4,8 @@
 """
 
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .attributes import Attribute, set_attributes
+from .attributes import Attribute, set_attributes, set_window
 from .errors import PictureError
 
 if TYPE_CHECKING:
@@ -24,7 +26,20 @@ MOST_WORDS = 120  # letters of an error of OpenImageIO, which often says all twi
 Values = NDArray[np.uint16] | NDArray[np.float32]
 
 
-def read(path: Path, bits: int, orientation: int) -> tuple[Pixels, Pixels | None]:
+@dataclass(frozen=True)
+class Stored:
+    """How a file keeps its samples.
+
+    orientation: of EXIF, 1 to 8.    inverted: white is 0.    extra: what TIFF says of a channel
+    beyond the colours: 0 it may be anything, 1 alpha that colours are multiplied by, 2 alpha.
+    """
+
+    orientation: int = 1
+    inverted: bool = False
+    extra: int = 2
+
+
+def read(path: Path, bits: int, stored: Stored) -> tuple[Pixels, Pixels | None]:
     """Pixels (H, W, 1 or 3) and alpha (H, W) in [0, 1], upright; PictureError if not 16-bit."""
     import OpenImageIO as oiio
 
@@ -39,7 +54,12 @@ def read(path: Path, bits: int, orientation: int) -> tuple[Pixels, Pixels | None
         reason = _reason(buffer) or f"stored as {buffer.spec().format}"
         raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
     scaled = np.asarray(values).astype(np.float32) / np.float32(65535)
-    return split(path, turn(scaled, orientation))
+    pixels, alpha = split(path, turn(scaled, stored.orientation))
+    if stored.extra == 0:
+        alpha = None
+    if alpha is not None and stored.extra == 1:
+        pixels = _divided(pixels, alpha).clip(0, 1)
+    return (1 - pixels if stored.inverted else pixels), alpha
 
 
 def is_deep(path: Path) -> bool:
@@ -78,12 +98,30 @@ def read_float(path: Path) -> tuple[Pixels, Pixels | None]:
     # OpenImageIO multiplies a TIFF's colours by alpha while it reads, as EXR stores them.
     orientation = int(spec.get_int_attribute("Orientation", 1))
     light, alpha = split(path, turn(np.asarray(values, dtype=np.float32), orientation))
+    if alpha is not None and spec.alpha_channel < 0:
+        _check_names(path, spec.channelnames)
+        alpha = None
     _check_light(path, light, alpha)
     if alpha is None:
         return light, None
     alpha = alpha.clip(0, 1)
+    return _divided(light, alpha), alpha
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    """PictureError for an EXR file with a channel that is neither a colour nor alpha.
+
+    In TIFF such a channel may be anything, a saved selection for one, and is left out.
+    """
+    if path.suffix.lower() == ".exr":
+        told = f"{path}: holds {', '.join(names)}; give a file of colours and at most alpha (A)"
+        raise PictureError(told, "Channels")
+
+
+def _divided(pixels: Pixels, alpha: Pixels) -> Pixels:
+    """Colours that were multiplied by alpha, as they are; black stays where nothing is seen."""
     covered = alpha[:, :, None]
-    return np.divide(light, covered, out=light.copy(), where=covered > 0), alpha
+    return np.divide(pixels, covered, out=pixels.copy(), where=covered > 0)
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -161,10 +199,11 @@ def encode_float(
     suffix: str,
     icc: bytes,
     attributes: tuple[Attribute, ...] = (),
+    window: tuple[int, ...] = (),
 ) -> bytes:
     """The bytes of a float file; .exr and .tif in full precision, .hdr as shared exponents.
 
-    attributes: of an EXR file; the others have no room for them.
+    attributes, window: of an EXR file; the others have no room for them.
     """
     import OpenImageIO as oiio
 
@@ -184,6 +223,7 @@ def encode_float(
         profile = np.frombuffer(icc, dtype=np.uint8)
         spec.attribute("ICCProfile", oiio.TypeDesc(f"uint8[{len(icc)}]"), profile)
     set_attributes(spec, attributes if suffix.lower() == ".exr" else ())
+    set_window(spec, window if suffix.lower() == ".exr" else ())
     return _bytes(oiio, spec, np.ascontiguousarray(values, dtype=np.float32), suffix)
 
 

@@ -40,10 +40,13 @@ from .pixels import Hole as Hole
 from .pixels import Picture as Picture
 from .pixels import Pixels as Pixels
 from .pixels import with_depth as with_depth
+from .tifftags import read_tags
 
 _ORIENTATION = ExifTags.Base.Orientation.value
 _SAMPLE_FORMAT, _IS_FLOAT = 339, 3  # TIFF
-_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+_PHOTOMETRIC, _WHITE_IS_ZERO, _CMYK = 262, 0, 5
+_EXTRA_SAMPLES = 338
+_ON_SIDE = 5  # the first orientation of those that exchange width and height
 
 
 def load_picture(path: Path) -> Picture:
@@ -64,7 +67,8 @@ def size_of(path: Path) -> tuple[int, int]:
     with suppress(UnidentifiedImageError), _opened(path) as image:
         _check_still(path, image)
         width, height = image.size
-        turned = int(image.getexif().get(_ORIENTATION, 1)) in (5, 6, 7, 8)
+        # Pillow itself turns the size of a TIFF file.
+        turned = image.format != "TIFF" and int(image.getexif().get(_ORIENTATION, 1)) >= _ON_SIDE
         return (height, width) if turned else (width, height)
     _check_odd_tiff(path)
     return deep.size_of(path)
@@ -142,9 +146,10 @@ def _read(path: Path, image: Image.Image) -> Picture:
         return Picture(*deep.split(path, heif.read(path)), 16, metadata)
     if bits > 8:
         orientation = int(image.getexif().get(_ORIENTATION, 1))
-        pixels, alpha = deep.read(path, bits, orientation)
-        if image.format == "TIFF" and _tag(image, _PHOTOMETRIC, 1) == _WHITE_IS_ZERO:
-            pixels = 1 - pixels
+        tags: Any = getattr(image, "tag_v2", {})
+        if tags.get(_PHOTOMETRIC) == _CMYK:
+            metadata = replace(metadata, icc=b"")
+        pixels, alpha = deep.read(path, bits, _stored(tags, orientation))
         return Picture(pixels, alpha, 16, metadata)
     if image.mode in ("CMYK", "YCbCr", "LAB"):
         metadata = replace(metadata, icc=b"")  # the profile describes the old colour space
@@ -169,15 +174,25 @@ def _check_odd_tiff(path: Path) -> None:
 
 def _read_odd_tiff(path: Path) -> Picture:
     """Kinds that Pillow does not know: 16-bit grey with alpha, and float colours."""
-    metadata = metadata_of_file(path)
+    metadata, stored = metadata_of_file(path), deep.Stored()
+    with suppress(Exception):  # damaged tags raise nearly anything
+        tags = read_tags(path)
+        stored = _stored(tags, int(tags.get(_ORIENTATION, 1)))
     with suppress(PictureError):
-        return Picture(*deep.read(path, 16, 1), 16, metadata)
+        return Picture(*deep.read(path, 16, stored), 16, metadata)
     try:
         return Picture(*deep.read_float(path), FLOAT, metadata)
     except PictureError as error:
         if error.kind != "Unreadable":
             raise
         raise PictureError(f"{path}: not a picture, or damaged", "Unreadable") from error
+
+
+def _stored(tags: Any, orientation: int) -> deep.Stored:  # noqa: ANN401  (Pillow's two kinds)
+    """What TIFF tags say of samples; other formats have none."""
+    extra = tags.get(_EXTRA_SAMPLES, 2)
+    first = (*extra, 2)[0] if isinstance(extra, tuple) else int(extra)
+    return deep.Stored(orientation, tags.get(_PHOTOMETRIC, 1) == _WHITE_IS_ZERO, first)
 
 
 def _bits_per_channel(path: Path, image: Image.Image) -> int:
@@ -236,7 +251,9 @@ def _encode_deep(picture: Picture, path: Path, text: str | None) -> bytes:
         encode = deep.encode_float if picture.linear else deep.encode
         return tiff_with(encode(picture.pixels, picture.alpha, path.suffix, icc), metadata, text)
     attributes = exr_attributes(metadata, text) if kind == "EXR" else ()
-    return deep.encode_float(picture.pixels, picture.alpha, path.suffix, icc, attributes)
+    # Where a picture lies in its frame is no metadata: it is kept with --strip, too.
+    place = metadata.window
+    return deep.encode_float(picture.pixels, picture.alpha, path.suffix, icc, attributes, place)
 
 
 def _encode_eight(picture: Picture, kind: str, text: str | None, quality: int) -> bytes:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .files import write_whole
 from .options import OutputOptions
-from .pictures import Picture, Pixels, save_picture
+from .pictures import Picture, Pixels, save_picture, with_depth
 from .tasks import Problem, Stage
 
 GAP = 8  # pixels between the panels of a sheet
@@ -28,7 +28,7 @@ class Sheets:
 
     def __init__(self, output: Path, problem: Problem, options: OutputOptions) -> None:
         self._output, self._problem, self._options = output, problem, options
-        self._before = problem.source.pixels
+        self._before = _shown(problem.source)
         self._frames: list[Image.Image] = []
         self._spread: Pixels | None = None
 
@@ -36,7 +36,7 @@ class Sheets:
         """One frame of the animation, if there is one."""
         if self._options.trace:
             frame = self._problem.preview(stage, mu[:1].cpu())
-            self._frames.append(_thumbnail(frame.pixels))
+            self._frames.append(_thumbnail(_shown(frame)))
 
     def average(self, pictures: Sequence[Picture]) -> Picture:
         """Mean of samples; their standard deviation is kept for `save`."""
@@ -48,7 +48,7 @@ class Sheets:
         """Write the sheets; PictureError when the file system refuses."""
         if self._options.compare:
             hole = getattr(self._problem, "hole", None)
-            panels = [self._before, restored.pixels]
+            panels = [self._before, _shown(restored)]
             if hole is not None:
                 panels.insert(1, hole[:, :, None].astype(np.float32))
             self._write("compare.png", _png(_side_by_side(panels)))
@@ -84,6 +84,11 @@ def _side_by_side(panels: Sequence[Pixels]) -> Image.Image:
 def _enlarge(image: Image.Image, factor: int) -> Image.Image:
     size = (image.width * factor, image.height * factor)
     return image.resize(size, Image.Resampling.NEAREST)
+
+
+def _shown(picture: Picture) -> Pixels:
+    """The pixels as a screen shows them, in [0, 1]: linear light as sRGB values."""
+    return with_depth(picture, 16).pixels if picture.linear else picture.pixels
 
 
 def _image(pixels: Pixels) -> Image.Image:
