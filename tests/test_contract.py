@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -607,3 +608,97 @@ def test_small_tiles_and_odd_steps_need_nothing_else(picture_file, tiny_prior):
     flags = ["--model", tiny_prior, "--device", "cpu", "--overwrite"]
     reddiff("denoise", picture_file, *flags, "--steps", "2", "--tile", "32")
     reddiff("denoise", picture_file, *flags, "--steps", "21", "--preset", "perceptual")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF", "JPEG2000"])
+def test_a_lossy_picture_from_stdin_is_known_as_one(tmp_path, quick, kind):
+    """Its noise is measured as that of the same file by name."""
+    buffer = BytesIO()
+    Image.fromarray(scene(96, 96)).save(buffer, kind)
+    suffix = {"JPEG": ".jpg", "WEBP": ".webp", "AVIF": ".avif", "JPEG2000": ".jp2"}[kind]
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(buffer.getvalue())
+    reddiff("denoise", path, "-o", tmp_path / "named.png", *quick)
+    reddiff("denoise", "-", "-o", tmp_path / "piped.png", *quick, stdin=buffer.getvalue())
+    named, piped = (load_picture(tmp_path / f"{n}.png").pixels for n in ("named", "piped"))
+    assert np.array_equal(named, piped)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+@pytest.mark.parametrize(
+    ("script", "code", "told"),
+    [
+        ("denoise a.png -o - > /dev/full", 1, "error: stdout cannot be written (No space"),
+        ("denoise a.png -o - >&-", 1, "error: stdout cannot be written (closed)"),
+        ("denoise - -o x.png <&-", 2, "error: -: stdin is closed; pipe a picture into it"),
+        ("denoise a.png --json -o x.png > /dev/full", 1, "error: stdout cannot be written (No"),
+        ("denoise a.png --dry-run > /dev/full", 1, "error: stdout cannot be written (No space"),
+    ],
+)
+def test_streams_that_take_or_give_nothing(tmp_path, tiny_prior, script, code, told):
+    Image.fromarray(scene(24, 32)).save(tmp_path / "a.png")
+    ran = shell(f"reddiff {script}", cwd=tmp_path, REDDIFF_MODEL=str(tiny_prior))
+    stderr = ran.stderr.decode()
+    assert ran.returncode == code, stderr
+    assert told in stderr
+    assert "Traceback" not in stderr
+    assert "Exception ignored" not in stderr
+
+
+def test_an_empty_mask_leaves_stdout_empty_and_says_so(tmp_path, picture_file, quick):
+    Image.fromarray(np.zeros((48, 64), np.uint8)).save(tmp_path / "m.png")
+    flags = ["inpaint", str(picture_file), "-m", str(tmp_path / "m.png"), "-o", "-", *quick]
+    result = RUNNER.invoke(app, flags)
+    assert result.exit_code == 1
+    assert result.stdout_bytes == b""
+    assert "mask is empty; there is nothing to write" in result.stderr
+
+
+def test_a_failure_in_a_folder_names_its_picture(folder, quick):
+    (folder / "text.png").unlink()
+    _, stderr = reddiff("inpaint", folder, *quick, code=2)
+    lines = [line for line in stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 3
+    assert {line.split()[1].rstrip(":") for line in lines} == {
+        str(folder / name) for name in ("a.png", "b.png", "b.jpg")
+    }
+
+
+def test_a_mistake_in_the_flags_is_one_for_a_folder_too(folder, quick, tmp_path):
+    """Exit code 2: no picture can be restored like this, so a loop need not go on."""
+    (folder / "text.png").unlink()
+    flags = ["--format", "jpg", "--depth", "16", "-o", tmp_path / "out/"]
+    _, stderr = reddiff("denoise", folder, *flags, *quick, code=2)
+    assert "0 restored, 0 skipped, 3 failed" in stderr
+
+
+def test_a_prior_is_the_same_however_its_folder_is_spelt(picture_file, tiny_prior, monkeypatch):
+    monkeypatch.chdir(tiny_prior.parent)
+    flags = ["--steps", "2", "--device", "cpu", "--model"]
+    reddiff("denoise", picture_file, *flags, tiny_prior)
+    for name in (f"./{tiny_prior.name}/", f"../{tiny_prior.parent.name}/{tiny_prior.name}"):
+        _, stderr = reddiff("denoise", picture_file, *flags, name)
+        assert "done already" in stderr
+
+
+def test_another_schedule_makes_another_prior(tmp_path, picture_file, tiny_prior):
+    prior = tmp_path / "prior"
+    shutil.copytree(tiny_prior, prior)
+    flags = ["--steps", "2", "--device", "cpu", "--model", prior]
+    reddiff("denoise", picture_file, *flags)
+    path = prior / "scheduler_config.json"
+    path.write_text(path.read_text().replace('"epsilon"', '"sample"').replace("v_pred", "eps_"))
+    path.write_text(path.read_text().replace("0.02", "0.021"))
+    _, stderr = reddiff("denoise", picture_file, *flags, code=1)
+    assert "exists with other settings" in stderr
+
+
+def test_sheets_show_linear_light_as_a_screen_does(tmp_path, quick):
+    """A grey field of 0.2 in linear light is 124 of 255 in both panels."""
+    light = Picture(np.full((24, 32, 3), 0.2, np.float32), depth=32)
+    save_picture(light, tmp_path / "a.exr", None)
+    reddiff("denoise", tmp_path / "a.exr", "--compare", "--trace", "--noise", "0.01", *quick)
+    sheet = np.asarray(Image.open(tmp_path / "a.denoise.compare.png")).astype(int)
+    assert abs(sheet[:, :32].mean() - 124) < 1
+    with Image.open(tmp_path / "a.denoise.trace.gif") as trace:
+        assert abs(np.asarray(trace.convert("RGB"))[..., 1].mean() - sheet[:, -32:, 1].mean()) < 20

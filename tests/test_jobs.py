@@ -90,3 +90,38 @@ def test_missing_mask_in_a_folder_fails_that_picture_only(tmp_path):
     make(tmp_path / "in" / "a.png", tmp_path / "in" / "b.png", tmp_path / "masks" / "b.png")
     actions = [job.action for job in plan([tmp_path / "in"], tmp_path / "masks")]
     assert actions == ["fail", "restore"]
+
+
+def test_the_folder_that_is_read_takes_no_results(tmp_path):
+    """The second run would restore the results of the first."""
+    make(tmp_path / "in" / "a.jpg")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    for output in (tmp_path / "in", tmp_path / "in" / ".", tmp_path / "link"):
+        with pytest.raises(UsageError, match="is the folder that is read"):
+            plan([tmp_path / "in"], path=output)
+    assert plan([tmp_path / "in" / "a.jpg"], path=tmp_path / "in")  # by name: no folder is read
+
+
+def test_masks_below_the_pictures_are_no_pictures(tmp_path):
+    make(tmp_path / "a.png", tmp_path / "masks" / "a.png")
+    (job,) = plan([tmp_path], mask=tmp_path / "masks", recursive=True)
+    assert (job.input, job.mask) == (tmp_path / "a.png", tmp_path / "masks" / "a.png")
+
+
+def test_what_macos_keeps_beside_a_picture_is_none(tmp_path):
+    make(tmp_path / "a.png")
+    (tmp_path / "._a.png").write_bytes(b"\0\5\x16\7")
+    assert [job.input.name for job in plan([tmp_path])] == ["a.png"]
+
+
+def test_pictures_that_are_called_like_results_are_told(tmp_path):
+    """Those with a record of reddiff are results, and nobody needs to hear of them."""
+    make(tmp_path / "a.png", tmp_path / "sunset.hdr.png", tmp_path / "b.denoise.compare.png")
+    picture = Picture(scene(8, 8) / np.float32(255))
+    save_picture(picture, tmp_path / "a.denoise.png", {"task": "denoise"})
+    notes = []
+    jobs = plan_jobs("denoise", [tmp_path], None, OutputOptions(), lambda _: {}, notes.append)
+    assert [job.input.name for job in jobs] == ["a.png"]
+    (warning,) = [note for note in notes if note.startswith("warning")]
+    assert "1 left out" in warning
+    assert "(sunset.hdr.png)" in warning

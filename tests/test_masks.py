@@ -86,3 +86,21 @@ def test_pairing_by_relative_stem(tmp_path):
         find_mask(masks, picture, root)
     with pytest.raises(UsageError, match="no such"):
         find_mask(tmp_path / "none", picture, root)
+
+
+@pytest.mark.parametrize("value", [1, 85, 127])
+def test_a_mask_that_was_meant_and_is_dark_is_told(tmp_path, value):
+    """0 and 1 for no and yes, or red on black, must not pass for an empty mask."""
+    values = np.zeros((48, 64))
+    values[3:6] = value
+    path = save_mask(tmp_path / "m.png", values)
+    with pytest.raises(PictureError, match=f"brightest value is {value} of 255; 128"):
+        load_hole(PICTURE, path, InpaintOptions())
+    with pytest.raises(PictureError, match="brightest"):
+        load_hole(PICTURE, path, InpaintOptions(invert=True))
+
+
+def test_a_black_mask_with_a_little_noise_is_empty(tmp_path):
+    path = save_mask(tmp_path / "m.png", np.full((48, 64), 3))
+    with pytest.raises(NothingToFill):
+        load_hole(PICTURE, path, InpaintOptions())

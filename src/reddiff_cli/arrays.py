@@ -112,6 +112,9 @@ def _read_raster(path: Path, _: str | None) -> Array:
     values = buffer.get_pixels(buffer.spec().format)
     if values is None or buffer.has_error:
         raise PictureError(f"{path}: cannot be decoded ({buffer.geterror()})", "Unreadable")
+    if buffer.nsubimages > 1:
+        told = f"{path}: holds {buffer.nsubimages} pages; give one, or their sum"
+        raise PictureError(told, "Animated")
     return np.asarray(values)
 
 

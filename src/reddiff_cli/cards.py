@@ -89,6 +89,15 @@ class Card:
         return (self.origin.sha256 or self.folder.name)[:12]
 
     @property
+    def configuration(self) -> str:
+        """12 hexadecimal digits of both json files of somebody's own folder; else nothing."""
+        if self.origin is not None or _PACKAGE in self.folder.resolve().parents:
+            return ""
+        parts = locate(self.folder)
+        content = parts.config.read_bytes() + parts.scheduler.read_bytes()
+        return hashlib.sha256(content).hexdigest()[:12]
+
+    @property
     def weights(self) -> str:
         """Name of the weights in the folder."""
         if self.origin is None or self.origin.family:

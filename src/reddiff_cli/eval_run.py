@@ -30,7 +30,7 @@ Kid = dict[tuple[str, str], float]
 # What a card says about how its prior is used.
 OF_A_CARD = (
     *("starts", "prior_weights", "hole_start", "sample_start", "wide_hole", "wide_noise"),
-    *("window", "tile", "smallest", "turns"),
+    *("window", "tile", "smallest", "turns", "configuration"),
 )
 
 

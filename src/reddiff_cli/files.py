@@ -16,6 +16,8 @@ def write_whole(path: Path, content: bytes) -> None:
         handle, temporary = tempfile.mkstemp(prefix=".reddiff-", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut could leave the name without the content
         share_as_usual(Path(temporary))
         Path(temporary).replace(path)
     except OSError as error:

@@ -36,11 +36,9 @@ def _check_layout(folder: Path, theirs: Network, ours: Network) -> None:
     if not isinstance(theirs.unet, UNet2D) or not isinstance(ours.unet, UNet2D):
         raise UsageError(f"--init {folder}: another kind of network than `reddiff train` makes")
     pairs = {"pixel_unshuffle": (theirs.unshuffle, ours.unshuffle)}
-    for each in fields(Layout):
-        if each.name != "layers_per_block":
-            pairs[each.name] = tuple(
-                getattr(u.layout, each.name) for u in (theirs.unet, ours.unet)
-            )
+    names = [each.name for each in fields(Layout) if each.name != "layers_per_block"]
+    for name in ("block_out_channels", *names):  # what can be told by a flag comes first
+        pairs[name] = tuple(getattr(u.layout, name) for u in (theirs.unet, ours.unet))
     for name, (has, asked) in pairs.items():
         if _listed(has) != _listed(asked):
             told = f"--init {folder}: its {name} is {has}, here {asked}"

@@ -63,7 +63,13 @@ def plan_jobs(
     what comes after its stem.
     """
     suffixes = ARRAY_SUFFIXES if task == "phase" else PICTURE_SUFFIXES
-    found = (_expand(path, options, suffixes, on_note) for path in inputs)
+    for path in inputs:
+        if path.is_dir() and options.path and _same_place(path, options.path):
+            raise UsageError(
+                f"-o {options.path}: is the folder that is read; drop it for results beside the "
+                "pictures, or give another"
+            )
+    found = (_expand(path, options, suffixes, on_note, mask) for path in inputs)
     # A picture that is named twice is restored once.
     sources = list({s.path.absolute(): s for sources in found for s in sources}.values())
     if not sources:
@@ -106,16 +112,31 @@ def same_settings(found: Record | None, wanted: Record) -> bool:
     return found is not None and {k: v for k, v in found.items() if k != FOUND} == wanted
 
 
+def _same_place(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
 def _expand(
-    path: Path, options: OutputOptions, suffixes: frozenset[str], on_note: OnNote
+    path: Path,
+    options: OutputOptions,
+    suffixes: frozenset[str],
+    on_note: OnNote,
+    mask: Path | None = None,
 ) -> list[Source]:
     if not path.is_dir():
         if not os.path.lexists(path):
             raise UsageError(f"{path}: no such file or folder")
         return [Source(path, None)]
-    files = [p for p in _walk(path, options) if not p.is_dir()]
+    files = [p for p in _walk(path, options, mask) if not p.is_dir()]
     named = [p for p in files if p.suffix.lower() in suffixes]
     pictures = sorted(p for p in named if not is_result(p))
+    foreign = [p.name for p in sorted(named) if is_result(p, sheets=False) and not read_record(p)]
+    if foreign:
+        shown = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
+        on_note(
+            f"warning: {path}: {len(foreign)} left out that are called like results but hold no "
+            f"record of reddiff ({shown}); rename them, or give them by name"
+        )
     on_note(
         f"{path}: {len(pictures)} pictures, {len(named) - len(pictures)} results of reddiff "
         f"and {len(files) - len(named)} other files left out"
@@ -123,15 +144,16 @@ def _expand(
     return [Source(p, path) for p in pictures]
 
 
-def _walk(folder: Path, options: OutputOptions) -> Iterator[Path]:
+def _walk(folder: Path, options: OutputOptions, mask: Path | None) -> Iterator[Path]:
     """All paths in a folder, or below it. Links to folders are not followed: they may be loops.
 
-    Nor is the folder that takes the results, where it lies below: the same command goes on.
+    Nor are the folder that takes the results and that of the masks, where they lie below: the same
+    command goes on. What macOS keeps beside a file on a foreign disk (`._NAME`) is no picture.
     """
-    results = None if options.path is None else os.path.realpath(options.path)
+    others = {os.path.realpath(path) for path in (options.path, mask) if path is not None}
     for top, folders, names in os.walk(folder):
-        yield from (Path(top) / name for name in names)
-        kept = [name for name in folders if os.path.realpath(Path(top) / name) != results]
+        yield from (Path(top) / name for name in names if not name.startswith("._"))
+        kept = [name for name in folders if os.path.realpath(Path(top) / name) not in others]
         folders[:] = kept if options.recursive else []
 
 

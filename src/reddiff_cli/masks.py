@@ -9,6 +9,10 @@ from .pictures import PICTURE_SUFFIXES, Hole, Picture, load_picture
 from .task_options import InpaintOptions
 
 MAGENTA = (1.0, 0.0, 1.0)
+WHITE_FROM = 128  # of 255: half of the range
+# Masks with such a brightest value are no black ones with a little noise: 0 and 1 stand for no and
+# yes, or a colour was meant.
+MEANT = (1, range(32, WHITE_FROM))
 NEARLY_ALL = 0.95
 
 
@@ -77,11 +81,18 @@ def hole_from_file(picture: Picture, path: Path) -> Hole:
     """(H, W), True where a mask file is white; PictureError if its size is another."""
     mask = load_picture(path)
     check_mask_size(path, (mask.width, mask.height), (picture.width, picture.height))
-    # Half of the range: 128 of 255. A mask drawn on transparency counts where it is opaque.
+    # A mask drawn on transparency counts where it is opaque.
     grey = mask.pixels.mean(2)
     if mask.alpha is not None:
         grey = grey * mask.alpha
-    hole: Hole = np.rint(grey * 255) >= 128
+    values = np.rint(grey * 255)
+    brightest = int(values.max())
+    if brightest == MEANT[0] or brightest in MEANT[1]:
+        told = (
+            f"{path}: its brightest value is {brightest} of 255; {WHITE_FROM} and more is filled"
+        )
+        raise PictureError(f"{told}; make what is to be filled white", "MaskDark")
+    hole: Hole = values >= WHITE_FROM
     return hole
 
 

@@ -204,7 +204,8 @@ def _check_folder(card: Card) -> Card:
 def _folder_card(name: str) -> Card:
     """A folder says nothing about its strength, so it is used like a weak one."""
     folder = Path(name).expanduser()
-    card = Card(name=name, folder=folder, wide_hole="patches", hole_start=0.15)
+    # However the path was spelt: results say by its name what they were made with.
+    card = Card(name=folder.resolve().name, folder=folder, wide_hole="patches", hole_start=0.15)
     return replace(card, window=0, tile=0, smallest=0)  # settled by its configuration
 
 

@@ -24,10 +24,13 @@ class Source:
     root: Path | None
 
 
-def is_result(path: Path) -> bool:
-    """True for names that reddiff gives: a folder may be read again without eating its results."""
+def is_result(path: Path, *, sheets: bool = True) -> bool:
+    """True for names that reddiff gives: a folder may be read again without eating its results.
+
+    sheets: those of what lies beside a result as well.
+    """
     stem = path.stem
-    for sheet in SHEETS:
+    for sheet in SHEETS if sheets else ():
         stem = stem.removesuffix(f".{sheet}")
     return any(stem.endswith(f".{task}") for task in TASKS)
 

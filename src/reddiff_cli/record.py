@@ -32,6 +32,8 @@ def make_record(
         "samples": solver.samples,
         "input_sha256": file_digest(job.input),
     }
+    if card.configuration:
+        record["configuration"] = card.configuration
     if output.depth != "auto":
         record["depth"] = output.depth
     if output.quality != QUALITY and format_of(job.output) in LOSSY:

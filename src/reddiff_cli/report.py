@@ -23,11 +23,11 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from .errors import ExitCode, PictureError, ReddiffError
+from .errors import ExitCode, PictureError, ReddiffError, UsageError
 from .jobs import Job
 from .options import ReportOptions
 from .progress import can_draw
-from .streams import renamed
+from .streams import renamed, writing_stdout
 
 # Seconds above which people are told how long a picture will take.
 LONG = 20.0
@@ -35,8 +35,10 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def print_line(text: str) -> None:
-    """One line on stdout, as it is."""
-    sys.stdout.write(text + "\n")
+    """One line on stdout, as it is and at once; PictureError if stdout takes nothing."""
+    with writing_stdout():
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
 def print_error(error: ReddiffError, *, trace: bool = False) -> None:
@@ -77,6 +79,7 @@ class Reporter:
         self.total, self.options = total, options
         self.done = self.ok = self.skipped = 0
         self.failures: list[str] = []
+        self.mistakes = 0  # of the failures: of the command line, not of a picture
         self.began = time.monotonic()
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         live = can_draw(self.console) and not options.quiet
@@ -154,10 +157,14 @@ class Reporter:
 
     def count(self, job: Job, error: ReddiffError) -> str:
         """Count a failure and tell scripts of it, not people; returns what it is."""
-        message = one_line(renamed(str(error), self.options.aliases))
+        text = str(error)
+        if self.total > 1 and str(job.input) not in text:
+            text = f"{job.input}: {text}"
+        message = one_line(renamed(text, self.options.aliases))
         kind = error.kind if isinstance(error, PictureError) else type(error).__name__
         with self._lock:
             self.failures.append(message)
+            self.mistakes += isinstance(error, UsageError)
             told = {"error": {"type": kind, "message": message}}
             self._event(self._about(job, "failed") | {"output": None} | told)
             self._advance(job)
@@ -171,6 +178,8 @@ class Reporter:
     def summary(self, ended: ExitCode | None = None) -> ExitCode:
         """The closing lines, and the exit code they stand for; ended: what cut the run short."""
         code = ended or (ExitCode.PICTURE_FAILED if self.failures else ExitCode.OK)
+        if not ended and self.mistakes and self.mistakes == self.total:
+            code = ExitCode.USAGE  # no picture could be restored this way
         counts = {"ok": self.ok, "skipped": self.skipped, "failed": len(self.failures)}
         seconds = round(time.monotonic() - self.began, 3)
         self._event({"event": "summary", **counts, "seconds": seconds, "exit_code": int(code)})
@@ -217,7 +226,6 @@ def print_event(event: dict[str, Any]) -> None:
     refused by many parsers.
     """
     print_line(json.dumps({key: _as_text(value) for key, value in event.items()}))
-    sys.stdout.flush()
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:

@@ -174,7 +174,11 @@ class Run:
         try:
             result = restorer.restore(job, on_step, reporter.note, partial(reporter.foretell, job))
         except NothingToFill as nothing:
-            reporter.skip(job, str(nothing))
+            if str(job.output) in self.report.aliases:  # stdout would stay empty
+                told = f"{job.input}: {nothing}; there is nothing to write"
+                self._fail(job, PictureError(told, "NothingToFill"), reporter, stop)
+            else:
+                reporter.skip(job, str(nothing))
         except Stopped:
             return
         except (PictureError, UsageError) as error:

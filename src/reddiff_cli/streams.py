@@ -1,13 +1,14 @@
 """One picture through stdin and stdout: spooled to files, so that all else only knows files."""
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import ReddiffError, UsageError
+from .errors import PictureError, ReddiffError, UsageError
 
 STREAM = Path("-")
 # First bytes of the kinds of files whose reader is chosen by suffix.
@@ -20,6 +21,16 @@ SIGNATURES = (
     (b"\x93NUMPY", ".npy"),
     (b"\x89HDF", ".h5"),
     (b"PK\x03\x04", ".npz"),
+    # Lossy files, whose noise is measured otherwise.
+    (b"\xff\xd8\xff", ".jpg"),
+    (b"\0\0\0\x0cjP  ", ".jp2"),
+)
+# The same after the length of the first box.
+BRANDS = (
+    (b"ftyphei", ".heic"),
+    (b"ftypmif", ".heic"),
+    (b"ftyphev", ".heic"),
+    (b"ftypavi", ".avif"),
 )
 
 
@@ -61,8 +72,26 @@ def spooled(inputs: list[Path], output: Path | None, pictures: int) -> Iterator[
             error.args = (renamed(str(error), aliases),)
             raise
         if output == STREAM and written is not None and written.is_file():
-            sys.stdout.buffer.write(written.read_bytes())
-            sys.stdout.buffer.flush()
+            with writing_stdout():
+                sys.stdout.buffer.write(written.read_bytes())
+                sys.stdout.buffer.flush()
+
+
+@contextmanager
+def writing_stdout() -> Iterator[None]:
+    """PictureError if stdout takes nothing; a reader who has gone is heard of elsewhere."""
+    try:
+        if sys.stdout is None:  # closed before the program began
+            raise OSError("closed")
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if sys.stdout is not None:  # what is left in its buffer would be tried again at the end
+            with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        reason = error.strerror or str(error)
+        raise PictureError(f"stdout cannot be written ({reason})", "Unwritable") from error
 
 
 def renamed(text: str, aliases: Mapping[str, str]) -> str:
@@ -73,14 +102,16 @@ def renamed(text: str, aliases: Mapping[str, str]) -> str:
 
 
 def _read_stdin(folder: Path) -> Path:
+    if sys.stdin is None:
+        raise UsageError("-: stdin is closed; pipe a picture into it")
     if sys.stdin.isatty():
         raise UsageError("-: stdin is a terminal; pipe a picture into it")
     content = sys.stdin.buffer.read()
     if not content:
         raise UsageError("-: stdin is empty; pipe a picture into it")
     found = [suffix for start, suffix in SIGNATURES if content.startswith(start)]
-    if content[4:8] == b"ftyp" and content[8:11] in (b"hei", b"mif", b"hev"):
-        found = [".heic"]
+    found += [suffix for start, suffix in BRANDS if content[4:].startswith(start)]
+    found += [".webp"] if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else []
     path = folder / f"stdin{found[0] if found else '.png'}"
     path.write_bytes(content)
     return path
