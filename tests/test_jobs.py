@@ -125,3 +125,12 @@ def test_pictures_that_are_called_like_results_are_told(tmp_path):
     (warning,) = [note for note in notes if note.startswith("warning")]
     assert "1 left out" in warning
     assert "(sunset.hdr.png)" in warning
+
+
+def test_several_inputs_do_not_go_into_a_folder_called_like_a_picture(tmp_path):
+    make(tmp_path / "a.png", tmp_path / "b.png")
+    inputs = [tmp_path / "a.png", tmp_path / "b.png"]
+    with pytest.raises(UsageError, match=r"names one picture, and there are several inputs"):
+        plan(inputs, path=tmp_path / "both.png")
+    assert plan(inputs, path=tmp_path / "both.png", folder=True)  # a slash was given
+    assert plan(inputs, path=tmp_path / "v1.0")

@@ -52,6 +52,11 @@ def name_outputs(
         ):
             raise UsageError(f"-o {target}: is no {options.format}; drop --format or rename it")
         return [target]
+    if target is not None and not options.folder and _is_called_like_a_picture(target):
+        raise UsageError(
+            f"-o {target}: names one picture, and there are several inputs; give a folder "
+            f"({target.stem}/)"
+        )
     if target is not None and target.is_file():
         raise UsageError(f"-o {target}: is a file, and there are several inputs; give a folder")
     names = [_output(task, source, options, source.path.stem) for source in sources]
@@ -129,6 +134,10 @@ def _beside(output: Path, sheets: Sequence[str]) -> list[Path]:
 def _is_file_target(target: Path, inputs: list[Path]) -> bool:
     single = len(inputs) == 1 and not inputs[0].is_dir()
     return single and not target.is_dir() and bool(target.suffix)
+
+
+def _is_called_like_a_picture(target: Path) -> bool:
+    return target.suffix.lower() in FORMATS and not target.exists()
 
 
 def _output(task: str, source: Source, options: OutputOptions, stem: str) -> Path:
