@@ -10,7 +10,7 @@ from conftest import save_random_prior
 from reddiff_cli.errors import ModelMissing
 from reddiff_cli.folders import CONFIG, NESTED, PICKLE, SCHEDULER, WEIGHTS, native_size
 from reddiff_cli.models import find_model
-from reddiff_cli.network import build, load_prior, new_config
+from reddiff_cli.network import build, load_prior, new_config, save_prior
 
 OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 # The keys of google/ddpm-*-256 as diffusers 0.0.4 wrote them, 8 times narrower and at 128 pixels.
@@ -57,6 +57,7 @@ def write(folder, config, scheduler):
 def test_beyond_its_training_a_network_is_told_of_the_last_level_it_knows():
     """What is noise and little else is seen as noise, also at the top of the schedule."""
     prior = load_prior(find_model("natural").folder)
+    prior.network.zero_mean = False  # of which the next test is
     highest = prior.network.highest
     assert highest is not None
     assert 14 < float(prior.schedule.s[highest]) < 16
@@ -68,6 +69,34 @@ def test_beyond_its_training_a_network_is_told_of_the_last_level_it_knows():
     assert torch.equal(known, top)
     assert not torch.equal(known, below)
     assert float((top - eps).square().mean().sqrt()) < 0.05
+
+
+def test_noise_has_no_mean_colour_where_the_picture_hides_it():
+    """Above the last level of training the picture is nothing, and noise is what is seen."""
+    prior = load_prior(find_model("natural").folder)
+    highest = prior.network.highest
+    x_t = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    eps = prior.network(x_t, torch.tensor([100, highest, highest + 1]))
+    means = eps.mean((2, 3)).abs().amax(1)
+    assert float(means[:2].max()) < 1e-6
+    assert float(means[2]) > 1e-3
+    prior.network.zero_mean = False
+    plain = prior.network(x_t, torch.tensor([100, highest, highest + 1]))
+    torch.testing.assert_close(
+        eps, plain - plain.mean((2, 3), True) * torch.tensor([1.0, 1, 0])[:, None, None, None]
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "prediction", "told"),
+    [(1, "epsilon", "zero_mean 1; must be true or false"), (True, "sample", "not for sample")],
+)
+def test_zero_mean_where_it_makes_no_sense_is_refused(tmp_path, value, prediction, told):
+    config = new_config((8, 8), 1, 16, 1, 8)
+    save_prior(tmp_path, config, build(config).unet.state_dict(), prediction)
+    (tmp_path / CONFIG).write_text(json.dumps(config | {"zero_mean": value}))
+    with pytest.raises(ModelMissing, match=told):
+        load_prior(tmp_path)
 
 
 @pytest.mark.parametrize("value", [-1, "731", 7.5])

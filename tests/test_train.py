@@ -76,6 +76,7 @@ def test_folder_can_be_used_at_once(folder, tmp_path):
     assert content["settings"]["batch"] == 2
     config = json.loads((output / "config.json").read_text())
     assert config["highest_timestep"] == 731  # the first beyond s = 15
+    assert config["zero_mean"] is True
     assert "train/0.png: us (CC0-1.0)" in (output / "README.md").read_text()
     assert "4 pictures" in notes[0]
     assert any("broken.png" in note for note in notes)

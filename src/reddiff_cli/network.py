@@ -1,10 +1,11 @@
 """A diffusers folder as a network: reading, writing, and what its output means.
 
 A folder holds `config.json` (UNet2DModel), `scheduler_config.json` and
-`diffusion_pytorch_model.safetensors` (layouts in folders.py). Two keys of ours may stand in
+`diffusion_pytorch_model.safetensors` (layouts in folders.py). Three keys of ours may stand in
 `config.json`: `pixel_unshuffle` = f, for a UNet that sees every f x f block of pixels as f^2
 channels (FFDNet, Zhang, Zuo and Zhang 2018, arXiv 1710.04026): 1/f of the resolution, f times the
-view; and `highest_timestep`, the last one that the network was trained on.
+view; `highest_timestep`, the last one that the network was trained on; and `zero_mean` of an
+epsilon network, whose noise has no mean colour up to there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,8 +49,10 @@ class Network(nn.Module):
         self.multiple = self.unshuffle * 2 ** (len(config["block_out_channels"]) - 1)
         self.smallest = native_size(config) or 1
         self.highest: int | None = config.get("highest_timestep")
+        self.zero_mean = bool(config.get("zero_mean", False))
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        seen = t
         if self.highest is not None:
             # x_t is noise and little else up there. `natural`, trained up to s = 15, errs in eps
             # by 11 % at t = 999 if told the truth, by 0.6 % if told of the last level it knows.
@@ -60,7 +63,20 @@ class Network(nn.Module):
         told = self.unet(x, t)
         # A network of diffusers wraps its output.
         out: Tensor = (told if isinstance(told, Tensor) else told.sample)[:, :channels]
-        return F.pixel_shuffle(out, self.unshuffle) if self.unshuffle > 1 else out
+        out = F.pixel_shuffle(out, self.unshuffle) if self.unshuffle > 1 else out
+        return self._without_mean(out, seen) if self.zero_mean else out
+
+    def _without_mean(self, eps: Tensor, t: Tensor) -> Tensor:
+        """eps without its mean colour, where x_t does not tell it.
+
+        The colours of pictures differ by far more than the mean of noise does, s / sqrt(H W), so
+        that the best guess of that is nothing, and a network's only adds its own bias, which grows
+        when D is applied again and again. Far up (s > sqrt(H W) / 2) it is the reverse.
+        """
+        mean = eps.mean((2, 3), keepdim=True)
+        if self.highest is None:
+            return eps - mean
+        return eps - mean * (t <= self.highest).to(mean)[:, None, None, None]
 
 
 def layout_on(device: torch.device) -> torch.memory_format:
@@ -138,6 +154,8 @@ def load_prior(folder: Path, weights: str = WEIGHTS, dtype: torch.dtype = torch.
     if prediction not in PREDICTIONS:
         raise ModelMissing(f"{folder}: prediction_type '{prediction}' is not supported")
     _refuse_other_processes(config, scheduler)
+    if config.get("zero_mean") and prediction != "epsilon":
+        raise ModelMissing(f"{folder}: zero_mean is for epsilon, not for {prediction}")
     state = rename_old_attention(read_state(parts.weights))
     if is_adm_port(config):
         state, config = repair_adm_state(config, state), repair_adm_config(config)
@@ -196,6 +214,9 @@ def _refuse_unsupported(config: Mapping[str, Any]) -> None:
     highest = config.get("highest_timestep")
     if highest is not None and not (isinstance(highest, int) and highest >= 0):
         raise ModelMissing(f"config.json: highest_timestep {highest!r}; must be 0 or more")
+    zero_mean = config.get("zero_mean", False)
+    if not isinstance(zero_mean, bool):
+        raise ModelMissing(f"config.json: zero_mean {zero_mean!r}; must be true or false")
 
 
 def _refuse_other_processes(config: Mapping[str, Any], scheduler: Mapping[str, Any]) -> None:

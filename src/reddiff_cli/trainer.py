@@ -72,6 +72,7 @@ def new_trainer(options: TrainOptions, device: torch.device) -> Trainer:
     )
     schedule = linear_betas()
     config["highest_timestep"] = int(timesteps(schedule, torch.tensor([options.s_max]))[0])
+    config["zero_mean"] = options.prediction == "epsilon"
     network = build(config)
     if options.init is not None:
         wanted = Prior(network, schedule, PREDICTION_TYPE[options.prediction])

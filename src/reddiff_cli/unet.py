@@ -34,7 +34,7 @@ ONLY: dict[str, tuple[object, ...]] = {
 # Read by nobody here: they say nothing about what a trained network computes.
 IDLE = frozenset(("sample_size", "dropout", "num_train_timesteps"))
 # Keys of `config.json` that are not diffusers': network.py reads them.
-OURS = frozenset(("pixel_unshuffle", "highest_timestep"))
+OURS = frozenset(("pixel_unshuffle", "highest_timestep", "zero_mean"))
 # Time steps whose projections are kept; a run visits fewer.
 KEPT = 256
 
