@@ -86,8 +86,8 @@ class Restorer:
         self.dtype = choose_dtype(wanted, self.device)
         if machine.deterministic:
             compute_exactly()
-        else:  # a network in 16 bits gains nothing by TF32, and data steps would lose by it
-            torch.backends.cudnn.allow_tf32 = self.dtype == torch.float32
+        else:  # in 16 bits a network gains nothing by TF32, and data steps would lose by it
+            torch.backends.cudnn.allow_tf32 = False
         self._denoiser: Denoiser | Batcher | None = None
         self._lock = threading.RLock()
         self._foreteller = Foreteller()
