@@ -444,7 +444,7 @@ def test_every_task_keeps_the_kind_of_picture(tmp_path, quick, flags, kind):
         Image.fromarray(shown[kind]).save(path)
     task, *rest = flags
     _, stderr = reddiff(task, path, *rest, *quick)
-    assert "noise 0." in stderr
+    assert ("noise 0." in stderr) == (task != "colorize")  # whose grey values count as exact
     before, after = load_picture(path), load_picture(tmp_path / f"img.{task}.png")
     scale = 2 if task in ("superres", "restore") else 1
     assert (after.height, after.width) == (33 * scale, 47 * scale)

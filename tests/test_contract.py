@@ -702,3 +702,21 @@ def test_sheets_show_linear_light_as_a_screen_does(tmp_path, quick):
     assert abs(sheet[:, :32].mean() - 124) < 1
     with Image.open(tmp_path / "a.denoise.trace.gif") as trace:
         assert abs(np.asarray(trace.convert("RGB"))[..., 1].mean() - sheet[:, -32:, 1].mean()) < 20
+
+
+def test_another_picture_under_the_same_name_is_told_from_other_settings(tmp_path, quick):
+    """--overwrite would lose the first result."""
+    for number, name in enumerate(("one", "two")):
+        (tmp_path / name).mkdir()
+        Image.fromarray(scene(24, 32, seed=number)).save(tmp_path / name / "a.png")
+    flags = ["-o", tmp_path / "out/", *quick]
+    reddiff("denoise", tmp_path / "one/a.png", *flags)
+    _, stderr = reddiff("denoise", tmp_path / "two/a.png", *flags, code=1)
+    assert "is the result of another picture; give another -o" in stderr
+    _, stderr = reddiff("denoise", tmp_path / "one/a.png", *flags, "--seed", "1", code=1)
+    assert "exists with other settings" in stderr
+
+
+def test_a_folder_into_a_file_is_told_as_that(folder, quick, tmp_path):
+    _, stderr = reddiff("denoise", folder, "-o", tmp_path / "o.png", *quick, code=2)
+    assert f"names one picture, and {folder} is a folder" in stderr

@@ -104,3 +104,11 @@ def test_a_black_mask_with_a_little_noise_is_empty(tmp_path):
     path = save_mask(tmp_path / "m.png", np.full((48, 64), 3))
     with pytest.raises(NothingToFill):
         load_hole(PICTURE, path, InpaintOptions())
+
+
+def test_a_mask_of_sixteen_bits_with_ones_is_told(tmp_path):
+    values = np.zeros((48, 64), np.uint16)
+    values[3:6] = 1
+    Image.fromarray(values).save(tmp_path / "m.png")
+    with pytest.raises(PictureError, match="brightest value is 0 of 255"):
+        load_hole(PICTURE, tmp_path / "m.png", InpaintOptions())

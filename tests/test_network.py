@@ -79,6 +79,9 @@ def test_noise_has_no_mean_colour_where_the_picture_hides_it():
     eps = prior.network(x_t, torch.tensor([100, highest, highest + 1]))
     means = eps.mean((2, 3)).abs().amax(1)
     assert float(means[:2].max()) < 1e-6
+    half = load_prior(find_model("natural").folder, dtype=torch.bfloat16)
+    rough = half.network(x_t.bfloat16(), torch.tensor([100, highest, highest]))
+    assert float(rough.mean((2, 3)).abs().max()) < 1e-6
     assert float(means[2]) > 1e-3
     prior.network.zero_mean = False
     plain = prior.network(x_t, torch.tensor([100, highest, highest + 1]))

@@ -730,3 +730,68 @@ def test_size_tags_of_the_old_picture_are_left_out(tmp_path):
         tags = image.getexif().get_ifd(ExifTags.IFD.Exif)
     assert 36867 in tags
     assert not {40962, 40963} & set(tags)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_flipped_byte_in_a_png_is_found(tmp_path, depth):
+    """Pillow tells of it once; asked again it hands out what was decoded until then."""
+    picture = replace(load_picture(save(tmp_path / "a.png")), depth=depth)
+    save_picture(picture, tmp_path / "b.png", None)
+    png = (tmp_path / "b.png").read_bytes()
+    middle = png.index(b"IDAT") + len(png) // 2
+    found = 0
+    for place in range(middle, middle + 40, 4):
+        (tmp_path / "c.png").write_bytes(
+            png[:place] + bytes([png[place] ^ 0x5A]) + png[place + 1 :]
+        )
+        try:
+            load_picture(tmp_path / "c.png")
+        except PictureError:
+            found += 1
+    assert found == 10
+
+
+@pytest.mark.parametrize("value", [(1, 2, 3, 4), 7, 2**31, -5, IFDRational(1, 3), 0.5])
+@pytest.mark.parametrize("name", ["b.jpg", "b.webp", "b.tif"])
+def test_a_user_comment_that_is_no_text_loses_no_picture(tmp_path, value, name):
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = value
+    Image.fromarray(scene()).save(tmp_path / "a.jpg")
+    picture = load_picture(tmp_path / "a.jpg")
+    with_comment = replace(picture, metadata=Metadata(exif=exif.tobytes()))
+    save_picture(with_comment, tmp_path / name, RECORD)
+    assert read_record(tmp_path / name) == RECORD
+
+
+def test_json_of_another_program_is_kept(tmp_path):
+    said = '{"prompt": "a cup"}'
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = b"ASCII\0\0\0" + said.encode()
+    Image.fromarray(scene()).save(tmp_path / "a.jpg", exif=exif.tobytes())
+    path = restored(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    assert read_record(path) == RECORD
+    assert said.encode() in path.read_bytes()
+
+
+@pytest.mark.parametrize(("unit", "found"), [(1, None), (2, (72, 72)), (3, (182.88, 182.88))])
+def test_a_ratio_without_a_unit_is_no_resolution(tmp_path, unit, found):
+    Image.fromarray(scene()).save(tmp_path / "a.tif", tiffinfo={282: 72.0, 283: 72.0, 296: unit})
+    dpi = load_picture(tmp_path / "a.tif").metadata.dpi
+    assert dpi == (None if found is None else pytest.approx(found))
+
+
+def test_size_of_a_tiff_that_xmp_alone_turns(tmp_path):
+    packet = b'<rdf:Description tiff:Orientation="6"/>'
+    Image.fromarray(scene(48, 64)).save(tmp_path / "a.tif", tiffinfo={700: packet})
+    picture = load_picture(tmp_path / "a.tif")
+    assert size_of(tmp_path / "a.tif") == (picture.width, picture.height)
+
+
+def test_metadata_too_large_for_exr_is_left_out(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = "x" * 66000
+    picture = with_depth(load_picture(save(tmp_path / "a.png")), FLOAT)
+    save_picture(
+        replace(picture, metadata=Metadata(exif=exif.tobytes())), tmp_path / "b.exr", RECORD
+    )
+    assert read_record(tmp_path / "b.exr") == RECORD

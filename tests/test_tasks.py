@@ -478,3 +478,28 @@ def test_peers_trust_patches_alike_in_any_number_of_steps(tmp_path, method):
         )
     assert trusts[0] == pytest.approx(trusts[1], rel=1e-4)
     assert trusts[0] == pytest.approx((SIGMA_FLOOR / 0.03) ** 2, rel=1e-4)
+
+
+@pytest.mark.parametrize(("told", "within"), [(None, 4 / 255), ("auto", 4 / 255), (0.05, 0.15)])
+def test_an_estimate_of_noise_makes_few_values_clipped(tmp_path, told, within):
+    """It may be of skin; who tells the noise of a photograph is believed."""
+    rng = np.random.default_rng(0)
+    noisy = np.clip(scene(96, 96).astype(float) + rng.normal(0, 12, (96, 96, 3)), 0, 255)
+    path = save(tmp_path, noisy.astype(np.uint8))
+    made, _ = setting(noise=told)
+    problem = pose(Job("hdr", path, tmp_path / "o.exr"), HdrOptions(), made)
+    assert problem.noise > 0.04
+    assert problem.operator.tolerance == pytest.approx(within)
+
+
+def test_partly_transparent_pixels_that_stay_are_told(tmp_path):
+    """A soft eraser leaves a rim."""
+    alpha = np.full((40, 40, 1), 255, np.uint8)
+    alpha[10:20, 10:20] = 120
+    alpha[12:18, 12:18] = 0
+    path = save(tmp_path, np.dstack([scene(40, 40), alpha]))
+    _, notes = posed(path, InpaintOptions())
+    assert any("64 partly transparent pixels stay" in note for note in notes)
+    alpha[alpha == 120] = 255
+    _, notes = posed(save(tmp_path, np.dstack([scene(40, 40), alpha])), InpaintOptions())
+    assert not any("partly" in note for note in notes)

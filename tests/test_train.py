@@ -218,6 +218,17 @@ def test_training_cannot_start_from_another_kind_of_network(folder, tmp_path, ch
     assert not (tmp_path / "b").exists()
 
 
+def test_a_configuration_may_leave_its_layers_to_the_default(folder, tmp_path):
+    """Two, in diffusers."""
+    first, _ = run(options(folder, tmp_path / "a", layers=2))
+    config = json.loads((first / "config.json").read_text())
+    del config["layers_per_block"]
+    (first / "config.json").write_text(json.dumps(config))
+    run(options(folder, tmp_path / "b", init=first, layers=3))
+    with pytest.raises(UsageError, match="give --layers 2"):
+        run(options(folder, tmp_path / "c", init=first, layers=1))
+
+
 def test_training_cannot_start_from_another_schedule(folder, tmp_path):
     first, _ = run(options(folder, tmp_path / "a"))
     path = first / "scheduler_config.json"

@@ -14,6 +14,7 @@ Attribute = tuple[str, str, Any]  # name, OpenImageIO's type, value
 RECORD = "reddiff"
 XMP = "xmp"  # where darktable keeps the packet
 _DATE = "DateTime"
+MOST_EXIF = 65533  # bytes in a JPEG file
 _UNIT = "ResolutionUnit"
 _ASPECT = "PixelAspectRatio"
 # EXR files say more of a triple than EXIF does.
@@ -39,6 +40,7 @@ def attributes_from(exif: bytes, dpi: tuple[float, float] | None) -> tuple[Attri
     """An EXIF block and a resolution as attributes."""
     import OpenImageIO as oiio
 
+    exif = exif if len(exif) <= MOST_EXIF else b""
     if not exif and not dpi:
         return ()
     options: dict[str, Any] = {"dpi": dpi} if dpi else {}

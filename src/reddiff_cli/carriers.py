@@ -18,6 +18,7 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
 from .attributes import (
+    MOST_EXIF,
     RECORD,
     Attribute,
     attributes_from,
@@ -27,15 +28,15 @@ from .attributes import (
     window_of,
 )
 from .attributes import XMP as XMP_ATTRIBUTE
+from .comments import ASCII, words
 from .tifftags import ICC, INCH, RESOLUTION, STRUCTURE, XMP, read_tags, with_tags
 
 _USER_COMMENT = ExifTags.Base.UserComment.value
 # The size of the file that an EXIF block comes from, in its own words.
 _SIZES = (ExifTags.Base.ExifImageWidth.value, ExifTags.Base.ExifImageHeight.value)
-_PER_CM = 3
-_COMMENT_PREFIX = b"ASCII\0\0\0"
-# What a segment of a JPEG file holds; an XMP packet shares its own with a name of 29 bytes.
-MOST_EXIF, MOST_XMP = 65533, 65504
+_PER_INCH = {INCH: 1.0, 3: 2.54}  # 3: dots per centimetre
+# An XMP packet shares its segment of a JPEG file with a name of 29 bytes.
+MOST_XMP = MOST_EXIF - 29
 # A packet may say how to turn the picture, which has been done.
 _TURN = re.compile(
     rb"""\s+tiff:Orientation\s*=\s*("[^"]*"|'[^']*')|<tiff:Orientation>[^<]*</tiff:Orientation>"""
@@ -63,11 +64,9 @@ class Metadata:
 def metadata_of(image: Image.Image) -> Metadata:
     """EXIF without orientation, profile, XMP and resolution of an open picture.
 
-    What is damaged is left out: metadata is no reason to lose a picture.
+    A PNG must be loaded, as texts may come after its pixels. What is damaged is left out: metadata
+    is no reason to lose a picture.
     """
-    if image.format == "PNG":  # whose texts may come after the pixels
-        with suppress(Exception):  # told when the pixels are asked for
-            image.load()
     xmp = image.info.get("xmp", b"")
     return Metadata(
         exif=_carried(image.getexif),
@@ -125,9 +124,9 @@ def _carried(load: Callable[[], Image.Exif]) -> bytes:
 def _resolution_in(load: Callable[[], Image.Exif]) -> tuple[float, float] | None:
     """Dots per inch by the tags of an EXIF block or a TIFF file."""
     with suppress(Exception):  # damaged tags raise nearly anything
-        parts = [load().get(tag, 0) for tag in RESOLUTION]
-        per_inch = 2.54 if parts[2] == _PER_CM else 1.0
-        return _sensible([float(part) * per_inch for part in parts[:2]])
+        tags = load()
+        per_inch = _PER_INCH[tags.get(RESOLUTION[2], INCH)]  # KeyError: a ratio without a unit
+        return _sensible([float(tags[tag]) * per_inch for tag in RESOLUTION[:2]])
     return None
 
 
@@ -150,7 +149,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
         raw = carrier.encode("utf-8", "replace") if isinstance(carrier, str) else carrier
         with suppress(ValueError, TypeError):
             # After what somebody else had to say.
-            own = bytes(raw or b"").removeprefix(_COMMENT_PREFIX).rpartition(b"\n")[2]
+            own = bytes(raw or b"").removeprefix(ASCII).rpartition(b"\n")[2]
             record = json.loads(own)
             if isinstance(record, dict):
                 return record
@@ -221,27 +220,9 @@ def _exif(metadata: Metadata, record: str | None) -> Image.Exif:
     exif.load(metadata.exif)
     if record is not None:
         tags = exif.get_ifd(ExifTags.IFD.Exif)
-        said = _words(tags.get(_USER_COMMENT))
-        tags[_USER_COMMENT] = _COMMENT_PREFIX + f"{said}\n{record}".lstrip().encode()
+        said = words(tags.get(_USER_COMMENT))
+        tags[_USER_COMMENT] = ASCII + f"{said}\n{record}".lstrip().encode()
     return exif
-
-
-def _words(comment: Any) -> str:  # noqa: ANN401  (whatever a file holds)
-    """What a person or a camera put into a user comment; records of ours are left out."""
-    raw = comment.encode() if isinstance(comment, str) else bytes(comment or b"")
-    text = _decoded(raw).strip("\0 ")
-    lines = [line for line in text.splitlines() if not line.startswith('{"')]
-    return "\n".join(lines).strip()
-
-
-def _decoded(comment: bytes) -> str:
-    """By the eight bytes that say how a user comment is coded."""
-    if comment.startswith(b"UNICODE\0"):
-        text = comment[8:]
-        big = text[:2] == b"\xfe\xff" or (text[:1] == b"\0" and text[1:2] != b"\0")
-        return text.decode("utf-16-be" if big else "utf-16-le", "replace").lstrip("\ufeff")
-    known = comment.startswith((_COMMENT_PREFIX, b"\0" * 8))
-    return (comment[8:] if known else comment).decode("utf-8", "replace")
 
 
 def tiff_with(tiff: bytes, metadata: Metadata, text: str | None) -> bytes:

@@ -17,7 +17,8 @@ def write_whole(path: Path, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())  # else a power cut could leave the name without the content
+            with suppress(OSError):  # not every file system can
+                os.fsync(file.fileno())  # else a power cut could leave a name without content
         share_as_usual(Path(temporary))
         Path(temporary).replace(path)
     except OSError as error:

@@ -25,7 +25,7 @@ def first_weights(folder: Path, wanted: Prior) -> dict[str, Tensor]:
     if theirs.shape != ours.shape or not torch.allclose(theirs, ours):
         raise UsageError(f"--init {folder}: its betas are not the linear ones of `reddiff train`")
     _check_layout(folder, prior.network, wanted.network)
-    has, asked = (n.config["layers_per_block"] for n in (prior.network, wanted.network))
+    has, asked = (_layers(network) for network in (prior.network, wanted.network))
     if has > asked:
         raise UsageError(f"--init {folder}: give --layers {has}, as it has, or more")
     return deepen(prior.network.unet.state_dict(), wanted.network.unet.state_dict(), asked - has)
@@ -43,6 +43,11 @@ def _check_layout(folder: Path, theirs: Network, ours: Network) -> None:
         if _listed(has) != _listed(asked):
             told = f"--init {folder}: its {name} is {has}, here {asked}"
             raise UsageError(f"{told}; only what `reddiff train` makes, in its shape, can go on")
+
+
+def _layers(network: Network) -> int:
+    """Residual blocks of a level, also where a configuration leaves them to the default."""
+    return int(network.config.get("layers_per_block", Layout.layers_per_block))
 
 
 def _listed(value: object) -> object:

@@ -113,7 +113,15 @@ def same_settings(found: Record | None, wanted: Record) -> bool:
 
 
 def _same_place(one: Path, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other)
+    return other.exists() and one.samefile(other)
+
+
+def _why_not_done(found: Record | None, wanted: Record) -> str:
+    """Why what lies there is not the result that is wanted."""
+    inputs = [(record or {}).get("input_sha256") for record in (found, wanted)]
+    if all(inputs) and inputs[0] != inputs[1]:
+        return "is the result of another picture; give another -o, or --overwrite to lose it"
+    return "exists with other settings; use --overwrite"
 
 
 def _expand(
@@ -135,7 +143,7 @@ def _expand(
         shown = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
         on_note(
             f"warning: {path}: {len(foreign)} left out that are called like results but hold no "
-            f"record of reddiff ({shown}); rename them, or give them by name"
+            f"record ({shown}); unless --strip made them, rename them or give them by name"
         )
     on_note(
         f"{path}: {len(pictures)} pictures, {len(named) - len(pictures)} results of reddiff "
@@ -185,9 +193,9 @@ def _plan(
         check_writable(output, sheets)
         if not options.overwrite:
             if os.path.lexists(output):
-                if options.strip or not same_settings(read_record(output), make_record(job)):
-                    reason = f"{output}: exists with other settings; use --overwrite"
-                    raise PictureError(reason, "Exists")
+                found, wanted = read_record(output), make_record(job)
+                if options.strip or not same_settings(found, wanted):
+                    raise PictureError(f"{output}: {_why_not_done(found, wanted)}", "Exists")
                 if all(sheet.exists() for sheet in sheets_of(output, sheets)):
                     return replace(job, action="skip", reason="done already")
                 # A sheet is missing (a run was killed, or did not ask for it): all once more.

@@ -87,7 +87,8 @@ def hole_from_file(picture: Picture, path: Path) -> Hole:
         grey = grey * mask.alpha
     values = np.rint(grey * 255)
     brightest = int(values.max())
-    if brightest == MEANT[0] or brightest in MEANT[1]:
+    faint = brightest == 0 and float(grey.max()) > 0  # 0 and 1 of 65535
+    if faint or brightest == MEANT[0] or brightest in MEANT[1]:
         told = (
             f"{path}: its brightest value is {brightest} of 255; {WHITE_FROM} and more is filled"
         )

@@ -54,6 +54,8 @@ def find_model(
         found = _from_hub(card, origin, offline, watcher, fresh) if origin else _check_folder(card)
     elif is_folder:
         found = _check_folder(_folder_card(name))
+        # However the path was spelt: results say by its name what they were made with.
+        found = replace(found, name=found.folder.resolve().name)
     elif match:
         found = _from_repository(match[1], match[2] or "main", offline, watcher, fresh)
     else:
@@ -204,8 +206,7 @@ def _check_folder(card: Card) -> Card:
 def _folder_card(name: str) -> Card:
     """A folder says nothing about its strength, so it is used like a weak one."""
     folder = Path(name).expanduser()
-    # However the path was spelt: results say by its name what they were made with.
-    card = Card(name=folder.resolve().name, folder=folder, wide_hole="patches", hole_start=0.15)
+    card = Card(name=name, folder=folder, wide_hole="patches", hole_start=0.15)
     return replace(card, window=0, tile=0, smallest=0)  # settled by its configuration
 
 

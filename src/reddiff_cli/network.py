@@ -36,7 +36,8 @@ PREDICTIONS = ("epsilon", "v_prediction", "sample")
 class Network(nn.Module):
     """A UNet2DModel behind pixel-unshuffle; output channels beyond C (learned variance) are cut.
 
-    forward: x_t (B, C, H, W), t (B,) integers -> (B, C, H, W), H and W multiples of `multiple`.
+    forward: x_t (B, C, H, W), t (B,) integers -> (B, C, H, W), H and W multiples of `multiple`, of
+    x_t's type; fp32 with `zero_mean`.
     smallest: side below which a picture is unlike anything that the network has seen.
     """
 
@@ -73,6 +74,7 @@ class Network(nn.Module):
         that the best guess of that is nothing, and a network's only adds its own bias, which grows
         when D is applied again and again. Far up (s > sqrt(H W) / 2) it is the reverse.
         """
+        eps = eps.float()  # in 16 bits values near 1 would stay what they are
         mean = eps.mean((2, 3), keepdim=True)
         if self.highest is None:
             return eps - mean

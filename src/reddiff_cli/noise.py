@@ -184,7 +184,7 @@ def judge_residual(ratio: float) -> str:
     if ratio > RIGHT[1]:
         return "too much is left unexplained: prior weight or noise too high, or a wrong operator"
     if ratio < RIGHT[0]:
-        return "noise is being fitted, or is wider than pixels"
+        return "noise was told too high, is being fitted, or is wider than pixels"
     return "right"
 
 

@@ -41,11 +41,10 @@ TASKS = {
     "superres": TaskDefaults(AUTO, 3.0, paper_lr=0.1),
     "deblur": TaskDefaults(AUTO, 3.0),
     "denoise": TaskDefaults(AUTO, 1.0),
-    "colorize": TaskDefaults(AUTO, 10.0),
+    "colorize": TaskDefaults(0.0, 10.0),  # an estimate would change grey values by 2 of 255
     "hdr": TaskDefaults(AUTO, 10.0),
     "jpeg": TaskDefaults(0.0, 1.0),
-    # Published: 0.25 for pictures in [-1, 1]; ours are measured in [0, 1], where the loss is a
-    # quarter of that.
+    # Published: 0.25 for pictures in [-1, 1]; in [0, 1], as ours, the loss is a quarter of that.
     "phase": TaskDefaults(AUTO, 0.4, paper_weight=0.0625, paper_weight_noisy=0.0625),
     "restore": TaskDefaults(AUTO, 3.0),
 }

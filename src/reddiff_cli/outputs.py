@@ -53,10 +53,8 @@ def name_outputs(
             raise UsageError(f"-o {target}: is no {options.format}; drop --format or rename it")
         return [target]
     if target is not None and not options.folder and _is_called_like_a_picture(target):
-        raise UsageError(
-            f"-o {target}: names one picture, and there are several inputs; give a folder "
-            f"({target.stem}/)"
-        )
+        why = "there are several inputs" if len(inputs) > 1 else f"{inputs[0]} is a folder"
+        raise UsageError(f"-o {target}: names one picture, and {why}; give a folder")
     if target is not None and target.is_file():
         raise UsageError(f"-o {target}: is a file, and there are several inputs; give a folder")
     names = [_output(task, source, options, source.path.stem) for source in sources]

@@ -67,8 +67,9 @@ def size_of(path: Path) -> tuple[int, int]:
     with suppress(UnidentifiedImageError), _opened(path) as image:
         _check_still(path, image)
         width, height = image.size
-        # Pillow itself turns the size of a TIFF file.
-        turned = image.format != "TIFF" and int(image.getexif().get(_ORIENTATION, 1)) >= _ON_SIDE
+        turned = int(image.getexif().get(_ORIENTATION, 1)) >= _ON_SIDE
+        if image.format == "TIFF" and _tag(image, _ORIENTATION, 1) >= _ON_SIDE:
+            turned = False  # Pillow has done it, unless XMP alone asks for it
         return (height, width) if turned else (width, height)
     _check_odd_tiff(path)
     return deep.size_of(path)
@@ -138,6 +139,9 @@ def check_format(picture: Picture, path: Path) -> None:
 def _read(path: Path, image: Image.Image) -> Picture:
     _check_still(path, image)
     bits = _bits_per_channel(path, image)
+    if image.format == "PNG":
+        # Damaged pixels are told of once only: whoever asks again gets what was decoded by then.
+        image.load()
     metadata = metadata_of(image)
     if image.format == "TIFF" and _tag(image, _SAMPLE_FORMAT, 1) == _IS_FLOAT:
         pixels, alpha = deep.read_float(path)

@@ -21,6 +21,9 @@ from .whole import WholePicture, least_noise
 FLOAT_FORMATS = ("EXR", "HDR", "TIFF")
 # A recorded value this many standard deviations below white may be a clipped one with noise.
 CLIPPED_WITHIN = 3.0
+# But not more than this where nobody told the noise: in a close-up an estimate is of skin, and its
+# brightest places would become patches.
+WITHIN_OF_AN_ESTIMATE = 4 / 255
 
 
 @dataclass
@@ -60,7 +63,10 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
     shots = [to_tensor(picture) for picture in pictures]
     noise = setting.noise("hdr", job.input, shots[0])
     response = parse_response(options.response)
-    tolerance = max(1.5 / 255, CLIPPED_WITHIN * noise)
+    tolerance = CLIPPED_WITHIN * noise
+    if not isinstance(setting.solver.noise, float):
+        tolerance = min(tolerance, WITHIN_OF_AN_ESTIMATE)
+    tolerance = max(1.5 / 255, tolerance)
     operator: Operator
     if options.operator == "paper":
         operator, y, level = PaperHdr(tolerance=min(1.0, 2 * tolerance)), shots[0], 1.0

@@ -36,6 +36,13 @@ def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
     picture = load_picture(job.input)
     hole = load_hole(picture, job.mask, options)
     source = make_opaque(picture, hole)
+    if job.mask is None and picture.alpha is not None:
+        partly = int(((picture.alpha > 0) & (picture.alpha < 1)).sum())
+        if partly:
+            setting.on_note(
+                f"warning: {job.input}: {partly} partly transparent pixels stay as they are; only "
+                "fully transparent ones are filled (erase with a hard edge, or give --mask)"
+            )
     share = covered_share(hole)
     if share > NEARLY_ALL:
         setting.on_note(f"warning: {job.input}: {share:.0%} of the picture is to be filled")
