@@ -113,6 +113,7 @@ def same_settings(found: Record | None, wanted: Record) -> bool:
 
 
 def _same_place(one: Path, other: Path) -> bool:
+    """Whether two paths, of which the first exists, are one, however they are spelt."""
     return other.exists() and one.samefile(other)
 
 
@@ -158,11 +159,11 @@ def _walk(folder: Path, options: OutputOptions, mask: Path | None) -> Iterator[P
     Nor are the folder that takes the results and that of the masks, where they lie below: the same
     command goes on. What macOS keeps beside a file on a foreign disk (`._NAME`) is no picture.
     """
-    others = {os.path.realpath(path) for path in (options.path, mask) if path is not None}
+    others = [path for path in (options.path, mask) if path is not None]
     for top, folders, names in os.walk(folder):
         yield from (Path(top) / name for name in names if not name.startswith("._"))
-        kept = [name for name in folders if os.path.realpath(Path(top) / name) not in others]
-        folders[:] = kept if options.recursive else []
+        below = folders if options.recursive else []
+        folders[:] = [n for n in below if not any(_same_place(Path(top) / n, o) for o in others)]
 
 
 def _check_readable(path: Path) -> None:
