@@ -22,7 +22,7 @@ from .eval_options import (
     parse_methods,
 )
 from .eval_run import EvalRun
-from .flags import Shared
+from .flags import OUTPUT, Shared
 from .options import TASKS, SolverOptions, parse_noise
 
 EXAMPLE = "Example: reddiff eval superres photos -o scores --method reddiff,diffpir:50 --limit 20"
@@ -112,9 +112,22 @@ Words = Annotated[
 ]
 
 
+Scores = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        help="Folder of the table and the pictures; must be given.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to an app."""
     shared = {n: h for n, h in get_type_hints(Shared, include_extras=True).items() if n in TAKEN}
+    shared["output"] = Scores
     parameters = [
         inspect.Parameter("words", inspect.Parameter.KEYWORD_ONLY, annotation=Words),
         *keywords(Comparison, get_type_hints(Comparison, include_extras=True)),
