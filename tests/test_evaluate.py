@@ -31,7 +31,7 @@ from reddiff_cli.eval_options import (
 from reddiff_cli.eval_sheet import CELL, Panel, contact_sheet
 from reddiff_cli.hole_shapes import draw_hole
 from reddiff_cli.kernelspec import parse_kernel
-from reddiff_cli.ledger import summarise
+from reddiff_cli.ledger import Ledger, summarise
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import Card
 from reddiff_cli.operators import Exposure
@@ -39,6 +39,7 @@ from reddiff_cli.options import SolverOptions
 from reddiff_cli.perceptual import KID, LPIPS, kid, missing
 from reddiff_cli.pictures import Picture, load_picture
 from reddiff_cli.plot import COLOURS, SIZE, line_plot, ticks
+from reddiff_cli.shards import Shard
 from reddiff_cli.symmetry import TURNS
 from reddiff_cli.task_options import DeblurOptions, DenoiseOptions, HdrOptions, SuperresOptions
 from reddiff_cli.tasks import Setting
@@ -592,3 +593,15 @@ def test_more_steps_than_levels_are_a_row_with_the_reason(photos, tmp_path, quic
     assert "noise levels from --start 0.1 down" in stderr
     statuses = {row["method"]: row["status"] for row in content(tmp_path / "out")["rows"]}
     assert statuses == {"start": "ok", "reddiff-2": "ok", "diffpir-100": "refused"}
+
+
+def test_a_folder_is_not_given_to_another_task(tmp_path):
+    """Its table and its sheets would be lost."""
+    one, two = {"superres": {"crop": 64}}, {"denoise": {"crop": 64}}
+    Ledger(tmp_path, one, Shard()).write()
+    with pytest.raises(UsageError, match="holds superres; choose another -o"):
+        Ledger(tmp_path, two, Shard())
+    with pytest.raises(UsageError, match="another crop"):
+        Ledger(tmp_path, {"superres": {"crop": 32}}, Shard())
+    Ledger(tmp_path, one | two, Shard())  # a suite that goes on
+    Ledger(tmp_path, two, Shard(), overwrite=True)

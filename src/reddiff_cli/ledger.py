@@ -84,6 +84,10 @@ class Ledger:
         except (OSError, ValueError, KeyError, TypeError) as error:
             message = f"{path}: cannot be read ({error}); use --overwrite to start anew"
             raise PictureError(message, "Unreadable") from error
+        if found and not found.keys() & self._settings.keys():
+            # Its table and sheets would make way for those of this one.
+            told = f"{path}: holds {', '.join(found)}"
+            raise UsageError(f"{told}; choose another -o, or use --overwrite")
         for name, settings in self._settings.items():
             if name in found and found[name] != settings:
                 changed = [k for k in settings if found[name].get(k) != settings[k]]
