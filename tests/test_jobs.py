@@ -130,7 +130,7 @@ def test_pictures_that_are_called_like_results_are_told(tmp_path):
 def test_several_inputs_do_not_go_into_a_folder_called_like_a_picture(tmp_path):
     make(tmp_path / "a.png", tmp_path / "b.png")
     inputs = [tmp_path / "a.png", tmp_path / "b.png"]
-    with pytest.raises(UsageError, match=r"names one picture, and there are several inputs"):
+    with pytest.raises(UsageError, match="is one file, and there are several inputs"):
         plan(inputs, path=tmp_path / "both.png")
     assert plan(inputs, path=tmp_path / "both.png", folder=True)  # a slash was given
     assert plan(inputs, path=tmp_path / "v1.0")

@@ -795,3 +795,11 @@ def test_metadata_too_large_for_exr_is_left_out(tmp_path):
         replace(picture, metadata=Metadata(exif=exif.tobytes())), tmp_path / "b.exr", RECORD
     )
     assert read_record(tmp_path / "b.exr") == RECORD
+
+
+def test_a_record_is_read_without_the_pixels(tmp_path):
+    """A folder of results is looked through for what is done already."""
+    save_picture(load_picture(save(tmp_path / "a.png")), tmp_path / "b.png", RECORD)
+    png = (tmp_path / "b.png").read_bytes()
+    (tmp_path / "b.png").write_bytes(png[: png.index(b"IDAT") + 8])
+    assert read_record(tmp_path / "b.png") == RECORD

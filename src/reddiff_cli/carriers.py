@@ -169,8 +169,9 @@ def _carriers_in(path: Path) -> list[Any]:
         if suffix in (".tif", ".tiff"):
             return [read_tags(path).get_ifd(ExifTags.IFD.Exif).get(_USER_COMMENT)]
         with Image.open(path) as image:
-            comment = image.getexif().get_ifd(ExifTags.IFD.Exif).get(_USER_COMMENT)
-            return [image.info.get("reddiff"), comment]
+            if RECORD in image.info:  # of a PNG, whose EXIF is looked for behind all pixels
+                return [image.info[RECORD]]
+            return [image.getexif().get_ifd(ExifTags.IFD.Exif).get(_USER_COMMENT)]
     return []
 
 

@@ -10,9 +10,9 @@ from .task_options import InpaintOptions
 
 MAGENTA = (1.0, 0.0, 1.0)
 WHITE_FROM = 128  # of 255: half of the range
-# Masks with such a brightest value are no black ones with a little noise: 0 and 1 stand for no and
-# yes, or a colour was meant.
-MEANT = (1, range(32, WHITE_FROM))
+# Black masks with a little noise stay below this. What is brighter was meant (a colour, say), and
+# so were 0 and 1, of 255 or of 65535, for no and yes.
+DARK = 32
 NEARLY_ALL = 0.95
 
 
@@ -87,8 +87,7 @@ def hole_from_file(picture: Picture, path: Path) -> Hole:
         grey = grey * mask.alpha
     values = np.rint(grey * 255)
     brightest = int(values.max())
-    faint = brightest == 0 and float(grey.max()) > 0  # 0 and 1 of 65535
-    if faint or brightest == MEANT[0] or brightest in MEANT[1]:
+    if grey.any() and (brightest <= 1 or DARK <= brightest < WHITE_FROM):
         told = (
             f"{path}: its brightest value is {brightest} of 255; {WHITE_FROM} and more is filled"
         )

@@ -3,8 +3,8 @@
 Each baseline runs at its own published defaults, with the same network, operator and noise.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
 
@@ -18,9 +18,11 @@ from .models import Card
 from .operators import Inpaint, Operator
 from .options import TASKS, SolverOptions, check_solver
 from .schedule import Schedule
+from .solvers.ddrm import ETA as DDRM_ETA
 from .solvers.ddrm import Spectral, ddrm
 from .solvers.diffpir import SETTINGS, diffpir
 from .solvers.dps import Forward, default_zeta, dps
+from .solvers.pigdm import ETA as PIGDM_ETA
 from .solvers.pigdm import pigdm
 from .solvers.reddiff import SIGMA_SINGLE, DrawNoise, red_diff, red_diff_paper
 from .symmetry import turned
@@ -35,6 +37,8 @@ class Solving:
     """One stage to be solved.
 
     start: first mu, one row for each sample.    noise: fresh N(0, I) of start's shape.
+    constants: of a baseline, in place of the published ones: zeta (DPS, DiffPIR), eta (PiGDM,
+    DDRM), weight (DiffPIR).
     """
 
     task: str
@@ -44,6 +48,7 @@ class Solving:
     denoiser: Denoiser | Batcher
     card: Card
     solver: SolverOptions
+    constants: Mapping[str, float] = field(default_factory=dict)
 
     def run(self) -> Steps:
         """(evaluations done, present estimate) after each step; UsageError if not possible."""
@@ -117,7 +122,8 @@ class Solving:
         return dps(
             *(y, forward, denoise, schedule, start, noise),
             steps=steps,
-            zeta=default_zeta(self.task, steps) * (self.solver.prior_weight or 1.0),
+            zeta=self._constant("zeta", default_zeta(self.task, steps))
+            * (self.solver.prior_weight or 1.0),
             s_start=self.solver.s_start,
         )
 
@@ -128,6 +134,7 @@ class Solving:
             steps=self.solver.evaluations,
             sigma_y=stage.sigma_y,
             sigma_least=stage.sigma_least,
+            eta=self._constant("eta", PIGDM_ETA),
             s_start=self.solver.s_start,
         )
 
@@ -143,6 +150,7 @@ class Solving:
             noise,
             steps=self.solver.evaluations,
             sigma_y=believed(stage),
+            eta=self._constant("eta", DDRM_ETA),
             s_start=self.solver.s_start,
         )
 
@@ -155,11 +163,14 @@ class Solving:
             *self._problem(self.denoiser),
             steps=self.solver.evaluations,
             sigma_y=stage.sigma_y,
-            zeta=zeta,
-            weight=weight * (self.solver.prior_weight or 1.0),
+            zeta=self._constant("zeta", zeta),
+            weight=self._constant("weight", weight) * (self.solver.prior_weight or 1.0),
             s_start=self.solver.s_start,
             known=operator.known if isinstance(operator, Inpaint) and exact else None,
         )
+
+    def _constant(self, name: str, published: float) -> float:
+        return self.constants.get(name, published)
 
 
 def believed(stage: Stage) -> float:

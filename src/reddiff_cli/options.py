@@ -41,7 +41,7 @@ TASKS = {
     "superres": TaskDefaults(AUTO, 3.0, paper_lr=0.1),
     "deblur": TaskDefaults(AUTO, 3.0),
     "denoise": TaskDefaults(AUTO, 1.0),
-    "colorize": TaskDefaults(0.0, 10.0),  # an estimate would change grey values by 2 of 255
+    "colorize": TaskDefaults(0.0, 10.0),  # an estimate would let grey values change
     "hdr": TaskDefaults(AUTO, 10.0),
     "jpeg": TaskDefaults(0.0, 1.0),
     # Published: 0.25 for pictures in [-1, 1]; in [0, 1], as ours, the loss is a quarter of that.

@@ -52,11 +52,9 @@ def name_outputs(
         ):
             raise UsageError(f"-o {target}: is no {options.format}; drop --format or rename it")
         return [target]
-    if target is not None and not options.folder and _is_called_like_a_picture(target):
+    if target is not None and _is_one_file(target, options):
         why = "there are several inputs" if len(inputs) > 1 else f"{inputs[0]} is a folder"
-        raise UsageError(f"-o {target}: names one picture, and {why}; give a folder")
-    if target is not None and target.is_file():
-        raise UsageError(f"-o {target}: is a file, and there are several inputs; give a folder")
+        raise UsageError(f"-o {target}: is one file, and {why}; give a folder")
     names = [_output(task, source, options, source.path.stem) for source in sources]
     full = [_output(task, source, options, source.path.name) for source in sources]
     while True:
@@ -134,8 +132,10 @@ def _is_file_target(target: Path, inputs: list[Path]) -> bool:
     return single and not target.is_dir() and bool(target.suffix)
 
 
-def _is_called_like_a_picture(target: Path) -> bool:
-    return target.suffix.lower() in FORMATS and not target.exists()
+def _is_one_file(target: Path, options: OutputOptions) -> bool:
+    """Whether it is a file, or would be by its name."""
+    named = target.suffix.lower() in FORMATS and not options.folder and not target.is_dir()
+    return named or target.is_file()
 
 
 def _output(task: str, source: Source, options: OutputOptions, stem: str) -> Path:

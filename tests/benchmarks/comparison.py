@@ -39,10 +39,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tune import Constants, restored, score, solve
+from tune import Constants, restored, score, solve, whole
 
 from reddiff_cli.degrade import Specimen, degrade
-from reddiff_cli.denoiser import Denoiser, choose_device
+from reddiff_cli.denoiser import choose_device
 from reddiff_cli.eval_options import Case, make_case
 from reddiff_cli.evaluate import eight_bits
 from reddiff_cli.jobs import list_pictures
@@ -50,13 +50,12 @@ from reddiff_cli.memory import forget_peak, peak_memory
 from reddiff_cli.metrics import ssim
 from reddiff_cli.models import find_model
 from reddiff_cli.operators import Inpaint
-from reddiff_cli.options import METHODS, TASKS, MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options import TASKS, MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import load_picture
 from reddiff_cli.restore import Restorer
-from reddiff_cli.schedule import Schedule
 from reddiff_cli.solvers import ddrm, diffpir, dps, pigdm
 from reddiff_cli.tasks import Setting
-from reddiff_cli.tasks.problem import View, to_pixels
+from reddiff_cli.tasks.problem import to_pixels
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "free-form 20 %": ("inpaint", {"hole": "freeform:0.2"}),
@@ -103,28 +102,6 @@ class Bench:
             file.write(json.dumps(row) + "\n")
 
 
-@dataclass(frozen=True)
-class Seen:
-    """A denoiser through the windows of a stage, as `solve` wants it."""
-
-    denoiser: Denoiser
-    view: View
-
-    def __call__(self, z: Tensor, t: Tensor) -> Tensor:
-        return self.view.denoise(self.denoiser, z, t)
-
-    def recorded(self, z: Tensor, t: Tensor) -> Tensor:
-        return self.view.denoise(self.denoiser.recorded, z, t)
-
-    @property
-    def schedule(self) -> Schedule:
-        return self.denoiser.schedule
-
-    @property
-    def device(self) -> torch.device:
-        return self.denoiser.device
-
-
 def axes(name: str, task: str) -> tuple[Constants, dict[str, list[float]]]:
     """Published constants, and what is tried of each; `factor` multiplies zeta of DPS."""
     if name == "ddrm":
@@ -143,40 +120,39 @@ def axes(name: str, task: str) -> tuple[Constants, dict[str, list[float]]]:
 
 
 def run_peer(
-    name: str,
-    case: Case,
-    specimen: Specimen,
-    bench: Bench,
-    steps: int,
-    constants: Constants,
-    through: Seen | None = None,
+    name: str, case: Case, specimen: Specimen, bench: Bench, steps: int, constants: Constants
 ) -> Tensor:
-    """The result of one peer, (1, C, H, W) on the CPU."""
-    given = dict(constants)
-    if name == "dps":
-        # |y - A(D)| grows with the side, and its gradient in a pixel falls with it.
-        share = specimen.truth.shape[-1] / PUBLISHED_SIDE
-        given["zeta"] = given.pop("factor") * share * dps.default_zeta(case.task, steps)
-    denoiser, generator = through or bench.restorer.denoiser, torch.Generator().manual_seed(0)
-    *_, (_, x) = solve(name, specimen, denoiser, steps, given, generator)
-    return x.cpu()
+    """The result of one peer that sees the specimen in one piece, (1, C, H, W) on the CPU."""
+    given = scaled(constants, case, specimen, steps)
+    return solve(name, case.task, whole(specimen), bench.restorer.denoiser, steps, given)
 
 
 def run_patched(
     name: str, case: Case, specimen: Specimen, bench: Bench, steps: int, constants: Constants
 ) -> Tensor:
     """A peer with what the command gives to all methods: patches in wide holes, windows."""
-    solver = SolverOptions(method=name if name in METHODS else "reddiff", noise=case.noise)
     if name == "reddiff-paper":
         return run_peer(name, case, specimen, bench, steps, constants)  # it starts from grey
+    given = scaled(constants, case, specimen, steps)
+    solver = SolverOptions(method=name, noise=case.noise)
     setting = Setting(bench.restorer.card, solver, lambda _: None, bench.restorer.machine)
     problem = specimen.pose(setting)
     for stage in problem.stages():
-        there = stage.to(bench.restorer.device)
-        part = replace(specimen, y=there.y, operator=there.operator, start=there.start)
-        denoiser = Seen(bench.restorer.denoiser, there.view)
-        problem.accept(stage, run_peer(name, case, part, bench, steps, constants, denoiser))
+        x = solve(name, case.task, stage, bench.restorer.denoiser, steps, given)
+        problem.accept(stage, x)
     return torch.from_numpy(problem.finish().pixels).permute(2, 0, 1)[None] * 2 - 1
+
+
+def scaled(constants: Constants, case: Case, specimen: Specimen, steps: int) -> Constants:
+    """The constants for pictures of this size.
+
+    |y - A(D)| grows with the side, and its gradient in a pixel, which DPS follows, falls with it.
+    """
+    given = dict(constants)
+    if "factor" in given:
+        share = specimen.truth.shape[-1] / PUBLISHED_SIDE
+        given["zeta"] = given.pop("factor") * share * dps.default_zeta(case.task, steps)
+    return given
 
 
 def together(specimens: list[Specimen]) -> Specimen:

@@ -9,11 +9,10 @@ what the publications do. A * marks the constants that `reddiff --method` uses.
 """
 
 import argparse
-from collections.abc import Iterator
-from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,16 +22,17 @@ from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_mod
 from reddiff_cli.eval_options import Case, make_case
 from reddiff_cli.evaluate import eight_bits
 from reddiff_cli.jobs import list_pictures
+from reddiff_cli.methods import Solving
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import find_model
-from reddiff_cli.operators import Inpaint, on_device
+from reddiff_cli.models import Card, find_model
 from reddiff_cli.options import TASKS, SolverOptions
 from reddiff_cli.pictures import load_picture
 from reddiff_cli.restore import Restorer
 from reddiff_cli.solvers import ddrm, diffpir, dps, pigdm
-from reddiff_cli.solvers.reddiff import SIGMA_FLOOR, SIGMA_SINGLE, red_diff_paper
-from reddiff_cli.tasks import Setting
+from reddiff_cli.solvers.reddiff import SIGMA_SINGLE
+from reddiff_cli.tasks import Setting, Stage
 from reddiff_cli.tasks.problem import to_pixels
+from reddiff_cli.tiling import Whole
 
 CASES = {
     "inpaint": {"hole": "random:0.7"},
@@ -40,55 +40,40 @@ CASES = {
     "deblur": {"kernel": "gaussian:2"},
 }
 Constants = dict[str, float]
-Steps = Iterator[tuple[int, Tensor]]
-
-
-def common(specimen: Specimen, generator: torch.Generator, device: torch.device) -> tuple:
-    start = specimen.start.to(device)
-
-    def draw() -> Tensor:
-        one = torch.randn(start[:1].shape, generator=generator)  # every picture gets the same
-        return one.expand(start.shape).to(device)
-
-    return specimen.y.to(device), on_device(specimen.operator, device), start, draw
 
 
 def solve(
     name: str,
-    specimen: Specimen,
+    task: str,
+    stage: Stage,
     denoiser: Denoiser,
     steps: int,
     constants: Constants,
-    generator: torch.Generator,
-) -> Steps:
-    """One run of a method with these constants."""
-    y, operator, start, draw = common(specimen, generator, denoiser.device)
-    given, schedule = dict(constants), denoiser.schedule
-    sigma = {"sigma_y": 2 * specimen.noise}
-    patched = isinstance(operator, Inpaint) and bool(((operator.known % 1) > 0).any())
-    s_start = {"s_start": given.pop("s_start", 0) or None}
+) -> Tensor:
+    """What a method makes of a stage with these constants, wired as in the command; on the CPU."""
+    given = dict(constants)
+    known: dict[str, Any] = {"steps": steps, "s_start": given.pop("s_start", 0) or None}
     if name == "reddiff-paper":
-        return red_diff_paper(y, operator, denoiser, schedule, start, draw, steps=steps, **given)
-    if name == "dps":
-        # What is trusted a little must push as little.
-        share = operator.known.sqrt() if isinstance(operator, Inpaint) else None
-        forward = operator if share is None else partial(torch.mul, share)
-        measured = y if share is None else share * y
-        arguments = (measured, forward, denoiser.recorded, schedule, start, draw)
-        return dps.dps(*arguments, steps=steps, **s_start, **given)
-    if name == "pigdm":
-        arguments = (y, operator, denoiser.recorded, schedule, start, draw)
-        # No measurement here was rounded; patches are believed as if it had been.
-        least = {"sigma_least": SIGMA_FLOOR if patched else SIGMA_SINGLE}
-        return pigdm.pigdm(*arguments, steps=steps, **sigma, **least, **s_start, **given)
-    arguments = (y, operator, denoiser, schedule, start, draw)
-    if name == "ddrm":
-        if patched:
-            sigma["sigma_y"] = max(sigma["sigma_y"], SIGMA_FLOOR)
-        return ddrm.ddrm(*arguments, steps=steps, **sigma, **s_start, **given)
-    exact = isinstance(operator, Inpaint) and specimen.noise == 0
-    known = {"known": operator.known if exact else None}
-    return diffpir.diffpir(*arguments, steps=steps, **sigma, **s_start, **known, **given)
+        solver = SolverOptions(preset="paper", **known, **given)
+    else:
+        solver = SolverOptions(method=name, **known)
+    here = stage.to(denoiser.device)
+    generator = torch.Generator().manual_seed(0)
+
+    def draw() -> Tensor:
+        one = torch.randn(here.start[:1].shape, generator=generator)  # every picture gets the same
+        return one.expand(here.start.shape).to(denoiser.device)
+
+    card = Card("none", Path())  # says only how ours is run
+    solving = Solving(task, here, here.start, draw, denoiser, card, solver, given)
+    *_, (_, x) = solving.run()
+    return x.cpu()
+
+
+def whole(specimen: Specimen) -> Stage:
+    """A specimen that a method sees in one piece; what was measured has not been rounded."""
+    about = (Whole(0), specimen.operator, specimen.y, specimen.start)
+    return Stage(*about, s_start=1.0, sigma_y=2 * specimen.noise, sigma_least=SIGMA_SINGLE)
 
 
 def grid(
@@ -163,8 +148,7 @@ def main() -> None:
             for constants in tried:
                 values = []
                 for specimen in specimens:
-                    generator = torch.Generator().manual_seed(0)
-                    *_, (_, x) = solve(name, specimen, denoiser, asked.steps, constants, generator)
+                    x = solve(name, task, whole(specimen), denoiser, asked.steps, constants)
                     values.append(score(x, specimen))
                 results.append((fmean(values), constants))
             for value, constants in sorted(results, key=lambda r: -r[0]):

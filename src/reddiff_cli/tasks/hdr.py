@@ -63,10 +63,8 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
     shots = [to_tensor(picture) for picture in pictures]
     noise = setting.noise("hdr", job.input, shots[0])
     response = parse_response(options.response)
-    tolerance = CLIPPED_WITHIN * noise
-    if not isinstance(setting.solver.noise, float):
-        tolerance = min(tolerance, WITHIN_OF_AN_ESTIMATE)
-    tolerance = max(1.5 / 255, tolerance)
+    within = WITHIN_OF_AN_ESTIMATE if setting.told_noise("hdr") is None else 1.0
+    tolerance = max(1.5 / 255, min(CLIPPED_WITHIN * noise, within))
     operator: Operator
     if options.operator == "paper":
         operator, y, level = PaperHdr(tolerance=min(1.0, 2 * tolerance)), shots[0], 1.0

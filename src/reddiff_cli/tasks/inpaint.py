@@ -36,7 +36,7 @@ def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
     picture = load_picture(job.input)
     hole = load_hole(picture, job.mask, options)
     source = make_opaque(picture, hole)
-    if job.mask is None and picture.alpha is not None:
+    if job.mask is None and picture.alpha is not None and not picture.alpha.all():
         partly = int(((picture.alpha > 0) & (picture.alpha < 1)).sum())
         if partly:
             setting.on_note(

@@ -136,6 +136,11 @@ class Setting:
     on_note: OnNote
     machine: MachineOptions = MachineOptions()
 
+    def told_noise(self, task: str) -> float | None:
+        """The noise that somebody told, or the task takes for granted; None: to be estimated."""
+        given = TASKS[task].noise if self.solver.noise is None else self.solver.noise
+        return None if isinstance(given, str) else given
+
     def noise(
         self,
         task: str,
@@ -149,9 +154,9 @@ class Setting:
 
         known, blurred: as of `estimate_noise`.
         """
-        given = TASKS[task].noise if self.solver.noise is None else self.solver.noise
-        if not isinstance(given, str):
-            return given
+        told = self.told_noise(task)
+        if told is not None:
+            return told
         smoothed = path.suffix.lower() in SMOOTHED
         estimate = estimate_noise(picture, known, smoothed=smoothed, blurred=blurred)
         if estimate.warning:
