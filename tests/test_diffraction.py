@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from reddiff_cli.arrays import load_array
 from reddiff_cli.diffraction import find_layout, load_diffraction
 from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.phase_options import PhaseOptions
@@ -209,3 +210,13 @@ def test_mask_of_another_size_is_refused(tmp_path):
 def test_options_are_checked(wrong):
     with pytest.raises(UsageError):
         PhaseOptions(**({"data": "amplitude"} | wrong))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_pages_of_a_tiff_are_not_dropped(tmp_path, dtype):
+    pages = [Image.fromarray(np.full((16, 16), k, dtype)) for k in (1, 2)]
+    pages[0].save(tmp_path / "one.tif")
+    pages[0].save(tmp_path / "two.tif", save_all=True, append_images=pages[1:])
+    assert load_array(tmp_path / "one.tif").shape[:2] == (16, 16)
+    with pytest.raises(PictureError, match="holds several pages"):
+        load_array(tmp_path / "two.tif")

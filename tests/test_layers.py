@@ -17,7 +17,7 @@ LAYERS = {
     1: [
         *["schedule", "tiling", "patches", "shading", "metrics", "filling"],
         *["response", "alignment", "hio", "unet_blocks", "frames", "separable"],
-        *["replay", "attributes", "tifftags", "room", "heif", "comments"],
+        *["replay", "attributes", "tifftags", "room", "heif", "comments", "parts"],
     ],
     2: [
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],
@@ -65,7 +65,7 @@ LIGHT = [
     *["report", "run", "flags", "command", "command_train", "cli", "shards", "streams"],
     *["diffraction", "folders", "cards", "hub", "progress", "command_models"],
     *["command_eval", "eval_run", "eval_report", "eval_options", "ledger", "plot", "eval_sheet"],
-    *["command_bench", "pixels", "attributes", "tifftags", "heif", "comments"],
+    *["command_bench", "pixels", "attributes", "tifftags", "heif", "comments", "parts"],
 ]
 FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}

@@ -803,3 +803,17 @@ def test_a_record_is_read_without_the_pixels(tmp_path):
     png = (tmp_path / "b.png").read_bytes()
     (tmp_path / "b.png").write_bytes(png[: png.index(b"IDAT") + 8])
     assert read_record(tmp_path / "b.png") == RECORD
+
+
+def test_parts_of_an_exr_are_not_dropped(tmp_path):
+    specs = [oiio.ImageSpec(5, 6, 3, oiio.FLOAT) for _ in range(2)]
+    for name, spec in zip(("left", "right"), specs, strict=True):
+        spec.attribute("oiio:subimagename", name)
+    out = oiio.ImageOutput.create("a.exr")
+    assert out.open(str(tmp_path / "a.exr"), tuple(specs))
+    for number, spec in enumerate(specs):
+        assert number == 0 or out.open(str(tmp_path / "a.exr"), spec, "AppendSubimage")
+        assert out.write_image(np.full((6, 5, 3), 0.5, np.float32))
+    out.close()
+    with pytest.raises(PictureError, match="holds several parts"):
+        load_picture(tmp_path / "a.exr")

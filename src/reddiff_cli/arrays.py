@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import PictureError
+from .parts import has_several
 
 Array = NDArray[Any]
 
@@ -112,9 +113,8 @@ def _read_raster(path: Path, _: str | None) -> Array:
     values = buffer.get_pixels(buffer.spec().format)
     if values is None or buffer.has_error:
         raise PictureError(f"{path}: cannot be decoded ({buffer.geterror()})", "Unreadable")
-    if buffer.nsubimages > 1:
-        told = f"{path}: holds {buffer.nsubimages} pages; give one, or their sum"
-        raise PictureError(told, "Animated")
+    if has_several(path):
+        raise PictureError(f"{path}: holds several pages; give one, or their sum", "Animated")
     return np.asarray(values)
 
 

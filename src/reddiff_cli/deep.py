@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .attributes import Attribute, set_attributes, set_window
 from .errors import PictureError
+from .parts import has_several
 
 if TYPE_CHECKING:
     from OpenImageIO import ImageBuf
@@ -91,10 +92,8 @@ def read_float(path: Path) -> tuple[Pixels, Pixels | None]:
     spec = buffer.spec()
     if str(spec.format) not in ("half", "float"):
         raise PictureError(f"{path}: stored as {spec.format}; 8, 16, float are supported", "Depth")
-    if buffer.nsubimages > 1 or spec.depth > 1:
-        raise PictureError(
-            f"{path}: holds {buffer.nsubimages} parts; give one picture", "Animated"
-        )
+    if spec.depth > 1 or has_several(path):
+        raise PictureError(f"{path}: holds several parts; give one picture", "Animated")
     # OpenImageIO multiplies a TIFF's colours by alpha while it reads, as EXR stores them.
     orientation = int(spec.get_int_attribute("Orientation", 1))
     light, alpha = split(path, turn(np.asarray(values, dtype=np.float32), orientation))

@@ -1,0 +1,17 @@
+"""Files that hold several pictures: pages of a TIFF, parts of an EXR."""
+
+from pathlib import Path
+
+
+def has_several(path: Path) -> bool:
+    """Whether OpenImageIO finds a second picture; its count is 0 where it has not looked."""
+    import OpenImageIO as oiio
+
+    source = oiio.ImageInput.open(str(path))
+    if source is None:
+        oiio.geterror()  # or it would be printed when the program ends
+        return False
+    found = bool(source.seek_subimage(1, 0))
+    source.geterror()
+    source.close()
+    return found
