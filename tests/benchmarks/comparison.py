@@ -199,9 +199,9 @@ def tune(name: str, title: str, case: Case, specimens: list[Specimen], bench: Be
         if "s_start" in constants and schedule.levels_from(constants["s_start"]) < steps:
             return -math.inf
         if key not in seen:
+            run = run_patched if title in PATCHED else run_peer
             seen[key] = fmean(
-                score(run_peer(name, case, s, bench, PEERS[name][1], constants), s)
-                for s in specimens
+                score(run(name, case, s, bench, PEERS[name][1], constants), s) for s in specimens
             )
         return seen[key]
 
@@ -341,7 +341,8 @@ def main() -> None:
     table = others[:: max(1, len(others) // asked.limit)][: asked.limit]
     peers = [name for name in PEERS if name in asked.method]
     for (title, _), case in list(cases.items())[index::count]:
-        specimens = [degrade(load_picture(p), case, asked.tuning_crop, 0) for p in tuning]
+        side = asked.tuning_crop * (2 if title in PATCHED else 1)  # wide holes need room
+        specimens = [degrade(load_picture(p), case, side, 0) for p in tuning]
         for name in peers:
             tune(name, title, case, specimens, bench)
     if any(len(list(asked.state.glob(f"tuned-{n}-*.json"))) < len(cases) for n in peers):
