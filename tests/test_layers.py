@@ -18,6 +18,7 @@ LAYERS = {
         *["schedule", "tiling", "patches", "shading", "metrics", "filling"],
         *["response", "alignment", "hio", "unet_blocks", "frames", "separable"],
         *["replay", "attributes", "tifftags", "room", "heif", "comments", "parts"],
+        "pngchunks",
     ],
     2: [
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],
@@ -66,6 +67,7 @@ LIGHT = [
     *["diffraction", "folders", "cards", "hub", "progress", "command_models"],
     *["command_eval", "eval_run", "eval_report", "eval_options", "ledger", "plot", "eval_sheet"],
     *["command_bench", "pixels", "attributes", "tifftags", "heif", "comments", "parts"],
+    "pngchunks",
 ]
 FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}

@@ -7,7 +7,6 @@ PNG: a text chunk `reddiff`. JPEG, WebP, TIFF: the EXIF user comment. EXR: a str
 import json
 import re
 import struct
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from .attributes import (
 )
 from .attributes import XMP as XMP_ATTRIBUTE
 from .comments import ASCII, words
+from .pngchunks import insert
 from .tifftags import ICC, INCH, RESOLUTION, STRUCTURE, XMP, read_tags, with_tags
 
 _USER_COMMENT = ExifTags.Base.UserComment.value
@@ -42,7 +42,6 @@ _TURN = re.compile(
     rb"""\s+tiff:Orientation\s*=\s*("[^"]*"|'[^']*')|<tiff:Orientation>[^<]*</tiff:Orientation>"""
 )
 MOST_DPI = 1e6
-_HEADER = 33  # bytes of a PNG's signature and IHDR
 
 
 @dataclass(frozen=True)
@@ -253,22 +252,4 @@ def with_chunks(png: bytes, metadata: Metadata, text: str) -> bytes:
     if metadata.dpi:
         across, down = (round(value / 0.0254) for value in metadata.dpi)
         chunks.append((b"pHYs", struct.pack(">IIB", across, down, 1)))
-    rest = _without(png[_HEADER:], {kind for kind, _ in chunks} | {b"eXIf"})
-    return png[:_HEADER] + b"".join(_chunk(*chunk) for chunk in chunks) + rest
-
-
-def _without(chunks: bytes, kinds: set[bytes]) -> bytes:
-    """The chunks of a PNG file without those of some kinds."""
-    kept, place = [], 0
-    while place < len(chunks):
-        (length,) = struct.unpack_from(">I", chunks, place)
-        whole = chunks[place : place + length + 12]
-        if whole[4:8] not in kinds:
-            kept.append(whole)
-        place += len(whole)
-    return b"".join(kept)
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    checksum = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    return insert(png, chunks, dropped=frozenset((b"eXIf",)))

@@ -40,6 +40,7 @@ from .pixels import Hole as Hole
 from .pixels import Picture as Picture
 from .pixels import Pixels as Pixels
 from .pixels import with_depth as with_depth
+from .pngchunks import words_follow_pixels
 from .tifftags import read_tags
 
 _ORIENTATION = ExifTags.Base.Orientation.value
@@ -67,12 +68,19 @@ def size_of(path: Path) -> tuple[int, int]:
     with suppress(UnidentifiedImageError), _opened(path) as image:
         _check_still(path, image)
         width, height = image.size
-        turned = int(image.getexif().get(_ORIENTATION, 1)) >= _ON_SIDE
+        turned = int(_exif_in(path, image).get(_ORIENTATION, 1)) >= _ON_SIDE
         if image.format == "TIFF" and _tag(image, _ORIENTATION, 1) >= _ON_SIDE:
             turned = False  # Pillow has done it, unless XMP alone asks for it
         return (height, width) if turned else (width, height)
     _check_odd_tiff(path)
     return deep.size_of(path)
+
+
+def _exif_in(path: Path, image: Image.Image) -> Image.Exif:
+    """What a picture says of itself; a PNG is decoded only where words follow its pixels."""
+    if image.format == "PNG" and not words_follow_pixels(path):
+        return Image.Image.getexif(image)  # PngImageFile's own decodes, whatever the file holds
+    return image.getexif()
 
 
 def _is_light(path: Path) -> bool:

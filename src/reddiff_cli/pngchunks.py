@@ -1,0 +1,59 @@
+"""The chunks of a PNG file (ISO/IEC 15948): length, kind, content, checksum."""
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEADER = 33  # bytes of the signature and IHDR
+_REST = 12  # bytes of a chunk beside its content
+_PIXELS, _END = b"IDAT", b"IEND"
+# May hold EXIF or XMP.
+WORDS = frozenset((b"eXIf", b"tEXt", b"zTXt", b"iTXt"))
+
+
+def insert(png: bytes, chunks: list[tuple[bytes, bytes]], dropped: frozenset[bytes]) -> bytes:
+    """A PNG file with chunks (kind, content) put in after its header, in place of their like.
+
+    dropped: further kinds of which none stays.
+    """
+    rest = _without(png[_HEADER:], {kind for kind, _ in chunks} | dropped)
+    return png[:_HEADER] + b"".join(_chunk(*chunk) for chunk in chunks) + rest
+
+
+def words_follow_pixels(path: Path) -> bool:
+    """Whether EXIF or XMP may stand behind the pixels; also where a file cannot be followed.
+
+    Nothing is decoded: chunks are stepped over.
+    """
+    seen = False
+    with path.open("rb") as file:
+        if file.read(len(_SIGNATURE)) != _SIGNATURE:
+            return True
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind == _END:
+                return False
+            if seen and kind in WORDS:
+                return True
+            seen = seen or kind == _PIXELS
+            file.seek(length + _REST - len(head), os.SEEK_CUR)
+    return True
+
+
+def _without(chunks: bytes, kinds: set[bytes] | frozenset[bytes]) -> bytes:
+    """The chunks of a PNG file without those of some kinds."""
+    kept, place = [], 0
+    while place < len(chunks):
+        (length,) = struct.unpack_from(">I", chunks, place)
+        whole = chunks[place : place + length + _REST]
+        if whole[4:8] not in kinds:
+            kept.append(whole)
+        place += len(whole)
+    return b"".join(kept)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
