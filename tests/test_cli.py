@@ -534,6 +534,25 @@ def test_hdr_of_several_exposures(tmp_path, quick):
     assert abs(light - scene_).mean() < 0.02
     _, stderr = reddiff("hdr", *names[:2], *flags, "-o", out, *quick, code=2)
     assert "3 values, 2 pictures" in stderr
+    _, stderr = reddiff("hdr", *names[:2], "--exposures", "1,1", "-o", out, *quick, code=2)
+    assert "give different stops" in stderr
+
+
+def test_exposures_that_are_not_alike(tmp_path, quick):
+    first, small, grey, light = (tmp_path / name for name in ("a.png", "b.png", "c.png", "d.exr"))
+    Image.fromarray(scene(24, 30)).save(first)
+    Image.fromarray(scene(20, 30)).save(small)
+    Image.fromarray(scene(24, 30)[..., 0]).save(grey)
+    save_picture(Picture(scene(24, 30) / np.float32(255), depth=32), light, None)
+    flags = ["--exposures", "0,2", "-o", tmp_path / "scene.exr", *quick]
+    for other, told in [
+        (small, f"{small}: is 30x20"),
+        (grey, f"{grey}: is grey"),
+        (light, f"{light}: is linear light"),
+    ]:
+        assert told in reddiff("hdr", first, other, *flags, code=1)[1]
+    assert f"{grey}: is grey" in reddiff("hdr", grey, first, *flags, code=1)[1]
+    assert not (tmp_path / "scene.exr").exists()
 
 
 def test_jpeg_restores_within_its_intervals(tmp_path, quick):

@@ -107,7 +107,9 @@ def _channels_first(path: Path, values: Array) -> Array:
         values = values[None]
     if values.ndim != 3 or values.shape[0] not in (1, 3) or min(values.shape[1:]) < 4:
         form = "x".join(str(size) for size in shape)
-        message = f"{path}: shape is {form}; need MxN, CxMxN or MxNxC with C 1 or 3"
+        message = (
+            f"{path}: shape is {form}; need MxN, CxMxN or MxNxC with C 1 or 3, M and N from 4"
+        )
         raise PictureError(message, "Shape")
     return values.astype(np.float64)
 

@@ -229,7 +229,7 @@ def parse_exposures(text: str | None) -> tuple[float, ...]:
     except ValueError:
         stops = ()
     if len(set(stops)) < 2 or not all(abs(value) <= 20 for value in stops):
-        raise UsageError(f"--exposures {text}: give the stops of each picture, as -2,0,2")
+        raise UsageError(f"--exposures {text}: give different stops, one a picture, as -2,0,2")
     return stops
 
 

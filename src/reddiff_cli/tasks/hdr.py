@@ -105,17 +105,23 @@ def _share_clipped(operator: Operator, y: Tensor) -> float:
 
 
 def _check_alike(path: Path, others: tuple[Path, ...], pictures: list[Picture]) -> None:
-    for picture in pictures:
+    for name, picture in zip((path, *others), pictures, strict=True):
         if picture.linear:
             raise PictureError(
-                f"{path}: is linear light already, which does not clip; give the photograph",
+                f"{name}: is linear light already, which does not clip; give the photograph",
                 "Depth",
             )
     first = pictures[0]
     for other, picture in zip(others, pictures[1:], strict=True):
-        if picture.pixels.shape != first.pixels.shape:
+        if picture.pixels.shape[:2] != first.pixels.shape[:2]:
             raise PictureError(
                 f"{other}: is {picture.width}x{picture.height}, {path} is "
                 f"{first.width}x{first.height}; exposures of one scene have one size",
                 "Size",
+            )
+        if picture.pixels.shape != first.pixels.shape:
+            grey = other if picture.pixels.shape[2] == 1 else path
+            raise PictureError(
+                f"{grey}: is grey, and not all exposures are; give all of them in colour, or none",
+                "Channels",
             )
