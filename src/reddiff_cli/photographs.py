@@ -74,7 +74,8 @@ def read_photographs(folder: Path, smallest: int) -> Photographs:
     names = [path.relative_to(folder).as_posix() for path, _ in found]
     unreadable = [item for item in read if isinstance(item, str)]
     if not pixels:
-        raise UsageError(f"{folder}: holds no usable picture; give a folder of photographs")
+        first = f" of {len(unreadable)} ({unreadable[0]})" if unreadable else ""
+        raise UsageError(f"{folder}: holds no usable picture{first}; give a folder of photographs")
     sizes = torch.tensor([p.shape[1:] for p in pixels])
     return Photographs(torch.cat([p.flatten() for p in pixels]), sizes, names, unreadable)
 
@@ -86,7 +87,7 @@ def _read(path: Path, smallest: int) -> Tensor | str:
     except PictureError as error:
         return str(error)
     if min(picture.pixels.shape[:2]) < smallest:
-        return f"{path}: smaller than {smallest} pixels; left out"
+        return f"{path}: smaller than {smallest} pixels, left out"
     rgb = np.broadcast_to(picture.pixels, (*picture.pixels.shape[:2], 3))
     rounded = np.rint(rgb * 255).astype(np.uint8)
     return torch.from_numpy(rounded).permute(2, 0, 1).contiguous()
