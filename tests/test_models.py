@@ -295,6 +295,7 @@ def test_every_setting_of_a_card_arrives(tmp_path):
         "prior_weights": {"denoise": 0.6},
         "sample_start": 2.5,
         "hole_start": 3.5,
+        "stroke_start": 4.5,
         "wide_hole": "patches",
         "wide_noise": 0.07,
         "turns": "none",

@@ -273,6 +273,26 @@ def test_holes_in_noise_are_restored_as_noise_is():
     assert noise_levels("inpaint", replace(card, hole_start=10.0), 0.2)[0] == 10
 
 
+def test_strokes_start_higher_than_single_pixels(picture_file, tmp_path):
+    card = Card(name="none", folder=Path(), hole_start=0.5)
+    assert noise_levels("inpaint", card, 0.0, solid=1.0)[0] == 0.5  # no level of their own
+    card = replace(card, stroke_start=2.0)
+    first = [noise_levels("inpaint", card, 0.0, solid)[0] for solid in (0, 0.45, 0.5, 0.55, 1)]
+    assert first == pytest.approx([0.5, 0.5, 1, 2, 2])
+    width, height = Image.open(picture_file).size
+    pixels, stroke = (np.zeros((height, width), np.uint8) for _ in range(2))
+    pixels[::2, ::2] = stroke[10:18] = 255
+    for hole, start in ((pixels, 0.5), (stroke, 2.0)):
+        mask = save(tmp_path, hole, "mask.png")
+        job = Job("inpaint", picture_file, picture_file, mask)
+        made, _ = setting(noise=0.0)
+        (stage,) = pose(job, InpaintOptions(), replace(made, card=card)).stages()
+        assert stage.s_start == pytest.approx(start)
+        made, _ = setting(noise=0.0, s_start=0.7)
+        (stage,) = pose(job, InpaintOptions(), replace(made, card=card)).stages()
+        assert stage.s_start == 0.7
+
+
 def test_the_stage_of_a_hole_knows_how_much_is_known(picture_file, tmp_path):
     width, height = Image.open(picture_file).size
     for share in (0.2, 0.7):

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from reddiff_cli.holes import bounding_region, cheapest_patchwork, regions, wide_part
+from reddiff_cli.holes import (
+    bounding_region,
+    cheapest_patchwork,
+    regions,
+    solid_share,
+    wide_part,
+)
 from reddiff_cli.tiling import cover, grid, patchwork
 
 
@@ -147,3 +153,16 @@ def test_functions_of_windows_blend_to_the_whole():
     canvas, other = torch.randn(1, 3, 70, 90), torch.rand(1, 1, 70, 90)
     result = work.map_windows(lambda x, k: x * k, work.take(canvas), work.take(other))
     torch.testing.assert_close(work.put(canvas, result), canvas * other, atol=1e-5, rtol=1e-5)
+
+
+def test_share_of_a_hole_that_is_solid():
+    hole = np.zeros((40, 60), dtype=bool)
+    assert solid_share(hole) == 0
+    hole[20:23] = True  # a line of three pixels from edge to edge
+    assert solid_share(hole) == pytest.approx(1 / 3)
+    hole[20:30] = True
+    assert solid_share(hole) == pytest.approx(8 / 10)
+    scattered = np.random.default_rng(0).random((200, 200))
+    assert solid_share(scattered < 0.7) < 0.1
+    assert solid_share(scattered < 0.9) == pytest.approx(0.9**8, abs=0.03)
+    assert solid_share(np.ones((5, 5), dtype=bool)) == 1

@@ -24,7 +24,7 @@ KEYS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys((*PLACES, "format", "revision", "file", "family", "sha256"), str),
     **dict.fromkeys(("wide_hole", "turns", "good_for", "licence"), str),
     **dict.fromkeys(("bytes", "window", "tile", "smallest"), int),
-    **dict.fromkeys(("wide_noise", "hole_start", "sample_start"), (int, float)),
+    **dict.fromkeys(("wide_noise", "hole_start", "stroke_start", "sample_start"), (int, float)),
     **dict.fromkeys(("starts", "prior_weights"), dict),
 }
 # Side of the smallest windows that a network without attention is shown, and of the smallest
@@ -74,6 +74,7 @@ class Card:
     wide_hole: str = "prior"
     wide_noise: float = 0.03
     hole_start: float = 10.0
+    stroke_start: float = 0.0  # none: hole_start
     sample_start: float = 10.0
     turns: str = "mirror"
     good_for: str = ""
@@ -205,7 +206,7 @@ def _number_problem(table: Mapping[str, Any]) -> str:
             return f"has {key} = {table[key]}, below {LEAST_TILE} pixels"
     if table.get("smallest", 0) > table.get("window", math.inf):
         return f"has smallest = {table['smallest']}, above its window"
-    for key in ("wide_noise", "hole_start", "sample_start"):
+    for key in ("wide_noise", "hole_start", "stroke_start", "sample_start"):
         if not _is_positive(table.get(key, 1)):
             return f"has {key} = {table[key]}; give a number above 0"
     for key in ("starts", "prior_weights"):
@@ -267,6 +268,7 @@ def _card(path: Path, name: str, table: Mapping[str, Any]) -> Card:
         wide_hole=table.get("wide_hole", "prior"),
         wide_noise=float(table.get("wide_noise", 0.03)),
         hole_start=float(table.get("hole_start", 10.0)),
+        stroke_start=float(table.get("stroke_start", 0.0)),
         sample_start=float(table.get("sample_start", 10.0)),
         turns=table.get("turns", "mirror"),
         good_for=table.get("good_for", ""),

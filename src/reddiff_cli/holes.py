@@ -66,6 +66,18 @@ def wide_part(hole: Hole) -> Hole:
     return wide
 
 
+def solid_share(hole: Hole) -> float:
+    """Share of a hole's pixels that have no known neighbour; 0 of an empty one.
+
+    70 and 90 % of the pixels at random have 0.06 and 0.43, a line of three pixels 0.33, strokes
+    of a brush 0.55 and more.
+    """
+    if not hole.any():
+        return 0.0
+    part = hole[bounding_region(hole, 1).slices]
+    return float((~_dilate(~part, 1)).sum() / part.sum())
+
+
 def regions(hole: Hole, margin: int) -> list[Region]:
     """One region per connected group of cells with hole pixels, `margin` larger on every side."""
     height, width = hole.shape

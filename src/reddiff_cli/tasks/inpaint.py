@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..filling import bend_smoothly, fill_smoothly
 from ..grain import VISIBLE, Grain, add_grain, measure_grain, surroundings
-from ..holes import WHOLE, Region, cheapest_patchwork, regions, wide_part
+from ..holes import WHOLE, Region, cheapest_patchwork, regions, solid_share, wide_part
 from ..jobs import Job
 from ..masks import NEARLY_ALL, covered_share, load_hole
 from ..operators import Inpaint
@@ -78,10 +78,10 @@ class Inpainting:
     def stages(self) -> Iterator[Stage]:
         """Thin parts first, with wide ones held at their start; then the wide ones."""
         card, solver, canvas = self._setting.card, self._setting.solver, self._canvas
-        s_start, _ = self._setting.levels("inpaint", 2 * self.noise)
         if solver.preset == "paper":
             # The published form starts from the masked picture: zero (grey) in the hole.
             canvas[:, :, torch.from_numpy(self.hole)] = 0
+            s_start, _ = self._setting.levels("inpaint", 2 * self.noise)
             yield self._stage(self.hole, s_start, (card.window,), WIDE_MARGIN)
             return
         fill_hole(canvas, self.hole)
@@ -92,6 +92,7 @@ class Inpainting:
             self._setting.on_note("a wide hole: filled with patches of its surroundings first")
             fill_with_patches(canvas, wide, self.hole, solver.seed)
         if thin.any():
+            s_start, _ = self._setting.levels("inpaint", 2 * self.noise, solid_share(thin))
             yield _bent(self._stage(thin, s_start, THIN_WINDOWS, THIN_MARGIN))
         if wide.any():
             start = solver.s_start or WIDE_START * card.wide_noise

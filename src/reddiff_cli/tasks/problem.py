@@ -52,6 +52,8 @@ FALLING = ("inpaint", "denoise", "superres", "deblur", "restore")
 #   random 40 %         29.04/29.08   29.32/29.38   29.30/29.39   29.02/29.13
 #   free-form 20 %      27.59/27.65   28.04/28.13   28.23/28.36   28.16/28.33
 SPARSE = 0.3
+# Holes of these shares of pixels without a known neighbour are single pixels, and strokes.
+SCATTERED, SOLID = 0.45, 0.55
 # Files of these kinds have had their noise smoothed away.
 SMOOTHED = frozenset((".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".hif", ".jp2"))
 
@@ -171,9 +173,12 @@ class Setting:
             return Whole(tile, min(OVERLAP, tile // 4))
         return Whole(tile, min(overlap, tile // 2))
 
-    def levels(self, task: str, sigma_y: float) -> tuple[float, float]:
-        """First and last noise level: as given, or what the prior's card or the task asks for."""
-        first, last = noise_levels(task, self.card, sigma_y)
+    def levels(self, task: str, sigma_y: float, solid: float = 0.0) -> tuple[float, float]:
+        """First and last noise level: as given, or what the prior's card or the task asks for.
+
+        solid: of a hole, as of `noise_levels`.
+        """
+        first, last = noise_levels(task, self.card, sigma_y, solid)
         return self.solver.s_start or first, last
 
     def weight(self, task: str, share: float = SPARSE) -> float:
@@ -190,14 +195,19 @@ class Setting:
         return weight * math.sqrt(UNIT_STEPS / self.solver.steps_of_red_diff)
 
 
-def noise_levels(task: str, card: Card, sigma_y: float) -> tuple[float, float]:
-    """First and last noise level of a task; denoising takes the first as a bound."""
+def noise_levels(task: str, card: Card, sigma_y: float, solid: float = 0.0) -> tuple[float, float]:
+    """First and last noise level of a task; denoising takes the first as a bound.
+
+    solid: share of a hole's pixels that have no known neighbour (`solid_share`).
+    """
     sigma = max(sigma_y, SIGMA_FLOOR)
     noisy = min(card.starts.get("denoise", TASKS["denoise"].s_start), FIRST * sigma)
     if task == "denoise":
         return noisy, max(LOWEST, min(S_END, LAST * sigma))
     if task == "inpaint":
-        return max(card.hole_start, noisy), S_END
+        part = min(1.0, max(0.0, (solid - SCATTERED) / (SOLID - SCATTERED)))
+        rise = (card.stroke_start or card.hole_start) / card.hole_start
+        return max(card.hole_start * rise**part, noisy), S_END
     return card.starts.get(task, TASKS[task].s_start), S_END
 
 
