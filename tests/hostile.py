@@ -14,6 +14,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from conftest import scene
 from reddiff_cli.pictures import Picture, save_picture
+from reddiff_cli.pngchunks import chunk
 
 SIDE = (20, 28)
 
@@ -175,15 +176,10 @@ def _encoded(suffix: str) -> bytes:
     return buffer.getvalue()
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    crc = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", crc)
-
-
 def png(width: int, height: int, depth: int, kind: int, data: bytes, interlace: int = 0) -> bytes:
     """A PNG file of any claimed size."""
     header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, interlace)
-    chunks = _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(data)) + _chunk(b"IEND", b"")
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
@@ -269,7 +265,7 @@ def _odd_metadata(folder: Path) -> dict[str, str]:
     names.append(_save(image, folder / "icc.jpg", icc_profile=b"\0" * 70000))
     names.append(_save(image, folder / "dpi.tif", dpi=(0, 0)))
     huge = bytearray(_encoded("png"))
-    huge[33:33] = _chunk(b"pHYs", struct.pack(">IIB", 2**32 - 1, 0, 1))
+    huge[33:33] = chunk(b"pHYs", struct.pack(">IIB", 2**32 - 1, 0, 1))
     (folder / "dpi.png").write_bytes(huge)
     names.append("dpi.png")
     exif = Image.Exif()

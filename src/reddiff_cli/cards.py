@@ -74,12 +74,17 @@ class Card:
     wide_hole: str = "prior"
     wide_noise: float = 0.03
     hole_start: float = 10.0
-    stroke_start: float = 0.0  # none: hole_start
+    stroke_start: float = 0.0  # 0: as hole_start
     sample_start: float = 10.0
     turns: str = "mirror"
     good_for: str = ""
     licence: str = ""
     origin: Origin | None = None
+
+    @property
+    def start_of_strokes(self) -> float:
+        """Noise level at which holes start that are several pixels wide."""
+        return self.stroke_start or self.hole_start
 
     @property
     def revision(self) -> str:

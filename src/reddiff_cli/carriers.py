@@ -168,8 +168,8 @@ def _carriers_in(path: Path) -> list[Any]:
         if suffix in (".tif", ".tiff"):
             return [read_tags(path).get_ifd(ExifTags.IFD.Exif).get(_USER_COMMENT)]
         with Image.open(path) as image:
-            if RECORD in image.info:  # of a PNG, whose EXIF is looked for behind all pixels
-                return [image.info[RECORD]]
+            if image.format == "PNG":  # its texts alone: EXIF is looked for behind all pixels
+                return [image.info.get(RECORD)]
             return [image.getexif().get_ifd(ExifTags.IFD.Exif).get(_USER_COMMENT)]
     return []
 
@@ -252,4 +252,4 @@ def with_chunks(png: bytes, metadata: Metadata, text: str) -> bytes:
     if metadata.dpi:
         across, down = (round(value / 0.0254) for value in metadata.dpi)
         chunks.append((b"pHYs", struct.pack(">IIB", across, down, 1)))
-    return insert(png, chunks, dropped=frozenset((b"eXIf",)))
+    return insert(png, chunks, b"eXIf")

@@ -29,15 +29,8 @@ if TYPE_CHECKING:
 Kid = dict[tuple[str, str], float]
 # What a card says about how its prior is used.
 OF_A_CARD = (
-    *(
-        "starts",
-        "prior_weights",
-        "hole_start",
-        "stroke_start",
-        "sample_start",
-        "wide_hole",
-        "wide_noise",
-    ),
+    *("starts", "prior_weights", "hole_start", "stroke_start", "sample_start"),
+    *("wide_hole", "wide_noise"),
     *("window", "tile", "smallest", "turns", "configuration"),
 )
 

@@ -13,13 +13,13 @@ _PIXELS, _END = b"IDAT", b"IEND"
 WORDS = frozenset((b"eXIf", b"tEXt", b"zTXt", b"iTXt"))
 
 
-def insert(png: bytes, chunks: list[tuple[bytes, bytes]], dropped: frozenset[bytes]) -> bytes:
+def insert(png: bytes, chunks: list[tuple[bytes, bytes]], *dropped: bytes) -> bytes:
     """A PNG file with chunks (kind, content) put in after its header, in place of their like.
 
     dropped: further kinds of which none stays.
     """
-    rest = _without(png[_HEADER:], {kind for kind, _ in chunks} | dropped)
-    return png[:_HEADER] + b"".join(_chunk(*chunk) for chunk in chunks) + rest
+    rest = _without(png[_HEADER:], {kind for kind, _ in chunks}.union(dropped))
+    return png[:_HEADER] + b"".join(chunk(*told) for told in chunks) + rest
 
 
 def words_follow_pixels(path: Path) -> bool:
@@ -42,7 +42,7 @@ def words_follow_pixels(path: Path) -> bool:
     return True
 
 
-def _without(chunks: bytes, kinds: set[bytes] | frozenset[bytes]) -> bytes:
+def _without(chunks: bytes, kinds: set[bytes]) -> bytes:
     """The chunks of a PNG file without those of some kinds."""
     kept, place = [], 0
     while place < len(chunks):
@@ -54,6 +54,7 @@ def _without(chunks: bytes, kinds: set[bytes] | frozenset[bytes]) -> bytes:
     return b"".join(kept)
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """The bytes of one chunk."""
     checksum = zlib.crc32(kind + content)
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)

@@ -46,7 +46,7 @@ def make_record(
         record[name] = plain(value)
     if task == "inpaint":
         record["start"] = solver.s_start or card.hole_start
-        record["stroke_start"] = solver.s_start or card.stroke_start or card.hole_start
+        record["stroke_start"] = solver.s_start or card.start_of_strokes
         record["dense_weight"] = card.prior_weights.get("denoise", 1.0)
         record["dense_start"] = card.starts.get("denoise", TASKS["denoise"].s_start)
         record["wide_hole"], record["wide_noise"] = card.wide_hole, card.wide_noise

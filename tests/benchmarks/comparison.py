@@ -11,11 +11,11 @@ has its singular values). The free-form holes have wide parts, which every metho
 patches, as `reddiff` does, but for the published form of RED-diff, which starts from grey;
 elsewhere peers start from the smooth filling.
 
-Tuning: PSNR on the 2 pictures, one constant after the other until none gets better, from the
-published ones; the first noise level s_start among them, as the top of the schedule lies beyond
-what a small prior was trained for. DPS and PiGDM are tuned at 30 evaluations, DiffPIR at 50; zeta
-of DPS goes with the side of the crop, as the norm in its step does. Ours runs as `reddiff` does by
-default.
+Tuning: PSNR on the 2 pictures (free-form holes: on crops of twice the side, with their patches),
+one constant after the other until none gets better, from the published ones; the first noise level
+s_start among them, as the top of the schedule lies beyond what a small prior was trained for.
+DPS and PiGDM are tuned at 30 evaluations, DiffPIR at 50; zeta of DPS goes with the side of the
+crop, as the norm in its step does. Ours runs as `reddiff` does by default.
 
 DIR keeps what is done, so that a run goes on where it was stopped: tuned-*.json, rows-*.jsonl.
 Shards split first the tuning and then the pictures among processes; --method tunes and measures

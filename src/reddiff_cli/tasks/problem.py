@@ -206,7 +206,7 @@ def noise_levels(task: str, card: Card, sigma_y: float, solid: float = 0.0) -> t
         return noisy, max(LOWEST, min(S_END, LAST * sigma))
     if task == "inpaint":
         part = min(1.0, max(0.0, (solid - SCATTERED) / (SOLID - SCATTERED)))
-        rise = (card.stroke_start or card.hole_start) / card.hole_start
+        rise = card.start_of_strokes / card.hole_start
         return max(card.hole_start * rise**part, noisy), S_END
     return card.starts.get(task, TASKS[task].s_start), S_END
 
