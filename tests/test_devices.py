@@ -173,6 +173,20 @@ def test_other_methods_give_what_the_cpu_gives(tmp_path, tiny_prior, device, met
     assert difference(tmp_path, [*command, "--noise", "0.05", *flags], device) <= 3
 
 
+def test_a_wide_hole_gets_its_guide(tmp_path, device):
+    """The bundled prior, as tiny ones have none."""
+    picture = scene(64, 80)
+    mask = np.zeros((64, 80), np.uint8)
+    mask[16:48, 20:50] = 255
+    Image.fromarray(picture).save(tmp_path / "p.png")
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    flags = ["--mask", tmp_path / "m.png", "--steps", "2", "--device", device.type]
+    reddiff("inpaint", tmp_path / "p.png", *flags)
+    restored = np.asarray(Image.open(tmp_path / "p.inpaint.png"))
+    assert np.array_equal(restored[mask == 0], picture[mask == 0])
+    assert restored[mask > 0].std() > 1
+
+
 def test_samples_and_sheets(tmp_path, tiny_prior, device):
     picture = damaged(tmp_path, "denoise")
     flags = ["--model", tiny_prior, "--steps", "4", "--samples", "3", "--compare", "--trace"]

@@ -42,7 +42,7 @@ def test_bundled_prior_is_there():
     assert re.fullmatch("[0-9a-f]{12}", card.revision)
     assert (card.folder / "README.md").is_file()
     assert card.licence
-    assert card.wide_hole == "patches"
+    assert card.wide_hole == "guided"
     assert card.turns == "all"
     assert (card.window, card.tile, card.smallest) == (256, 768, 64)
 

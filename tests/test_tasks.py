@@ -467,6 +467,9 @@ def test_samples_of_thin_holes_survive_the_stage_of_wide_ones(tmp_path):
     problem = pose(job, InpaintOptions(), made)
     solved = []
     for stage in problem.stages():
+        if stage.shared:
+            problem.accept(stage, stage.start)
+            continue
         rows = torch.stack([stage.start[0] + shift for shift in (-0.1, 0.1)])
         problem.accept(stage, rows.mean(0, keepdim=True))
         solved.append((stage, rows))
@@ -492,7 +495,7 @@ def test_peers_trust_patches_alike_in_any_number_of_steps(tmp_path, method):
     for steps in (10, 90):
         solver = SolverOptions(method=method, steps=steps)
         made = Setting(find_model("natural"), solver, lambda _: None)
-        (stage,) = pose(job, InpaintOptions(), made).stages()
+        (stage,) = (s for s in pose(job, InpaintOptions(), made).stages() if not s.shared)
         trusts.append(
             float(stage.operator.known.min()) / (stage.weight if method == "reddiff" else 1)
         )

@@ -17,7 +17,7 @@ from .options import LEAST_TILE, TASKS
 _PACKAGE = Path(__file__).parent
 PLACES = ("bundled", "folder", "repo")
 FORMATS = ("diffusers", "guided-diffusion")
-WIDE_HOLES = ("prior", "patches")
+WIDE_HOLES = ("prior", "patches", "guided")
 TURNS = ("all", "mirror", "none")
 # Kinds of the keys that a table may hold; the keys of Card and Origin explain them.
 KEYS: dict[str, type | tuple[type, ...]] = {
@@ -194,7 +194,7 @@ def _problem(table: object) -> str:
     if table.get("format") not in FORMATS:
         return f'needs format = "{FORMATS[0]}" or "{FORMATS[1]}"'
     if table.get("wide_hole", "prior") not in WIDE_HOLES:
-        return 'has a wide_hole that is neither "prior" nor "patches"'
+        return f"has wide_hole = {table['wide_hole']!r}; use {', '.join(WIDE_HOLES)}"
     if table.get("turns", "mirror") not in TURNS:
         return f"has turns = {table['turns']!r}; use {', '.join(TURNS)}"
     problem = _number_problem(table)

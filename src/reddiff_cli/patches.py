@@ -19,6 +19,8 @@ class Level:
     """One resolution. x: (C, H, W).  texture: (2, H, W).  hole, blocked: (H, W) bool.
 
     trust: (H, W), falling from the border of the hole inwards: how much a patch may say.
+    guide: (C or 0, H, W), known everywhere: what patches should resemble as well, which they do
+    not change.
     """
 
     x: Tensor
@@ -26,6 +28,12 @@ class Level:
     hole: Tensor
     blocked: Tensor
     trust: Tensor
+    guide: Tensor
+
+    @property
+    def copied(self) -> Tensor:
+        """What patches bring along, (C + 2, H, W)."""
+        return torch.cat([self.x, self.texture])
 
     @property
     def width(self) -> int:
@@ -69,14 +77,22 @@ def queries_of(level: Level) -> Tensor:
 
 
 def patches_at(level: Level, centres: Tensor) -> Tensor:
-    """Patch vectors (N, (C + 2) PATCH^2) around flat centres; the border is replicated."""
-    planes = torch.cat([level.x, level.texture])
+    """What patches around flat centres are compared by, (N, PATCH^2 K): `copied` and guide."""
+    return windows_at(torch.cat([level.copied, level.guide]), centres)
+
+
+def windows_at(planes: Tensor, centres: Tensor) -> Tensor:
+    """Windows of PATCH x PATCH of the planes (K, H, W) around flat centres, (N, PATCH^2 K).
+
+    The border is replicated.
+    """
+    width = planes.shape[2]
     padded = F.pad(planes[None], (RADIUS,) * 4, mode="replicate")[0]
-    width = padded.shape[2]
-    corner = centres // level.width * width + centres % level.width
+    side = padded.shape[2]
+    corner = centres // width * side + centres % width
     steps = torch.arange(PATCH)
-    offsets = (steps[:, None] * width + steps).flatten()
-    flat = padded.flatten(1).T.contiguous()  # (pixels, C + 2): one row per pixel, to gather rows
+    offsets = (steps[:, None] * side + steps).flatten()
+    flat = padded.flatten(1).T.contiguous()  # (pixels, K): one row per pixel, to gather rows
     return flat[corner[:, None] + offsets].flatten(1)
 
 

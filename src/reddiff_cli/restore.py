@@ -34,7 +34,7 @@ from .result import Result
 from .room import Room
 from .sheets import UNCALIBRATED, Sheets
 from .task_options import TaskOptions
-from .tasks import Problem, Setting, Stage, pose
+from .tasks import Problem, Setting, Stage, pose, solver_of
 
 # Evaluations done, evaluations of this stage, and how to get the residual (which takes time).
 OnStep = Callable[[int, int, Callable[[], float]], None]
@@ -159,13 +159,15 @@ class Restorer:
         for stage in problem.stages():
             asked = time.monotonic()
             _ = self.denoiser
-            with self._room.taken(stage.start[:, 0].numel() * self.solver.samples):
+            samples = solver_of(stage, self.solver).samples
+            with self._room.taken(stage.start[:, 0].numel() * samples):
                 # Loading the network and waiting for the turn are no work on this picture.
                 began += time.monotonic() - asked
                 self._foretell(stage, on_estimate)
                 mu, residual = self.solve(stage, on_step, on_note, sheets.look)
-            problem.accept(stage, mu.mean(0, keepdim=True) if self.sampling else mu)
-            solved.append((stage, mu))
+            problem.accept(stage, mu.mean(0, keepdim=True) if samples > 1 else mu)
+            if not stage.shared:
+                solved.append((stage, mu))
         record = make_record(job, self.card, self.solver, self.options, self.output)
         remark = problem.remark()
         record[FOUND] = {"noise": round(problem.noise, 6), "remark": remark}
@@ -194,8 +196,9 @@ class Restorer:
         """Say how long a stage will take, where that is worth knowing."""
         if self.device.type != "cpu":
             return
-        recorded = self.solver.method in RECORDING
-        count = self.solver.evaluations * self.solver.samples
+        solver = solver_of(stage, self.solver)
+        recorded = solver.method in RECORDING
+        count = solver.evaluations * solver.samples
         seconds = self._foreteller.seconds(stage, self.denoiser, count, recorded=recorded)
         if seconds is not None:
             on_estimate(seconds)
@@ -272,7 +275,7 @@ class Restorer:
         """The last mu, on the CPU, and its rms residual in [0, 1] units."""
         here = stage.to(self.device)
         denoiser = self.denoiser  # the same to the end, whatever other threads find out
-        total = evaluations(self.solver, denoiser)
+        total = evaluations(solver_of(stage, self.solver), denoiser)
         mu = here.start
         with denoiser.member() if isinstance(denoiser, Batcher) else nullcontext():
             for done, mu in self._run(here, denoiser):
@@ -285,10 +288,8 @@ class Restorer:
 
     def _run(self, stage: Stage, denoiser: Denoiser | Batcher) -> Iterator[tuple[int, Tensor]]:
         """The solver that was asked for, on the pixels of one stage."""
-        solver = self.solver
-        start = stage.start
-        if self.sampling:
-            start = start.repeat_interleave(solver.samples, 0)
+        solver = solver_of(stage, self.solver)
+        start = stage.start.repeat_interleave(solver.samples, 0)
         noise = draws(start, solver.seed)
         task = self.options.task
         return Solving(task, stage, start, noise, denoiser, self.card, solver).run()

@@ -6,15 +6,18 @@ Completion of Video"). Texture channels keep the coarse levels from smoothing ev
 coarsest level is filled from its border inwards (Newson, Almansa, Fradet, Gousseau, Perez 2014,
 arXiv 1503.05528). Fine levels search by random propagation (PatchMatch, Barnes, Shechtman,
 Finkelstein, Goldman 2009). Plain tensors, no learned part, deterministic for a seed.
+
+A guide, if there is one, says what the hole holds in the large: patches are then sought that
+resemble it as well (as the "analogies" of Hertzmann, Jacobs, Oliver, Curless, Salesin 2001).
 """
 
 import math
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .guiding import comparable
 from .patches import (
     PATCH,
     Level,
@@ -24,6 +27,7 @@ from .patches import (
     sources_of,
     texture_of,
     trust_inside,
+    windows_at,
 )
 from .patchmatch import finer_field, nearest_of, search, with_spares
 from .shading import fit_shading, slopes_of
@@ -43,16 +47,24 @@ COLOUR_WEIGHT, FINAL_COLOUR_WEIGHT = 0.5, 0.1
 
 
 def synthesise(
-    x: Tensor, hole: Tensor, unusable: Tensor, seed: int = 0, *, filled: bool = False
+    x: Tensor,
+    hole: Tensor,
+    unusable: Tensor,
+    seed: int = 0,
+    *,
+    filled: bool = False,
+    guide: Tensor | None = None,
 ) -> Tensor:
     """Fill `hole`; x: (C, H, W) in [-1, 1]; hole, unusable: (H, W) bool -> a new (C, H, W).
 
     Patches that touch `unusable` (which includes the hole) are never copied. filled: its pixels
     outside of the hole have values that stand for the picture; else they are not looked at. Where
     the surroundings hold no complete patch, x comes back as it is.
+    guide: (C, H, W), the picture with a hole that is filled in the large.
     """
     generator = torch.Generator().manual_seed(seed)
-    levels = _pyramid(x, hole, unusable, hole if filled else unusable | hole)
+    guide = x[:0] if guide is None else guide
+    levels = _pyramid(x, hole, unusable, hole if filled else unusable | hole, guide)
     field: Tensor | None = None
     coarser = levels[-1]
     for level in reversed(levels):
@@ -80,14 +92,17 @@ def context_margin(hole_height: int, hole_width: int) -> int:
     return min(200, max(64, math.ceil(1.2 * max(hole_height, hole_width))))
 
 
-def _pyramid(x: Tensor, hole: Tensor, unusable: Tensor, hidden: Tensor) -> list[Level]:
+def _pyramid(
+    x: Tensor, hole: Tensor, unusable: Tensor, hidden: Tensor, guide: Tensor
+) -> list[Level]:
     """Levels, fine to coarse, until the hole is about two patches thick.
 
     hidden: (H, W) bool, pixels without a value, which coarse ones are no means of.
     """
     known = (~hidden).float()
     texture = texture_of(x, known)
-    levels = [Level(x.clone(), texture.clone(), hole, unusable | hole, trust_inside(hole))]
+    trust = trust_inside(hole)
+    levels = [Level(x.clone(), texture, hole, unusable | hole, trust, comparable(guide, hole))]
     thick = float(thickness(hole))
     while thick > 2 * PATCH and min(levels[-1].hole.shape) >= 8 * PATCH:
         last = levels[-1]
@@ -95,11 +110,14 @@ def _pyramid(x: Tensor, hole: Tensor, unusable: Tensor, hidden: Tensor) -> list[
         share = F.avg_pool2d(known[None, None], 2, ceil_mode=True)[0]
         x_half = _half(last.x * known) / share.clamp(min=1e-6)
         texture_half = _half(last.texture * known) / share.clamp(min=1e-6)
+        guide = _half(guide) if len(guide) else x_half[:0]
         hole_half = F.max_pool2d(last.hole[None, None].float(), 2, ceil_mode=True)[0, 0] > 0
         # A coarse pixel may be copied only if every fine pixel below it was known.
         bad_half = F.max_pool2d(last.blocked[None, None].float(), 2, ceil_mode=True)[0, 0] > 0
         hidden = F.max_pool2d(hidden[None, None].float(), 2, ceil_mode=True)[0, 0] > 0
-        levels.append(Level(x_half, texture_half, hole_half, bad_half, trust_inside(hole_half)))
+        trust = trust_inside(hole_half)
+        shown = comparable(guide, hole_half)
+        levels.append(Level(x_half, texture_half, hole_half, bad_half, trust, shown))
         thick /= 2
     return levels
 
@@ -147,7 +165,7 @@ def _peel(level: Level, generator: torch.Generator) -> Tensor:
     if len(every) > MOST_SOURCES:
         sources = every[torch.randperm(len(every), generator=generator)[:MOST_SOURCES]]
     source_patches = patches_at(level, sources)
-    channels = len(level.x) + len(level.texture)
+    ones = torch.ones_like(level.guide)
     unknown = level.hole.clone()
     field = torch.full((level.hole.numel(),), -1, dtype=torch.long)
     while bool(unknown.any()):
@@ -155,8 +173,8 @@ def _peel(level: Level, generator: torch.Generator) -> Tensor:
         centres = (unknown & ~inner).flatten().nonzero()[:, 0]
         if len(centres) == 0:  # the hole reaches every border of the picture
             centres = unknown.flatten().nonzero()[:, 0]
-        weights = replace(level, x=(~unknown).float()[None], texture=level.texture[:0])
-        known = patches_at(weights, centres).repeat_interleave(channels, 1)
+        shown = (~unknown).float().expand_as(level.copied)
+        known = windows_at(torch.cat([shown, ones]), centres)
         nearest = sources[nearest_of(patches_at(level, centres), source_patches, known)]
         for planes in (level.x, level.texture):
             flat = planes.view(len(planes), -1)
@@ -194,12 +212,12 @@ def _vote(level: Level, field: Tensor, sharp: bool) -> None:
     scale = torch.quantile(distance[: 2**20], 0.75).clamp(min=1e-6)
     likeness = torch.exp(-distance / (2 * scale)).clamp(min=1e-6)
     weight = level.trust.flatten()[queries] * (likeness**8 if sharp else likeness)
-    slopes = patches_at(replace(level, x=slopes_of(level.x), texture=level.texture[:0]), chosen)
-    values = [v.view(len(v), AREA, -1) for v in (found, slopes)]
+    colours, channels = len(level.x), len(level.copied)
+    slopes = windows_at(slopes_of(level.x), chosen).view(len(chosen), AREA, -1)
+    values = [found.view(len(found), AREA, -1)[:, :, :channels], slopes]
     proposals = (torch.cat(values, 2) * weight[:, None, None]).permute(2, 1, 0)
     total = overlap_add(proposals, queries, height, width)
     norm = overlap_add(weight.expand(1, AREA, -1), queries, height, width)
-    colours, channels = len(level.x), len(level.x) + len(level.texture)
     mean = total / norm.clamp(min=1e-30)
     level.texture[:, level.hole] = mean[colours:channels, level.hole]
     weight_of_colours = FINAL_COLOUR_WEIGHT if sharp else COLOUR_WEIGHT

@@ -137,8 +137,12 @@ def run_patched(
     solver = SolverOptions(method=name, noise=case.noise)
     setting = Setting(bench.restorer.card, solver, lambda _: None, bench.restorer.machine)
     problem = specimen.pose(setting)
+    ours = bench.restorer.like(solver, case.options)
     for stage in problem.stages():
-        x = solve(name, case.task, stage, bench.restorer.denoiser, steps, given)
+        if stage.shared:
+            x, _ = ours.solve(stage, lambda *_: None, lambda _: None, lambda *_: None)
+        else:
+            x = solve(name, case.task, stage, bench.restorer.denoiser, steps, given)
         problem.accept(stage, x)
     return torch.from_numpy(problem.finish().pixels).permute(2, 0, 1)[None] * 2 - 1
 

@@ -3,7 +3,8 @@
     python tests/benchmarks/holes.py FOLDER SHEET.png NAME:X:Y:WIDTHxHEIGHT ... [--steps 50]
 
 Each place is a hole centred at X, Y of the picture whose name contains NAME. The sheet shows, row
-by row: the photograph, the hole, its patches (the start), and the restored picture.
+by row: the photograph, the hole, what the prior says of it in the large (the guide), the patches
+that follow that (the start), and the restored picture.
 """
 
 import argparse
@@ -16,6 +17,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from reddiff_cli.jobs import Job
+from reddiff_cli.models import find_model
+from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.pictures import Picture
+from reddiff_cli.restore import Restorer
+from reddiff_cli.task_options import InpaintOptions
+from reddiff_cli.tasks import Setting, pose
+
 SIDE = 300
 
 
@@ -25,18 +34,27 @@ def cell(image: Image.Image, x: int, y: int) -> Image.Image:
     return image.crop((left, top, left + SIDE, top + SIDE))
 
 
-def patches_only(picture: Path, mask: Path) -> Image.Image:
-    from reddiff_cli.holes import wide_part
-    from reddiff_cli.pictures import load_picture
-    from reddiff_cli.tasks.inpaint import fill_hole, fill_with_patches
-    from reddiff_cli.tasks.problem import to_pixels, to_tensor
+def starts(picture: Path, mask: Path, model: str) -> tuple[Image.Image, Image.Image]:
+    """What the guide says of the hole, and the patches that follow it."""
+    options = InpaintOptions()
+    solver, machine = SolverOptions(), MachineOptions()
+    restorer = Restorer(find_model(model), solver, machine, options, OutputOptions())
+    setting = Setting(restorer.card, solver, lambda _: None, machine)
+    problem = pose(Job("inpaint", picture, picture, mask), options, setting)
+    guess = problem.source
+    for stage in problem.stages():
+        if not stage.shared:
+            problem.accept(stage, stage.start)
+            continue
+        mu, _ = restorer.solve(stage, lambda *_: None, lambda _: None, lambda *_: None)
+        guess = problem.preview(stage, mu)
+        problem.accept(stage, mu)
+    return shown(guess), shown(problem.finish())
 
-    loaded = load_picture(picture)
-    hole = load_picture(mask).pixels[:, :, 0] > 0.5
-    canvas = to_tensor(loaded)
-    fill_hole(canvas, hole)
-    fill_with_patches(canvas, wide_part(hole), hole, 0)
-    return Image.fromarray(np.rint(to_pixels(canvas) * 255).astype(np.uint8))
+
+def shown(picture: Picture) -> Image.Image:
+    pixels = np.rint(picture.pixels * 255).astype(np.uint8)
+    return Image.fromarray(pixels.repeat(3 // pixels.shape[2], axis=2))
 
 
 def main() -> None:
@@ -67,9 +85,9 @@ def main() -> None:
             print(f"{place}: {time.perf_counter() - began:.1f} s", flush=True)
             marked = image.copy()
             marked.paste((255, 0, 255), (left, top), Image.new("L", (width, height), 255))
-            shown = [image, marked, patches_only(picture, mask), Image.open(out)]
-            rows.append([cell(each, int(x), int(y)) for each in shown])
-    sheet = Image.new("RGB", (4 * SIDE, len(rows) * SIDE))
+            cells = [image, marked, *starts(picture, mask, asked.model), Image.open(out)]
+            rows.append([cell(each, int(x), int(y)) for each in cells])
+    sheet = Image.new("RGB", (5 * SIDE, len(rows) * SIDE))
     for i, row in enumerate(rows):
         for j, image in enumerate(row):
             sheet.paste(image, (j * SIDE, i * SIDE))

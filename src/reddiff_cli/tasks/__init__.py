@@ -16,10 +16,10 @@ from ..task_options import (
     TaskOptions,
 )
 from . import compose, deblur, hdr, inpaint, jpeg, phase, pointwise, superres
-from .problem import Problem, Setting, Stage, headroom
+from .problem import Problem, Setting, Stage, headroom, solver_of
 from .whole import WholePicture
 
-__all__ = ["Problem", "Setting", "Stage", "pose"]
+__all__ = ["Problem", "Setting", "Stage", "pose", "solver_of"]
 
 
 # The network sees linear light over its peak, as a display would; its errors of a few thousandths

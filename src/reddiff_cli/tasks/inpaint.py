@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..filling import bend_smoothly, fill_smoothly
+from ..filling import fill_smoothly
 from ..grain import VISIBLE, Grain, add_grain, measure_grain, surroundings
 from ..holes import WHOLE, Region, cheapest_patchwork, regions, solid_share, wide_part
 from ..jobs import Job
@@ -18,7 +18,9 @@ from ..pictures import Hole, Picture, load_picture
 from ..solvers.reddiff import SIGMA_FLOOR
 from ..synthesis import context_margin, synthesise, thickness
 from ..task_options import InpaintOptions
-from ..tiling import Patchwork, patchwork
+from ..tiling import patchwork
+from .guide import Guide
+from .holed import bent, parts_of
 from .problem import Setting, Stage, decoded, to_pixels, to_tensor
 
 # Context around thin and wide holes in pixels, and the window sizes to choose from.
@@ -74,9 +76,10 @@ class Inpainting:
         self._canvas = to_tensor(self._seen)
         self._estimate = self._canvas.clone()
         self._grainy = grain
+        self._guide: Guide | None = None
 
     def stages(self) -> Iterator[Stage]:
-        """Thin parts first, with wide ones held at their start; then the wide ones."""
+        """Wide parts get their start, thin ones are filled beside that, and wide ones last."""
         card, solver, canvas = self._setting.card, self._setting.solver, self._canvas
         if solver.preset == "paper":
             # The published form starts from the masked picture: zero (grey) in the hole.
@@ -85,15 +88,18 @@ class Inpainting:
             yield self._stage(self.hole, s_start, (card.window,), WIDE_MARGIN)
             return
         fill_hole(canvas, self.hole)
-        patches = card.wide_hole == "patches"
-        wide = wide_part(self.hole) if patches else np.zeros_like(self.hole)
+        alone = card.wide_hole == "prior"
+        wide = np.zeros_like(self.hole) if alone else wide_part(self.hole)
         thin = self.hole & ~wide
         if wide.any():
             self._setting.on_note("a wide hole: filled with patches of its surroundings first")
-            fill_with_patches(canvas, wide, self.hole, solver.seed)
+            if card.wide_hole == "guided":
+                self._guide = Guide(canvas, self.hole, wide, self.noise, self._setting)
+                yield from self._guide.stages()
+            fill_with_patches(canvas, wide, self.hole, solver.seed, self._guide)
         if thin.any():
             s_start, _ = self._setting.levels("inpaint", 2 * self.noise, solid_share(thin))
-            yield _bent(self._stage(thin, s_start, THIN_WINDOWS, THIN_MARGIN))
+            yield bent(self._stage(thin, s_start, THIN_WINDOWS, THIN_MARGIN))
         if wide.any():
             start = solver.s_start or WIDE_START * card.wide_noise
             # Iterating D without data lets any bias of the network grow, so the patches stay in
@@ -103,7 +109,10 @@ class Inpainting:
 
     def accept(self, stage: Stage, mu: Tensor) -> None:
         """Put the pixels that were restored into the canvas; observed ones stay as they are."""
-        work, operator = _parts(stage)
+        if stage.shared and self._guide is not None:
+            self._guide.accept(stage, mu)
+            return
+        work, operator = parts_of(stage)
         channels = mu.shape[1]
         canvas = self._canvas.view(1, channels, -1)
         # Not `start`: of several samples, its other holes hold the mean.
@@ -124,6 +133,9 @@ class Inpainting:
 
     def preview(self, stage: Stage, mu: Tensor) -> Picture:
         """The result if the stage ended at mu."""
+        if stage.shared and self._guide is not None:
+            guessed = decoded(to_pixels(self._guide.preview(stage, mu)), self._seen)
+            return replace(self.source, pixels=guessed)
         self.accept(stage, mu)
         return self.finish()
 
@@ -176,18 +188,6 @@ class Inpainting:
         return Stage(work, Inpaint(observed), y, start, s_start, sigma_y, weight=weight)
 
 
-def _parts(stage: Stage) -> tuple[Patchwork, Inpaint]:
-    if not isinstance(stage.view, Patchwork) or not isinstance(stage.operator, Inpaint):
-        raise ValueError("not a stage of inpainting")
-    return stage.view, stage.operator
-
-
-def _bent(stage: Stage) -> Stage:
-    """The stage with its start bent smoothly over the hole."""
-    work, operator = _parts(stage)
-    return replace(stage, start=work.map_windows(bend_smoothly, stage.start, operator.known))
-
-
 def fill_hole(canvas: Tensor, hole: Hole) -> None:
     """Smooth filling in place, region by region."""
     known = torch.from_numpy(~hole).to(canvas.dtype)[None, None]
@@ -196,7 +196,9 @@ def fill_hole(canvas: Tensor, hole: Hole) -> None:
         canvas[area] = fill_smoothly(canvas[area] * known[area], known[area])
 
 
-def fill_with_patches(canvas: Tensor, wide: Hole, hole: Hole, seed: int) -> None:
+def fill_with_patches(
+    canvas: Tensor, wide: Hole, hole: Hole, seed: int, guide: Guide | None = None
+) -> None:
     """Patch synthesis of the wide parts in place, region by region; long ones piece by piece."""
     left, blocked = wide.copy(), torch.from_numpy(hole)
     for tight in regions(wide, 0):
@@ -212,7 +214,11 @@ def fill_with_patches(canvas: Tensor, wide: Hole, hole: Hole, seed: int) -> None
             area = canvas[0][(slice(None), *window.slices)]
             part = torch.from_numpy(inside[window.slices])
             bad, several = blocked[window.slices], len(pieces) > 1
-            area.copy_(synthesise(area.clone(), part, bad, seed, filled=several))
+            guessed = None
+            if guide is not None:
+                guessed = torch.where(bad, guide.area(window)[0], area)
+                area[:, part] = guessed[:, part]  # stays where no patch can be found
+            area.copy_(synthesise(area.clone(), part, bad, seed, filled=several, guide=guessed))
             left[piece.slices] = False
 
 

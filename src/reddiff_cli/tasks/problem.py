@@ -73,6 +73,8 @@ class Stage:
     y: measurement.    start: first mu, (B, C, H, W) in [-1, 1].    s_start, s_end: noise levels.
     sigma_y: noise of y in [-1, 1] units.    sigma_least: what rounding leaves of it at least.
     weight: of the prior, times what the user asks for.
+    shared: above 0, it makes a start that all methods and all samples share, by the default solver
+    in so many network evaluations (`solver_of`).
     """
 
     view: View
@@ -84,6 +86,7 @@ class Stage:
     s_end: float = S_END
     weight: float = 1.0
     sigma_least: float = SIGMA_FLOOR
+    shared: int = 0
 
     def to(self, device: torch.device) -> "Stage":
         """The same stage with its tensors on a device."""
@@ -98,6 +101,16 @@ class Stage:
     def residual(self, mu: Tensor) -> float:
         """rms of what A(mu) leaves of y, in [0, 1] units; JPEG: in steps of its tables, halved."""
         return float(self.operator.residual(mu, self.y).max()) / 2
+
+
+def solver_of(stage: Stage, solver: SolverOptions) -> SolverOptions:
+    """The solver that was asked for, or the one that makes what all of them share."""
+    return shared(solver, stage.shared) if stage.shared else solver
+
+
+def shared(solver: SolverOptions, evaluations: int) -> SolverOptions:
+    """The default solver, whatever method, constants and samples were asked for."""
+    return SolverOptions(steps=evaluations, noise=solver.noise, seed=solver.seed)
 
 
 class Problem(Protocol):

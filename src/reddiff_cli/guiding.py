@@ -1,0 +1,46 @@
+"""How much patches should resemble a guide: the more, the less texture there is around a hole.
+
+A guide is smooth where the picture may be textured. Around gravel only a smooth blotch resembles
+it; where the surroundings are flat, it says where edges go on, which patches do not know.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Both sides of the comparison are blurred by BLUR (standard deviation in pixels), and texture is
+# what the wider blur TEXTURE takes away beyond that.
+BLUR, TEXTURE = 1.5, 5.0
+# Weight against the colours where a quarter of the pixels within AROUND of the hole have texture
+# of at most FLAT (rms, [-1, 1] units); where they have more, it falls with its square. 20 holes of
+# 60x60 to 120x90 in photographs, looked at: gravel and grass turn grey at a fixed weight of 1.4,
+# curves stay broken at 0.7.
+WEIGHT, FLAT, AROUND = 2.0, 0.0125, 16
+
+
+def comparable(guide: Tensor, hole: Tensor) -> Tensor:
+    """What patches are compared with: the guide (C or 0, H, W), blurred and weighted.
+
+    guide: the picture with its hole filled in the large.    hole: (H, W) bool.
+    """
+    if not len(guide):
+        return guide
+    soft = _blurred(guide, BLUR)
+    texture = (soft - _blurred(guide, TEXTURE)).square().mean(0).sqrt()
+    near = F.max_pool2d(hole[None, None].float(), 2 * AROUND + 1, 1, AROUND)[0, 0] > 0
+    seen = texture[near & ~hole]
+    if not len(seen):
+        return WEIGHT * soft
+    quarter = float(seen.kthvalue(1 + len(seen) // 4).values)
+    return WEIGHT * min(1.0, (FLAT / max(quarter, FLAT)) ** 2) * soft
+
+
+def _blurred(x: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of (C, H, W); the border is continued."""
+    radius = math.ceil(3 * sigma)
+    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma).square())
+    kernel /= kernel.sum()
+    x = F.pad(x[:, None], (radius,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(x, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))[:, 0]

@@ -1,0 +1,98 @@
+"""What a wide hole holds in the large: the prior fills it at small sizes, where it is narrow.
+
+A small prior knows how edges go on over a few pixels, not over a hundred. At an eighth of its size
+a hole of a hundred pixels is twelve wide; from there on every finer size starts from what the
+coarser one said, and adds what that could not show. Patches then bring the texture (synthesis.py).
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..holes import WHOLE, Region, cheapest_patchwork
+from ..operators import Inpaint
+from ..scales import Scale, enlarged, finer, halvings, levels_to_narrow
+from ..solvers.reddiff import SIGMA_FLOOR
+from ..synthesis import thickness
+from ..tiling import Hole
+from .holed import bent, parts_of
+from .problem import FIRST, Setting, Stage, shared
+
+# The coarsest size is the one at which the hole is so thick at most, in pixels; no side of the
+# picture becomes shorter than LEAST_SIDE.
+NARROW, LEAST_SIDE = 12, 16
+# First noise level there, where nothing is known of the hole, and at the finer sizes; and network
+# evaluations of each.
+FIRST_START, FINER_START = 3.0, 0.5
+FIRST_STEPS, FINER_STEPS = 100, 20
+MARGIN, WINDOWS = 32, (128, 256)
+
+
+class Guide:
+    """A picture whose wide holes are filled at half of its size.
+
+    canvas: (1, C, H, W) in [-1, 1], filled smoothly.    hole: all pixels that are not known.
+    wide: its wide parts.    noise: of the picture, in [0, 1] units.
+    """
+
+    def __init__(
+        self, canvas: Tensor, hole: Hole, wide: Hole, noise: float, setting: Setting
+    ) -> None:
+        self._canvas, self._known = canvas, torch.from_numpy(~hole)[None, None].to(canvas)
+        part = torch.from_numpy(wide)
+        count = levels_to_narrow(thickness(part), NARROW, hole.shape, LEAST_SIDE)
+        self._scales = halvings(canvas, self._known, part, count)
+        self._noise, self._setting = noise, setting
+        self._done = self._scales[-1].x
+
+    def stages(self) -> Iterator[Stage]:
+        """From the coarsest size to half of the picture's."""
+        count = len(self._scales)
+        yield bent(self._stage(count, self._scales[-1], FIRST_START, FIRST_STEPS))
+        for level in range(count - 1, 0, -1):
+            scale = self._scales[level - 1]
+            self._done = finer(self._done, scale)
+            yield self._stage(level, replace(scale, x=self._done), FINER_START, FINER_STEPS)
+
+    def accept(self, stage: Stage, mu: Tensor) -> None:
+        """Take the last mu of a stage."""
+        work, operator = parts_of(stage)
+        before = work.take(self._done)
+        self._done = work.put(self._done, torch.where(operator.known == 1, before, mu))
+
+    def preview(self, stage: Stage, mu: Tensor) -> Tensor:
+        """The whole canvas if the stage ended at mu, (1, C, H, W)."""
+        self.accept(stage, mu)
+        size = self._canvas.shape[2:]
+        guessed = F.interpolate(self._done, size, mode="bilinear", align_corners=False)
+        return torch.where(self._known == 1, self._canvas, guessed)
+
+    def area(self, region: Region) -> Tensor:
+        """What lies in a region of the canvas, enlarged, (1, C, height, width)."""
+        height, width = self._canvas.shape[2:]
+        rows = slice(region.top, min(height, region.bottom))
+        columns = slice(region.left, min(width, region.right))
+        return enlarged(self._done, rows, columns)
+
+    def _stage(self, level: int, scale: Scale, s_start: float, steps: int) -> Stage:
+        """The picture at 1 / 2^level of its size."""
+        card = self._setting.card
+        whole = min(WHOLE, card.whole)
+        work = cheapest_patchwork(scale.wide.numpy(), MARGIN, card.windows(WINDOWS), whole)
+        start, known = work.take(scale.x), work.take(scale.known)
+        sigma_y = 2 * self._noise / 2**level  # the mean of four pixels has half of their noise
+        solver = shared(self._setting.solver, steps)
+        weight = replace(self._setting, solver=solver).weight("inpaint", float(known.mean()))
+        return Stage(
+            work,
+            Inpaint(known),
+            start * known,
+            start,
+            max(s_start, FIRST * max(sigma_y, SIGMA_FLOOR)),
+            sigma_y,
+            weight=weight,
+            shared=steps,
+        )

@@ -1,0 +1,267 @@
+"""Wide holes in the large: small sizes of a picture, and what the prior says there."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from reddiff_cli.cli import app
+from reddiff_cli.guiding import WEIGHT, comparable
+from reddiff_cli.jobs import Job
+from reddiff_cli.models import find_model
+from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.restore import Restorer
+from reddiff_cli.scales import enlarged, finer, halvings, levels_to_narrow
+from reddiff_cli.synthesis import synthesise
+from reddiff_cli.task_options import InpaintOptions
+from reddiff_cli.tasks import Setting, Stage, pose, solver_of
+
+SIDE = 96
+
+
+def disc(radius=30.0, side=SIDE):
+    """A light disc on dark ground, (side, side, 3), 8 bits."""
+    y, x = np.mgrid[:side, :side] - side / 2 + 0.5
+    inside = np.clip(radius - np.hypot(x, y) + 0.5, 0, 1)[:, :, None]
+    return np.rint(40 + inside * np.array([180, 150, 120])).astype(np.uint8)
+
+
+def job_of(folder, picture, hole):
+    Image.fromarray(picture).save(folder / "p.png")
+    Image.fromarray(hole.astype(np.uint8) * 255).save(folder / "m.png")
+    return Job("inpaint", folder / "p.png", folder / "o.png", folder / "m.png")
+
+
+def test_a_small_pixel_is_the_mean_of_what_is_known_of_it():
+    x = torch.arange(15.0).view(1, 1, 3, 5)
+    known = torch.ones(1, 1, 3, 5)
+    known[0, 0, 0, 0] = known[0, 0, 1, 1] = 0  # half of the first
+    known[0, 0, :2, 2:4] = 0
+    known[0, 0, 0, 2] = 1  # a quarter of the second
+    wide = torch.zeros(3, 5, dtype=torch.bool)
+    wide[1, 2] = True
+    small, smaller = halvings(x, known, wide, 2)
+    assert small.x.shape == (1, 1, 2, 3)
+    assert float(small.x[0, 0, 0, 0]) == (1 + 5) / 2
+    assert float(small.x[0, 0, 0, 1]) == (2 + 3 + 7 + 8) / 4  # of what it was filled with
+    assert float(small.x[0, 0, 1, 2]) == 14  # the corner beyond an odd side
+    assert small.known[0, 0].tolist() == [[1, 0, 1], [1, 1, 1]]
+    assert small.wide.tolist() == [[False, True, False], [False, False, False]]
+    assert smaller.x.shape == (1, 1, 1, 2)
+
+
+@pytest.mark.parametrize("size", [(40, 52), (41, 53)])
+def test_an_enlarged_area_is_that_of_the_enlarged_picture(size):
+    height, width = size
+    x = torch.rand(1, 3, -(-height // 2), -(-width // 2))
+    whole = enlarged(x, slice(0, height), slice(0, width))
+    assert whole.shape == (1, 3, height, width)
+    for rows, columns in ((slice(0, 9), slice(3, 30)), (slice(11, height), slice(17, width))):
+        part = enlarged(x, rows, columns)
+        assert torch.allclose(part, whole[:, :, rows, columns], atol=1e-6)
+
+
+def test_the_finer_picture_keeps_what_it_knows():
+    x = torch.rand(1, 1, 20, 22)
+    known = torch.ones(1, 1, 20, 22)
+    known[..., 5:15, 5:15] = 0
+    (small,) = halvings(x, known, known[0, 0] == 0, 1)
+    (fine,) = halvings(
+        torch.rand(1, 1, 40, 44),
+        known.repeat_interleave(2, 2).repeat_interleave(2, 3),
+        torch.zeros(40, 44, dtype=torch.bool),
+        1,
+    )
+    result = finer(small.x, fine)
+    assert torch.equal(result[fine.known == 1], fine.x[fine.known == 1])
+    guessed = enlarged(small.x, slice(0, 20), slice(0, 22))
+    assert torch.equal(result[fine.known == 0], guessed[fine.known == 0])
+
+
+@pytest.mark.parametrize(
+    ("thickness", "shape", "count"),
+    [
+        (14, (400, 600), 1),
+        (24, (400, 600), 1),
+        (26, (400, 600), 2),
+        (100, (400, 600), 4),
+        (100, (150, 600), 3),  # 150 / 16 would be fewer than 16 pixels
+        (14, (20, 20), 1),  # once, in any case
+    ],
+)
+def test_halved_until_the_hole_is_narrow(thickness, shape, count):
+    assert levels_to_narrow(thickness, 12, shape, 16) == count
+
+
+def test_a_guide_says_less_where_there_is_texture():
+    hole = torch.zeros(90, 90, dtype=torch.bool)
+    hole[30:60, 30:60] = True
+    noise = torch.randn(3, 90, 90, generator=torch.Generator().manual_seed(0))
+    flat = torch.full((3, 90, 90), 0.4)
+    assert torch.allclose(comparable(flat, hole), WEIGHT * flat, atol=1e-5)
+    weights = []
+    for strength in (0.2, 0.4, 0.8):
+        textured = torch.where(hole, flat, flat + strength * noise)
+        weights.append(float(comparable(textured, hole)[:, 42:48, 42:48].mean() / 0.4))
+    assert WEIGHT > weights[0] > weights[1] > weights[2] > 0
+    assert weights[0] / weights[2] == pytest.approx(16, rel=0.1)  # by the square
+    # Texture far from the hole says nothing about it.
+    far = flat + 0.8 * noise * (torch.arange(90) < 10)
+    assert float(comparable(far, hole)[:, 45, 45].mean() / 0.4) == pytest.approx(WEIGHT)
+
+
+def test_a_hole_without_surroundings_has_a_guide_all_the_same():
+    everything = torch.ones(20, 20, dtype=torch.bool)
+    guide = torch.rand(1, 20, 20)
+    assert comparable(guide, everything).isfinite().all()
+    assert comparable(guide[:0], everything).shape == (0, 20, 20)
+
+
+@pytest.mark.parametrize("border", [40, 60])
+def test_patches_follow_their_guide(border):
+    """Light grain on the left, dark grain on the right: the guide says where they meet."""
+    grain = 0.1 * torch.randn(3, 80, 100, generator=torch.Generator().manual_seed(0))
+    x = torch.where(torch.arange(100) < border, 0.5, -0.5) + grain
+    hole = torch.zeros(80, 100, dtype=torch.bool)
+    hole[:, 34:66] = True
+    guide = torch.where(torch.arange(100) < border, 0.5, -0.5).expand(3, 80, 100)
+    guide = torch.where(hole, guide, x)
+    emptied = x.masked_fill(hole, 0)
+    filled = synthesise(emptied, hole, hole, guide=guide)
+    columns = filled.mean((0, 1))
+    assert float(columns[34 : border - 4].min()) > 0.25
+    assert float(columns[border + 4 : 66].max()) < -0.25
+    assert float(filled[:, :, 34 : border - 4].std()) > 0.05  # with the grain that it lacks
+    assert torch.equal(filled[:, ~hole], emptied[:, ~hole])
+
+
+def test_the_prior_closes_an_edge_across_a_wide_hole(tmp_path):
+    """Patches alone know no curve that goes on; the guide does."""
+    picture = disc()
+    hole = np.zeros((SIDE, SIDE), bool)
+    hole[6:46, 36:72] = True
+    errors = {}
+    for wide_hole in ("patches", "guided"):
+        card = replace(find_model("natural"), wide_hole=wide_hole)
+        output = OutputOptions(overwrite=True)
+        machine = MachineOptions(device="cpu", dtype="fp32")
+        restorer = Restorer(card, SolverOptions(steps=20), machine, InpaintOptions(), output)
+        restorer.restore(job_of(tmp_path, picture, hole), lambda *_: None, lambda _: None)
+        restored = np.asarray(Image.open(tmp_path / "o.png")).astype(float)
+        assert np.array_equal(restored[~hole], picture[~hole])
+        errors[wide_hole] = np.sqrt(np.square(restored - picture)[hole].mean())
+    assert errors["guided"] < 0.75 * errors["patches"]
+
+
+@pytest.fixture
+def posed(tmp_path):
+    def make(solver, picture=None, hole=None):
+        picture = disc() if picture is None else picture
+        if hole is None:
+            hole = np.zeros((SIDE, SIDE), bool)
+            hole[30:62, 30:62] = True
+        setting = Setting(find_model("natural"), solver, lambda _: None)
+        return pose(job_of(tmp_path, picture, hole), InpaintOptions(), setting)
+
+    return make
+
+
+def test_sizes_are_solved_from_small_to_half(posed):
+    sides = []
+    problem = posed(SolverOptions())
+    for stage in problem.stages():
+        if stage.shared:
+            sides.append(stage.start.shape[3])
+        problem.accept(stage, stage.start)
+    assert sides == [24 * 24, 48 * 48]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        SolverOptions(method="dps", seed=5, prior_weight=2.0, s_start=1.0),
+        SolverOptions(samples=4, seed=5, s_start=3.0),
+        SolverOptions(preset="best", seed=5),
+    ],
+)
+def test_what_methods_share_does_not_depend_on_the_method(posed, asked):
+    first = next(iter(posed(asked).stages()))
+    usual = next(iter(posed(SolverOptions(seed=5)).stages()))
+    assert first.shared == usual.shared > 0
+    assert solver_of(first, asked) == solver_of(usual, SolverOptions(seed=5))
+    assert solver_of(first, asked).annealed
+    assert (first.s_start, first.weight) == (usual.s_start, usual.weight)
+
+
+def test_own_stages_are_solved_as_asked(posed):
+    asked = SolverOptions(method="dps")
+    own = [s for s in posed(asked).stages() if not s.shared]
+    assert [solver_of(stage, asked) for stage in own] == [asked]
+
+
+def test_the_published_form_has_no_guide(posed):
+    assert not any(stage.shared for stage in posed(SolverOptions(preset="paper")).stages())
+
+
+def test_where_no_patch_fits_the_guess_stays(posed):
+    """A picture that has no 7x7 patch outside of its hole."""
+    picture = disc(radius=8.0, side=24)
+    hole = np.zeros((24, 24), bool)
+    hole[4:20, 4:20] = True
+    problem = posed(SolverOptions(), picture, hole)
+    last: Stage | None = None
+    for stage in problem.stages():
+        last = stage
+        problem.accept(stage, torch.full_like(stage.start, 0.25) if stage.shared else stage.start)
+    assert last is not None
+    assert not last.shared
+    guessed = last.start[0, :, 0].view(3, 24, 24)[:, 8:16, 8:16]
+    assert torch.allclose(guessed, torch.full_like(guessed, 0.25), atol=1e-5)
+
+
+def test_a_preview_shows_the_guess_in_the_whole_picture(posed):
+    problem = posed(SolverOptions())
+    stage = next(iter(problem.stages()))
+    shown = problem.preview(stage, torch.full_like(stage.start, 1.0))
+    assert shown.pixels.shape == (SIDE, SIDE, 3)
+    assert shown.pixels[40:52, 40:52].min() > 0.95
+    assert np.allclose(shown.pixels[:20], disc()[:20] / 255, atol=1e-6)
+
+
+def test_samples_share_their_guide(tmp_path):
+    """It is made once, and what has been solved for each sample is the rest alone."""
+    hole = np.zeros((SIDE, SIDE), bool)
+    hole[30:62, 30:62] = True
+    solver = SolverOptions(steps=2, samples=3)
+    machine, output = MachineOptions(device="cpu"), OutputOptions()
+    restorer = Restorer(find_model("natural"), solver, machine, InpaintOptions(), output)
+    rows = []
+    watched = restorer.solve
+
+    def solve(stage, *rest):
+        mu, residual = watched(stage, *rest)
+        rows.append((bool(stage.shared), len(mu)))
+        return mu, residual
+
+    restorer.solve = solve
+    restorer.restore(job_of(tmp_path, disc(), hole), lambda *_: None, lambda _: None)
+    assert rows == [(True, 1), (True, 1), (False, 3)]
+    spread = np.load(tmp_path / "o.std.npy")
+    assert spread[hole].max() > 0
+    assert spread[~hole].max() < 1e-6
+
+
+def test_evaluation_counts_what_methods_do_not_share(tmp_path):
+    Image.fromarray(disc()).save(tmp_path / "p.png")
+    command = ["eval", "inpaint", tmp_path / "p.png", "-o", tmp_path / "scores", "--device", "cpu"]
+    command += ["--hole", "box:32", "--noise", "0", "--crop", str(SIDE)]
+    outcome = CliRunner().invoke(
+        app, [str(word) for word in [*command, "--method", "reddiff:4,ddrm:3"]]
+    )
+    assert outcome.exit_code == 0
+    rows = json.loads((tmp_path / "scores" / "eval.json").read_text())["rows"]
+    assert [row["evaluations"] for row in rows] == [0, 4, 3]
