@@ -33,7 +33,9 @@ def halvings(x: Tensor, known: Tensor, wide: Tensor, count: int) -> list[Scale]:
     scales: list[Scale] = []
     for _ in range(count):
         share = _halve(known)
-        mean = _halve(x * known) / share.clamp(min=1e-6)
+        # By channel: a product of everything would be as large as the picture.
+        total = torch.cat([_halve(x[:, c : c + 1] * known) for c in range(x.shape[1])], 1)
+        mean = total / share.clamp(min=1e-6)
         kept = share >= 0.5
         x, known = torch.where(kept, mean, _halve(x)), kept.to(x.dtype)
         wide = F.max_pool2d(wide[None, None].float(), 2, ceil_mode=True)[0, 0] > 0

@@ -28,7 +28,7 @@ NARROW, LEAST_SIDE = 12, 16
 # evaluations of each.
 FIRST_START, FINER_START = 3.0, 0.5
 FIRST_STEPS, FINER_STEPS = 100, 20
-MARGIN, WINDOWS = 32, (128, 256)
+MARGIN, WINDOWS = 16, (64, 96, 128, 256)
 
 
 class Guide:
@@ -41,10 +41,10 @@ class Guide:
     def __init__(
         self, canvas: Tensor, hole: Hole, wide: Hole, noise: float, setting: Setting
     ) -> None:
-        self._canvas, self._known = canvas, torch.from_numpy(~hole)[None, None].to(canvas)
-        part = torch.from_numpy(wide)
+        self._canvas, self._hole = canvas, torch.from_numpy(hole)
+        part, known = torch.from_numpy(wide), (~self._hole)[None, None].to(canvas)
         count = levels_to_narrow(thickness(part), NARROW, hole.shape, LEAST_SIDE)
-        self._scales = halvings(canvas, self._known, part, count)
+        self._scales = halvings(canvas, known, part, count)
         self._noise, self._setting = noise, setting
         self._done = self._scales[-1].x
 
@@ -68,7 +68,7 @@ class Guide:
         self.accept(stage, mu)
         size = self._canvas.shape[2:]
         guessed = F.interpolate(self._done, size, mode="bilinear", align_corners=False)
-        return torch.where(self._known == 1, self._canvas, guessed)
+        return torch.where(self._hole, guessed, self._canvas)
 
     def area(self, region: Region) -> Tensor:
         """What lies in a region of the canvas, enlarged, (1, C, height, width)."""
