@@ -40,14 +40,15 @@ def test_a_small_pixel_is_the_mean_of_what_is_known_of_it():
     x = torch.arange(15.0).view(1, 1, 3, 5)
     known = torch.ones(1, 1, 3, 5)
     known[0, 0, 0, 0] = known[0, 0, 1, 1] = 0  # half of the first
-    known[0, 0, :2, 2:4] = 0
-    known[0, 0, 0, 2] = 1  # a quarter of the second
+    known[0, 0, :2, 2:4] = 0  # all of the second
+    known[0, 0, 2, 2] = 0  # half of that below it
     wide = torch.zeros(3, 5, dtype=torch.bool)
     wide[1, 2] = True
     small, smaller = halvings(x, known, wide, 2)
     assert small.x.shape == (1, 1, 2, 3)
     assert float(small.x[0, 0, 0, 0]) == (1 + 5) / 2
     assert float(small.x[0, 0, 0, 1]) == (2 + 3 + 7 + 8) / 4  # of what it was filled with
+    assert float(small.x[0, 0, 1, 1]) == 13
     assert float(small.x[0, 0, 1, 2]) == 14  # the corner beyond an odd side
     assert small.known[0, 0].tolist() == [[1, 0, 1], [1, 1, 1]]
     assert small.wide.tolist() == [[False, True, False], [False, False, False]]
@@ -205,6 +206,18 @@ def test_own_stages_are_solved_as_asked(posed):
 
 def test_the_published_form_has_no_guide(posed):
     assert not any(stage.shared for stage in posed(SolverOptions(preset="paper")).stages())
+
+
+def test_scattered_pixels_are_not_forgotten_at_small_sizes(posed):
+    """One pixel in sixteen is known, and nothing else: it is what a small size is made of."""
+    picture = np.tile(np.uint8([[[200, 60, 20]]]), (64, 64, 1))
+    hole = np.ones((64, 64), bool)
+    hole[7::16, 7::16] = False
+    first = next(iter(posed(SolverOptions(), picture, hole).stages()))
+    assert int(first.operator.known.sum()) == 16
+    at_known = first.y[0, :, 0][:, first.operator.known[0, 0, 0] == 1]
+    colour = torch.tensor([200, 60, 20]) / 127.5 - 1
+    assert torch.allclose(at_known, colour[:, None].expand_as(at_known), atol=1e-6)
 
 
 def test_where_no_patch_fits_the_guess_stays(posed):

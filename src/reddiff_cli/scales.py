@@ -28,7 +28,8 @@ def halvings(x: Tensor, known: Tensor, wide: Tensor, count: int) -> list[Scale]:
     """The picture at 1/2, 1/4, ... of its size, `count` times; odd sides are rounded up.
 
     x: (1, C, H, W), with values in the hole as well.    known: (1, 1, H, W) 0/1.    wide: (H, W)
-    bool. A pixel of which at least half is known is the mean of that; else it is to be filled.
+    bool. A pixel is the mean of what is known of it, be it a single one: where known pixels are
+    scattered, nothing else would be left to go by. One of which nothing is known is to be filled.
     """
     scales: list[Scale] = []
     for _ in range(count):
@@ -36,7 +37,7 @@ def halvings(x: Tensor, known: Tensor, wide: Tensor, count: int) -> list[Scale]:
         # By channel: a product of everything would be as large as the picture.
         total = torch.cat([_halve(x[:, c : c + 1] * known) for c in range(x.shape[1])], 1)
         mean = total / share.clamp(min=1e-6)
-        kept = share >= 0.5
+        kept = share > 0
         x, known = torch.where(kept, mean, _halve(x)), kept.to(x.dtype)
         wide = F.max_pool2d(wide[None, None].float(), 2, ceil_mode=True)[0, 0] > 0
         scales.append(Scale(x, known, wide))

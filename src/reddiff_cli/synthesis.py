@@ -37,7 +37,7 @@ ROUNDS_COARSE, ROUNDS_FINE = 12, 4
 # Levels with more pixels to fill than this take their places from the next coarser one.
 LARGEST = 150_000
 # The coarsest level is filled from so many places at most, chosen by chance among all: each is a
-# vector of 245 numbers, and every patch is compared with every one of them.
+# vector of 245 numbers (392 with a guide), and every patch is compared with every one of them.
 MOST_SOURCES = 100_000
 # A level stops when the pixels of the hole move by less than this, on average.
 SETTLED = 0.003
