@@ -209,7 +209,7 @@ def test_the_published_form_has_no_guide(posed):
 
 
 def test_scattered_pixels_are_not_forgotten_at_small_sizes(posed):
-    """One pixel in sixteen is known, and nothing else: it is what a small size is made of."""
+    """Every 16th of every 16th row is known, and nothing else: small sizes are made of it."""
     picture = np.tile(np.uint8([[[200, 60, 20]]]), (64, 64, 1))
     hole = np.ones((64, 64), bool)
     hole[7::16, 7::16] = False

@@ -161,9 +161,7 @@ class Evaluator:
         forget_peak(self.device)
         for stage in problem.stages():
             began = time.monotonic()
-            mu, residual = restorer.solve(
-                stage, lambda *_: None, self.reporter.note, lambda *_: None
-            )
+            mu, residual = restorer.solve(stage, on_note=self.reporter.note)
             if not stage.shared:  # as a start that costs the same for every method
                 seconds += time.monotonic() - began
                 used += evaluations(solver, restorer.denoiser)

@@ -31,9 +31,9 @@ class Level:
     guide: Tensor
 
     @property
-    def copied(self) -> Tensor:
-        """What patches bring along, (C + 2, H, W)."""
-        return torch.cat([self.x, self.texture])
+    def copied(self) -> int:
+        """How many planes patches bring along: colours and texture."""
+        return len(self.x) + len(self.texture)
 
     @property
     def width(self) -> int:
@@ -77,8 +77,8 @@ def queries_of(level: Level) -> Tensor:
 
 
 def patches_at(level: Level, centres: Tensor) -> Tensor:
-    """What patches around flat centres are compared by, (N, PATCH^2 K): `copied` and guide."""
-    return windows_at(torch.cat([level.copied, level.guide]), centres)
+    """What patches around flat centres are compared by, (N, PATCH^2 K), the guide last."""
+    return windows_at(torch.cat([level.x, level.texture, level.guide]), centres)
 
 
 def windows_at(planes: Tensor, centres: Tensor) -> Tensor:

@@ -250,7 +250,11 @@ class Restorer:
         return sheets.average(pictures)
 
     def solve(
-        self, stage: Stage, on_step: OnStep, on_note: OnNote, on_look: OnLook
+        self,
+        stage: Stage,
+        on_step: OnStep = lambda *_: None,
+        on_note: OnNote = lambda _: None,
+        on_look: OnLook = lambda *_: None,
     ) -> tuple[Tensor, float]:
         """(last mu, rms residual in [0, 1] units); a type that overflows makes way for a wider."""
         while True:

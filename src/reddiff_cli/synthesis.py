@@ -173,7 +173,7 @@ def _peel(level: Level, generator: torch.Generator) -> Tensor:
         centres = (unknown & ~inner).flatten().nonzero()[:, 0]
         if len(centres) == 0:  # the hole reaches every border of the picture
             centres = unknown.flatten().nonzero()[:, 0]
-        shown = (~unknown).float().expand_as(level.copied)
+        shown = (~unknown).float().expand(level.copied, -1, -1)
         known = windows_at(torch.cat([shown, ones]), centres)
         nearest = sources[nearest_of(patches_at(level, centres), source_patches, known)]
         for planes in (level.x, level.texture):
@@ -212,7 +212,7 @@ def _vote(level: Level, field: Tensor, sharp: bool) -> None:
     scale = torch.quantile(distance[: 2**20], 0.75).clamp(min=1e-6)
     likeness = torch.exp(-distance / (2 * scale)).clamp(min=1e-6)
     weight = level.trust.flatten()[queries] * (likeness**8 if sharp else likeness)
-    colours, channels = len(level.x), len(level.copied)
+    colours, channels = len(level.x), level.copied
     slopes = windows_at(slopes_of(level.x), chosen).view(len(chosen), AREA, -1)
     values = [found.view(len(found), AREA, -1)[:, :, :channels], slopes]
     proposals = (torch.cat(values, 2) * weight[:, None, None]).permute(2, 1, 0)

@@ -140,7 +140,7 @@ def run_patched(
     ours = bench.restorer.like(solver, case.options)
     for stage in problem.stages():
         if stage.shared:
-            x, _ = ours.solve(stage, lambda *_: None, lambda _: None, lambda *_: None)
+            x, _ = ours.solve(stage)
         else:
             x = solve(name, case.task, stage, bench.restorer.denoiser, steps, given)
         problem.accept(stage, x)

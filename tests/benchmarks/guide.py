@@ -54,7 +54,7 @@ def fill(truth: Tensor, hole: Hole, restorer: Restorer) -> dict[str, float]:
     setting = Setting(restorer.card, restorer.solver, lambda _: None)
     made = guide.Guide(smooth, hole, wide, 0.0, setting)
     for stage in made.stages():
-        mu, _ = restorer.solve(stage, lambda *_: None, lambda _: None, lambda *_: None)
+        mu, _ = restorer.solve(stage)
         made.accept(stage, mu)
     seconds = time.perf_counter() - began
     alone, guided = smooth.clone(), smooth.clone()

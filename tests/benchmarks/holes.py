@@ -46,7 +46,7 @@ def starts(picture: Path, mask: Path, model: str) -> tuple[Image.Image, Image.Im
         if not stage.shared:
             problem.accept(stage, stage.start)
             continue
-        mu, _ = restorer.solve(stage, lambda *_: None, lambda _: None, lambda *_: None)
+        mu, _ = restorer.solve(stage)
         guess = problem.preview(stage, mu)
         problem.accept(stage, mu)
     return shown(guess), shown(problem.finish())

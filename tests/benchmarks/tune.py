@@ -106,7 +106,7 @@ def restored(restorer: Restorer, case: Case, specimen: Specimen, solver: SolverO
     restorer = restorer.like(solver, case.options)
     problem = specimen.pose(Setting(restorer.card, solver, lambda _: None, restorer.machine))
     for stage in problem.stages():
-        mu, _ = restorer.solve(stage, lambda *_: None, lambda _: None, lambda *_: None)
+        mu, _ = restorer.solve(stage)
         problem.accept(stage, mu)
     return torch.from_numpy(problem.finish().pixels).permute(2, 0, 1)[None] * 2 - 1
 

@@ -19,7 +19,7 @@ from ..solvers.reddiff import SIGMA_FLOOR
 from ..synthesis import thickness
 from ..tiling import Hole
 from .holed import bent, parts_of
-from .problem import FIRST, Setting, Stage, shared
+from .problem import FIRST, Setting, Stage, solver_of_shared
 
 # The coarsest size is the one at which the hole is so thick at most, in pixels; no side of the
 # picture becomes shorter than LEAST_SIDE.
@@ -84,7 +84,7 @@ class Guide:
         work = cheapest_patchwork(scale.wide.numpy(), MARGIN, card.windows(WINDOWS), whole)
         start, known = work.take(scale.x), work.take(scale.known)
         sigma_y = 2 * self._noise / 2**level  # the mean of four pixels has half of their noise
-        solver = shared(self._setting.solver, steps)
+        solver = solver_of_shared(self._setting.solver, steps)
         weight = replace(self._setting, solver=solver).weight("inpaint", float(known.mean()))
         return Stage(
             work,

@@ -105,10 +105,10 @@ class Stage:
 
 def solver_of(stage: Stage, solver: SolverOptions) -> SolverOptions:
     """The solver that was asked for, or the one that makes what all of them share."""
-    return shared(solver, stage.shared) if stage.shared else solver
+    return solver_of_shared(solver, stage.shared) if stage.shared else solver
 
 
-def shared(solver: SolverOptions, evaluations: int) -> SolverOptions:
+def solver_of_shared(solver: SolverOptions, evaluations: int) -> SolverOptions:
     """The default solver, whatever method, constants and samples were asked for."""
     return SolverOptions(steps=evaluations, noise=solver.noise, seed=solver.seed)
 
