@@ -605,6 +605,20 @@ def test_compositions_that_leave_nothing(picture_file, quick, tmp_path, degrade,
     assert told in stderr
 
 
+def test_too_many_steps_are_refused_before_a_hole_is_filled(tmp_path):
+    """Guide and patches take most of the time; the prior's levels are known before."""
+    Image.fromarray(scene(96, 96)).save(tmp_path / "p.png")
+    mask = np.zeros((96, 96), np.uint8)
+    mask[30:62, 30:62] = 255
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    flags = ["--method", "ddrm", "--steps", "900", "--start", "0.3", "--device", "cpu"]
+    asked = ["inpaint", tmp_path / "p.png", "--mask", tmp_path / "m.png", *flags]
+    _, stderr = reddiff(*asked, "-o", tmp_path / "o.png", code=2)
+    assert "--steps 900: the prior has" in stderr
+    assert "a wide hole" not in stderr
+    assert not (tmp_path / "o.png").exists()
+
+
 def test_small_tiles_and_odd_steps_need_nothing_else(picture_file, tiny_prior):
     flags = ["--model", tiny_prior, "--device", "cpu", "--overwrite"]
     reddiff("denoise", picture_file, *flags, "--steps", "2", "--tile", "32")

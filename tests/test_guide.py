@@ -13,11 +13,12 @@ from reddiff_cli.cli import app
 from reddiff_cli.guiding import WEIGHT, comparable
 from reddiff_cli.jobs import Job
 from reddiff_cli.models import find_model
+from reddiff_cli.operators import Inpaint, Whitened
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.restore import Restorer
 from reddiff_cli.scales import enlarged, finer, halvings, levels_to_narrow
 from reddiff_cli.synthesis import synthesise
-from reddiff_cli.task_options import InpaintOptions
+from reddiff_cli.task_options import InpaintOptions, parse_degrade
 from reddiff_cli.tasks import Setting, Stage, pose, solver_of
 
 SIDE = 96
@@ -278,3 +279,96 @@ def test_evaluation_counts_what_methods_do_not_share(tmp_path):
     assert outcome.exit_code == 0
     rows = json.loads((tmp_path / "scores" / "eval.json").read_text())["rows"]
     assert [row["evaluations"] for row in rows] == [0, 4, 3]
+
+
+@pytest.fixture
+def composed(tmp_path):
+    """A disc, half as large as it was, with a hole."""
+
+    def make(text, solver, top=30, side=32, **card):
+        hole = np.zeros((SIDE, SIDE), bool)
+        hole[top : top + side, 40 : 40 + side] = True
+        job = job_of(tmp_path, disc(), hole)
+        options = parse_degrade(f"{text}mask {tmp_path / 'm.png'} | noise 0.01")
+        setting = Setting(replace(find_model("natural"), **card), solver, lambda _: None)
+        return pose(job, options, setting), hole
+
+    return make
+
+
+@pytest.mark.parametrize("text", ["down 2 | ", "blur gaussian:1 | ", "grey | ", ""])
+def test_wide_holes_of_compositions_are_filled_first(composed, text):
+    problem, hole = composed(text, SolverOptions(steps=20))
+    stages = []
+    for stage in problem.stages():
+        stages.append(stage)
+        problem.accept(stage, torch.full_like(stage.start, 0.25) if stage.shared else stage.start)
+    *guide, last = stages
+    assert guide
+    assert all(stage.shared and isinstance(stage.operator, Inpaint) for stage in guide)
+    known = last.operator.parts[-1].known[0, 0].numpy()
+    assert (known[~hole] == 1).all()
+    assert ((known[hole] > 0) & (known[hole] < 1)).all()
+    y = last.y / torch.from_numpy(known).sqrt()
+    if "grey" not in text:
+        outside = y[0].permute(1, 2, 0).numpy()[~hole]
+        assert np.allclose(outside, disc()[~hole] / 127.5 - 1, atol=1e-5)
+    large = 2 if "down" in text else 1
+    assert problem.finish().pixels.shape == (large * SIDE, large * SIDE, 3)
+
+
+def test_a_preview_of_a_composition_has_the_size_of_its_result(composed):
+    problem, _ = composed("down 2 | ", SolverOptions(steps=20))
+    stage = next(iter(problem.stages()))
+    shown = problem.preview(stage, torch.full_like(stage.start, 1.0))
+    assert shown.pixels.shape == (2 * SIDE, 2 * SIDE, 3)
+    assert shown.pixels[88:96, 108:116].min() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("solver", "side", "card"),
+    [
+        (SolverOptions(), 5, {}),
+        (SolverOptions(preset="paper"), 32, {}),
+        (SolverOptions(), 32, {"wide_hole": "prior"}),
+    ],
+)
+def test_other_holes_of_compositions_stay_behind_their_mask(composed, solver, side, card):
+    problem, hole = composed("down 2 | ", solver, side=side, **card)
+    (stage,) = problem.stages()
+    assert isinstance(stage.operator.parts[-1], Inpaint)
+    assert not stage.y[0, :, torch.from_numpy(hole)].any()
+
+
+def test_methods_believe_patches_by_their_noise_alone(composed):
+    """They know no weight of the prior against which to weigh them."""
+    shares = []
+    for solver in (SolverOptions(method="diffpir"), SolverOptions(steps=20)):
+        problem, hole = composed("down 2 | ", solver)
+        for stage in problem.stages():
+            problem.accept(stage, stage.start)
+        assert isinstance(stage.operator.parts[-1], Whitened)
+        shares.append(float(stage.operator.parts[-1].known[0, 0][torch.from_numpy(hole)].max()))
+    card = find_model("natural")
+    assert shares[0] == pytest.approx((0.02 / card.wide_noise) ** 2, rel=1e-4)
+    assert shares[1] == pytest.approx(shares[0] * card.prior_weights["restore"], rel=1e-4)
+
+
+def test_a_hole_in_a_small_picture_is_closed(tmp_path):
+    """The disc goes on behind the hole of its reduced copy; alone the prior makes a blotch."""
+    large = disc(60.0, 2 * SIDE)
+    small = np.asarray(Image.fromarray(large).resize((SIDE, SIDE), Image.Resampling.BOX))
+    hole = np.zeros((SIDE, SIDE), bool)
+    hole[6:46, 36:72] = True
+    job = replace(job_of(tmp_path, small, hole), task="restore")
+    options = parse_degrade(f"down 2 box | mask {tmp_path / 'm.png'} | noise 0")
+    errors = {}
+    for wide_hole in ("prior", "guided"):
+        card = replace(find_model("natural"), wide_hole=wide_hole)
+        machine, output = MachineOptions(device="cpu"), OutputOptions(overwrite=True)
+        restorer = Restorer(card, SolverOptions(steps=10), machine, options, output)
+        restorer.restore(job, lambda *_: None, lambda _: None)
+        restored = np.asarray(Image.open(tmp_path / "o.png")).astype(float)
+        behind = hole.repeat(2, 0).repeat(2, 1)
+        errors[wide_hole] = np.sqrt(np.square(restored - large)[behind].mean())
+    assert errors["guided"] < 0.75 * errors["prior"]

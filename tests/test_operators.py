@@ -23,6 +23,7 @@ from reddiff_cli.operators import (
     Inpaint,
     Operator,
     PaddedBlur,
+    Whitened,
     on_device,
     rec601,
 )
@@ -47,8 +48,8 @@ def mask(seed=0, shape=SHAPE[2:]):
     return (torch.rand(1, 1, *shape, generator=generator) < 0.6).double()
 
 
-def soft_mask():
-    return torch.where(mask() > 0, 1.0, 0.3).double()
+def soft_mask(seed=0, shape=SHAPE[2:]):
+    return torch.where(mask(seed, shape) > 0, 1.0, 0.3).double()
 
 
 def kernel(height, width, seed=1):
@@ -79,6 +80,11 @@ LINEAR = [
     Case(
         "blur, box, mask",
         Chain((Blur(kernel(3, 3)), box(2), Inpaint(mask(3, (5, 7))))),
+        exact=False,
+    ),
+    Case(
+        "blur, box, soft mask",
+        Chain((Blur(kernel(3, 3)), box(2), Whitened(soft_mask(3, (5, 7))))),
         exact=False,
     ),
     Case("grey, bicubic", Chain((rec601(), bicubic(2))), exact=False),

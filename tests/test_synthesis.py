@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from reddiff_cli.synthesis import synthesise, thickness
-from reddiff_cli.tasks import inpaint
+from reddiff_cli.tasks import wide
 
 
 def hole_in(height, width, top, left, bottom, right):
@@ -124,10 +124,10 @@ def test_long_holes_are_filled_in_pieces(monkeypatch):
         seen.append(tuple(area.shape[1:]))
         return synthesise(area, part, *rest, **more)
 
-    monkeypatch.setattr(inpaint, "synthesise", watched)
-    monkeypatch.setattr(inpaint, "LONGEST", 100)
+    monkeypatch.setattr(wide, "synthesise", watched)
+    monkeypatch.setattr(wide, "LONGEST", 100)
     canvas = x * torch.from_numpy(~hole)
-    inpaint.fill_with_patches(canvas, hole, hole, 0)
+    wide.fill_with_patches(canvas, hole, hole, 0)
     assert len(seen) > 3
     assert max(width for _, width in seen) < 360
     missed = (canvas - x).abs()[0, 0].numpy()
@@ -139,14 +139,14 @@ def test_long_holes_are_filled_in_pieces(monkeypatch):
 
 def test_pieces_of_a_thick_hole_join_without_a_blotch(monkeypatch):
     """What is done already, and what is still to come, is no grey at the coarse levels."""
-    monkeypatch.setattr(inpaint, "LONGEST", 130)
-    monkeypatch.setattr(inpaint, "THICK_TO_LONG", 1)
+    monkeypatch.setattr(wide, "LONGEST", 130)
+    monkeypatch.setattr(wide, "THICK_TO_LONG", 1)
     generator = torch.Generator().manual_seed(0)
     canvas = 0.7 + 0.15 * torch.randn(1, 3, 200, 420, generator=generator).clamp(-2, 2)
     canvas[..., :40] -= 0.7  # something grey that might be copied
     hole = np.zeros((200, 420), dtype=bool)
     hole[70:132, 80:380] = True
     canvas[:, :, torch.from_numpy(hole)] = 0
-    inpaint.fill_hole(canvas, hole)
-    inpaint.fill_with_patches(canvas, hole, hole, 0)
+    wide.fill_hole(canvas, hole)
+    wide.fill_with_patches(canvas, hole, hole, 0)
     assert float(canvas[0, :, 70:132, 80:380].mean((0, 1)).min()) > 0.6

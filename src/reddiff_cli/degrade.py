@@ -40,7 +40,7 @@ from .response import parse_response
 from .solvers.reddiff import SIGMA_SINGLE
 from .task_options import DeblurOptions, HdrOptions, RestoreOptions, SuperresOptions
 from .tasks import Problem, Setting
-from .tasks.compose import Margins, canvas_margins, make_part
+from .tasks.compose import Composition, Margins, canvas_margins, make_part
 from .tasks.deblur import make_blur
 from .tasks.hdr import CLIPPED_WITHIN, Highlights
 from .tasks.inpaint import Inpainting
@@ -51,6 +51,7 @@ from .tasks.superres import make_downsample
 from .tasks.whole import WholePicture
 
 NO_MARGINS = (0, 0, 0, 0)
+KINDS: dict[type, type[WholePicture]] = {HdrOptions: Highlights, RestoreOptions: Composition}
 SMALLEST = 16  # pixels a side that SSIM and the networks need
 OVERSAMPLING = 2  # of phase: the detector has twice the pixels of the picture on each axis
 # Stands for a picture that no file holds; a suffix of a lossless format.
@@ -236,7 +237,7 @@ def _poser(made: _Made, case: Case, truth: Tensor, y: Tensor) -> Callable[[Setti
             pixels = ((y[0] + 1) / 2).permute(1, 2, 0).contiguous().numpy()
             measured = replace(source, pixels=pixels)
             return Inpainting(measured, hole, noise, setting, denoise=case.noise > 0)
-        kind = Highlights if isinstance(case.options, HdrOptions) else WholePicture
+        kind = KINDS.get(type(case.options), WholePicture)
         about = case.task, source, made.operator, y, noise, setting, made.crop
         return kind(*about, sigma_least=SIGMA_SINGLE)
 

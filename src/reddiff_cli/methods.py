@@ -5,7 +5,6 @@ Each baseline runs at its own published defaults, with the same network, operato
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import cast
 
 import torch
@@ -15,7 +14,7 @@ from .batching import Batcher
 from .denoiser import DenoiseFunction, Denoiser
 from .errors import UsageError
 from .models import Card
-from .operators import Inpaint, Operator
+from .operators import Inpaint, Operator, Whitened
 from .options import TASKS, SolverOptions, check_solver
 from .schedule import Schedule
 from .solvers.ddrm import ETA as DDRM_ETA
@@ -57,7 +56,6 @@ class Solving:
         check_solver(self.solver, self.task, spectral=spectral)
         if self.solver.annealed:
             return self._red_diff()
-        self._check_steps()
         if method == "reddiff":
             return self._paper()
         if method == "dps":
@@ -65,15 +63,6 @@ class Solving:
         if method == "pigdm":
             return self._pigdm()
         return self._ddrm() if method == "ddrm" else self._diffpir()
-
-    def _check_steps(self) -> None:
-        """UsageError if there are fewer levels than steps, each of which takes another one."""
-        steps, s_start = self.solver.evaluations, self.solver.s_start
-        most = self.denoiser.schedule.levels_from(s_start)
-        if steps > most:
-            below = "" if s_start is None else f" from --start {s_start:g} down"
-            told = f"--steps {steps}: the prior has {most} noise levels{below}"
-            raise UsageError(f"{told}; give so many at most")
 
     def _problem(
         self, denoiser: DenoiseFunction, positions: str = "none"
@@ -117,8 +106,8 @@ class Solving:
         y, operator, denoise, schedule, start, noise = self._problem(self.denoiser.recorded)
         forward: Forward = operator
         if isinstance(operator, Inpaint):  # what is trusted a little must push as little
-            share = operator.known.sqrt()
-            y, forward = share * y, partial(torch.mul, share)
+            forward = Whitened(operator.known)
+            y = forward(y)
         return dps(
             *(y, forward, denoise, schedule, start, noise),
             steps=steps,
@@ -199,7 +188,15 @@ def draws(start: Tensor, seed: int) -> Callable[[], Tensor]:
 
 
 def evaluations(solver: SolverOptions, denoiser: Denoiser | Batcher) -> int:
-    """Network evaluations that a run really takes (the published form rounds its grid)."""
+    """Network evaluations that a run really takes (the published form rounds its grid).
+
+    UsageError if the prior has fewer levels than steps, each of which takes another one.
+    """
+    most = denoiser.schedule.levels_from(solver.s_start)
+    if solver.evaluations > most and not solver.annealed:
+        below = "" if solver.s_start is None else f" from --start {solver.s_start:g} down"
+        told = f"--steps {solver.evaluations}: the prior has {most} noise levels{below}"
+        raise UsageError(f"{told}; give so many at most")
     if solver.preset == "paper":
         return len(denoiser.schedule.reference_grid(solver.evaluations))
     return solver.evaluations

@@ -153,16 +153,17 @@ class Restorer:
         began = time.monotonic()
         problem = pose(job, self.options, self._setting(tile, on_note))
         check_format(self._as_asked(problem.source, job.output), job.output)  # before the work
+        asked = time.monotonic()
+        steps = self._evaluations(on_note)  # refused before the work, if it cannot be done
+        began += time.monotonic() - asked  # loading the network is no work on this picture
         sheets = Sheets(job.output, problem, self.output)
         residual = 0.0
         solved = []
         for stage in problem.stages():
             asked = time.monotonic()
-            _ = self.denoiser
             samples = solver_of(stage, self.solver).samples
             with self._room.taken(stage.start[:, 0].numel() * samples):
-                # Loading the network and waiting for the turn are no work on this picture.
-                began += time.monotonic() - asked
+                began += time.monotonic() - asked  # nor is waiting for the turn
                 self._foretell(stage, on_estimate)
                 mu, residual = self.solve(stage, on_step, on_note, sheets.look)
             problem.accept(stage, mu.mean(0, keepdim=True) if samples > 1 else mu)
@@ -188,7 +189,7 @@ class Restorer:
             record=record,
             device=str(self.device),
             dtype=NAMES[self.dtype],
-            steps=self._evaluations(on_note),
+            steps=steps,
             found=getattr(problem, "verdict", ""),
         )
 

@@ -27,8 +27,8 @@ from reddiff_cli.pictures import load_picture
 from reddiff_cli.restore import Restorer
 from reddiff_cli.task_options import InpaintOptions
 from reddiff_cli.tasks import Setting, guide
-from reddiff_cli.tasks.inpaint import fill_hole, fill_with_patches
 from reddiff_cli.tasks.problem import to_tensor
+from reddiff_cli.tasks.wide import fill_hole, fill_with_patches
 from reddiff_cli.tiling import Hole
 
 

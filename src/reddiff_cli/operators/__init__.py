@@ -10,7 +10,7 @@ from .blur import Blur, CircularBlur, PaddedBlur
 from .chain import Chain
 from .downsample import Downsample
 from .hdr import Exposure, Exposures, PaperHdr
-from .inpaint import Inpaint
+from .inpaint import Inpaint, Whitened
 from .jpeg import Jpeg, Layout, measure_jpeg
 from .phase import Phase
 from .pointwise import Grey, Identity, rec601
@@ -31,6 +31,7 @@ __all__ = [
     "PaddedBlur",
     "PaperHdr",
     "Phase",
+    "Whitened",
     "measure_jpeg",
     "on_device",
     "rec601",

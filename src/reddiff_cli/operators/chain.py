@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..linear import solve_data_step
 from ..metrics import rms
-from .inpaint import Inpaint
+from .inpaint import Inpaint, Whitened
 
 
 class Part(Protocol):
@@ -46,7 +46,7 @@ class Chain:
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """rms of y - A x for each picture, (B,); behind a mask, over what it lets through."""
         last = self.parts[-1]
-        if isinstance(last, Inpaint):
+        if isinstance(last, Inpaint | Whitened):
             before = reduce(lambda value, part: part(value), self.parts[:-1], x)
             return last.residual(before, y)
         return rms(y - self(x))

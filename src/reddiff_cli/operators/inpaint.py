@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ..filling import bend_smoothly, fill_smoothly
@@ -44,3 +45,31 @@ class Inpaint:
         observed = (self.known == 1).to(x.dtype).expand_as(x)
         total = ((y - x) * observed).square().flatten(1).sum(1)
         return (total / observed.flatten(1).sum(1).clamp(min=1)).sqrt()
+
+
+@dataclass(frozen=True)
+class Whitened:
+    """y = sqrt(known) * x: what `Inpaint` observes, in units in which all of y has noise sigma_y.
+
+    For those who know no weights: parts of a `Chain`, and DPS. known: as of `Inpaint`.
+    """
+
+    known: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x: (B, C, H, W) -> y of the same shape, zero in the hole."""
+        return self.known.sqrt() * x
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """The same: the map is diagonal."""
+        return self(y)
+
+    def start(self, y: Tensor) -> Tensor:
+        """y in its own units, and where nothing is known the smooth filling."""
+        known = (self.known > 0).to(y.dtype)
+        values = torch.where(self.known > 0, y / self.known.sqrt(), torch.zeros_like(y))
+        return Inpaint(known).start(values)
+
+    def residual(self, x: Tensor, y: Tensor) -> Tensor:
+        """As of `Inpaint`."""
+        return Inpaint(self.known).residual(x, y)

@@ -1,6 +1,7 @@
 """A picture that went through several damages: one operator built from parts."""
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,20 +11,75 @@ from torch.nn import functional as F
 from ..jobs import Job
 from ..kernels import make_kernel
 from ..masks import check_something_is_known, hole_from_file
-from ..operators import Blur, Chain, Downsample, Inpaint, rec601
+from ..operators import Blur, Chain, Downsample, Inpaint, Whitened, rec601
 from ..operators.chain import Part
-from ..pictures import Picture, load_picture
+from ..pictures import Hole, Picture, load_picture
 from ..task_options import Damage, RestoreOptions
 from .deblur import check_kernel
 from .pointwise import coloured
-from .problem import Setting, to_tensor
+from .problem import Setting, Stage, to_tensor
 from .superres import enlarge, make_downsample
 from .whole import WholePicture
+from .wide import WideFilling, fill_hole, trust_of
 
 Margins = tuple[int, int, int, int]  # left, right, top, bottom
 
 
-def pose(job: Job, options: RestoreOptions, setting: Setting) -> WholePicture:
+@dataclass
+class Composition(WholePicture):
+    """A picture behind several damages. Wide holes in it are filled first, as those of `inpaint`.
+
+    What fills them is then taken as measured, with a noise of its own: it goes back through the
+    other damages with the rest, and joins it.
+    """
+
+    _filling: WideFilling | None = None
+
+    def stages(self) -> Iterator[Stage]:
+        """Those of the guide, at sizes of the damaged picture, then that of the whole."""
+        mask = self._parts[-1]
+        if not isinstance(mask, Inpaint) or self.setting.solver.preset == "paper":
+            yield from super().stages()
+            return
+        hole, filled = (mask.known[0, 0] == 0).numpy(), self.y.clone()
+        filling = WideFilling(filled, hole, self.noise, self.setting)
+        if not filling.wide.any():
+            yield from super().stages()
+            return
+        fill_hole(filled, hole)
+        self._filling = filling
+        yield from filling.stages()
+        known = self._believed(mask.known, filling.wide)
+        operator, y = Chain((*self._parts[:-1], Whitened(known))), Whitened(known)(filled)
+        yield self._stage(operator, y, operator.start(y))
+
+    def accept(self, stage: Stage, mu: Tensor) -> None:
+        """Keep the result of a stage."""
+        if stage.shared and self._filling is not None:
+            self._filling.accept(stage, mu)
+        else:
+            super().accept(stage, mu)
+
+    def preview(self, stage: Stage, mu: Tensor) -> Picture:
+        """The result if the stage ended at mu."""
+        if not stage.shared or self._filling is None:
+            return super().preview(stage, mu)
+        filled = self._filling.preview(stage, mu)
+        return self._shown(Chain(self._parts[:-1]).start(filled))
+
+    @property
+    def _parts(self) -> tuple[Part, ...]:
+        return self.operator.parts if isinstance(self.operator, Chain) else ()
+
+    def _believed(self, known: Tensor, wide: Hole) -> Tensor:
+        """`known` of an Inpaint to which the wide parts are known a little."""
+        trust = trust_of(self.noise, self.setting.card)
+        if self.setting.solver.annealed:  # weighed against the prior, whatever its weight is
+            trust *= self.setting.weight(self.task)
+        return torch.where(torch.from_numpy(wide), trust, known)
+
+
+def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     """The picture as a measurement through all parts."""
     picture = load_picture(job.input)
     y = to_tensor(picture)
@@ -48,7 +104,7 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> WholePicture:
     def crop(x: Tensor) -> Tensor:
         return F.pad(x, [-n for n in margins])
 
-    return WholePicture("restore", source, chain, y, noise, setting, crop=crop)
+    return Composition("restore", source, chain, y, noise, setting, crop=crop)
 
 
 def canvas_margins(parts: tuple[Part, ...]) -> Margins:

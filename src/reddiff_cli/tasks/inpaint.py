@@ -8,27 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..filling import fill_smoothly
 from ..grain import VISIBLE, Grain, add_grain, measure_grain, surroundings
-from ..holes import WHOLE, Region, cheapest_patchwork, regions, solid_share, wide_part
+from ..holes import WHOLE, cheapest_patchwork, solid_share
 from ..jobs import Job
 from ..masks import NEARLY_ALL, covered_share, load_hole
 from ..operators import Inpaint
 from ..pictures import Hole, Picture, load_picture
-from ..solvers.reddiff import SIGMA_FLOOR
-from ..synthesis import context_margin, synthesise, thickness
 from ..task_options import InpaintOptions
 from ..tiling import patchwork
-from .guide import Guide
 from .holed import bent, parts_of
 from .problem import Setting, Stage, decoded, to_pixels, to_tensor
+from .wide import WideFilling, fill_hole, trust_of
 
 # Context around thin and wide holes in pixels, and the window sizes to choose from.
 THIN_MARGIN, THIN_WINDOWS = 10, (64, 96, 128, 256)
 WIDE_MARGIN = 32
-# A hole longer than LONGEST, and than so many times its own thickness, gets its patches in pieces
-# that overlap: else a wire across a photograph would be searched for in all of it at once.
-LONGEST, THICK_TO_LONG, OVERLAP = 400, 4, 16
 # The prior starts at this multiple of the noise that patches are taken to have.
 WIDE_START = 2.0
 
@@ -76,7 +70,7 @@ class Inpainting:
         self._canvas = to_tensor(self._seen)
         self._estimate = self._canvas.clone()
         self._grainy = grain
-        self._guide: Guide | None = None
+        self._filling: WideFilling | None = None
 
     def stages(self) -> Iterator[Stage]:
         """Wide parts get their start, thin ones are filled beside that, and wide ones last."""
@@ -88,29 +82,23 @@ class Inpainting:
             yield self._stage(self.hole, s_start, (card.window,), WIDE_MARGIN)
             return
         fill_hole(canvas, self.hole)
-        alone = card.wide_hole == "prior"
-        wide = np.zeros_like(self.hole) if alone else wide_part(self.hole)
+        self._filling = WideFilling(canvas, self.hole, self.noise, self._setting)
+        yield from self._filling.stages()
+        wide = self._filling.wide
         thin = self.hole & ~wide
-        if wide.any():
-            self._setting.on_note("a wide hole: filled with patches of its surroundings first")
-            if card.wide_hole == "guided":
-                self._guide = Guide(canvas, self.hole, wide, self.noise, self._setting)
-                yield from self._guide.stages()
-            fill_with_patches(canvas, wide, self.hole, solver.seed, self._guide)
         if thin.any():
             s_start, _ = self._setting.levels("inpaint", 2 * self.noise, solid_share(thin))
             yield bent(self._stage(thin, s_start, THIN_WINDOWS, THIN_MARGIN))
         if wide.any():
             start = solver.s_start or WIDE_START * card.wide_noise
-            # Iterating D without data lets any bias of the network grow, so the patches stay in
-            # the data term: as pixels measured with a noise of their own.
-            trust = min(1.0, (max(2 * self.noise, SIGMA_FLOOR) / card.wide_noise) ** 2)
-            yield self._stage(wide, start, (128, card.window), WIDE_MARGIN, trust)
+            yield self._stage(
+                wide, start, (128, card.window), WIDE_MARGIN, trust_of(self.noise, card)
+            )
 
     def accept(self, stage: Stage, mu: Tensor) -> None:
         """Put the pixels that were restored into the canvas; observed ones stay as they are."""
-        if stage.shared and self._guide is not None:
-            self._guide.accept(stage, mu)
+        if stage.shared and self._filling is not None:
+            self._filling.accept(stage, mu)
             return
         work, operator = parts_of(stage)
         channels = mu.shape[1]
@@ -133,8 +121,8 @@ class Inpainting:
 
     def preview(self, stage: Stage, mu: Tensor) -> Picture:
         """The result if the stage ended at mu."""
-        if stage.shared and self._guide is not None:
-            guessed = decoded(to_pixels(self._guide.preview(stage, mu)), self._seen)
+        if stage.shared and self._filling is not None:
+            guessed = decoded(to_pixels(self._filling.preview(stage, mu)), self._seen)
             return replace(self.source, pixels=guessed)
         self.accept(stage, mu)
         return self.finish()
@@ -186,47 +174,6 @@ class Inpainting:
         y = start * (observed > 0)
         sigma_y = 2 * self.noise
         return Stage(work, Inpaint(observed), y, start, s_start, sigma_y, weight=weight)
-
-
-def fill_hole(canvas: Tensor, hole: Hole) -> None:
-    """Smooth filling in place, region by region."""
-    known = torch.from_numpy(~hole).to(canvas.dtype)[None, None]
-    for region in regions(hole, 32):
-        area = (slice(None), slice(None), *region.slices)
-        canvas[area] = fill_smoothly(canvas[area] * known[area], known[area])
-
-
-def fill_with_patches(
-    canvas: Tensor, wide: Hole, hole: Hole, seed: int, guide: Guide | None = None
-) -> None:
-    """Patch synthesis of the wide parts in place, region by region; long ones piece by piece."""
-    left, blocked = wide.copy(), torch.from_numpy(hole)
-    for tight in regions(wide, 0):
-        thick = thickness(torch.from_numpy(wide[tight.grown(1).slices]))
-        pieces = tight.pieces(max(LONGEST, THICK_TO_LONG * thick))
-        for piece in pieces:
-            if not left[piece.slices].any():
-                continue
-            # The next piece does its share of the overlap again, with this one before its eyes.
-            todo = piece.grown(OVERLAP if len(pieces) > 1 else 0)
-            window = todo.grown(context_margin(todo.bottom - todo.top, todo.right - todo.left))
-            inside = wide if len(pieces) == 1 else _only(left, todo)
-            area = canvas[0][(slice(None), *window.slices)]
-            part = torch.from_numpy(inside[window.slices])
-            bad, several = blocked[window.slices], len(pieces) > 1
-            guessed = None
-            if guide is not None:
-                guessed = torch.where(bad, guide.area(window)[0], area)
-                area[:, part] = guessed[:, part]  # stays where no patch can be found
-            area.copy_(synthesise(area.clone(), part, bad, seed, filled=several, guide=guessed))
-            left[piece.slices] = False
-
-
-def _only(hole: Hole, region: Region) -> Hole:
-    """What of a hole lies in a region."""
-    part = np.zeros_like(hole)
-    part[region.slices] = hole[region.slices]
-    return part
 
 
 def emptied(picture: Picture, hole: Hole) -> Picture:

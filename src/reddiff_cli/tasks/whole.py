@@ -37,13 +37,16 @@ class WholePicture:
         if self.setting.solver.preset == "paper" and self.task == "superres":
             # The published form starts from the pseudo-inverse of the mean of f x f pixels.
             start = F.interpolate(self.y, start.shape[2:], mode="nearest")
+        yield self._stage(self.operator, self.y, start)
+
+    def _stage(self, operator: Operator, y: Tensor, start: Tensor) -> Stage:
         least = least_noise(self.source) if self.sigma_least is None else self.sigma_least
         sigma_y = 2 * self.noise
         s_start, s_end = self.setting.levels(self.task, sigma_y)
-        yield Stage(
+        return Stage(
             view=self.setting.view(),
-            operator=self.operator,
-            y=self.y,
+            operator=operator,
+            y=y,
             start=start,
             s_start=s_start,
             sigma_y=sigma_y,
@@ -58,8 +61,7 @@ class WholePicture:
 
     def finish(self) -> Picture:
         """The picture on the canvas, with the source's alpha and metadata."""
-        pixels = to_pixels(self.crop(self._result()))
-        return replace(self.source, pixels=decoded(pixels, self.source))
+        return self._shown(self._result())
 
     def preview(self, stage: Stage, mu: Tensor) -> Picture:
         """The result if the stage ended at mu."""
@@ -73,6 +75,11 @@ class WholePicture:
     def remark(self) -> str:
         """What the task has to say about its result."""
         return self.note(self._result())
+
+    def _shown(self, x: Tensor) -> Picture:
+        """What is on a canvas, as a picture."""
+        pixels = to_pixels(self.crop(x))
+        return replace(self.source, pixels=decoded(pixels, self.source))
 
     def _result(self) -> Tensor:
         if self.restored is None:
