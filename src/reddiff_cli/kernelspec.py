@@ -40,48 +40,48 @@ class KernelSpec:
         return f"{self.family}:{values}" if values else self.family
 
 
-def parse_kernel(text: str) -> KernelSpec:
+def parse_kernel(text: str, asked: str = "") -> KernelSpec:
     """`gaussian:S`, `motion:LENGTH,ANGLE`, `disk:R`, `uniform:N`, a file, `auto` -> KernelSpec.
 
-    UsageError, with the text in its message, for anything else and for values out of range.
+    UsageError for anything else and for values out of range; its message begins with `asked`, or
+    with the flag and the text.
     """
+    asked = asked or f"--kernel {text}"
     if text.strip() == "auto":
         return KernelSpec("auto")
     name, _, values = text.strip().partition(":")
     for family in _FORMS:
         if name == family:
-            return KernelSpec(family, _parse_values(text, family, values))
+            return KernelSpec(family, _parse_values(asked, family, values))
     path = Path(text)
     if not text.strip() or not path.is_file():
-        raise UsageError(f"--kernel {text}: no such file or family; give {KERNEL_HELP}")
+        raise UsageError(f"{asked}: no such file or family; give {KERNEL_HELP}")
     return KernelSpec("file", path=path)
 
 
-def _parse_values(text: str, family: Family, values: str) -> tuple[float, ...]:
+def _parse_values(asked: str, family: Family, values: str) -> tuple[float, ...]:
     form, ranges = _FORMS[family]
     parts = values.split(",")
     if len(parts) != len(ranges) or not all(part.strip() for part in parts):
         found = sum(bool(part.strip()) for part in parts)
-        raise UsageError(f"--kernel {text}: {found} values instead of {len(ranges)}; write {form}")
-    numbers = [_parse_number(text, form, part) for part in parts]
+        raise UsageError(f"{asked}: {found} values instead of {len(ranges)}; write {form}")
+    numbers = [_parse_number(asked, form, part) for part in parts]
     for number, (name, smallest, largest) in zip(numbers, ranges, strict=True):
         if not smallest <= number <= largest:
-            raise UsageError(
-                f"--kernel {text}: {name} is {number:g}; give {smallest:g} to {largest:g}"
-            )
+            raise UsageError(f"{asked}: {name} is {number:g}; give {smallest:g} to {largest:g}")
     if family == "uniform" and not numbers[0].is_integer():
-        raise UsageError(f"--kernel {text}: N is {numbers[0]:g}; give a whole number of pixels")
+        raise UsageError(f"{asked}: N is {numbers[0]:g}; give a whole number of pixels")
     if family == "motion":
         # Half a turn changes nothing; the second remainder catches -1e-17 % 180 = 180.
         numbers[1] = numbers[1] % 180.0 % 180.0
     return tuple(numbers)
 
 
-def _parse_number(text: str, form: str, part: str) -> float:
+def _parse_number(asked: str, form: str, part: str) -> float:
     try:
         number = float(part)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise UsageError(f"--kernel {text}: '{part.strip()}' is no finite number; write {form}")
+        raise UsageError(f"{asked}: '{part.strip()}' is no finite number; write {form}")
     return number

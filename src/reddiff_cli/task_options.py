@@ -268,7 +268,7 @@ def check_scale(what: str, scale: int) -> None:
 def _parse_part(text: str, part: str) -> Damage:
     match part.split(maxsplit=1):  # a file's name may hold blanks
         case ["blur", kernel]:
-            spec = parse_kernel(kernel)
+            spec = parse_kernel(kernel, f"--degrade '{text}': {part}")
             if spec.family == "auto":
                 raise UsageError(f"--degrade '{text}': a kernel of a composition must be given")
             return Damage("blur", kernel=spec)
