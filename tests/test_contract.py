@@ -595,7 +595,6 @@ def test_flags_that_make_no_sense_together(picture_file, tiny_prior, line, told)
     [
         ("mask M", "M: covers the whole picture", 1),
         ("grey | grey", "colours are lost once", 2),
-        ("blur disk:-1", "error: --degrade 'blur disk:-1': blur disk:-1: R (radius", 2),
     ],
 )
 def test_compositions_that_leave_nothing(picture_file, quick, tmp_path, degrade, told, code):

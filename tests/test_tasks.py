@@ -176,7 +176,7 @@ def test_composition_of_a_grey_picture(tmp_path):
 BAD = [
     ("", "is no part"),
     ("blur", "is no part"),
-    ("blur gaussian:-1", "blur gaussian:-1: S"),
+    ("blur gaussian:-1", "^--degrade 'blur gaussian:-1': blur gaussian:-1: S"),
     ("blur auto", "must be given"),
     ("down 9", "between 2 and 8"),
     ("down 2.5", "is no part"),

@@ -157,6 +157,7 @@ class Evaluator:
         solver = replace(method.solver, noise=noise, seed=self.options.seed)
         restorer = self._restorer.like(solver, case.options)
         problem = specimen.pose(Setting(self.card, solver, self.reporter.note, self.machine))
+        each = evaluations(solver, restorer.denoiser)  # refused before guide and patches
         used, seconds, residual = 0, 0.0, 0.0
         forget_peak(self.device)
         for stage in problem.stages():
@@ -164,7 +165,7 @@ class Evaluator:
             mu, residual = restorer.solve(stage, on_note=self.reporter.note)
             if not stage.shared:  # as a start that costs the same for every method
                 seconds += time.monotonic() - began
-                used += evaluations(solver, restorer.denoiser)
+                used += each
             problem.accept(stage, mu)
         self._restorer = restorer  # it may have gone on in fp32, and the next need not find out
         memory, kind = peak_memory(self.device)

@@ -42,6 +42,8 @@ def bend_smoothly(x: Tensor, known: Tensor, rounds: int = 80) -> Tensor:
     """
     hole = (known == 0).to(x.dtype)
     x = x.clone()
+    if not bool(hole.any()):
+        return x
     residual = -hole * _laplacian(_laplacian(x))
     direction = residual.clone()
     size = residual.square().sum((2, 3), keepdim=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from .pointwise import coloured
 from .problem import Setting, Stage, to_tensor
 from .superres import enlarge, make_downsample
 from .whole import WholePicture
-from .wide import WideFilling, fill_hole, trust_of
+from .wide import WideFilling, fill_hole, share_of_patches
 
 Margins = tuple[int, int, int, int]  # left, right, top, bottom
 
@@ -38,20 +39,16 @@ class Composition(WholePicture):
     def stages(self) -> Iterator[Stage]:
         """Those of the guide, at sizes of the damaged picture, then that of the whole."""
         mask = self._parts[-1]
-        if not isinstance(mask, Inpaint) or self.setting.solver.preset == "paper":
-            yield from super().stages()
-            return
-        hole, filled = (mask.known[0, 0] == 0).numpy(), self.y.clone()
-        filling = WideFilling(filled, hole, self.noise, self.setting)
-        if not filling.wide.any():
-            yield from super().stages()
-            return
-        fill_hole(filled, hole)
-        self._filling = filling
-        yield from filling.stages()
-        known = self._believed(mask.known, filling.wide)
-        operator, y = Chain((*self._parts[:-1], Whitened(known))), Whitened(known)(filled)
-        yield self._stage(operator, y, operator.start(y))
+        if isinstance(mask, Inpaint) and self.setting.solver.preset != "paper":
+            hole, filled = (mask.known[0, 0] == 0).numpy(), self.y.clone()
+            filling = WideFilling(filled, hole, self.noise, self.setting)
+            if filling.wide.any():
+                self._filling = filling
+                fill_hole(filled, hole)
+                yield from filling.stages()
+                yield self._patched(mask.known, filling.wide, filled)
+                return
+        yield from super().stages()
 
     def accept(self, stage: Stage, mu: Tensor) -> None:
         """Keep the result of a stage."""
@@ -69,14 +66,15 @@ class Composition(WholePicture):
 
     @property
     def _parts(self) -> tuple[Part, ...]:
-        return self.operator.parts if isinstance(self.operator, Chain) else ()
+        return cast(Chain, self.operator).parts
 
-    def _believed(self, known: Tensor, wide: Hole) -> Tensor:
-        """`known` of an Inpaint to which the wide parts are known a little."""
-        trust = trust_of(self.noise, self.setting.card)
-        if self.setting.solver.annealed:  # weighed against the prior, whatever its weight is
-            trust *= self.setting.weight(self.task)
-        return torch.where(torch.from_numpy(wide), trust, known)
+    def _patched(self, known: Tensor, wide: Hole, filled: Tensor) -> Stage:
+        """The stage to which wide parts are known a little, as they are filled."""
+        weight = self.setting.weight(self.task)
+        share = share_of_patches(self.noise, weight, self.setting)
+        mask = Whitened(torch.where(torch.from_numpy(wide), share, known))
+        operator, y = Chain((*self._parts[:-1], mask)), mask(filled)
+        return self._stage(operator, y, operator.start(y))
 
 
 def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:

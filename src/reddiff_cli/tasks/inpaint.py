@@ -18,7 +18,7 @@ from ..task_options import InpaintOptions
 from ..tiling import patchwork
 from .holed import bent, parts_of
 from .problem import Setting, Stage, decoded, to_pixels, to_tensor
-from .wide import WideFilling, fill_hole, trust_of
+from .wide import WideFilling, fill_hole, share_of_patches
 
 # Context around thin and wide holes in pixels, and the window sizes to choose from.
 THIN_MARGIN, THIN_WINDOWS = 10, (64, 96, 128, 256)
@@ -91,9 +91,7 @@ class Inpainting:
             yield bent(self._stage(thin, s_start, THIN_WINDOWS, THIN_MARGIN))
         if wide.any():
             start = solver.s_start or WIDE_START * card.wide_noise
-            yield self._stage(
-                wide, start, (128, card.window), WIDE_MARGIN, trust_of(self.noise, card)
-            )
+            yield self._stage(wide, start, (128, card.window), WIDE_MARGIN, patched=True)
 
     def accept(self, stage: Stage, mu: Tensor) -> None:
         """Put the pixels that were restored into the canvas; observed ones stay as they are."""
@@ -156,7 +154,8 @@ class Inpainting:
         s_start: float,
         sizes: tuple[int, ...],
         margin: int,
-        trust: float = 0.0,
+        *,
+        patched: bool = False,
     ) -> Stage:
         card = self._setting.card
         whole = min(WHOLE, card.whole)
@@ -167,9 +166,7 @@ class Inpainting:
         start = work.take(self._canvas)
         known = work.take(torch.from_numpy(~hole)[None, None]).to(start)
         weight = self._setting.weight("inpaint", float(known.mean()))
-        # What is trusted a little is weighed against the prior, whatever its weight is; the peers
-        # know no such weight.
-        share = trust * (weight if self._setting.solver.annealed else 1.0)
+        share = share_of_patches(self.noise, weight, self._setting) if patched else 0.0
         observed = known + share * (1 - known)
         y = start * (observed > 0)
         sigma_y = 2 * self.noise

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ..filling import fill_smoothly
 from ..holes import Region, regions, wide_part
-from ..models import Card
 from ..solvers.reddiff import SIGMA_FLOOR
 from ..synthesis import context_margin, synthesise, thickness
 from ..tiling import Hole
@@ -58,13 +57,15 @@ class WideFilling:
         return self._guide
 
 
-def trust_of(noise: float, card: Card) -> float:
-    """How much a patched pixel counts, of what an observed one does.    noise: in [0, 1] units.
+def share_of_patches(noise: float, weight: float, setting: Setting) -> float:
+    """How much a patched pixel counts, of what an observed one does.
 
     Iterating D without data lets any bias of the network grow, so patches stay in the data term:
-    as pixels measured with a noise of their own.
+    as pixels measured with a noise of their own. They are weighed against the prior whatever its
+    weight is; the peers know no such weight.    noise: in [0, 1] units.    weight: of the prior.
     """
-    return min(1.0, (max(2 * noise, SIGMA_FLOOR) / card.wide_noise) ** 2)
+    trust = min(1.0, (max(2 * noise, SIGMA_FLOOR) / setting.card.wide_noise) ** 2)
+    return trust * (weight if setting.solver.annealed else 1.0)
 
 
 def fill_hole(canvas: Tensor, hole: Hole) -> None:
