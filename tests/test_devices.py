@@ -220,7 +220,10 @@ def test_evaluation_measures_memory_and_time(tmp_path, tiny_prior, device):
         assert all(row["peak_memory_mb"] > 0 for row in rows[1:])
 
 
-def test_training_and_going_on_with_it(tmp_path, device):
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_training_and_going_on_with_it(tmp_path, device, optimiser):
+    if optimiser == "muon":
+        pytest.importorskip("pytorch_optimizer")
     (tmp_path / "photos").mkdir()
     for k in range(3):
         Image.fromarray(scene(60, 70, seed=k)).save(tmp_path / "photos" / f"{k}.png")
@@ -232,6 +235,7 @@ def test_training_and_going_on_with_it(tmp_path, device):
             channels=(8, 8),
             layers=1,
             batch=2,
+            optimiser=optimiser,
             steps=steps,
             warmup=1,
             checkpoint_minutes=0.0,

@@ -96,6 +96,18 @@ def test_resumed_run_equals_an_undisturbed_one(folder, tmp_path):
     assert one == two
 
 
+def test_resumed_run_keeps_the_whole_curve(folder, tmp_path):
+    """The figures that each part ended with, too."""
+    validation = tmp_path / "val"
+    validation.mkdir()
+    Image.fromarray(scene(256, 256, seed=7)).save(validation / "0.png")
+    first = options(folder, tmp_path / "a", validation=validation, checkpoint_minutes=60.0)
+    run(first)
+    run(replace(first, steps=3, resume=True))
+    curve = json.loads((tmp_path / "a" / "training.json").read_text())["curve"]
+    assert [row["step"] for row in curve] == [2, 3]
+
+
 def prepare_steps(monkeypatch, *, recorded):
     """Train on the CPU as on a GPU: steps can be recorded, and are if asked for."""
 

@@ -57,6 +57,7 @@ def train(
     _check_loss(trainer)
     if crops is not None:
         _validate(trainer, crops, on_note)
+        save_checkpoint(trainer)  # a run that goes on from here keeps this row of the curve
         export(trainer)
     return options.output
 
