@@ -506,6 +506,19 @@ def test_kernel_files_that_are_none(tmp_path, picture_file, quick):
         assert message in stderr
 
 
+def test_kernels_of_a_composition_are_not_named_by_a_flag_it_lacks(tmp_path, picture_file, quick):
+    path = tmp_path / "k.npy"
+    np.save(path, np.zeros((3, 3)))
+    _, stderr = reddiff("restore", picture_file, "--degrade", f"blur {path}", *quick, code=2)
+    assert f"kernel {path}: has the sum 0" in stderr
+    assert "--kernel" not in stderr
+    _, stderr = reddiff("restore", picture_file, "--degrade", "blur dsk:3", *quick, code=2)
+    assert "disk:R" in stderr
+    assert "auto" not in stderr  # which it cannot take
+    _, stderr = reddiff("deblur", picture_file, "--kernel", "dsk:3", *quick, code=2)
+    assert "auto" in stderr
+
+
 def test_hdr_writes_light_and_pictures(tmp_path, picture_file, quick):
     out = tmp_path / "scene.exr"
     reddiff("hdr", picture_file, "--stops", "2", "--tonemap", "-o", out, *quick)

@@ -59,7 +59,7 @@ def load_kernel(path: Path) -> Tensor:
     kernel = trim(kernel / kernel.sum())
     if max(kernel.shape) > LARGEST_SIDE:
         size = f"{kernel.shape[1]}x{kernel.shape[0]}"
-        raise UsageError(f"--kernel {path}: is {size}; at most {LARGEST_SIDE} pixels a side")
+        raise UsageError(f"kernel {path}: is {size}; at most {LARGEST_SIDE} pixels a side")
     return kernel.float()
 
 
@@ -119,10 +119,10 @@ def _read_array(path: Path) -> NDArray[Any]:
     try:
         values: NDArray[Any] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UsageError(f"--kernel {path}: cannot be read as .npy; save a 2-D array") from error
+        raise UsageError(f"kernel {path}: cannot be read as .npy; save a 2-D array") from error
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
         kind = getattr(values, "dtype", "no array")
-        raise UsageError(f"--kernel {path}: holds {kind}; give real numbers")
+        raise UsageError(f"kernel {path}: holds {kind}; give real numbers")
     return values
 
 
@@ -130,7 +130,7 @@ def _read_grey(path: Path) -> NDArray[Any]:
     try:
         picture = load_picture(path)
     except PictureError as error:
-        raise UsageError(f"--kernel {error}; give .npy or a picture") from error
+        raise UsageError(f"kernel {error}; give .npy or a picture") from error
     grey: NDArray[Any] = picture.pixels.mean(2)
     return grey if picture.alpha is None else grey * picture.alpha
 
@@ -150,5 +150,5 @@ def _checked(path: Path, values: NDArray[Any]) -> NDArray[np.float64]:
     elif not 0 < kernel.sum() < np.inf:
         wrong = f"has the sum {kernel.sum():g}; give some weight above 0"
     if wrong:
-        raise UsageError(f"--kernel {path}: {wrong}")
+        raise UsageError(f"kernel {path}: {wrong}")
     return kernel

@@ -16,7 +16,8 @@ _FORMS: dict[Family, tuple[str, tuple[tuple[str, float, float], ...]]] = {
     "disk": ("disk:R", (("R (radius in pixels)", 0.3, 150),)),
     "uniform": ("uniform:N", (("N (pixels)", 1, 300),)),
 }
-KERNEL_HELP = ", ".join(form for form, _ in _FORMS.values()) + ", FILE (.npy or picture), auto"
+GIVEN = ", ".join(form for form, _ in _FORMS.values()) + ", FILE (.npy or picture)"
+KERNEL_HELP = f"{GIVEN}, auto"
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ class KernelSpec:
 def parse_kernel(text: str, asked: str = "") -> KernelSpec:
     """`gaussian:S`, `motion:LENGTH,ANGLE`, `disk:R`, `uniform:N`, a file, `auto` -> KernelSpec.
 
-    UsageError for anything else and for values out of range; its message begins with `asked`, or
-    with the flag and the text.
+    UsageError for anything else and for values out of range; its message begins with the flag and
+    the text, or with `asked`, where `auto` is not offered.
     """
+    forms = GIVEN if asked else KERNEL_HELP
     asked = asked or f"--kernel {text}"
     if text.strip() == "auto":
         return KernelSpec("auto")
@@ -55,7 +57,7 @@ def parse_kernel(text: str, asked: str = "") -> KernelSpec:
             return KernelSpec(family, _parse_values(asked, family, values))
     path = Path(text)
     if not text.strip() or not path.is_file():
-        raise UsageError(f"{asked}: no such file or family; give {KERNEL_HELP}")
+        raise UsageError(f"{asked}: no such file or family; give {forms}")
     return KernelSpec("file", path=path)
 
 
