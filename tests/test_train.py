@@ -15,6 +15,7 @@ from conftest import scene
 from reddiff_cli.denoiser import load_denoiser
 from reddiff_cli.errors import UsageError
 from reddiff_cli.metrics import psnr
+from reddiff_cli.models import find_model
 from reddiff_cli.network import build, load_prior, new_config, save_prior
 from reddiff_cli.optimisers import make_optimiser, make_recordable
 from reddiff_cli.photographs import draw_crops, flatten_some, read_photographs
@@ -82,6 +83,14 @@ def test_folder_can_be_used_at_once(folder, tmp_path):
     assert any("broken.png" in note for note in notes)
     rights = {path.stat().st_mode for path in output.glob("*.*") if path.suffix != ".pt"}
     assert len(rights) == 1  # weights are for all who may read the configuration
+
+
+def test_the_shape_of_natural_is_the_default(folder, tmp_path):
+    """So that `--init natural` needs no other flag."""
+    asked = TrainOptions(folder, tmp_path, steps=1)
+    ours = new_config(asked.channels, asked.layers, 128, asked.unshuffle, asked.groups)
+    theirs = load_prior(find_model("natural").folder).network.config
+    assert ours.items() <= theirs.items()
 
 
 def test_resumed_run_equals_an_undisturbed_one(folder, tmp_path):

@@ -58,7 +58,7 @@ def train(
     minutes: Annotated[float | None, typer.Option("--minutes", help="Length of this run.")] = None,
     size: Annotated[int, typer.Option("--size", help="Side of the crops.")] = 64,
     channels: Channels = "32,64,96,160,256",
-    layers: Annotated[int, typer.Option("--layers", help="Residual blocks per level.")] = 1,
+    layers: Annotated[int, typer.Option("--layers", help="Residual blocks per level.")] = 2,
     unshuffle: Annotated[int, typer.Option("--unshuffle", help="Pixel-unshuffle factor.")] = 1,
     batch: Annotated[int, typer.Option("--batch", help="Crops per step.")] = 8,
     optimiser: Optimiser = "adamw",

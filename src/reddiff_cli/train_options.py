@@ -33,7 +33,7 @@ class TrainOptions:
     validation: Path | None = None
     size: int = 64
     channels: tuple[int, ...] = (32, 64, 96, 160, 256)
-    layers: int = 1
+    layers: int = 2
     unshuffle: int = 1
     groups: int = 8
     batch: int = 16
