@@ -11,12 +11,14 @@ from .flags import Device, Quiet, Verbose
 from .models import find_model
 from .train_options import TrainOptions
 
+CHANNELS = ",".join(map(str, TrainOptions.channels))
 EXAMPLE = "Example: reddiff train photos --val held-out -o my-prior --minutes 60"
 
 Validation = Annotated[
     Path | None, typer.Option("--val", help="Photographs to measure the denoising PSNR on.")
 ]
 Channels = Annotated[str, typer.Option("--channels", help="Width of each level.")]
+Layers = Annotated[int, typer.Option("--layers", help="Residual blocks per level.")]
 Loss = Annotated[
     str, typer.Option("--loss", help="Of a crop: log of its squared error, mse or min-snr.")
 ]
@@ -57,8 +59,8 @@ def train(
     steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps in all.")] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Length of this run.")] = None,
     size: Annotated[int, typer.Option("--size", help="Side of the crops.")] = 64,
-    channels: Channels = "32,64,96,160,256",
-    layers: Annotated[int, typer.Option("--layers", help="Residual blocks per level.")] = 2,
+    channels: Channels = CHANNELS,
+    layers: Layers = TrainOptions.layers,
     unshuffle: Annotated[int, typer.Option("--unshuffle", help="Pixel-unshuffle factor.")] = 1,
     batch: Annotated[int, typer.Option("--batch", help="Crops per step.")] = 8,
     optimiser: Optimiser = "adamw",
