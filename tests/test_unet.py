@@ -6,8 +6,10 @@ import sys
 import pytest
 import torch
 from diffusers import UNet2DModel
+from torch import nn
 
 from reddiff_cli.convert import FAMILIES, Family, adm_config
+from reddiff_cli.doubled import DoubledConv, double
 from reddiff_cli.errors import ModelMissing
 from reddiff_cli.network import new_config
 from reddiff_cli.unet import OURS, UNet2D, make_unet, unexpressed
@@ -86,8 +88,10 @@ def test_equals_diffusers(config):
             expected = theirs(x, t).sample
             scale = float(expected.std())
             for memory in (torch.contiguous_format, torch.channels_last):
-                seen = ours(x.contiguous(memory_format=memory), t)
-                assert float((seen - expected).abs().max()) < 1e-5 * max(1, scale)
+                for fixed in (False, True):
+                    ours.requires_grad_(not fixed)
+                    seen = ours(x.contiguous(memory_format=memory), t)
+                    assert float((seen - expected).abs().max()) < 1e-5 * max(1, scale)
 
 
 @pytest.mark.parametrize("config", SMALL.values(), ids=SMALL)
@@ -117,8 +121,8 @@ def test_gradients_equal(name, steps):
 def test_gradient_of_the_input_with_fixed_weights():
     ours, _ = both(SMALL["natural"])
     ours.requires_grad_(False)
-    x = torch.randn(1, 12, 16, 16)
-    with torch.no_grad():
+    x = torch.randn(1, 12, 16, 16).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
         ours(x, torch.tensor([5]))  # what is kept from here must not stand in the way
     x.requires_grad_()
     ours(x, torch.tensor([5])).sum().backward()
@@ -135,17 +139,33 @@ def test_input_is_left_alone():
     assert torch.equal(x, before)
 
 
-def test_what_is_kept_for_a_time_step_follows_the_weights():
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_what_is_kept_follows_the_weights(memory):
     ours, _ = both(SMALL["natural"])
     ours.requires_grad_(False)
-    x, t = torch.randn(1, 12, 16, 16), torch.tensor([5])
+    x, t = torch.randn(1, 12, 16, 16).contiguous(memory_format=memory), torch.tensor([5])
     first = ours(x, t)
     ours.load_state_dict({k: v * 1.1 for k, v in ours.state_dict().items()})
-    fresh = make_unet(SMALL["natural"])
+    fresh = make_unet(SMALL["natural"]).requires_grad_(False)
     fresh.load_state_dict(ours.state_dict())
     assert torch.equal(ours(x, t), fresh(x, t))
     assert not torch.equal(ours(x, t), first)
     assert ours.to(torch.bfloat16)(x.bfloat16(), t).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 7), (2, 8, 8), (3, 1, 2)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_nothing_is_enlarged_to_be_convolved(shape, dtype, monkeypatch):
+    torch.manual_seed(0)
+    conv = DoubledConv(6, 10).requires_grad_(False)
+    x = torch.randn(shape[0], 6, *shape[1:])
+    expected = nn.Conv2d.forward(conv, double(x))
+    monkeypatch.setattr("reddiff_cli.doubled.double", None)  # as it would be called otherwise
+    seen = conv.to(dtype)(x.to(dtype).contiguous(memory_format=torch.channels_last))
+    assert seen.dtype == dtype
+    assert seen.is_contiguous(memory_format=torch.channels_last)
+    error = (seen.float() - expected).abs().max() / expected.std()
+    assert float(error) < (1e-5 if dtype == torch.float32 else 0.03)
 
 
 def test_sixteen_bits_are_near():

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .doubled import DoubledConv, double
+
 Sizes = tuple[int, ...]
 Kinds = tuple[str, ...]
 
@@ -60,7 +62,8 @@ class Residual(nn.Module):
         super().__init__()
         groups, eps = layout.norm_num_groups, layout.norm_eps
         self.norm1 = nn.GroupNorm(groups, width, eps)
-        self.conv1 = nn.Conv2d(width, out, 3, padding=1)
+        up = resample == "up"
+        self.conv1 = DoubledConv(width, out) if up else nn.Conv2d(width, out, 3, padding=1)
         self.time_emb_proj = nn.Linear(layout.time_width, 2 * out if layout.scales else out)
         self.norm2 = nn.GroupNorm(groups, out, eps)
         self.conv2 = nn.Conv2d(out, out, 3, padding=1)
@@ -72,14 +75,15 @@ class Residual(nn.Module):
         """x: (B, C, H, W).    time: (1 or B, C or 2 C), this block's projection."""
         h = quiet_silu(self.norm1(x))
         if self.change is not None:
-            x, h = self.change(x), self.change(h)
+            x = self.change(x)
+            h = h if self.change is double else self.change(h)  # conv1 doubles
         h = quiet_silu(self._scaled(h, time) if self.scales else self._shifted(h, time))
         out: Tensor = self.conv2(h)
         return out.add_(x if self.conv_shortcut is None else self.conv_shortcut(x))
 
     def _shifted(self, h: Tensor, time: Tensor) -> Tensor:
         """norm2(conv1(h) + time); one time step for all rows is a bias."""
-        if len(time) == 1 and self.conv1.bias is not None:
+        if len(time) == 1 and self.conv1.bias is not None and self.change is not double:
             h = F.conv2d(h, self.conv1.weight, self.conv1.bias + time[0], padding=1)
         else:
             h = self.conv1(h) + time[:, :, None, None]
@@ -145,11 +149,11 @@ class Doubling(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.conv = DoubledConv(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, 2 H, 2 W)."""
-        doubled: Tensor = self.conv(double(x))
+        doubled: Tensor = self.conv(x)
         return doubled
 
 
@@ -183,8 +187,3 @@ def quiet_silu(x: Tensor) -> Tensor:
 def halve(x: Tensor) -> Tensor:
     """Mean of 2 x 2 pixels."""
     return F.avg_pool2d(x, 2)
-
-
-def double(x: Tensor) -> Tensor:
-    """Every pixel four times."""
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")
