@@ -215,6 +215,29 @@ def test_tonemap_compresses_and_keeps_order():
     assert tonemap(np.zeros((2, 2, 1), dtype=np.float32)).max() == 0
 
 
+def paper(ink: float, share: float) -> np.ndarray:
+    """A page with a share of ink."""
+    light = np.full((20, 20, 1), 3.0, dtype=np.float32)
+    light.reshape(-1)[: int(400 * share)] = ink
+    return light
+
+
+def test_tonemap_leaves_paper_white_and_night_dark():
+    page, night = tonemap(paper(0.05, 0.1)), tonemap(paper(0.02, 0.95))
+    assert page.max() == night.max() == 255
+    assert np.median(page) == np.median(tonemap(paper(0.05, 0.003))) == 255
+    # Scaled to the usual key, both would be middle grey.
+    assert np.median(tonemap(paper(0.05, 0.1), key=0.18)) < 150
+    usual = np.median(tonemap(paper(0.02, 0.95), key=0.18))
+    assert 0 < np.median(night) < usual
+
+
+def test_tonemap_does_not_mind_a_unit_of_light():
+    rng = np.random.default_rng(0)
+    light = rng.lognormal(0, 2, (32, 32, 3)).astype(np.float32)
+    assert np.array_equal(tonemap(light), tonemap(light * 16))
+
+
 def test_tonemap_keeps_hue_and_hits_its_key():
     flat = np.full((4, 4, 3), 5.0, dtype=np.float32) * np.array((1, 0.5, 0.25), dtype=np.float32)
     light = SRGB.decode(tonemap(flat).astype(np.float32) / 255)[0, 0]

@@ -1,7 +1,8 @@
 """Pictures of more light than a screen can show, made to fit one.
 
 The global operator of Reinhard, Stark, Shirley, Ferwerda: Photographic tone reproduction for
-digital images, SIGGRAPH 2002, equations 1, 2 and 4.
+digital images, SIGGRAPH 2002, equations 1, 2 and 4; its key as in Reinhard: Parameter estimation
+for photographic tone reproduction, Journal of Graphics Tools 7 (1), 2002.
 """
 
 import numpy as np
@@ -15,22 +16,49 @@ Pixels = NDArray[np.float32]
 _LUMA = np.array((0.2126, 0.7152, 0.0722), dtype=np.float32)
 # Below every display's black; keeps the logarithm finite.
 _BLACK = 1e-6
+# Log-average of an ordinary picture on the screen, and the bounds of dark and bright ones.
+KEY, LOW_KEY, HIGH_KEY = 0.18, 0.09, 0.72
+# Stops below the brightest: what is darker says nothing about how bright a picture is meant to be.
+DEPTH = 8.0
+# Percentiles that count as the darkest and the brightest.
+DARK, BRIGHT = 1, 99
 
 
-def tonemap(light: Pixels, key: float = 0.18, white: float | None = None) -> NDArray[np.uint8]:
+def tonemap(light: Pixels, key: float | None = None) -> NDArray[np.uint8]:
     """Linear light (H, W, 1 or 3), 0 or more -> 8-bit sRGB pixels of the same shape.
 
-    Luminance is scaled so that its log-average becomes `key`, then compressed as
-    L (1 + L / white^2) / (1 + L); `white` is the least scaled luminance that becomes white, by
-    default the largest there is. Colours keep their ratios, as far as the display has them.
+    Luminance is scaled so that its log-average becomes `key` (default: `key_of`, or more until the
+    brightest parts are white), then compressed as L (1 + L / white^2) / (1 + L), where white is
+    the largest there is. Colours keep their ratios, as far as the display has them.
     """
     luminance = light @ _LUMA[:, None] if light.shape[2] == 3 else light
-    average = np.exp(np.log(luminance.astype(np.float64) + _BLACK).mean())
-    scaled = luminance * np.float32(key / average)
-    limit = float(scaled.max()) if white is None else white
+    scaled = luminance * np.float32(_exposure(luminance.astype(np.float64), key))
+    limit = float(scaled.max())
     # A picture darker than its key needs no compression: there white stays at one.
     shown = scaled * (1 + scaled / np.float32(max(limit, 1.0) ** 2)) / (1 + scaled)
     ratio = shown / np.maximum(luminance, np.float32(_BLACK))
     clipped: Pixels = np.clip(light * ratio, 0, 1)
     value: Pixels = Response().encode(clipped)
     return np.rint(value * 255).astype(np.uint8)
+
+
+def key_of(stops: NDArray[np.float64]) -> float:
+    """What the log-average should become on a screen: the more, the nearer it is to the brightest.
+
+    stops: binary logarithms of luminance. Fog, snow and paper are bright, night is dark.
+    """
+    low, high = np.percentile(stops, (DARK, BRIGHT))
+    if high <= low:
+        return KEY
+    key = KEY * 4 ** ((2 * stops.mean() - low - high) / (high - low))
+    return float(np.clip(key, LOW_KEY, HIGH_KEY))
+
+
+def _exposure(luminance: NDArray[np.float64], key: float | None) -> float:
+    """What luminance is multiplied by before it is compressed."""
+    bright = float(np.percentile(luminance, BRIGHT))
+    stops = np.log2(np.maximum(luminance, max(bright / 2**DEPTH, _BLACK)))
+    factor = (key_of(stops) if key is None else key) / 2 ** stops.mean()
+    # What is within a stop of its darkest has no brightest parts.
+    varied = bright > 2 * luminance.min()
+    return float(max(factor, 1 / bright) if varied and key is None else factor)
