@@ -163,6 +163,27 @@ def test_start_follows_the_channels_that_were_recorded():
     torch.testing.assert_close(start[~clipped], x[~clipped])
 
 
+@pytest.mark.parametrize(
+    ("colour", "brightest"),
+    [((0.30, 0.55, 0.85), 2), ((0.95, 0.7, 0.35), 0), ((0.4, 0.8, 0.95), 2)],
+    ids=["sky", "sunset", "shallows"],
+)
+def test_a_colour_that_is_clipped_everywhere_is_guessed_by_the_others(colour, brightest):
+    """No surroundings know it: they are dark and grey."""
+    u = torch.full((1, 3, 24, 24), 0.2, dtype=torch.float64)
+    u[:, :, 4:20, 4:20] = torch.tensor(colour, dtype=torch.float64)[:, None, None]
+    operator = Exposure(2.0)
+    y = operator(2 * u - 1)
+    clipped = operator.clipped(y)
+    assert bool(clipped[0, brightest, 8, 8])
+    assert not bool(clipped[0].all(0).any())
+    start, flat = (operator.start(y) + 1) / 2, torch.full_like(u, operator.level())
+    assert int(start[0, :, 8, 8].argmax()) == brightest
+    error, before = (((guess - u)[clipped] ** 2).mean().sqrt() for guess in (start, flat))
+    assert float(error) < 0.7 * float(before)
+    torch.testing.assert_close(start[~clipped], u[~clipped])
+
+
 def test_start_of_a_clipped_disk_is_a_dome():
     y, x = torch.meshgrid(torch.arange(48.0), torch.arange(48.0), indexing="ij")
     glow = 1.2 * torch.exp(-((x - 24) ** 2 + (y - 24) ** 2) / 300)

@@ -10,16 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..filling import fill_smoothly
 from ..metrics import rms
 from ..response import Response
+from .highlights import fully_clipped, partly_clipped
 
 # Gauss-Newton steps of the data step: OETF(g EOTF(u)) is nearly linear in u.
 ROUNDS = 6
-# Where all channels are clipped, photographs lie on average this share of the way from the
-# clipping level to white: 0.39, 0.53, 0.58, 0.62, 0.65 at depths of 1, 2, 3, 6, 12 pixels (60
-# photographs of 128 x 128, 1 to 3 stops); where only some are, 0.26.
-DOME, DOME_REACH, EDGE = 0.65, 1.2, 0.26
 
 
 @dataclass(frozen=True)
@@ -96,17 +92,13 @@ class Exposures:
         """A first guess: what was recorded, and above the clipping level a likely highlight.
 
         Recorded values are averaged over exposures by the inverse variance of x. A channel that
-        is clipped follows the others (their difference, filled in smoothly from around, half and
-        half with the average of photographs); where all are, a dome rises from the border.
+        is clipped follows the others (highlights.py); where all are, a dome rises from the border,
+        in the colour of the surroundings.
         """
         recorded, weight = self._recorded(y)
         clipped = weight == 0
         level = self.level()
-        whole = clipped.all(1, keepdim=True)
-        edge = level + (1 - level) * EDGE
-        guided = (_follow_channels(recorded, clipped).clamp(level, 1) + edge) / 2
-        rise = DOME * (1 - torch.exp(-_depth(whole.to(y.dtype)) / DOME_REACH))
-        guess = torch.where(whole, level + (1 - level) * rise, guided)
+        guess = fully_clipped(partly_clipped(recorded, clipped, level), clipped, level)
         return (torch.where(clipped, guess, recorded) * 2 - 1).clamp(-1, 1)
 
     def _recorded(self, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -188,29 +180,3 @@ class Exposure:
     def level(self) -> float:
         """The value u, in [0, 1] units, from which on the photograph is clipped."""
         return self.bracket.level()
-
-
-def _follow_channels(u: Tensor, clipped: Tensor) -> Tensor:
-    """For each channel the mean of the others that were recorded, plus the difference to them.
-
-    Differences are known where both were recorded, and filled in smoothly elsewhere.
-    """
-    known = (~clipped).to(u.dtype)
-    total, count = torch.zeros_like(u), torch.zeros_like(u)
-    for a in range(u.shape[1]):
-        for b in set(range(u.shape[1])) - {a}:
-            own, other = u[:, a : a + 1], u[:, b : b + 1]
-            both = known[:, a : a + 1] * known[:, b : b + 1]
-            difference = fill_smoothly((own - other) * both, both)
-            total[:, a : a + 1] += known[:, b : b + 1] * (other + difference)
-            count[:, a : a + 1] += known[:, b : b + 1]
-    return total / count.clamp(min=1)
-
-
-def _depth(region: Tensor) -> Tensor:
-    """Distance in pixels from outside a region (chessboard), up to 8.    region: 0 or 1."""
-    depth = torch.zeros_like(region)
-    for _ in range(8):
-        depth = depth + region
-        region = -F.max_pool2d(-region, 3, 1, 1)
-    return depth

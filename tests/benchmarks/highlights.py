@@ -1,0 +1,135 @@
+"""The law by which clipped channels are guessed from recorded ones, and how well it does.
+
+    python tests/benchmarks/highlights.py TRAINING VALIDATION [--stops 1 2 3]
+
+Folders of photographs, taken as scenes: centre crops of 256x256 after a reduction by whole
+numbers, over-exposed by so many stops without noise. For every combination of clipped channels and
+each of them, prints the coefficients that fit the training photographs (as `LAW` in
+src/reddiff_cli/operators/highlights.py holds them, by least squares over u in [0, 1], at most
+1500 pixels of a photograph and exposure), and the rms error over the validation photographs, of 1:
+of the clipping level itself, of what the surroundings say, of these coefficients, and of the law
+of the package. Then the same of pixels with all channels clipped: the coefficients of the dome
+(without its height) and of how the channels differ around.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from reddiff_cli.jobs import list_pictures
+from reddiff_cli.operators import Exposure
+from reddiff_cli.operators.highlights import (
+    LAW,
+    dome_and_tint,
+    follow_channels,
+    fully_clipped,
+    partly_clipped,
+)
+
+SIDE, MOST = 256, 1500
+CLIPPED = (*LAW, (0, 1, 2))
+Values = NDArray[np.float64]
+
+
+@dataclass
+class Pixels:
+    """Pixels with the same channels clipped: (N, 3) each, and the clipping level (N,)."""
+
+    truth: Values
+    around: Values  # what the surroundings say
+    guess: Values  # of the package
+    dome: Values
+    tint: Values
+    level: Values
+
+    def design(self, channel: int, clipped: tuple[int, ...]) -> Values:
+        """Columns that a law weighs."""
+        if len(clipped) == 3:
+            return np.stack([self.dome[:, channel], self.tint[:, channel]], 1)
+        others = [k for k in range(3) if k not in clipped]
+        below = [(self.level - self.truth[:, k]) / self.level for k in others]
+        share = (self.around[:, channel] - self.level) / (1 - self.level)
+        return np.stack([np.ones_like(share), share, *below], 1)
+
+    def errors(self, channel: int, clipped: tuple[int, ...], law: Values) -> list[float]:
+        """rms of 1: the level, the surroundings, these coefficients, the package."""
+        way = np.clip(self.design(channel, clipped) @ law, 0, 1)
+        fitted = self.level + (1 - self.level) * way
+        guesses = (self.level, self.around[:, channel], fitted, self.guess[:, channel])
+        return [float(np.sqrt(np.mean((g - self.truth[:, channel]) ** 2))) for g in guesses]
+
+    def law(self, channel: int, clipped: tuple[int, ...]) -> Values:
+        """The coefficients that fit best."""
+        room = 1 - self.level
+        way = self.truth[:, channel] - self.level  # times room, as errors count in u
+        design = self.design(channel, clipped) * room[:, None]
+        return np.linalg.lstsq(design, way, rcond=None)[0]
+
+
+def scenes(folder: Path) -> Iterator[Tensor]:
+    """(1, 3, SIDE, SIDE) in [0, 1]."""
+    for path in list_pictures([folder], recursive=False, output=None):
+        with Image.open(path) as file:
+            picture = file.convert("RGB")
+        picture = picture.reduce(max(1, min(picture.size) // SIDE))
+        left, top = (picture.width - SIDE) // 2, (picture.height - SIDE) // 2
+        crop = np.asarray(picture.crop((left, top, left + SIDE, top + SIDE)))
+        yield torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].float() / 255
+
+
+def gather(folder: Path, stops: list[float]) -> dict[tuple[int, ...], Pixels]:
+    """The clipped pixels of a folder, by the channels that are clipped in them."""
+    found: dict[tuple[int, ...], list[list[Values]]] = {channels: [] for channels in CLIPPED}
+    for number, scene in enumerate(scenes(folder)):
+        for ev in stops:
+            operator = Exposure(ev)
+            y = operator(2 * scene - 1)
+            clipped, level = operator.clipped(y), operator.level()
+            recorded = torch.where(clipped, torch.zeros_like(scene), scene)
+            around = follow_channels(recorded, clipped).clamp(level, 1)
+            partly = partly_clipped(recorded, clipped, level)
+            dome, tint = dome_and_tint(partly, clipped, level)
+            guess = fully_clipped(partly, clipped, level)
+            columns = (scene, around, guess, dome.expand_as(tint), tint)
+            for channels, parts in found.items():
+                wanted = torch.tensor([k in channels for k in range(3)])[:, None, None]
+                places = (clipped[0] == wanted).all(0).flatten().nonzero()[:, 0].numpy()
+                places = np.random.default_rng(number).permutation(places)[:MOST]
+                values = [t[0].flatten(1).T[places].double().numpy() for t in columns]
+                parts.append([*values, np.full(len(places), level)])
+    return {
+        channels: Pixels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        for channels, parts in found.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("training", type=Path)
+    parser.add_argument("validation", type=Path)
+    parser.add_argument("--stops", type=float, nargs="*", default=[1.0, 2.0, 3.0])
+    asked = parser.parse_args()
+    training, validation = (gather(f, asked.stops) for f in (asked.training, asked.validation))
+    print("clipped guessed   pixels   level surroundings fitted package   law")
+    for channels in CLIPPED:
+        for channel in channels:
+            law = training[channels].law(channel, channels)
+            seen = validation[channels]
+            level, around, fitted, package = seen.errors(channel, channels, law)
+            names = "".join("RGB"[k] for k in channels), "RGB"[channel]
+            shown = ", ".join(f"{value:.2f}" for value in law)
+            print(
+                f"{names[0]:8}{names[1]:7}{len(seen.level):9d}{level:8.4f}{around:13.4f}"
+                f"{fitted:7.4f}{package:8.4f}   {shown}"
+            )
+
+
+if __name__ == "__main__":
+    main()
