@@ -625,16 +625,22 @@ def test_small_tiles_and_odd_steps_need_nothing_else(picture_file, tiny_prior):
     reddiff("denoise", picture_file, *flags, "--steps", "21", "--preset", "perceptual")
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF", "JPEG2000"])
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF", "AVIF of brand mif1", "JPEG2000"])
 def test_a_lossy_picture_from_stdin_is_known_as_one(tmp_path, quick, kind):
     """Its noise is measured as that of the same file by name."""
     buffer = BytesIO()
-    Image.fromarray(scene(96, 96)).save(buffer, kind)
-    suffix = {"JPEG": ".jpg", "WEBP": ".webp", "AVIF": ".avif", "JPEG2000": ".jp2"}[kind]
+    name, brand = kind.split()[0], kind.split()[-1]
+    Image.fromarray(scene(96, 96)).save(buffer, name)
+    content = buffer.getvalue()
+    if brand == "mif1":
+        assert content[4:12] == b"ftypavif"
+        assert b"avif" in content[16:40]
+        content = content[:8] + b"mif1" + content[12:]
+    suffix = {"JPEG": ".jpg", "WEBP": ".webp", "AVIF": ".avif", "JPEG2000": ".jp2"}[name]
     path = tmp_path / f"a{suffix}"
-    path.write_bytes(buffer.getvalue())
+    path.write_bytes(content)
     reddiff("denoise", path, "-o", tmp_path / "named.png", *quick)
-    reddiff("denoise", "-", "-o", tmp_path / "piped.png", *quick, stdin=buffer.getvalue())
+    reddiff("denoise", "-", "-o", tmp_path / "piped.png", *quick, stdin=content)
     named, piped = (load_picture(tmp_path / f"{n}.png").pixels for n in ("named", "piped"))
     assert np.array_equal(named, piped)
 

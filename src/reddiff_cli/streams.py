@@ -25,13 +25,9 @@ SIGNATURES = (
     (b"\xff\xd8\xff", ".jpg"),
     (b"\0\0\0\x0cjP  ", ".jp2"),
 )
-# The same after the length of the first box.
-BRANDS = (
-    (b"ftyphei", ".heic"),
-    (b"ftypmif", ".heic"),
-    (b"ftyphev", ".heic"),
-    (b"ftypavi", ".avif"),
-)
+# Beginnings of the brands that the first box of an ISO media file lists; the first that is found
+# decides, as `mif1` stands for pictures of either kind.
+BRANDS = ((b"avi", ".avif"), (b"hei", ".heic"), (b"hev", ".heic"), (b"mif", ".heic"))
 
 
 @dataclass(frozen=True)
@@ -109,9 +105,18 @@ def _read_stdin(folder: Path) -> Path:
     content = sys.stdin.buffer.read()
     if not content:
         raise UsageError("-: stdin is empty; pipe a picture into it")
-    found = [suffix for start, suffix in SIGNATURES if content.startswith(start)]
-    found += [suffix for start, suffix in BRANDS if content[4:].startswith(start)]
-    found += [".webp"] if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else []
-    path = folder / f"stdin{found[0] if found else '.png'}"
+    path = folder / f"stdin{_suffix_of(content)}"
     path.write_bytes(content)
     return path
+
+
+def _suffix_of(content: bytes) -> str:
+    """What a file with this content is called, where its reader is chosen by that; else .png."""
+    found = [suffix for start, suffix in SIGNATURES if content.startswith(start)]
+    if content[4:8] == b"ftyp":
+        length = int.from_bytes(content[:4])
+        # The major brand, its version, and all that it is compatible with.
+        brands = [content[at : at + 4] for at in (8, *range(16, min(length, 256), 4))]
+        found += [suffix for start, suffix in BRANDS if any(b.startswith(start) for b in brands)]
+    found += [".webp"] if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else []
+    return found[0] if found else ".png"
