@@ -127,6 +127,51 @@ def test_grey_photographs_are_denoised_as_well_as_their_colours_are():
     assert float(in_grey) > float(in_colour) - 2.5
 
 
+def natural(dtype=torch.float32, **changes):
+    prior = load_prior(find_model("natural").folder, dtype=dtype)
+    for name, value in changes.items():
+        setattr(prior.network, name, value)
+    return Denoiser(prior, torch.device("cpu"), dtype), prior
+
+
+def test_above_the_last_level_it_knows_a_network_sees_that_level():
+    denoiser, prior = natural()
+    s, last = prior.schedule.s, prior.network.highest
+    assert 14 < float(s[last]) < 16
+    x = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    steps = torch.tensor([999, 300, last, 900])
+    levels = s[steps].float()[:, None, None, None]
+    z = x + levels * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    seen = denoiser(z, steps)
+    faint = z * (s[steps.clamp(max=last)].float()[:, None, None, None] / levels)
+    torch.testing.assert_close(seen, denoiser(faint, steps.clamp(max=last)))
+    for row in range(4):  # one level for all rows is looked up elsewhere
+        one = slice(row, row + 1)
+        torch.testing.assert_close(denoiser(z[one], steps[one]), seen[one], atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_at_the_top_of_the_schedule_d_is_near_the_mean_of_pictures(dtype):
+    """Whatever the noise: 1000 times the error of eps would be seen otherwise."""
+    denoiser, prior = natural(dtype)
+    asked, _ = natural(dtype, highest=None, zero_mean=False)
+    for level in (20.0, 150.0):
+        t = torch.tensor([prior.schedule.nearest_t(level)])
+        noise = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+        z = 0.1 + level * noise
+        assert float(denoiser(z, t).square().mean().sqrt()) < 0.3
+        assert float(asked(z, t).square().mean().sqrt()) > 1
+
+
+def test_gradient_above_the_last_level():
+    denoiser, _ = natural()
+    z = 100 * torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    z.requires_grad_()
+    denoiser.recorded(z, torch.tensor([950])).square().sum().backward()
+    assert bool(z.grad.isfinite().all())
+    assert 0 < float(z.grad.abs().max()) < 1
+
+
 def test_batches_larger_than_a_micro_batch(tiny_prior):
     denoiser = load_denoiser(tiny_prior, CPU, torch.float32)
     z, t = torch.randn(19, 3, 8, 8), torch.arange(0, 950, 50)

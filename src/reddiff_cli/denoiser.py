@@ -64,8 +64,12 @@ class Denoiser:
         self._completion = Completion(prior.schedule)
         self._graphs = graphs
         self._fast = Replay(self._network) if graphs else self._network
-        self._alpha_bar = prior.schedule.alpha_bar.to(torch.float32)
-        self._alpha_bar_there = self._alpha_bar.to(device)
+        self._seen = _levels_seen(prior)
+        # By time step: alpha_bar of the level that is seen, and what z is multiplied by for it.
+        s, alpha_bar = prior.schedule.s, prior.schedule.alpha_bar
+        self._alpha_bar = alpha_bar[self._seen].to(torch.float32)
+        self._faint = (s[self._seen] / s).to(torch.float32)
+        self._there = [table.to(device) for table in (self._alpha_bar, self._faint, self._seen)]
 
     @torch.no_grad()
     def __call__(self, z: Tensor, t: Tensor) -> Tensor:
@@ -140,24 +144,33 @@ class Denoiser:
         return clean
 
     def _denoise(self, z: Tensor, t: Tensor) -> Tensor:
-        alpha_bar, there = self._level(t)
+        alpha_bar, faint, there = self._level(t)
+        z = z * faint
         network = self._network if torch.is_grad_enabled() else self._fast
         out = network((alpha_bar.sqrt() * z).to(self.dtype), there)
         return clean_from_output(out.float(), z, alpha_bar, self._prediction)
 
-    def _level(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """alpha_bar, broadcastable to pictures, and t on the device; no device is waited for.
+    def _level(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """alpha_bar and `faint`, broadcastable to pictures, and t on the device, all of the levels
+        that are seen; no device is waited for.
 
         A single level is a number of the CPU, which goes with tensors of any device.
         """
-        if t.device.type != "cpu":
-            return self._alpha_bar_there[t][:, None, None, None], t
-        steps = t.tolist()
-        if min(steps) == max(steps):
-            there = torch.full((len(steps),), steps[0], device=self.device)
-            return self._alpha_bar[steps[0]], there
-        there = send(t, self.device)
-        return self._alpha_bar_there[there][:, None, None, None], there
+        if t.device.type == "cpu":
+            steps = t.tolist()
+            if min(steps) == max(steps):
+                step = steps[0]
+                there = torch.full((len(steps),), int(self._seen[step]), device=self.device)
+                return self._alpha_bar[step], self._faint[step], there
+            t = send(t, self.device)
+        alpha_bar, faint, seen = (table[t] for table in self._there)
+        return alpha_bar[:, None, None, None], faint[:, None, None, None], seen
+
+
+def _levels_seen(prior: Prior) -> Tensor:
+    """The time step whose level the network sees, by time step: the last that it knows at most."""
+    count, highest = len(prior.schedule.alpha_bar), prior.network.highest
+    return torch.arange(count).clamp(max=count - 1 if highest is None else highest)
 
 
 def load_denoiser(

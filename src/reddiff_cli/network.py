@@ -4,8 +4,8 @@ A folder holds `config.json` (UNet2DModel), `scheduler_config.json` and
 `diffusion_pytorch_model.safetensors` (layouts in folders.py). Three keys of ours may stand in
 `config.json`: `pixel_unshuffle` = f, for a UNet that sees every f x f block of pixels as f^2
 channels (FFDNet, Zhang, Zuo and Zhang 2018, arXiv 1710.04026): 1/f of the resolution, f times the
-view; `highest_timestep`, the last one that the network was trained on; and `zero_mean` of an
-epsilon network, whose noise has no mean colour up to there.
+view; `highest_timestep`, the last one that the network was trained on, above which denoiser.py
+never asks it; and `zero_mean` of an epsilon network, whose noise has no mean colour.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,6 +39,7 @@ class Network(nn.Module):
     forward: x_t (B, C, H, W), t (B,) integers -> (B, C, H, W), H and W multiples of `multiple`, of
     x_t's type; fp32 with `zero_mean`.
     smallest: side below which a picture is unlike anything that the network has seen.
+    highest: the last time step that it was trained on; None: all of them.
     """
 
     def __init__(self, unet: nn.Module, config: Mapping[str, Any]) -> None:
@@ -53,11 +54,6 @@ class Network(nn.Module):
         self.zero_mean = bool(config.get("zero_mean", False))
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        seen = t
-        if self.highest is not None:
-            # x_t is noise and little else up there. `natural`, trained up to s = 15, errs in eps
-            # by 11 % at t = 999 if told the truth, by 0.6 % if told of the last level it knows.
-            t = t.clamp(max=self.highest)
         x = F.pixel_unshuffle(x_t, self.unshuffle) if self.unshuffle > 1 else x_t
         channels = x.shape[1]
         x = x.contiguous(memory_format=layout_on(x.device))
@@ -65,20 +61,18 @@ class Network(nn.Module):
         # A network of diffusers wraps its output.
         out: Tensor = (told if isinstance(told, Tensor) else told.sample)[:, :channels]
         out = F.pixel_shuffle(out, self.unshuffle) if self.unshuffle > 1 else out
-        return self._without_mean(out, seen) if self.zero_mean else out
+        return _without_mean(out) if self.zero_mean else out
 
-    def _without_mean(self, eps: Tensor, t: Tensor) -> Tensor:
-        """eps without its mean colour, where x_t does not tell it.
 
-        The colours of pictures differ by far more than the mean of noise does, s / sqrt(H W), so
-        that the best guess of that is nothing, and a network's only adds its own bias, which grows
-        when D is applied again and again. Far up (s > sqrt(H W) / 2) it is the reverse.
-        """
-        eps = eps.float()  # in 16 bits values near 1 would stay what they are
-        mean = eps.mean((2, 3), keepdim=True)
-        if self.highest is None:
-            return eps - mean
-        return eps - mean * (t <= self.highest).to(mean)[:, None, None, None]
+def _without_mean(eps: Tensor) -> Tensor:
+    """eps without its mean colour, of which x_t says next to nothing.
+
+    The colours of pictures differ by far more than the mean of noise does, s / sqrt(H W), so that
+    the best guess of that is nothing, and a network's only adds its own bias, which grows when D
+    is applied again and again.
+    """
+    eps = eps.float()  # in 16 bits values near 1 would stay what they are
+    return eps - eps.mean((2, 3), keepdim=True)
 
 
 def layout_on(device: torch.device) -> torch.memory_format:
