@@ -481,6 +481,17 @@ def test_methods_and_curves():
         parse_methods("reddiff:20", SolverOptions(), (10,))
 
 
+def test_the_published_form_begins_where_the_bundled_prior_was_never_trained(tmp_path):
+    """From s = 157 on; what it says there must not throw the picture away."""
+    picture = Path(__file__).parent / "pictures/coffee.png"
+    damage = ["--crop", "32", "--hole", "freeform:0.3", "--noise", "0"]
+    methods = ["--method", "reddiff-paper:50"]
+    reddiff("eval", "inpaint", picture, "-o", tmp_path / "s", *damage, *methods, "-q")
+    means = {entry["method"]: entry["psnr"] for entry in content(tmp_path / "s")["means"]}
+    # 27 dB; 9 where it is only told of the last level it knows.
+    assert means["reddiff-paper-50"] > 20
+
+
 def test_a_first_noise_level_is_for_all_but_the_published_form(photos, tmp_path, quick):
     methods = parse_methods("reddiff:2,reddiff-paper:2,diffpir:2", SolverOptions(s_start=1.0))
     assert [method.solver.s_start for method in methods] == [1.0, None, 1.0]
