@@ -1,6 +1,7 @@
 """The boundary denoiser(z, t) -> D, against the raw network and against diffusers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,16 @@ def test_at_the_top_of_the_schedule_d_is_near_the_mean_of_pictures(dtype):
         z = 0.1 + level * noise
         assert float(denoiser(z, t).square().mean().sqrt()) < 0.3
         assert float(asked(z, t).square().mean().sqrt()) > 1
+
+
+def test_a_level_without_noise_shows_the_picture_itself(tiny_prior):
+    prior = load_prior(tiny_prior)
+    schedule = replace(prior.schedule, alpha_bar=prior.schedule.alpha_bar.clone())
+    schedule.alpha_bar[0] = 1
+    denoiser = Denoiser(replace(prior, schedule=schedule), torch.device("cpu"), torch.float32)
+    z = torch.randn(2, 3, 32, 32)
+    assert torch.equal(denoiser(z, torch.tensor([0, 0])), z)
+    assert bool(denoiser(z, torch.tensor([0, 500])).isfinite().all())
 
 
 def test_gradient_above_the_last_level():

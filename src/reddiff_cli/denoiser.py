@@ -39,6 +39,10 @@ class Denoiser:
     in colour, and D is averaged (grey.py); a colour picture under a grey prior is taken channel by
     channel. A picture smaller than a network with attention was trained on (or than `smallest`, if
     that is less) is continued by its mirror images. graphs: fixed shapes are recorded (replay.py).
+
+    Above the last level s_h that a network was trained on, it sees a fainter picture at that
+    level: D(z, s) = D(z s_h / s, s_h). That is near the mean of all pictures, as it should be;
+    told of s_h and shown z, an error of eps would come back s times as large.
     """
 
     def __init__(
@@ -67,8 +71,9 @@ class Denoiser:
         self._seen = _levels_seen(prior)
         # By time step: alpha_bar of the level that is seen, and what z is multiplied by for it.
         s, alpha_bar = prior.schedule.s, prior.schedule.alpha_bar
+        known = self._seen == torch.arange(len(s))  # also where there is no noise at all
         self._alpha_bar = alpha_bar[self._seen].to(torch.float32)
-        self._faint = (s[self._seen] / s).to(torch.float32)
+        self._faint = torch.where(known, 1.0, s[self._seen] / s).to(torch.float32)
         self._there = [table.to(device) for table in (self._alpha_bar, self._faint, self._seen)]
 
     @torch.no_grad()
@@ -168,7 +173,7 @@ class Denoiser:
 
 
 def _levels_seen(prior: Prior) -> Tensor:
-    """The time step whose level the network sees, by time step: the last that it knows at most."""
+    """By time step, the one whose level the network sees: the last that it knows at most."""
     count, highest = len(prior.schedule.alpha_bar), prior.network.highest
     return torch.arange(count).clamp(max=count - 1 if highest is None else highest)
 

@@ -5,14 +5,22 @@ weights. With those added up beforehand this is a transposed convolution of 4 x 
 stride 2: 16 multiplications where the enlarged picture takes 36, which is never written and read.
 """
 
+from functools import cache
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# What oneDNN computes quickly; other back ends of a transposed convolution may be slower.
-FAST = (torch.float32, torch.bfloat16)
+
+@cache
+def gains(dtype: torch.dtype) -> bool:
+    """Whether this CPU's transposed convolutions are oneDNN's: others may be slower by far."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype == torch.float32
 
 
 class DoubledConv(nn.Conv2d):
@@ -25,18 +33,19 @@ class DoubledConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, out, 2 H, 2 W)."""
         if not self._folds(x):
+            self._kernel = None  # of weights that may be about to change
             return super().forward(double(x))
-        if self._kernel is None:
-            self._kernel = folded(self.weight)
-        return F.conv_transpose2d(x, self._kernel, self.bias, stride=2, padding=1)
+        kernel = self._kernel  # other threads may have none, or make the same
+        if kernel is None:
+            kernel = self._kernel = folded(self.weight)
+        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
 
     def _folds(self, x: Tensor) -> bool:
         """Whether weights are fixed, and this machine is known to gain."""
         return (
             not self.weight.requires_grad
             and x.device.type == "cpu"
-            and x.dtype in FAST
-            and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+            and gains(x.dtype)
             and x.is_contiguous(memory_format=torch.channels_last)
         )
 

@@ -4,8 +4,8 @@ A folder holds `config.json` (UNet2DModel), `scheduler_config.json` and
 `diffusion_pytorch_model.safetensors` (layouts in folders.py). Three keys of ours may stand in
 `config.json`: `pixel_unshuffle` = f, for a UNet that sees every f x f block of pixels as f^2
 channels (FFDNet, Zhang, Zuo and Zhang 2018, arXiv 1710.04026): 1/f of the resolution, f times the
-view; `highest_timestep`, the last one that the network was trained on, above which denoiser.py
-never asks it; and `zero_mean` of an epsilon network, whose noise has no mean colour.
+view; `highest_timestep`, the last one that the network was trained on (denoiser.py asks for none
+above it); and `zero_mean` of an epsilon network, whose noise has no mean colour.
 """
 
 from collections.abc import Mapping, Sequence

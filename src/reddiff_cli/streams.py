@@ -25,9 +25,10 @@ SIGNATURES = (
     (b"\xff\xd8\xff", ".jpg"),
     (b"\0\0\0\x0cjP  ", ".jp2"),
 )
-# Beginnings of the brands that the first box of an ISO media file lists; the first that is found
-# decides, as `mif1` stands for pictures of either kind.
-BRANDS = ((b"avi", ".avif"), (b"hei", ".heic"), (b"hev", ".heic"), (b"mif", ".heic"))
+# Beginnings of the brands of ISO media files. `mif1` stands for pictures of any kind, and says so
+# by other brands beside it.
+BRANDS = ((b"avi", ".avif"), (b"hei", ".heic"), (b"hev", ".heic"))
+ANY_BRAND = b"mif"
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,10 @@ def _suffix_of(content: bytes) -> str:
     """What a file with this content is called, where its reader is chosen by that; else .png."""
     found = [suffix for start, suffix in SIGNATURES if content.startswith(start)]
     if content[4:8] == b"ftyp":
-        length = int.from_bytes(content[:4])
-        # The major brand, its version, and all that it is compatible with.
-        brands = [content[at : at + 4] for at in (8, *range(16, min(length, 256), 4))]
-        found += [suffix for start, suffix in BRANDS if any(b.startswith(start) for b in brands)]
+        # The major brand, and after its version all that it is compatible with.
+        length = min(int.from_bytes(content[:4]), 256)
+        brands = [content[at : at + 4] for at in (8, *range(16, length, 4))]
+        found += [suffix for b in brands for start, suffix in BRANDS if b.startswith(start)]
+        found += [".heic"] if brands[0].startswith(ANY_BRAND) else []
     found += [".webp"] if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else []
     return found[0] if found else ".png"

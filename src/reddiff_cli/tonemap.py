@@ -18,18 +18,21 @@ _LUMA = np.array((0.2126, 0.7152, 0.0722), dtype=np.float32)
 _BLACK = 1e-6
 # Log-average of an ordinary picture on the screen, and the bounds of dark and bright ones.
 KEY, LOW_KEY, HIGH_KEY = 0.18, 0.09, 0.72
-# Stops below the brightest: what is darker says nothing about how bright a picture is meant to be.
+# Stops below the bright parts: what is darker says nothing about how bright a picture is meant.
 DEPTH = 8.0
-# Percentiles that count as the darkest and the brightest.
+# Percentiles that count as dark and bright, and the stops between them from which on a picture
+# may be lifted until its brightest place is white, and from which on it is.
 DARK, BRIGHT = 1, 99
+VARIED = (1.0, 3.0)
 
 
 def tonemap(light: Pixels, key: float | None = None) -> NDArray[np.uint8]:
     """Linear light (H, W, 1 or 3), 0 or more -> 8-bit sRGB pixels of the same shape.
 
-    Luminance is scaled so that its log-average becomes `key` (default: `key_of`, or more until the
-    brightest parts are white), then compressed as L (1 + L / white^2) / (1 + L), where white is
-    the largest there is. Colours keep their ratios, as far as the display has them.
+    Luminance L is scaled so that its log-average (of what is not much darker than the rest) is
+    `key` (default: `key_of`, or more where the brightest place would not be white), then
+    compressed as L (1 + L / white^2) / (1 + L), where white is the largest, or 1 if all are less.
+    Colours keep their ratios, as far as the display has them.
     """
     luminance = light @ _LUMA[:, None] if light.shape[2] == 3 else light
     scaled = luminance * np.float32(_exposure(luminance.astype(np.float64), key))
@@ -56,9 +59,14 @@ def key_of(stops: NDArray[np.float64]) -> float:
 
 def _exposure(luminance: NDArray[np.float64], key: float | None) -> float:
     """What luminance is multiplied by before it is compressed."""
-    bright = float(np.percentile(luminance, BRIGHT))
-    stops = np.log2(np.maximum(luminance, max(bright / 2**DEPTH, _BLACK)))
-    factor = (key_of(stops) if key is None else key) / 2 ** stops.mean()
-    # What is within a stop of its darkest has no brightest parts.
-    varied = bright > 2 * luminance.min()
-    return float(max(factor, 1 / bright) if varied and key is None else factor)
+    bright = max(float(np.percentile(luminance, BRIGHT)), _BLACK)
+    stops = np.log2(np.maximum(luminance, bright / 2**DEPTH))
+    factor = float((key_of(stops) if key is None else key) / 2 ** stops.mean())
+    if key is not None:
+        return factor
+    # Fog is meant to be white, a grey wall is not; what lies between is lifted in part.
+    low, high = VARIED
+    spread = float(np.log2(bright) - np.percentile(stops, DARK))
+    share = float(np.clip((spread - low) / (high - low), 0, 1))
+    brightest = factor * float(luminance.max())
+    return factor * float(max(1.0, 1 / max(brightest, _BLACK)) ** share)

@@ -9,7 +9,7 @@ src/reddiff_cli/operators/highlights.py holds them, by least squares over u in [
 1500 pixels of a photograph and exposure), and the rms error over the validation photographs, of 1:
 of the clipping level itself, of what the surroundings say, of these coefficients, and of the law
 of the package. Then the same of pixels with all channels clipped: the coefficients of the dome
-(without its height) and of how the channels differ around.
+(its height) and of how the channels differ around.
 """
 
 import argparse
@@ -38,9 +38,9 @@ CLIPPED = (*LAW, (0, 1, 2))
 Values = NDArray[np.float64]
 
 
-@dataclass
-class Pixels:
-    """Pixels with the same channels clipped: (N, 3) each, and the clipping level (N,)."""
+@dataclass(frozen=True)
+class Clipped:
+    """Clipped with the same channels clipped: (N, 3) each, and the clipping level (N,)."""
 
     truth: Values
     around: Values  # what the surroundings say
@@ -79,12 +79,14 @@ def scenes(folder: Path) -> Iterator[Tensor]:
         with Image.open(path) as file:
             picture = file.convert("RGB")
         picture = picture.reduce(max(1, min(picture.size) // SIDE))
+        if min(picture.size) < SIDE:
+            continue
         left, top = (picture.width - SIDE) // 2, (picture.height - SIDE) // 2
         crop = np.asarray(picture.crop((left, top, left + SIDE, top + SIDE)))
         yield torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].float() / 255
 
 
-def gather(folder: Path, stops: list[float]) -> dict[tuple[int, ...], Pixels]:
+def gather(folder: Path, stops: list[float]) -> dict[tuple[int, ...], Clipped]:
     """The clipped pixels of a folder, by the channels that are clipped in them."""
     found: dict[tuple[int, ...], list[list[Values]]] = {channels: [] for channels in CLIPPED}
     for number, scene in enumerate(scenes(folder)):
@@ -105,7 +107,7 @@ def gather(folder: Path, stops: list[float]) -> dict[tuple[int, ...], Pixels]:
                 values = [t[0].flatten(1).T[places].double().numpy() for t in columns]
                 parts.append([*values, np.full(len(places), level)])
     return {
-        channels: Pixels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        channels: Clipped(*(np.concatenate(column) for column in zip(*parts, strict=True)))
         for channels, parts in found.items()
     }
 
@@ -116,6 +118,8 @@ def main() -> None:
     parser.add_argument("validation", type=Path)
     parser.add_argument("--stops", type=float, nargs="*", default=[1.0, 2.0, 3.0])
     asked = parser.parse_args()
+    if min(asked.stops) <= 0:
+        parser.error("--stops must be above 0")
     training, validation = (gather(f, asked.stops) for f in (asked.training, asked.validation))
     print("clipped guessed   pixels   level surroundings fitted package   law")
     for channels in CLIPPED:

@@ -64,7 +64,7 @@ def fully_clipped(u: Tensor, clipped: Tensor, level: float) -> Tensor:
 
 
 def dome_and_tint(u: Tensor, clipped: Tensor, level: float) -> tuple[Tensor, Tensor]:
-    """For places with all channels clipped, from 0 at their border to 1: (B, 1, H, W); and how far
+    """For places with all channels clipped, from 0 outside to 1 within: (B, 1, H, W); and how far
     each channel is above the mean of all around there, of the way to white: (B, C, H, W).
 
     Arguments as those of `fully_clipped`.
