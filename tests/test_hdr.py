@@ -184,6 +184,28 @@ def test_a_colour_that_is_clipped_everywhere_is_guessed_by_the_others(colour, br
     torch.testing.assert_close(start[~clipped], u[~clipped])
 
 
+def test_where_all_is_clipped_the_colour_is_that_of_the_surroundings():
+    u = torch.full((1, 3, 24, 24), 0.95, dtype=torch.float64)
+    for row, colour in ((0, (0.30, 0.55, 0.85)), (16, (0.95, 0.7, 0.35))):
+        u[:, :, row : row + 8] = torch.tensor(colour, dtype=torch.float64)[:, None, None]
+    operator = Exposure(2.0)
+    y = operator(2 * u - 1)
+    assert bool(operator.clipped(y)[:, :, 8:16].all())
+    start = operator.start(y)[0].mean(2)  # (3, rows)
+    sky, sunset = start[:, 8], start[:, 15]
+    assert float(sky[2] - sky[0]) > 0.02
+    assert float(sunset[0] - sunset[2]) > 0.02
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1, 1), (2, 1, 5, 4), (1, 3, 9, 7)], ids=str)
+def test_nothing_but_clipped_pixels(shape):
+    operator = Exposure(1.0)
+    start = operator.start(torch.ones(shape))
+    assert bool(start.isfinite().all())
+    assert float(start.min()) >= 2 * operator.level() - 1
+    assert float(start.max()) <= 1
+
+
 def test_start_of_a_clipped_disk_is_a_dome():
     y, x = torch.meshgrid(torch.arange(48.0), torch.arange(48.0), indexing="ij")
     glow = 1.2 * torch.exp(-((x - 24) ** 2 + (y - 24) ** 2) / 300)
