@@ -13,7 +13,7 @@ SOURCE = Path(reddiff_cli.__file__).parent
 
 # A module may import only modules of a smaller number; inside a package, anything of it.
 LAYERS = {
-    0: ["__init__", "errors", "transfer", "doubled"],
+    0: ["__init__", "errors", "transfer", "doubled", "norms"],
     1: [
         *["schedule", "tiling", "patches", "shading", "metrics", "filling"],
         *["response", "alignment", "hio", "unet_blocks", "frames", "separable"],

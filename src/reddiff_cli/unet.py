@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import ModelMissing
+from .norms import GroupNorm
 from .unet_blocks import Attention, Doubling, Halving, Layout, Residual, Times, quiet_silu
 
 DOWN = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D")
@@ -93,7 +94,7 @@ class UNet2D(nn.Module):
         self.down_blocks = nn.ModuleList(_down_levels(layout))
         self.up_blocks = nn.ModuleList(_up_levels(layout))
         self.mid_block = Middle(layout)
-        self.conv_norm_out = nn.GroupNorm(layout.norm_num_groups, widths[0], layout.norm_eps)
+        self.conv_norm_out = GroupNorm(layout.norm_num_groups, widths[0], layout.norm_eps)
         self.conv_out = nn.Conv2d(widths[0], layout.out_channels, 3, padding=1)
         self._kept: dict[int, list[Tensor]] = {}
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .doubled import DoubledConv, double
+from .norms import GroupNorm, group_norm
 
 Sizes = tuple[int, ...]
 Kinds = tuple[str, ...]
@@ -61,11 +62,11 @@ class Residual(nn.Module):
     def __init__(self, layout: Layout, width: int, out: int, resample: str = "") -> None:
         super().__init__()
         groups, eps = layout.norm_num_groups, layout.norm_eps
-        self.norm1 = nn.GroupNorm(groups, width, eps)
+        self.norm1 = GroupNorm(groups, width, eps)
         up = resample == "up"
         self.conv1 = DoubledConv(width, out) if up else nn.Conv2d(width, out, 3, padding=1)
         self.time_emb_proj = nn.Linear(layout.time_width, 2 * out if layout.scales else out)
-        self.norm2 = nn.GroupNorm(groups, out, eps)
+        self.norm2 = GroupNorm(groups, out, eps)
         self.conv2 = nn.Conv2d(out, out, 3, padding=1)
         self.conv_shortcut = nn.Conv2d(width, out, 1) if width != out else None
         self.scales = layout.scales
@@ -96,7 +97,7 @@ class Residual(nn.Module):
         h, norm = self.conv1(h), self.norm2
         if len(time) == 1:
             weight, bias = norm.weight * scale[0], norm.bias * scale[0] + shift[0]
-            return F.group_norm(h, norm.num_groups, weight, bias, norm.eps)
+            return group_norm(h, norm.num_groups, weight, bias, norm.eps)
         normed: Tensor = norm(h) * scale[:, :, None, None] + shift[:, :, None, None]
         return normed
 
@@ -111,7 +112,7 @@ class Attention(nn.Module):
         if not self.heads:
             raise ValueError(f"heads of {head} channels do not fit into {width}")
         inner = self.heads * head
-        self.group_norm = nn.GroupNorm(groups, width, layout.norm_eps) if groups else None
+        self.group_norm = GroupNorm(groups, width, layout.norm_eps) if groups else None
         self.to_q = nn.Linear(width, inner)
         self.to_k = nn.Linear(width, inner)
         self.to_v = nn.Linear(width, inner)
