@@ -161,14 +161,14 @@ UNCONDITIONAL = {
     "ddrm": (ddrm, {"sigma_y": 0.0}, "uniform", split(0.85), False),
     "diffpir, zeta 0": (
         diffpir,
-        {"steps": 250, "sigma_y": 0.1, "zeta": 0.0, "weight": 1.0},
+        {"steps": 250, "sigma_y": 0.1, "zeta": 0.0, "weight": 1.0, "clip": False},
         "quadratic",
         split(0),
         True,
     ),
     "diffpir": (
         diffpir,
-        {"sigma_y": 0.1, "zeta": 0.25, "weight": 1.0},
+        {"sigma_y": 0.1, "zeta": 0.25, "weight": 1.0, "clip": False},
         "quadratic",
         split(0.5),
         False,
@@ -342,17 +342,19 @@ def test_dps_step_by_its_jacobian(clip):
     torch.testing.assert_close(x_last.flatten(), x, atol=1e-10, rtol=0)
 
 
+@pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("zeta", [1.0, 0.3])
-def test_diffpir_trajectory(zeta):
+def test_diffpir_trajectory(zeta, clip):
     operator, y = dense_problem()
     sigma_y, weight, steps, noise = 0.1, 7.0, 15, draws()
-    settings = {"steps": steps, "sigma_y": sigma_y, "zeta": zeta, "weight": weight}
+    settings = {"steps": steps, "sigma_y": sigma_y, "zeta": zeta, "weight": weight, "clip": clip}
     states = diffpir(y, operator, PRIOR, SCHEDULE, zeros(), draws(), **settings)
     a = operator.matrix
     grid = visited(SCHEDULE.quadratic_grid(steps))
     z = grid[0][0] * noise().flatten()
     for (s, s_u, _, _), (done, state) in zip(grid, states, strict=True):
         clean = denoised(z, s)
+        clean = clean.clamp(-1, 1) if clip else clean
         r = weight / 4 * sigma_y**2 / s**2
         h = torch.linalg.solve(a.T @ a + r * EYE, a.T @ y[0] + r * clean)
         expected = clean if done == steps else h
@@ -574,6 +576,34 @@ def ddrm_of(task, stage):
     options = SolverOptions(method="ddrm", steps=20, noise=0.0, s_start=1.0)
     card = Card("none", None)
     return last(methods.Solving(task, stage, stage.start, draws(), Wired(), card, options).run())
+
+
+@pytest.mark.parametrize("method", ["dps", "pigdm", "ddrm", "diffpir"])
+def test_the_card_says_where_a_chain_begins(method):
+    """As if it had been asked for; and what was asked for comes first."""
+    y = 0.5 * random((1, 1, SIDE, SIDE), 2)
+    stage = Stage(Whole(0), Inpaint(torch.ones_like(y)), y, y, 1.0, 0.1)
+
+    def result(card, s_start):
+        options = SolverOptions(method=method, steps=10, s_start=s_start)
+        wiring = methods.Solving("inpaint", stage, y, draws(), Wired(), card, options)
+        assert methods.evaluations(options, Wired(), card) == 10
+        return last(wiring.run())
+
+    plain, limited = Card("none", None), Card("none", None, chain_starts={method: 1.0})
+    assert torch.equal(result(limited, None), result(plain, 1.0))
+    assert torch.equal(result(limited, 3.0), result(plain, 3.0))
+    assert not torch.equal(result(limited, None), result(plain, None))
+
+
+def test_more_steps_than_levels_from_the_start_of_the_card_are_refused():
+    card, options = (
+        Card("none", None, chain_starts={"dps": 1.0}),
+        SolverOptions(method="dps", steps=400),
+    )
+    with pytest.raises(UsageError, match="400: the prior has 25[0-9] noise levels from --start 1"):
+        methods.evaluations(options, Wired(), card)
+    assert methods.evaluations(options, Wired(), Card("none", None)) == 400
 
 
 def test_ddrm_believes_a_file_as_far_as_it_was_rounded():

@@ -31,6 +31,7 @@ from reddiff_cli.weights import read_state
 NATURAL = "[a]\nformat='diffusers'\nbundled='x'\n"
 HUB = f'repo = "a/b"\nrevision = "{"0" * 40}"\n'
 CPU = torch.device("cpu")
+CHAINS = {"dps": 1.0, "pigdm": 3.0}
 
 
 def reddiff(*arguments):
@@ -97,7 +98,11 @@ def test_unknown_names_and_missing_files(tmp_path):
         (f"{NATURAL}starts={{denoise=[1]}}", "starts.denoise"),
         (f"{NATURAL}starts={{denoise=0}}", "starts.denoise = 0"),
         (f"{NATURAL}starts={{denoise=nan}}", "starts.denoise = nan"),
-        (f"{NATURAL}starts={{denois=3.0}}", "starts for denois, which is no task"),
+        (
+            f"{NATURAL}chain_starts={{reddiff=3.0}}",
+            "chain_starts for reddiff, which is none of dps",
+        ),
+        (f"{NATURAL}starts={{denois=3.0}}", "starts for denois, which is none of inpaint"),
         (f"{NATURAL}prior_weights={{denoise=-1}}", "prior_weights.denoise = -1"),
         (f"{NATURAL}hole_start=-1", "hole_start = -1"),
         (f"{NATURAL}tile=7", "tile = 7, below 16 pixels"),
@@ -285,6 +290,45 @@ def test_turns_are_recorded_where_they_decide_pixels(picture_file, tmp_path, sol
     assert (one != other) == differs
 
 
+@pytest.mark.parametrize(
+    ("asked", "steps", "start"),
+    [
+        ({"method": "dps"}, 250, 1.0),  # a linear schedule has 258 levels below
+        ({"method": "pigdm"}, 100, 3.0),
+        ({"method": "dps", "steps": 300}, 300, 1.0),
+        ({"method": "dps", "s_start": 20.0}, 1000, 20.0),
+    ],
+)
+def test_a_chain_begins_where_the_prior_can(asked, steps, start):
+    solver, card = SolverOptions(**asked), replace(find_model("natural"), chain_starts=CHAINS)
+    fitted = card.fit(solver)
+    assert (fitted.evaluations, card.chain_from(fitted)) == (steps, start)
+    assert fitted.s_start == solver.s_start  # guide and patches start as for every method
+    strong = replace(card, chain_starts={})
+    assert (strong.fit(solver), strong.chain_from(solver)) == (solver, solver.s_start)
+
+
+@pytest.mark.parametrize("solver", [SolverOptions(), SolverOptions(preset="paper")])
+def test_red_diff_is_no_chain(solver):
+    assert find_model("natural").fit(solver) == solver
+
+
+@pytest.mark.parametrize(("method", "differs"), [("ddrm", True), ("reddiff", False)])
+def test_the_start_of_a_chain_is_recorded(picture_file, tmp_path, method, differs):
+    job = Job("denoise", picture_file, tmp_path / "out.png")
+    one, other = (
+        make_record(
+            job,
+            replace(find_model("natural"), chain_starts={"ddrm": s}),
+            SolverOptions(method=method),
+            DenoiseOptions(),
+            OutputOptions(),
+        )
+        for s in (1.0, 2.0)
+    )
+    assert (one != other) == differs
+
+
 def test_every_setting_of_a_card_arrives(tmp_path):
     """A key that is allowed in models.toml must not be dropped on the way to the Card."""
     settings = {
@@ -294,6 +338,7 @@ def test_every_setting_of_a_card_arrives(tmp_path):
         "starts": {"denoise": 0.7},
         "prior_weights": {"denoise": 0.6},
         "sample_start": 2.5,
+        "chain_starts": {"dps": 1.5},
         "hole_start": 3.5,
         "stroke_start": 4.5,
         "wide_hole": "patches",
@@ -305,7 +350,7 @@ def test_every_setting_of_a_card_arrives(tmp_path):
     places = {"bundled", "folder", "repo", "format", "revision", "file", "family"}
     assert set(settings) == set(KEYS) - places - {"sha256", "bytes"}
     lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
-    lines = [line.replace('{"denoise": ', "{ denoise = ") for line in lines]
+    lines = [re.sub(r'{"(\w+)": ', r"{ \1 = ", line) for line in lines]
     path = tmp_path / "cards.toml"
     path.write_text('[one]\nfolder = "."\nformat = "diffusers"\n' + "\n".join(lines))
     card = read_cards(path)["one"]

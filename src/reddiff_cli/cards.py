@@ -12,24 +12,30 @@ from typing import Any
 
 from .errors import ModelMissing
 from .folders import CONFIG, SCHEDULER, WEIGHTS, locate, native_size, read_json
-from .options import LEAST_TILE, TASKS
+from .options import LEAST_TILE, METHODS, TASKS, SolverOptions
 
 _PACKAGE = Path(__file__).parent
 PLACES = ("bundled", "folder", "repo")
 FORMATS = ("diffusers", "guided-diffusion")
 WIDE_HOLES = ("prior", "patches", "guided")
 TURNS = ("all", "mirror", "none")
+# Keys that hold a number by task or by method.
+NAMED = {**dict.fromkeys(("starts", "prior_weights"), tuple(TASKS)), "chain_starts": METHODS[1:]}
+STARTS = ("hole_start", "stroke_start", "sample_start")
 # Kinds of the keys that a table may hold; the keys of Card and Origin explain them.
 KEYS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys((*PLACES, "format", "revision", "file", "family", "sha256"), str),
     **dict.fromkeys(("wide_hole", "turns", "good_for", "licence"), str),
     **dict.fromkeys(("bytes", "window", "tile", "smallest"), int),
-    **dict.fromkeys(("wide_noise", "hole_start", "stroke_start", "sample_start"), (int, float)),
-    **dict.fromkeys(("starts", "prior_weights"), dict),
+    **dict.fromkeys(("wide_noise", *STARTS), (int, float)),
+    **dict.fromkeys(NAMED, dict),
 }
 # Side of the smallest windows that a network without attention is shown, and of the smallest
 # tiles that are tried when memory runs out.
 SMALL_WINDOW, SMALLEST_TILE = 64, 128
+# Evaluations of a chain that begins below the top, at most: a linear schedule has 258 levels up to
+# s = 1, and DPS would take all 1000.
+CHAIN_STEPS = 250
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class Card:
     smallest: int = SMALL_WINDOW
     starts: dict[str, float] = field(default_factory=dict)
     prior_weights: dict[str, float] = field(default_factory=dict)
+    chain_starts: dict[str, float] = field(default_factory=dict)
     wide_hole: str = "prior"
     wide_noise: float = 0.03
     hole_start: float = 10.0
@@ -80,6 +87,16 @@ class Card:
     good_for: str = ""
     licence: str = ""
     origin: Origin | None = None
+
+    def chain_from(self, solver: SolverOptions) -> float | None:
+        """Noise level at which dps, pigdm, ddrm and diffpir start; None: the schedule's top."""
+        return solver.s_start or self.chain_starts.get(solver.method)
+
+    def fit(self, solver: SolverOptions) -> SolverOptions:
+        """With as many evaluations as a chain of this prior has levels for, by default."""
+        ours = solver.s_start is None and solver.method in self.chain_starts
+        most = CHAIN_STEPS if ours and solver.steps is None else solver.evaluations
+        return replace(solver, steps=most) if solver.evaluations > most else solver
 
     @property
     def start_of_strokes(self) -> float:
@@ -211,15 +228,15 @@ def _number_problem(table: Mapping[str, Any]) -> str:
             return f"has {key} = {table[key]}, below {LEAST_TILE} pixels"
     if table.get("smallest", 0) > table.get("window", math.inf):
         return f"has smallest = {table['smallest']}, above its window"
-    for key in ("wide_noise", "hole_start", "stroke_start", "sample_start"):
+    for key in ("wide_noise", *STARTS):
         if not _is_positive(table.get(key, 1)):
             return f"has {key} = {table[key]}; give a number above 0"
-    for key in ("starts", "prior_weights"):
-        for task, value in table.get(key, {}).items():
-            if task not in TASKS:
-                return f"has {key} for {task}, which is no task; use {', '.join(TASKS)}"
+    for key, names in NAMED.items():
+        for name, value in table.get(key, {}).items():
+            if name not in names:
+                return f"has {key} for {name}, which is none of {', '.join(names)}"
             if not _is_positive(value):
-                return f"has {key}.{task} = {value!r}; give a number above 0"
+                return f"has {key}.{name} = {value!r}; give a number above 0"
     return ""
 
 
@@ -270,6 +287,7 @@ def _card(path: Path, name: str, table: Mapping[str, Any]) -> Card:
         smallest=table.get("smallest", 0),
         starts={task: float(s) for task, s in table.get("starts", {}).items()},
         prior_weights={task: float(w) for task, w in table.get("prior_weights", {}).items()},
+        chain_starts={name: float(s) for name, s in table.get("chain_starts", {}).items()},
         wide_hole=table.get("wide_hole", "prior"),
         wide_noise=float(table.get("wide_noise", 0.03)),
         hole_start=float(table.get("hole_start", 10.0)),

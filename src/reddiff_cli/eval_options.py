@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from .cards import Card
 from .errors import UsageError
 from .kernelspec import parse_kernel
 from .options import METHODS, TASKS, SolverOptions, check_solver
@@ -125,7 +126,15 @@ class EvalOptions:
         """Of the methods, in their order."""
         return tuple(method.label for method in self.methods)
 
+    def fit(self, card: Card) -> "EvalOptions":
+        """Every method as this prior runs it."""
+        methods = [replace(entry, solver=card.fit(entry.solver)) for entry in self.methods]
+        return replace(self, methods=tuple(methods))
+
     def __post_init__(self) -> None:
+        doubled = [label for label in self.labels if self.labels.count(label) > 1]
+        if doubled:
+            raise UsageError(f"--method: {doubled[0]} twice; name each method once")
         if self.only:
             check_solver(self.methods[0].solver, self.cases[0].task)
         if self.crop < 16:
@@ -176,10 +185,6 @@ def parse_methods(
             raise UsageError(f"--method {part}: --curve says the evaluations; drop :{number}")
         own = int(number) if colon else steps
         found += [_method(name, count, base) for count in curve or (own,)]
-    labels = [method.label for method in found]
-    doubled = [label for label in labels if labels.count(label) > 1]
-    if doubled:
-        raise UsageError(f"--method {text}: {doubled[0]} twice; name each method once")
     return tuple(found)
 
 

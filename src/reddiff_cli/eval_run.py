@@ -1,11 +1,12 @@
 """One evaluation from its inputs to its table: plan, measure, draw, and say how it went."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
+from .cards import STARTS
 from .errors import ExitCode
 from .eval_options import NOT_IN_SUITE, START, Case, EvalOptions
 from .eval_report import EvalReporter
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 Kid = dict[tuple[str, str], float]
 # What a card says about how its prior is used.
 OF_A_CARD = (
-    *("starts", "prior_weights", "hole_start", "stroke_start", "sample_start"),
-    *("wide_hole", "wide_noise"),
+    *("starts", "prior_weights", "chain_starts", *STARTS, "wide_hole", "wide_noise"),
     *("window", "tile", "smallest", "turns", "configuration"),
 )
 
@@ -59,10 +59,10 @@ class EvalRun:
 
     def show_plan(self) -> ExitCode:
         """Print what would be measured; torch is not imported, and nothing is fetched."""
-        find_model(self.model, offline=True)
-        for case in self.options.cases:
+        options = self.options.fit(find_model(self.model, offline=True))
+        for case in options.cases:
             for path in self.pictures():
-                methods = [START, *self.options.labels]
+                methods = [START, *options.labels]
                 if self.report.json:
                     told = {"case": case.name, "input": str(path), "methods": methods}
                     print_event({"event": "plan", **told, "output": str(self.folder)})
@@ -74,6 +74,9 @@ class EvalRun:
         """Measure every row that is not there yet; one failed picture never ends the run."""
         with FetchReporter(self.report.quiet) as watcher:
             card = find_model(self.model, offline=self.offline, watcher=watcher)
+        return replace(self, options=self.options.fit(card))._evaluate(card)
+
+    def _evaluate(self, card: Card) -> ExitCode:
         pictures, cases = self.pictures(), self.options.cases
         settings = {case.name: self._settings(case, card) for case in cases}
         ledger = Ledger(self.folder, settings, self.shard, overwrite=self.overwrite)

@@ -157,7 +157,7 @@ class Evaluator:
         solver = replace(method.solver, noise=noise, seed=self.options.seed)
         restorer = self._restorer.like(solver, case.options)
         problem = specimen.pose(Setting(self.card, solver, self.reporter.note, self.machine))
-        each = evaluations(solver, restorer.denoiser)  # refused before guide and patches
+        each = evaluations(solver, restorer.denoiser, self.card)  # refused before all work
         used, seconds, residual = 0, 0.0, 0.0
         forget_peak(self.device)
         for stage in problem.stages():

@@ -113,7 +113,7 @@ class Solving:
             steps=steps,
             zeta=self._constant("zeta", default_zeta(self.task, steps))
             * (self.solver.prior_weight or 1.0),
-            s_start=self.solver.s_start,
+            s_start=self.card.chain_from(self.solver),
         )
 
     def _pigdm(self) -> Steps:
@@ -124,7 +124,7 @@ class Solving:
             sigma_y=stage.sigma_y,
             sigma_least=stage.sigma_least,
             eta=self._constant("eta", PIGDM_ETA),
-            s_start=self.solver.s_start,
+            s_start=self.card.chain_from(self.solver),
         )
 
     def _ddrm(self) -> Steps:
@@ -140,7 +140,7 @@ class Solving:
             steps=self.solver.evaluations,
             sigma_y=believed(stage),
             eta=self._constant("eta", DDRM_ETA),
-            s_start=self.solver.s_start,
+            s_start=self.card.chain_from(self.solver),
         )
 
     def _diffpir(self) -> Steps:
@@ -154,7 +154,7 @@ class Solving:
             sigma_y=stage.sigma_y,
             zeta=self._constant("zeta", zeta),
             weight=self._constant("weight", weight) * (self.solver.prior_weight or 1.0),
-            s_start=self.solver.s_start,
+            s_start=self.card.chain_from(self.solver),
             known=operator.known if isinstance(operator, Inpaint) and exact else None,
         )
 
@@ -187,16 +187,20 @@ def draws(start: Tensor, seed: int) -> Callable[[], Tensor]:
     return draw
 
 
-def evaluations(solver: SolverOptions, denoiser: Denoiser | Batcher) -> int:
+def evaluations(solver: SolverOptions, denoiser: Denoiser | Batcher, card: Card) -> int:
     """Network evaluations that a run really takes (the published form rounds its grid).
 
     UsageError if the prior has fewer levels than steps, each of which takes another one.
     """
-    most = denoiser.schedule.levels_from(solver.s_start)
-    if solver.evaluations > most and not solver.annealed:
-        below = "" if solver.s_start is None else f" from --start {solver.s_start:g} down"
+    if solver.annealed:
+        return solver.evaluations
+    paper = solver.preset == "paper"
+    top = None if paper else card.chain_from(solver)
+    most = denoiser.schedule.levels_from(top)
+    if solver.evaluations > most:
+        below = "" if top is None else f" from --start {top:g} down"
         told = f"--steps {solver.evaluations}: the prior has {most} noise levels{below}"
         raise UsageError(f"{told}; give so many at most")
-    if solver.preset == "paper":
-        return len(denoiser.schedule.reference_grid(solver.evaluations))
-    return solver.evaluations
+    return (
+        len(denoiser.schedule.reference_grid(solver.evaluations)) if paper else solver.evaluations
+    )

@@ -40,6 +40,8 @@ def make_record(
         record["quality"] = output.quality
     if solver.annealed:
         record["turns"] = card.turns
+    if solver.method in card.chain_starts:
+        record["chain_start"] = card.chain_from(solver)
     if solver.samples > 1:
         record["sample_start"] = card.sample_start
     for name, value in options.settings().items():

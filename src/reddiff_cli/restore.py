@@ -211,7 +211,7 @@ class Restorer:
 
     def _evaluations(self, on_note: OnNote) -> int:
         """What a picture or window took; the grid of the published form is not always as asked."""
-        count = evaluations(self.solver, self.denoiser)
+        count = evaluations(self.solver, self.denoiser, self.card)
         if count != self.solver.evaluations:
             asked = self.solver.evaluations
             on_note(f"warning: the published grid took {count} network evaluations, not {asked}")
@@ -280,7 +280,7 @@ class Restorer:
         """The last mu, on the CPU, and its rms residual in [0, 1] units."""
         here = stage.to(self.device)
         denoiser = self.denoiser  # the same to the end, whatever other threads find out
-        total = evaluations(solver_of(stage, self.solver), denoiser)
+        total = evaluations(solver_of(stage, self.solver), denoiser, self.card)
         mu = here.start
         with denoiser.member() if isinstance(denoiser, Batcher) else nullcontext():
             for done, mu in self._run(here, denoiser):

@@ -63,7 +63,8 @@ class Run:
             if any(job.action == "restore" for job in jobs):
                 from .restore import Restorer
 
-                restorer = Restorer(card, self.solver, self.machine, self.options, self.output)
+                solver = card.fit(self.solver)
+                restorer = Restorer(card, solver, self.machine, self.options, self.output)
                 where = f"{restorer.device}, {restorer.dtype}"
                 reporter.note(f"model {card.name} ({card.revision}) on {where}")
                 if card.source and not card.folder.is_dir():
@@ -83,8 +84,10 @@ class Run:
             return reporter.summary()
 
     def _plan(self, card: Card, on_note: OnNote) -> list[Job]:
+        solver = card.fit(self.solver)
+
         def record_of(job: Job) -> Record:
-            return make_record(job, card, self.solver, self.options, self.output)
+            return make_record(job, card, solver, self.options, self.output)
 
         masks = self.options.mask if isinstance(self.options, InpaintOptions) else None
         jobs = plan_jobs(

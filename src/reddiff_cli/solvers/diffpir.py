@@ -47,6 +47,7 @@ def diffpir(
     weight: float,
     s_start: float | None = None,
     known: Tensor | None = None,
+    clip: bool = True,
 ) -> Iterator[tuple[int, Tensor]]:
     """Restore x from y = A(x) + sigma_y n by denoising and data steps in turn.
 
@@ -58,7 +59,7 @@ def diffpir(
     y: measurement, any shape A returns.    start: (B, C, H, W), seen through the noise of the
     first level: s_start, or the top of the schedule.    sigma_y: noise in [-1, 1] units.
     weight: lambda in the paper's units.    known: of an inpainting problem, 1 = observed; these
-    pixels of y are pasted into the result.
+    pixels of y are pasted into the result.    clip: D to [-1, 1], as published.
     """
     if not 0 <= zeta <= 1:
         raise ValueError(f"zeta is {zeta}, must lie between 0 and 1")
@@ -70,6 +71,7 @@ def diffpir(
     for k, level in enumerate(levels):
         root, spread = math.sqrt(level.alpha_bar_t), math.sqrt(1 - level.alpha_bar_t)
         clean = denoise(x / root, level, denoiser)
+        clean = clean.clamp(-1, 1) if clip else clean
         if level.last:
             yield k + 1, clean if known is None else torch.where(known == 1, y, clean)
             return
