@@ -509,6 +509,7 @@ def test_every_task_that_a_method_takes_has_settings():
     assert set(ZETA) == set(TASKS) - {"jpeg"}
     assert default_zeta("inpaint", 1000) == 0.5
     assert default_zeta("inpaint", 100) == pytest.approx(5.0)
+    assert default_zeta("inpaint", 1000, 512 * 512) == pytest.approx(1.0)
 
 
 def _refusal(method, task, **settings):

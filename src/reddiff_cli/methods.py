@@ -102,7 +102,7 @@ class Solving:
         )
 
     def _dps(self) -> Steps:
-        steps = self.solver.evaluations
+        steps, pixels = self.solver.evaluations, self.start[0, 0].numel()
         y, operator, denoise, schedule, start, noise = self._problem(self.denoiser.recorded)
         forward: Forward = operator
         if isinstance(operator, Inpaint):  # what is trusted a little must push as little
@@ -111,7 +111,7 @@ class Solving:
         return dps(
             *(y, forward, denoise, schedule, start, noise),
             steps=steps,
-            zeta=self._constant("zeta", default_zeta(self.task, steps))
+            zeta=self._constant("zeta", default_zeta(self.task, steps, pixels))
             * (self.solver.prior_weight or 1.0),
             s_start=self.card.chain_from(self.solver),
         )

@@ -77,7 +77,6 @@ OURS = [20, 50, 100]
 # Axes that go on beyond their ends while it gets better there, up to so many values.
 OPEN_ENDED, LONGEST = ("factor", "weight", "lr", "prior_weight"), 16
 LEVELS = (0.3, 1.0, 3.0, 10.0)
-PUBLISHED_SIDE = 256  # of the pictures that the constants of DPS were published for
 
 
 @dataclass
@@ -148,14 +147,11 @@ def run_patched(
 
 
 def scaled(constants: Constants, case: Case, specimen: Specimen, steps: int) -> Constants:
-    """The constants for pictures of this size.
-
-    |y - A(D)| grows with the side, and its gradient in a pixel, which DPS follows, falls with it.
-    """
+    """The constants for pictures of this size."""
     given = dict(constants)
     if "factor" in given:
-        share = specimen.truth.shape[-1] / PUBLISHED_SIDE
-        given["zeta"] = given.pop("factor") * share * dps.default_zeta(case.task, steps)
+        pixels = specimen.truth.shape[-1] ** 2
+        given["zeta"] = given.pop("factor") * dps.default_zeta(case.task, steps, pixels)
     return given
 
 

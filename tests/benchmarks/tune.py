@@ -77,18 +77,19 @@ def whole(specimen: Specimen) -> Stage:
 
 
 def grid(
-    name: str, task: str, steps: int, starts: list[float]
+    name: str, task: str, steps: int, starts: list[float], card: Card, crop: int
 ) -> tuple[list[Constants], Constants]:
     """All constants to try, and those that are in use."""
     zeta, weight = diffpir.SETTINGS[task]
-    usual = dps.default_zeta(task, steps)
+    usual = dps.default_zeta(task, steps, crop**2)
+    start = card.chain_starts.get(name, 0)
     defaults = TASKS[task]
     in_use: Constants = {
         "reddiff-paper": {"lr": defaults.paper_lr, "prior_weight": defaults.paper_weight_noisy},
-        "dps": {"zeta": usual, "s_start": 0},
-        "pigdm": {"eta": pigdm.ETA, "s_start": 0},
-        "ddrm": {"eta": ddrm.ETA, "s_start": 0},
-        "diffpir": {"zeta": zeta, "weight": weight, "s_start": 0},
+        "dps": {"zeta": usual, "s_start": start},
+        "pigdm": {"eta": pigdm.ETA, "s_start": start},
+        "ddrm": {"eta": ddrm.ETA, "s_start": start},
+        "diffpir": {"zeta": zeta, "weight": weight, "s_start": start},
     }[name]
     axes: dict[str, list[float]] = {
         "reddiff-paper": {"lr": [0.02, 0.05, 0.1, 0.25, 0.5], "prior_weight": [0.06, 0.25, 1, 4]},
@@ -143,7 +144,7 @@ def main() -> None:
         for name in asked.method:
             if name == "ddrm" and not hasattr(specimens[0].operator, "spectrum"):
                 continue
-            tried, in_use = grid(name, task, asked.steps, asked.s_start)
+            tried, in_use = grid(name, task, asked.steps, asked.s_start, card, asked.crop)
             results = []
             for constants in tried:
                 values = []
