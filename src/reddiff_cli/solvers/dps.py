@@ -37,8 +37,8 @@ def default_zeta(task: str, steps: int, pixels: int = PUBLISHED_PIXELS) -> float
     """zeta that pushes as far in `steps` evaluations as the published one does in STEPS.
 
     And as far in pictures of so many pixels: |y - A(D)| grows with their side, and its gradient in
-    a pixel falls with it. Two crops of 96x96, noise 0.05, 50 evaluations from s = 1, with it and as
-    if they were of 256x256: 70 % of the pixels missing 28.0 / 24.0 dB, superres x4 23.5 / 22.6,
+    a pixel falls with it. Two crops of 96x96, noise 0.05, 50 evaluations from s = 1, with it and
+    as if they were of 256x256: 70 % of the pixels missing 28.0 / 24.0 dB, superres x4 23.5 / 22.6,
     motion:15,30 26.8 / 27.7.
 
     Unscaled, a chain of 100 hardly sees the measurement: 13.1 instead of 19.2 dB on a crop of a
