@@ -293,7 +293,7 @@ def test_turns_are_recorded_where_they_decide_pixels(picture_file, tmp_path, sol
 @pytest.mark.parametrize(
     ("asked", "steps", "start"),
     [
-        ({"method": "dps"}, 250, 1.0),  # a linear schedule has 258 levels below
+        ({"method": "dps"}, 250, 1.0),  # a linear schedule has 259 levels below
         ({"method": "pigdm"}, 100, 3.0),
         ({"method": "dps", "steps": 300}, 300, 1.0),
         ({"method": "dps", "s_start": 20.0}, 1000, 20.0),

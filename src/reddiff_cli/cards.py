@@ -33,7 +33,7 @@ KEYS: dict[str, type | tuple[type, ...]] = {
 # Side of the smallest windows that a network without attention is shown, and of the smallest
 # tiles that are tried when memory runs out.
 SMALL_WINDOW, SMALLEST_TILE = 64, 128
-# Evaluations of a chain that begins below the top, at most: a linear schedule has 258 levels up to
+# Evaluations of a chain that begins below the top, at most: a linear schedule has 259 levels up to
 # s = 1, and DPS would take all 1000.
 CHAIN_STEPS = 250
 
