@@ -308,6 +308,20 @@ def test_a_chain_begins_where_the_prior_can(asked, steps, start):
     assert (strong.fit(solver), strong.chain_from(solver)) == (solver, solver.s_start)
 
 
+def test_commands_run_chains_as_the_card_says(picture_file, tmp_path, monkeypatch):
+    """As published, DPS would ask for more levels than there are below chain_starts."""
+    monkeypatch.setattr(cards, "CHAIN_STEPS", 2)
+    asked = ("--method", "dps", "--json")
+    done = reddiff("denoise", picture_file, "-o", tmp_path / "a.png", "--noise", "0.1", *asked)
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["steps"] for line in told if "steps" in line] == [2]
+    plan = reddiff("eval", "denoise", picture_file, "-o", tmp_path / "e", "--dry-run", *asked)
+    assert json.loads(plan.stdout)["methods"] == ["start", "dps-2"]
+    reddiff("eval", "denoise", picture_file, "-o", tmp_path / "e", "--crop", "16", *asked)
+    rows = json.loads((tmp_path / "e" / "eval.json").read_text())["rows"]
+    assert [(r["method"], r["evaluations"]) for r in rows] == [("start", 0), ("dps-2", 2)]
+
+
 @pytest.mark.parametrize("solver", [SolverOptions(), SolverOptions(preset="paper")])
 def test_red_diff_is_no_chain(solver):
     assert find_model("natural").fit(solver) == solver

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction, FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
-STRIPS = 16
+STRIPS = 16  # that a sum is taken of, at most
 
 
 class GroupNorm(nn.GroupNorm):

@@ -51,7 +51,7 @@ def main() -> None:
             )
             calls = {
                 "ours": there_and_back(group_norm, x, gradient),
-                "PyTorch": there_and_back(torch_norm, x, gradient),
+                "PyTorch": there_and_back(F.group_norm, x, gradient),
             }
             print(f"{dtype}, {channels} of {side}x{side}: {shown(calls, asked.repeats)}")
     device = choose_device("cpu")
@@ -65,10 +65,6 @@ def main() -> None:
 
     calls = {"evaluation": lambda: denoiser(z, t), "with its gradient": recorded}
     print(f"{asked.model}, {asked.side}x{asked.side}: {shown(calls, asked.repeats)}")
-
-
-def torch_norm(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    return F.group_norm(x, groups, weight, bias, eps)
 
 
 def shown(calls: dict[str, Callable[[], object]], repeats: int) -> str:
