@@ -42,6 +42,7 @@ LAYERS = {
         "denoiser",
         "models",
         "first_weights",
+        "budget",
     ],
     6: ["jobs", "diffraction", "validation", "batching", "eval_options", "trainer", "grain"],
     7: [
@@ -67,7 +68,7 @@ LIGHT = [
     *["report", "run", "flags", "command", "command_train", "cli", "shards", "streams"],
     *["diffraction", "folders", "cards", "hub", "progress", "command_models"],
     *["command_eval", "eval_run", "eval_report", "eval_options", "ledger", "plot", "eval_sheet"],
-    *["command_bench", "pixels", "attributes", "tifftags", "heif", "comments", "parts"],
+    *["budget", "command_bench", "pixels", "attributes", "tifftags", "heif", "comments", "parts"],
     "pngchunks",
 ]
 FILES = sorted(SOURCE.rglob("*.py"))

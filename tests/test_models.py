@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from adm_network import random_adm
 from conftest import save_random_prior
-from reddiff_cli import cards, convert, hub, models
+from reddiff_cli import budget, cards, convert, hub, models
+from reddiff_cli.budget import fit
 from reddiff_cli.cards import KEYS, Card, Origin, read_cards
 from reddiff_cli.cli import app
 from reddiff_cli.convert import FAMILIES, Family
@@ -301,16 +302,16 @@ def test_turns_are_recorded_where_they_decide_pixels(picture_file, tmp_path, sol
 )
 def test_a_chain_begins_where_the_prior_can(asked, steps, start):
     solver, card = SolverOptions(**asked), replace(find_model("natural"), chain_starts=CHAINS)
-    fitted = card.fit(solver)
+    fitted = fit(card, solver)
     assert (fitted.evaluations, card.chain_from(fitted)) == (steps, start)
     assert fitted.s_start == solver.s_start  # guide and patches start as for every method
     strong = replace(card, chain_starts={})
-    assert (strong.fit(solver), strong.chain_from(solver)) == (solver, solver.s_start)
+    assert (fit(strong, solver), strong.chain_from(solver)) == (solver, solver.s_start)
 
 
 def test_commands_run_chains_as_the_card_says(picture_file, tmp_path, monkeypatch):
     """As published, DPS would ask for more levels than there are below chain_starts."""
-    monkeypatch.setattr(cards, "CHAIN_STEPS", 2)
+    monkeypatch.setattr(budget, "CHAIN_STEPS", 2)
     asked = ("--method", "dps", "--json")
     done = reddiff("denoise", picture_file, "-o", tmp_path / "a.png", "--noise", "0.1", *asked)
     told = [json.loads(line) for line in done.stdout.splitlines()]
@@ -324,7 +325,7 @@ def test_commands_run_chains_as_the_card_says(picture_file, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("solver", [SolverOptions(), SolverOptions(preset="paper")])
 def test_red_diff_is_no_chain(solver):
-    assert find_model("natural").fit(solver) == solver
+    assert fit(find_model("natural"), solver) == solver
 
 
 @pytest.mark.parametrize(("method", "differs"), [("ddrm", True), ("reddiff", False)])

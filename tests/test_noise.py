@@ -11,6 +11,7 @@ from reddiff_cli.noise import (
     FLOOR_SMOOTHED,
     RISE,
     estimate_noise,
+    is_white,
     judge_residual,
     wavelet_sigma,
 )
@@ -116,6 +117,16 @@ def test_white_noise_is_not_raised():
     for sigma in (2 / 255, 10 / 255):
         found = estimate_noise(picture(sigma, size=400)).sigma
         assert found == pytest.approx(sigma, rel=0.05)
+
+
+@pytest.mark.parametrize("smoothed", [False, True])
+def test_white_noise_is_told_from_wide(smoothed):
+    for sigma in (3 / 255, 10 / 255):
+        assert is_white(picture(sigma, size=400), smoothed=smoothed)
+        wide = picture(size=400, channels=1) + grain(400, sigma)
+        assert not is_white(wide, smoothed=smoothed)
+        # Too small to tell: what the file is decides.
+        assert is_white(picture(sigma, size=160), smoothed=smoothed) is not smoothed
 
 
 def test_texture_wider_than_a_pixel_is_not_taken_for_noise():

@@ -33,9 +33,6 @@ KEYS: dict[str, type | tuple[type, ...]] = {
 # Side of the smallest windows that a network without attention is shown, and of the smallest
 # tiles that are tried when memory runs out.
 SMALL_WINDOW, SMALLEST_TILE = 64, 128
-# Evaluations of a chain that begins below the top, at most: a linear schedule has 259 levels up to
-# s = 1, and DPS would take all 1000.
-CHAIN_STEPS = 250
 
 
 @dataclass(frozen=True)
@@ -91,12 +88,6 @@ class Card:
     def chain_from(self, solver: SolverOptions) -> float | None:
         """Noise level at which dps, pigdm, ddrm and diffpir start; None: the schedule's top."""
         return solver.s_start or self.chain_starts.get(solver.method)
-
-    def fit(self, solver: SolverOptions) -> SolverOptions:
-        """With as many evaluations as a chain of this prior has levels for, by default."""
-        ours = solver.s_start is None and solver.method in self.chain_starts
-        most = CHAIN_STEPS if ours and solver.steps is None else solver.evaluations
-        return replace(solver, steps=most) if solver.evaluations > most else solver
 
     @property
     def start_of_strokes(self) -> float:

@@ -27,7 +27,7 @@ from .options import MachineOptions, OutputOptions, SolverOptions
 from .perceptual import Distance
 from .pictures import Picture, Pixels, load_picture, save_picture
 from .restore import Restorer
-from .tasks import Setting
+from .tasks import Setting, solver_of
 from .tasks.problem import to_pixels, to_tensor
 
 # Pictures of the contact sheet.
@@ -157,7 +157,7 @@ class Evaluator:
         solver = replace(method.solver, noise=noise, seed=self.options.seed)
         restorer = self._restorer.like(solver, case.options)
         problem = specimen.pose(Setting(self.card, solver, self.reporter.note, self.machine))
-        each = evaluations(solver, restorer.denoiser, self.card)  # refused before all work
+        evaluations(solver, restorer.denoiser, self.card)  # refused before all work
         used, seconds, residual = 0, 0.0, 0.0
         forget_peak(self.device)
         for stage in problem.stages():
@@ -165,7 +165,8 @@ class Evaluator:
             mu, residual = restorer.solve(stage, on_note=self.reporter.note)
             if not stage.shared:  # as a start that costs the same for every method
                 seconds += time.monotonic() - began
-                used += each
+                here = solver_of(stage, solver)
+                used += evaluations(here, restorer.denoiser, self.card)
             problem.accept(stage, mu)
         self._restorer = restorer  # it may have gone on in fp32, and the next need not find out
         memory, kind = peak_memory(self.device)

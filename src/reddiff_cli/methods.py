@@ -3,6 +3,7 @@
 Each baseline runs at its own published defaults, with the same network, operator and noise.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .batching import Batcher
+from .budget import straight
 from .denoiser import DenoiseFunction, Denoiser
 from .errors import UsageError
 from .models import Card
@@ -21,6 +23,7 @@ from .solvers.ddrm import ETA as DDRM_ETA
 from .solvers.ddrm import Spectral, ddrm
 from .solvers.diffpir import SETTINGS, diffpir
 from .solvers.dps import Forward, default_zeta, dps
+from .solvers.look import Seen
 from .solvers.pigdm import ETA as PIGDM_ETA
 from .solvers.pigdm import pigdm
 from .solvers.reddiff import SIGMA_SINGLE, DrawNoise, red_diff, red_diff_paper
@@ -29,6 +32,13 @@ from .tasks import Stage
 from .transfer import send
 
 Steps = Iterator[tuple[int, Tensor]]
+# Where y is a noisy picture (`Seen`), levels end at so many times its noise, and so many of the
+# evaluations look at it as it is (one of five, if there are few). 5 validation crops of 128x128,
+# noise 0.05, 50 evaluations, dB without these, and to the end at 1 / 0.7 / 0.5 / 0.35, 8 looks:
+#   random 70 %        33.23    33.67 / 34.00 / 34.00 / 33.90
+#   free-form 20 %     34.33    35.51 / 35.53 / 35.39 / 35.19
+# 20 evaluations, to 0.7: 32.61 without, 33.08 / 33.11 with 6 / 4 looks; 34.04, 34.90 / 34.79.
+LOOKS, SEEN_END = 8, 0.7
 
 
 @dataclass(frozen=True)
@@ -79,16 +89,31 @@ class Solving:
         stage, solver = self.stage, self.solver
         sampling = solver.samples > 1
         s_start = max(stage.s_start, self.card.sample_start) if sampling else stage.s_start
+        seen = self._seen()
+        s_end = stage.s_end if seen is None else max(stage.s_end, SEEN_END * seen.sigma)
         return red_diff(
             *self._problem(self.denoiser, self.card.turns),
             steps=solver.evaluations,
             sigma_y=stage.sigma_y,
             sigma_least=stage.sigma_least,
             s_start=s_start,
-            s_end=min(stage.s_end, s_start),
+            s_end=min(s_end, s_start),
             prior_weight=(solver.prior_weight or 1.0) * stage.weight,
             pairs=solver.pairs,
+            seen=seen,
+            looks=looks_of(seen, solver),
         )
+
+    def _seen(self) -> Seen | None:
+        """What of y is a noisy picture; nothing of it where samples or a path are asked for."""
+        stage, solver = self.stage, self.solver
+        where = getattr(stage.operator, "direct", None)
+        if where is None or not stage.white or (stage.sigma_y == 0 and self.task != "denoise"):
+            return None
+        if self.task == "denoise" and not straight(solver):
+            return None
+        sigma = max(stage.sigma_y, stage.sigma_least) * math.sqrt(solver.prior_weight or 1.0)
+        return Seen(where.to(stage.y.device), stage.y, sigma)
 
     def _paper(self) -> Steps:
         stage, solver, defaults = self.stage, self.solver, TASKS[self.task]
@@ -168,6 +193,15 @@ def believed(stage: Stage) -> float:
     At 0 it believes every singular direction of y to the last digit, however small its a.
     """
     return max(stage.sigma_y, stage.sigma_least if stage.sigma_least > SIGMA_SINGLE else 0.0)
+
+
+def looks_of(seen: Seen | None, solver: SolverOptions) -> int:
+    """How many of the evaluations look at y as it is, at the end; all, if nothing else is left."""
+    if seen is None or solver.samples > 1:
+        return 0
+    if bool(seen.where.all()):
+        return solver.evaluations
+    return 0 if solver.preset == "perceptual" else min(LOOKS, 2 * (solver.evaluations // 10))
 
 
 def draws(start: Tensor, seed: int) -> Callable[[], Tensor]:

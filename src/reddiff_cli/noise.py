@@ -102,25 +102,48 @@ def wavelet_sigma(picture: Tensor, known: Tensor | None = None) -> float | None:
     return _sigma(picture, _usable(picture, known), (FLAT, LEAST))
 
 
+def is_white(picture: Tensor, known: Tensor | None = None, *, smoothed: bool = False) -> bool:
+    """True if what noise there is differs from pixel to pixel, as far as the picture tells.
+
+    Of a picture too small to tell it is taken for granted, but not if the file smooths noise.
+    Arguments as of `estimate_noise`.
+    """
+    usable = _usable(picture, known)
+    fine = _sigma(picture, usable, (FLAT, LEAST)) or 0.0
+    found = _wide_share(picture, usable, fine, *SHARP)
+    return not smoothed if found is None else found[0] < 0.5
+
+
 def _wide_sigma(
     picture: Tensor, usable: Tensor, fine: float, enough: int, texture: float
 ) -> float:
     """What the prior has to be told of noise that is wider than a pixel; 0 if there is none.
 
-    fine: noise of independent pixels.    enough: details without which nothing is said.
-    texture: in the flattest places, of 255.
+    Arguments as of `_wide_share`.
+    """
+    share, grain = _wide_share(picture, usable, fine, enough, texture) or (0.0, 0.0)
+    fine = max(fine, 2 * LEAST_FINE / 255)
+    return share * RISE * grain + (1 - share) * fine if share else 0.0
+
+
+def _wide_share(
+    picture: Tensor, usable: Tensor, fine: float, enough: int, texture: float
+) -> tuple[float, float] | None:
+    """How far noise is wider than a pixel, 0 to 1, and its size in means of 2x2 pixels, doubled.
+
+    None where the picture is too small to tell.    fine: noise of independent pixels.    enough:
+    details without which nothing is said.    texture: in the flattest places, of 255.
     """
     if min(picture.shape[2:]) < 2 * SMALLEST:
-        return 0.0
+        return None
     seen = -F.max_pool2d(-usable, 2)
     if float(seen.mean(1).sum()) < 4 * enough:  # a detail for every 2x2 of them
-        return 0.0
+        return None
     means = 2 * F.avg_pool2d(picture, 2)  # of white noise as strong as it was
     found = _sigma(means, seen, (COARSE, COARSE_LEAST)) or 0.0
     grain = max(0.0, found**2 - (2 * texture / 255) ** 2) ** 0.5
     fine = max(fine, 2 * LEAST_FINE / 255)
-    share = min(1.0, max(0.0, (grain / fine - WHITE) / (SMOOTH - WHITE)))
-    return share * RISE * grain + (1 - share) * fine if share else 0.0
+    return min(1.0, max(0.0, (grain / fine - WHITE) / (SMOOTH - WHITE))), grain
 
 
 def _usable(picture: Tensor, known: Tensor | None) -> Tensor:

@@ -138,8 +138,8 @@ class Restorer:
             if smaller:
                 on_note(f"warning: {job.input}: out of memory; trying windows of {smaller} pixels")
             tile = smaller
-        better = "--tile 256" if self.machine.tile == 0 else "--device cpu, or a smaller picture"
-        raise PictureError(f"{job.input}: out of memory; give {better}", "OutOfMemory")
+        other = "--tile 256" if self.machine.tile == 0 else "--device cpu, or a smaller picture"
+        raise PictureError(f"{job.input}: out of memory; give {other}", "OutOfMemory")
 
     def _attempt(
         self,
@@ -169,9 +169,10 @@ class Restorer:
             problem.accept(stage, mu.mean(0, keepdim=True) if samples > 1 else mu)
             if not stage.shared:
                 solved.append((stage, mu))
+                steps = evaluations(solver_of(stage, self.solver), self.denoiser, self.card)
         record = make_record(job, self.card, self.solver, self.options, self.output)
         remark = problem.remark()
-        record[FOUND] = {"noise": round(problem.noise, 6), "remark": remark}
+        record[FOUND] = {"noise": round(problem.noise, 6), "remark": remark, "evaluations": steps}
         restored = self._average(problem, solved, sheets) if self.sampling else problem.finish()
         saved = None if self.output.strip else record
         if restored.linear and format_of(job.output) == "PNG" and restored.pixels.max() > 1:
@@ -198,8 +199,7 @@ class Restorer:
         if self.device.type != "cpu":
             return
         solver = solver_of(stage, self.solver)
-        recorded = solver.method in RECORDING
-        count = solver.evaluations * solver.samples
+        count, recorded = solver.evaluations * solver.samples, solver.method in RECORDING
         seconds = self._foreteller.seconds(stage, self.denoiser, count, recorded=recorded)
         if seconds is not None:
             on_estimate(seconds)

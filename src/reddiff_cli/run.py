@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .budget import fit
 from .errors import ExitCode, PictureError, ReddiffError, UsageError
 from .jobs import Job, OnNote, Record, plan_jobs
 from .masks import NothingToFill, check_mask_size
@@ -63,7 +64,7 @@ class Run:
             if any(job.action == "restore" for job in jobs):
                 from .restore import Restorer
 
-                solver = card.fit(self.solver)
+                solver = fit(card, self.solver)
                 restorer = Restorer(card, solver, self.machine, self.options, self.output)
                 where = f"{restorer.device}, {restorer.dtype}"
                 reporter.note(f"model {card.name} ({card.revision}) on {where}")
@@ -84,7 +85,7 @@ class Run:
             return reporter.summary()
 
     def _plan(self, card: Card, on_note: OnNote) -> list[Job]:
-        solver = card.fit(self.solver)
+        solver = fit(card, self.solver)
 
         def record_of(job: Job) -> Record:
             return make_record(job, card, solver, self.options, self.output)

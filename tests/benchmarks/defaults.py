@@ -3,8 +3,8 @@
     python tests/benchmarks/defaults.py FOLDER [--limit 4] [--crop 128] [--steps 50] [--noise 0.02]
         [--model natural]
 
-Centre crops of pictures spread over FOLDER; 70 % of the pixels missing, x4 bicubic, Gaussian blur
-of sigma 2, and noise of 25/255. Prints the mean PSNR of the defaults in dB, and by how much it
+Centre crops of pictures spread over FOLDER; 70 % of the pixels missing, x4 bicubic, and Gaussian
+blur of sigma 2. Prints the mean PSNR of the defaults in dB, and by how much it
 changes with each other value: antithetic pairs off, other positions in which the network sees the
 picture (symmetry.py), gamma that falls to less than 1, the weight kappa of the prior (times the
 card's), the first and last level s, no clipping of D, and noise remembered from step to step
@@ -26,22 +26,25 @@ from reddiff_cli.degrade import Specimen, degrade
 from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_model
 from reddiff_cli.eval_options import Case, make_case
 from reddiff_cli.jobs import list_pictures
+from reddiff_cli.methods import LOOKS, SEEN_END
 from reddiff_cli.models import find_model
 from reddiff_cli.operators import on_device
 from reddiff_cli.options import SolverOptions
 from reddiff_cli.pictures import load_picture
+from reddiff_cli.solvers.look import Seen
 from reddiff_cli.solvers.reddiff import DrawNoise, red_diff
 from reddiff_cli.symmetry import turned
 from reddiff_cli.tasks import Setting
-from reddiff_cli.tasks.problem import noise_levels
+from reddiff_cli.tasks.problem import S_END, noise_levels
 
-CASES: dict[str, tuple[str, dict[str, Any], float | None]] = {
-    "random 70 %": ("inpaint", {"hole": "random:0.7"}, None),
-    "superres x4": ("superres", {}, None),
-    "gaussian:2": ("deblur", {"kernel": "gaussian:2"}, None),
-    "noise 25/255": ("denoise", {}, 25 / 255),
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "random 70 %": ("inpaint", {"hole": "random:0.7"}),
+    "superres x4": ("superres", {}),
+    "gaussian:2": ("deblur", {"kernel": "gaussian:2"}),
 }
 VARIED: list[tuple[str, dict[str, Any]]] = [
+    ("known pixels as mu", {"direct": False, "s_end": S_END}),
+    *((f"{count} looks", {"looks": count}) for count in (0, 4, 16)),
     ("single draws", {"pairs": False}),
     *((f"turns: {choice}", {"turns": choice}) for choice in ("none", "mirror")),
     ("gamma to 0.5", {"gammas": (1.0, 0.5)}),
@@ -59,7 +62,13 @@ def defaults(case: Case, card: Card, steps: int) -> dict[str, Any]:
     task = case.task
     first, last = noise_levels(task, card, 2 * case.noise)
     weight = Setting(card, SolverOptions(steps=steps), lambda _: None).weight(task)
-    return {"s_start": first, "s_end": last, "prior_weight": weight, "turns": card.turns}
+    usual = {"s_start": first, "s_end": last, "prior_weight": weight, "turns": card.turns}
+    if task != "inpaint":
+        return usual
+    return usual | {
+        "s_end": max(last, SEEN_END * 2 * case.noise),
+        "looks": min(LOOKS, 2 * (steps // 10)),
+    }
 
 
 def remembering(draw: DrawNoise, rho: float) -> DrawNoise:
@@ -75,23 +84,28 @@ def remembering(draw: DrawNoise, rho: float) -> DrawNoise:
 
 
 def restore(specimen: Specimen, denoiser: Denoiser, steps: int, settings: dict[str, Any]) -> float:
-    """PSNR in dB of one picture; settings: of `red_diff`, kappa, rho, turns."""
+    """PSNR in dB of one picture; settings: of `red_diff`, kappa, rho, turns, direct."""
     given = dict(settings)
     given["prior_weight"] *= given.pop("kappa", 1.0)
     generator, device = torch.Generator().manual_seed(0), denoiser.device
-    start = specimen.start.to(device)
+    start, y = specimen.start.to(device), specimen.y.to(device)
+    operator, sigma = on_device(specimen.operator, device), 2 * specimen.noise
+    direct = getattr(operator, "direct", None) if given.pop("direct", True) else None
+    seen, looks = None if direct is None else Seen(direct, y, sigma), given.pop("looks", 0)
     draw = remembering(
         lambda: torch.randn(start.shape, generator=generator).to(device), given.pop("rho", 0.0)
     )
     *_, (_, mu) = red_diff(
-        specimen.y.to(device),
-        on_device(specimen.operator, device),
+        y,
+        operator,
         turned(denoiser, given.pop("turns")),
         denoiser.schedule,
         start,
         draw,
         steps=steps,
-        sigma_y=2 * specimen.noise,
+        sigma_y=sigma,
+        seen=seen,
+        looks=looks if seen else 0,
         **given,
     )
     return score(mu, specimen)
@@ -112,8 +126,8 @@ def main() -> None:
     paths = list_pictures([asked.folder], True)
     paths = paths[:: max(1, len(paths) // asked.limit)][: asked.limit]
     work = []
-    for name, (task, flags, noise) in CASES.items():
-        case = make_case(task, flags, asked.noise if noise is None else noise)
+    for name, (task, flags) in CASES.items():
+        case = make_case(task, flags, asked.noise)
         specimens = [degrade(load_picture(path), case, asked.crop, 0) for path in paths]
         work.append((name, defaults(case, card, asked.steps), specimens))
     print(

@@ -19,15 +19,16 @@ from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 
 from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_denoiser
+from reddiff_cli.methods import Solving
 from reddiff_cli.metrics import psnr, ssim
 from reddiff_cli.models import Card, find_model
 from reddiff_cli.operators import Inpaint
 from reddiff_cli.options import TASKS, SolverOptions
 from reddiff_cli.photographs import centre_crops, read_photographs
-from reddiff_cli.solvers.reddiff import red_diff, red_diff_paper
-from reddiff_cli.symmetry import turned
-from reddiff_cli.tasks import Setting
+from reddiff_cli.solvers.reddiff import red_diff_paper
+from reddiff_cli.tasks import Setting, Stage
 from reddiff_cli.tasks.problem import noise_levels
+from reddiff_cli.tiling import Whole
 
 Method = Callable[[Tensor, Inpaint, float], Tensor]
 
@@ -40,13 +41,8 @@ def ours(denoiser: Denoiser, card: Card, steps: int) -> Method:
         start = operator.start(y)
         s_start, s_end = noise_levels("inpaint", card, sigma_y)
         weight = setting.weight("inpaint", float(operator.known.mean()))
-        settings = {"steps": steps, "sigma_y": sigma_y, "s_start": s_start, "s_end": s_end}
-        settings |= {"pairs": solver.pairs, "prior_weight": weight}
-        noise = draws(start)
-        schedule = denoiser.schedule
-        return last(
-            red_diff(y, operator, turned(denoiser, card.turns), schedule, start, noise, **settings)
-        )
+        stage = Stage(Whole(0), operator, y, start, s_start, sigma_y, s_end, weight)
+        return last(Solving("inpaint", stage, start, draws(start), denoiser, card, solver).run())
 
     return run
 

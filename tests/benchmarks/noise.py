@@ -6,7 +6,7 @@ Adds white noise to the centres of --limit photographs, clips and rounds to 8 bi
 mean, largest and rms error of the estimate, of 255, in colour and in grey. --camera: the noise is
 that of the mosaic of a simulated camera, and wider than a pixel after its colours are filled in
 (`camera.py`); pictures need 360 pixels then, except blurred ones. --restore: PSNR of `denoise`,
-and of `deblur` of gaussian:1, at 20 evaluations, with the noise that was added, with 1.5 and 2
+and of `deblur` of gaussian:1 at 20 evaluations, with the noise that was added, with 1.5 and 2
 times as much, and with the estimate.
 """
 
@@ -74,7 +74,7 @@ def poser(specimen: Specimen, case: Case, y: Tensor) -> Callable[[Setting], Whol
         noise = setting.noise(case.task, Path("file.png"), y, blurred=case.options.blurred)
         source = Picture(to_pixels(specimen.truth))
         about = case.task, source, specimen.operator, y, noise, setting, specimen.crop
-        return WholePicture(*about)
+        return WholePicture(*about, white=setting.white(Path("file.png"), y))
 
     return pose
 
@@ -92,7 +92,7 @@ def cost(paths: list[Path], size: int, spoil: Spoil) -> None:
             line = []
             told: list[float | str] = [times * level / 255 for times in TIMES]
             for noise in (*told, "auto"):
-                solver = SolverOptions(steps=20, noise=noise)
+                solver = SolverOptions(preset="fast", noise=noise)
                 found = (
                     float(psnr(restored(restorer, case, s, solver), s.truth)) for s in damaged
                 )

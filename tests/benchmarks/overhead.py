@@ -36,7 +36,8 @@ def main() -> None:
     print(f"{'task':10}{'network ms':>12}{'loop ms':>10}{'median':>9}{'shortest':>10}")
     for task in asked.task:
         found = measure_loop(task, denoiser, card, asked.size, asked.repeats)
-        middle = [500 * statistics.median(side) for side in (found.network, found.loop)]
+        sides = (found.network, found.loop)
+        middle = [1000 * statistics.median(side) / found.rows for side in sides]
         shortest = 100 * (min(found.loop) / min(found.network) - 1)
         print(
             f"{task:10}{middle[0]:12.1f}{middle[1]:10.1f}{found.overhead:8.1f}%{shortest:9.1f}%",

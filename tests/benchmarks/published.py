@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_denoiser
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import parse_kernel
+from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import Card, find_model
 from reddiff_cli.operators import CircularBlur, Inpaint, Operator
@@ -30,10 +31,9 @@ from reddiff_cli.operators.downsample import box
 from reddiff_cli.options import TASKS, SolverOptions
 from reddiff_cli.photographs import centre_crops, read_photographs
 from reddiff_cli.schedule import Schedule
-from reddiff_cli.solvers.reddiff import red_diff
-from reddiff_cli.symmetry import turned
-from reddiff_cli.tasks import Setting
+from reddiff_cli.tasks import Setting, Stage
 from reddiff_cli.tasks.problem import noise_levels
+from reddiff_cli.tiling import Whole
 
 
 def published(
@@ -103,22 +103,12 @@ def ours(
     sigma: float,
 ) -> Tensor:
     """Our default at `steps` evaluations."""
-    generator = torch.Generator().manual_seed(0)
+    solver = SolverOptions(steps=steps)
     start = operator.start(y)
     s_start, _ = noise_levels(task, card, sigma)
-    weight = Setting(card, SolverOptions(steps=steps), lambda _: None).weight(task)
-    *_, (_, mu) = red_diff(
-        y,
-        operator,
-        turned(denoiser, card.turns),
-        denoiser.schedule,
-        start,
-        lambda: torch.randn(start.shape, generator=generator),
-        steps=steps,
-        sigma_y=sigma,
-        s_start=s_start,
-        prior_weight=weight,
-    )
+    weight = Setting(card, solver, lambda _: None).weight(task)
+    stage = Stage(Whole(0), operator, y, start, s_start, sigma, weight=weight)
+    *_, (_, mu) = Solving(task, stage, start, draws(start, 0), denoiser, card, solver).run()
     return mu
 
 

@@ -27,23 +27,25 @@ from skimage.restoration import unsupervised_wiener, wiener
 from torch import Tensor
 from torch.nn import functional as F
 
+from reddiff_cli.budget import looking
+from reddiff_cli.cards import Card
 from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_denoiser
 from reddiff_cli.jpegfile import read_jpeg
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import parse_kernel
-from reddiff_cli.methods import draws
+from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
-from reddiff_cli.operators import Blur, Exposure, Identity, Operator, measure_jpeg, on_device
+from reddiff_cli.operators import Blur, Exposure, Identity, Operator, measure_jpeg
 from reddiff_cli.operators.downsample import bicubic, box
 from reddiff_cli.operators.jpeg import SIGMA
 from reddiff_cli.options import SolverOptions
 from reddiff_cli.photographs import centre_crops, read_photographs
 from reddiff_cli.response import Response
-from reddiff_cli.solvers.reddiff import red_diff
-from reddiff_cli.symmetry import turned
+from reddiff_cli.tasks import Stage
 from reddiff_cli.tasks.jpeg import S_END as JPEG_END
 from reddiff_cli.tasks.problem import S_END, Setting, noise_levels
+from reddiff_cli.tiling import Whole
 
 MARGIN = 32  # photograph around a crop, for operators that look beyond it
 
@@ -185,26 +187,21 @@ DEFAULT = ["superres", "gaussian-wiener", "motion-wiener", "hdr", "jpeg", "denoi
 
 
 def restore(
-    case: Case, denoiser: Denoiser, turns: str, steps: int, s: float, end: float, weight: float
+    task: str,
+    case: Case,
+    denoiser: Denoiser,
+    card: Card,
+    solver: SolverOptions,
+    s: float,
+    end: float,
+    weight: float,
 ) -> Tensor:
     """The default solver's result on a case."""
-    device = denoiser.device
-    y, operator = case.y.to(device), on_device(case.operator, device)
-    start = operator.start(y)
-    steps_ = red_diff(
-        y,
-        operator,
-        turned(denoiser, turns),
-        denoiser.schedule,
-        start,
-        draws(start, seed=0),
-        steps=steps,
-        sigma_y=case.sigma_y,
-        s_start=s,
-        s_end=end,
-        prior_weight=weight,
-    )
-    return last(steps_).cpu()
+    start = case.operator.start(case.y)
+    stage = Stage(Whole(0), case.operator, case.y, start, s, case.sigma_y, end, weight)
+    here = stage.to(denoiser.device)
+    noise = draws(here.start, seed=0)
+    return last(Solving(task, here, here.start, noise, denoiser, card, solver).run()).cpu()
 
 
 def last(iterator: Iterator[tuple[int, Tensor]]) -> Tensor:
@@ -217,7 +214,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--limit", type=int, default=12)
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--steps", type=int, nargs="*", default=[50])
+    parser.add_argument("--steps", type=int, nargs="*", default=[0])
     parser.add_argument("--noise", type=float, default=0.01)
     parser.add_argument("--task", nargs="*", default=DEFAULT, choices=list(CASES))
     parser.add_argument("--s-start", type=float, nargs="*", default=[0.0])
@@ -241,7 +238,9 @@ def main() -> None:
         noise = asked.noise if fixed is None else fixed
         grid = product(asked.steps, asked.s_start, asked.s_end, asked.weight)
         for steps, s_start, s_end, asked_weight in grid:
-            setting = Setting(card, SolverOptions(steps=steps), lambda _: None)
+            solver = SolverOptions(steps=steps or None)
+            solver = looking(card, solver) if task == "denoise" else solver
+            setting = Setting(card, solver, lambda _: None)
             weight = asked_weight or setting.weight(task)
             rows = []
             for number, wide in enumerate(torch.split(crops, 1)):
@@ -251,7 +250,7 @@ def main() -> None:
                 first, last = noise_levels(task, card, case.sigma_y)
                 chosen = s_start or first
                 end = s_end or (last if task == "denoise" else case.s_end)
-                mu = restore(case, denoiser, card.turns, steps, chosen, end, weight)
+                mu = restore(task, case, denoiser, card, solver, chosen, end, weight)
                 shown = case.plain(denoiser), case.crop(case.operator.start(case.y)), case.crop(mu)
                 ratio = float(case.operator.residual(mu, case.y)) / case.sigma_y
                 rows.append([*(case.score(x) for x in shown), ratio])
@@ -259,7 +258,7 @@ def main() -> None:
             plain, start, result, ratio = values.mean(0)
             worst = (values[:, 2] - values[:, 0]).min()
             print(
-                f"{name:18}{steps:6d}{chosen:6.2f}{end:7.3f}{weight:7.2f}{plain:8.2f}{start:8.2f}"
+                f"{name:18}{solver.evaluations:6d}{chosen:6.2f}{end:7.3f}{weight:7.2f}{plain:8.2f}{start:8.2f}"
                 f"{result:8.2f}{result - plain:7.2f}{worst:7.2f}{ratio:7.2f}",
                 flush=True,
             )

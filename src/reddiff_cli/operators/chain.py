@@ -35,6 +35,12 @@ class Chain:
         """A_1^T ... A_n^T y."""
         return reduce(lambda value, part: part.adjoint(value), reversed(self.parts), y)
 
+    @property
+    def direct(self) -> Tensor | None:
+        """Where y is x and noise: what a mask lets through that is the only part, or None."""
+        only = self.parts[0] if len(self.parts) == 1 else None
+        return only.known == 1 if isinstance(only, Inpaint | Whitened) else None
+
     def start(self, y: Tensor) -> Tensor:
         """Each part's own first guess, last damage first."""
         return reduce(lambda value, part: part.start(value), reversed(self.parts), y)

@@ -36,6 +36,11 @@ class Inpaint:
         """Singular value decomposition: pixels are the directions."""
         return MaskSpectrum(self.known)
 
+    @property
+    def direct(self) -> Tensor:
+        """Where y is x and noise: the pixels that are fully observed."""
+        return self.known == 1
+
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
         """argmin_x sum known (x - y)^2 + r (x - d)^2, pixel by pixel."""
         return (self.known * y + r * d) / (self.known + r)

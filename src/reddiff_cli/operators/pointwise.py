@@ -29,6 +29,11 @@ class Identity:
         """Singular values, all 1."""
         return MaskSpectrum(torch.ones(()))  # a number goes with tensors of any device
 
+    @property
+    def direct(self) -> Tensor:
+        """Where y is x and noise: everywhere."""
+        return torch.ones((), dtype=torch.bool)
+
     def start(self, y: Tensor) -> Tensor:
         """y itself."""
         return y.clone()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..schedule import Schedule
+from .look import Seen, mean_of_looks
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 DrawNoise = Callable[[], Tensor]
@@ -56,6 +57,8 @@ def red_diff(
     gammas: tuple[float, float] = (1.0, 1.0),
     clip: bool = True,
     sigma_least: float = SIGMA_FLOOR,
+    seen: Seen | None = None,
+    looks: int = 0,
 ) -> Iterator[tuple[int, Tensor]]:
     """Restore x from y = A(x) + sigma_y n by annealed proximal RED-diff.
 
@@ -68,29 +71,39 @@ def red_diff(
     y: measurement, any shape the operator returns.    start, mu: (B, C, H, W) in [-1, 1].
     steps: network evaluations, even with pairs.    sigma_y: noise in [-1, 1] units, taken as
     sigma_least if it is less.
+    seen: what of y is a noisy picture itself; there the network sees y, with as much noise as
+    makes it level s, and D stays. The last `looks` of the evaluations see y at level sigma_y, and
+    their mean is the result. (With an exact denoiser of Gaussian pictures this settles at the mean
+    of x given y, in holes too.)
     draw_noise: fresh N(0, I) of mu's shape at every call.
     """
-    draws = 2 if pairs else 1
-    if steps < draws or steps % draws:
-        raise ValueError(f"steps is {steps}; must be a positive multiple of {draws}")
-    count = steps // draws
+    draws, loop = 2 if pairs else 1, steps - looks
+    if loop < 0 or loop % draws or steps < draws:
+        raise ValueError(f"steps is {steps}; must be {looks} and a multiple of {draws}")
+    count = loop // draws
     sigma = max(sigma_y, sigma_least)
     mu = start.clone()
     for k, t in enumerate(schedule.log_grid(s_start, s_end, count)):
-        s = float(schedule.s[t])
-        clean = _denoise(mu, s, t, denoiser, draw_noise(), pairs, clip and s > CLIP_ABOVE)
+        s, xi = float(schedule.s[t]), draw_noise()
+        centre, deviation = (mu, s * xi) if seen is None else seen.around(mu, s, xi)
+        clean = _denoise(centre, deviation, t, denoiser, pairs, clip and s > CLIP_ABOVE)
         r = prior_weight * sigma**2 * (1 + s**2) / s**2
         target = operator.data_step(clean, y, r)
+        if seen is not None:
+            target = torch.where(seen.where, clean, target)
         gamma = gammas[0] + (gammas[1] - gammas[0]) * k / max(1, count - 1)
         mu = target if gamma == 1 else mu + gamma * (target - mu)
         yield draws * (k + 1), mu
+    if seen is not None:
+        for k, mean in mean_of_looks(seen, mu, denoiser, schedule, draw_noise, looks):
+            yield loop + k, mean
 
 
 def _denoise(
-    mu: Tensor, s: float, t: int, denoiser: Denoiser, xi: Tensor, pairs: bool, clip: bool
+    centre: Tensor, deviation: Tensor, t: int, denoiser: Denoiser, pairs: bool, clip: bool
 ) -> Tensor:
-    """D around mu at level s; both signs of xi go through the network in one batch."""
-    z = torch.cat([mu + s * xi, mu - s * xi]) if pairs else mu + s * xi
+    """D at a level; both signs of the deviation go through the network in one batch."""
+    z = torch.cat([centre + deviation, centre - deviation]) if pairs else centre + deviation
     clean = denoiser(z, torch.full((len(z),), t))  # on the CPU: a look at it waits for nothing
     if clip:
         clean = clean.clamp(-1, 1)

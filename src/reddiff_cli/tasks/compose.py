@@ -102,7 +102,8 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     def crop(x: Tensor) -> Tensor:
         return F.pad(x, [-n for n in margins])
 
-    return Composition("restore", source, chain, y, noise, setting, crop=crop)
+    white = setting.white(job.input, y, known)
+    return Composition("restore", source, chain, y, noise, setting, crop=crop, white=white)
 
 
 def canvas_margins(parts: tuple[Part, ...]) -> Margins:

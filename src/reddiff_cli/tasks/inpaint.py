@@ -44,14 +44,16 @@ def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
         setting.on_note(f"warning: {job.input}: {share:.0%} of the picture is to be filled")
     known = torch.from_numpy(~hole)[None, None].float()
     noise = setting.noise("inpaint", job.input, to_tensor(emptied(source, hole)), known)
-    return Inpainting(source, hole, noise, setting, grain=options.grain)
+    white = noise == 0 or setting.white(job.input, to_tensor(emptied(source, hole)), known)
+    return Inpainting(source, hole, noise, setting, grain=options.grain, white=white)
 
 
 class Inpainting:
     """One picture and its hole; the canvas (1, C, H, W) in [-1, 1] is filled stage by stage.
 
     denoise: the result is the solver's everywhere, not only in the hole; then the network sees
-    the whole picture at once.    grain: the hole gets the grain of the rest.
+    the whole picture at once.    grain: the hole gets the grain of the rest.    white: as of
+    `Stage`.
     """
 
     def __init__(
@@ -63,9 +65,10 @@ class Inpainting:
         *,
         denoise: bool = False,
         grain: bool = False,
+        white: bool = True,
     ) -> None:
         self.source, self.hole, self.noise = source, hole, noise
-        self._setting, self._denoise = setting, denoise
+        self._setting, self._denoise, self._white = setting, denoise, white
         self._seen = emptied(source, hole)
         self._canvas = to_tensor(self._seen)
         self._estimate = self._canvas.clone()
@@ -169,8 +172,8 @@ class Inpainting:
         share = share_of_patches(self.noise, weight, self._setting) if patched else 0.0
         observed = known + share * (1 - known)
         y = start * (observed > 0)
-        sigma_y = 2 * self.noise
-        return Stage(work, Inpaint(observed), y, start, s_start, sigma_y, weight=weight)
+        about = (work, Inpaint(observed), y, start, s_start, 2 * self.noise)
+        return Stage(*about, weight=weight, white=self._white)
 
 
 def emptied(picture: Picture, hole: Hole) -> Picture:

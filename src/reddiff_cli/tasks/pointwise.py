@@ -15,7 +15,8 @@ def pose_denoise(job: Job, options: DenoiseOptions, setting: Setting) -> WholePi
     picture = load_picture(job.input)
     y = to_tensor(picture)
     noise = setting.noise("denoise", job.input, y)
-    return WholePicture("denoise", picture, Identity(), y, noise, setting)
+    white = setting.white(job.input, y)
+    return WholePicture("denoise", picture, Identity(), y, noise, setting, white=white)
 
 
 def pose_colorize(job: Job, options: ColorizeOptions, setting: Setting) -> WholePicture:

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..budget import straight
 from ..models import Card
-from ..noise import estimate_noise
+from ..noise import estimate_noise, is_white
 from ..operators import Operator, on_device
 from ..options import OVERLAP, TASKS, MachineOptions, SolverOptions
 from ..pictures import Picture, Pixels
@@ -73,6 +74,8 @@ class Stage:
     y: measurement.    start: first mu, (B, C, H, W) in [-1, 1].    s_start, s_end: noise levels.
     sigma_y: noise of y in [-1, 1] units.    sigma_least: what rounding leaves of it at least.
     weight: of the prior, times what the user asks for.
+    white: whether the noise of y differs from pixel to pixel.    enough: above 0, so many looks at
+    y are enough, if nobody asks for more.
     shared: above 0, it makes a start that all methods and all samples share, by the default solver
     in so many network evaluations (`solver_of`).
     """
@@ -87,6 +90,8 @@ class Stage:
     weight: float = 1.0
     sigma_least: float = SIGMA_FLOOR
     shared: int = 0
+    white: bool = True
+    enough: int = 0
 
     def to(self, device: torch.device) -> "Stage":
         """The same stage with its tensors on a device."""
@@ -105,7 +110,11 @@ class Stage:
 
 def solver_of(stage: Stage, solver: SolverOptions) -> SolverOptions:
     """The solver that was asked for, or the one that makes what all of them share."""
-    return solver_of_shared(solver, stage.shared) if stage.shared else solver
+    if stage.shared:
+        return solver_of_shared(solver, stage.shared)
+    if stage.enough and straight(solver) and solver.steps is None:
+        return replace(solver, steps=stage.enough)
+    return solver
 
 
 def solver_of_shared(solver: SolverOptions, evaluations: int) -> SolverOptions:
@@ -172,11 +181,14 @@ class Setting:
         told = self.told_noise(task)
         if told is not None:
             return told
-        smoothed = path.suffix.lower() in SMOOTHED
-        estimate = estimate_noise(picture, known, smoothed=smoothed, blurred=blurred)
+        estimate = estimate_noise(picture, known, smoothed=_smooths(path), blurred=blurred)
         if estimate.warning:
             self.on_note(f"warning: {path}: {estimate.warning}; noise {estimate.sigma:.4f}")
         return estimate.sigma
+
+    def white(self, path: Path, picture: Tensor, known: Tensor | None = None) -> bool:
+        """True if the noise of a picture differs from pixel to pixel, as far as one can see."""
+        return is_white(picture, known, smoothed=_smooths(path))
 
     def view(self) -> Whole:
         """The whole canvas, in tiles as asked for or as the prior's card says."""
@@ -206,6 +218,10 @@ class Setting:
         if task not in FALLING:
             return weight
         return weight * math.sqrt(UNIT_STEPS / self.solver.steps_of_red_diff)
+
+
+def _smooths(path: Path) -> bool:
+    return path.suffix.lower() in SMOOTHED
 
 
 def noise_levels(task: str, card: Card, sigma_y: float, solid: float = 0.0) -> tuple[float, float]:

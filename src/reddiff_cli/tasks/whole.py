@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..operators import Operator
+from ..budget import looking
+from ..operators import Identity, Operator
 from ..pictures import Picture
 from ..solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR
 from .problem import Setting, Stage, decoded, to_pixels
@@ -18,6 +19,7 @@ class WholePicture:
 
     crop: from the restored canvas to what is shown.    source, noise: as in `Problem`.
     sigma_least: noise of y at least, in [-1, 1] units (None: what the depth of `source` leaves).
+    white: as of `Stage`.
     """
 
     task: str
@@ -29,6 +31,7 @@ class WholePicture:
     crop: Callable[[Tensor], Tensor] = Tensor.clone
     note: Callable[[Tensor], str] = lambda _: ""
     sigma_least: float | None = None
+    white: bool = True
     restored: Tensor | None = None
 
     def stages(self) -> Iterator[Stage]:
@@ -53,7 +56,15 @@ class WholePicture:
             s_end=s_end,
             weight=self.setting.weight(self.task),
             sigma_least=least,
+            white=self.white,
+            enough=self._enough(operator),
         )
+
+    def _enough(self, operator: Operator) -> int:
+        """Looks that are enough where y is a picture with white noise."""
+        if not (self.white and isinstance(operator, Identity)):
+            return 0
+        return looking(self.setting.card, self.setting.solver).evaluations
 
     def accept(self, stage: Stage, mu: Tensor) -> None:
         """Keep the result."""

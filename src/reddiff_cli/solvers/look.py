@@ -1,0 +1,73 @@
+"""Pixels that were observed as they are, but for white noise: the network needs no detour there.
+
+What the network sees at level s is a picture plus noise, z = x + s n. Where y = x + sigma n, y is
+such a z itself, at s = sigma: so D(y, sigma) is the mean of all pictures that y may show
+(Robbins 1956; Efron 2011, "Tweedie's formula and selection bias"). mu + s xi is not: it lacks what
+earlier steps took for noise, and D takes more away from it at every step.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..schedule import Schedule
+
+
+class Denoise(Protocol):
+    """denoiser(z, t) -> D, of z's shape."""
+
+    def __call__(self, z: Tensor, t: Tensor, /) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Pixels of y that are x + sigma n, n ~ N(0, I).
+
+    where: bool, broadcastable to (B, C, H, W).    y: of x's shape.    sigma: in [-1, 1] units.
+    """
+
+    where: Tensor
+    y: Tensor
+    sigma: float
+
+    def around(self, mu: Tensor, s: float, xi: Tensor) -> tuple[Tensor, Tensor]:
+        """(centre, deviation): z = centre + deviation is x + s n where it was seen, or mu + s xi.
+
+        Below sigma nothing can be less noisy than y: z is y there.
+        """
+        rest = max(0.0, s**2 - self.sigma**2) ** 0.5
+        return torch.where(self.where, self.y, mu), torch.where(self.where, rest * xi, s * xi)
+
+    def look(self, mu: Tensor, denoiser: Denoise, schedule: Schedule, xi: Tensor) -> Tensor:
+        """The mean of x given z at level sigma.
+
+        Of the level t next to sigma the score is taken: x = y + (sigma / s_t)^2 (D(y, t) - y).
+        Only in the finest levels does it make a difference, and below the last of them.
+        """
+        t = schedule.nearest_t(self.sigma)
+        s = float(schedule.s[t])
+        z = torch.where(self.where, self.y, mu + s * xi)
+        clean = denoiser(z, torch.full((len(z),), t))
+        return torch.where(self.where, z + (self.sigma / s) ** 2 * (clean - z), clean)
+
+
+def mean_of_looks(
+    seen: Seen,
+    mu: Tensor,
+    denoiser: Denoise,
+    schedule: Schedule,
+    draw_noise: Callable[[], Tensor],
+    count: int,
+) -> Iterator[tuple[int, Tensor]]:
+    """(k, mean of the first k looks); a denoiser that turns z makes looks at the same y differ.
+
+    Both signs of what is drawn for the holes are looked at, one after the other.
+    """
+    total, xi = torch.zeros_like(mu), torch.zeros_like(mu)
+    for k in range(count):
+        xi = -xi if k % 2 else draw_noise()
+        total += seen.look(mu, denoiser, schedule, xi)
+        yield k + 1, total / (k + 1)

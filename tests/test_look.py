@@ -1,0 +1,302 @@
+"""Pixels that were observed as they are: against the exact posterior of a Gaussian prior."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from doubles import gaussian_prior
+from reddiff_cli.budget import looking
+from reddiff_cli.cards import Card
+from reddiff_cli.cli import app
+from reddiff_cli.denoiser import load_model
+from reddiff_cli.jobs import Job
+from reddiff_cli.methods import Solving, draws
+from reddiff_cli.metrics import psnr
+from reddiff_cli.models import find_model
+from reddiff_cli.operators import Blur, Chain, Identity, Inpaint, Whitened, rec601
+from reddiff_cli.options import SolverOptions
+from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.schedule import Schedule, linear_betas
+from reddiff_cli.solvers.look import Seen
+from reddiff_cli.solvers.reddiff import red_diff
+from reddiff_cli.task_options import DenoiseOptions
+from reddiff_cli.tasks import Setting, Stage, pose, solver_of
+from reddiff_cli.tasks.problem import to_tensor
+from reddiff_cli.tiling import Whole
+
+PICTURE = Path(__file__).parent / "pictures" / "coffee.png"
+SIDE = 6
+PIXELS = SIDE**2
+SCHEDULE = linear_betas()
+CARD = Card("none", None, turns="none")
+
+
+class Counted:
+    """A denoiser that remembers how many rows it saw, and at what level."""
+
+    def __init__(self, prior, schedule=SCHEDULE):
+        self.prior, self.schedule, self.levels = prior, schedule, []
+
+    def __call__(self, z, t):
+        self.levels += [float(self.schedule.s[k]) for k in t]
+        return self.prior(z, t)
+
+
+def noise_of(shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return lambda: torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def measured(sigma, known=None):
+    """y = x + sigma n where it is known, x drawn from the prior's range."""
+    shape = (1, 1, SIDE, SIDE)
+    draw = noise_of(shape, 7)
+    y = 0.5 * draw() + sigma * draw()
+    return y if known is None else known * y
+
+
+def half_known():
+    generator = torch.Generator().manual_seed(1)
+    return (torch.rand(1, 1, SIDE, SIDE, generator=generator) < 0.5).double()
+
+
+def posterior_mean(prior, y, known, sigma):
+    """E[x | known pixels of y], by conditioning the Gaussian, for all pixels."""
+    rows = known.flatten() == 1
+    covariance = prior.covariance[rows][:, rows] + sigma**2 * torch.eye(
+        int(rows.sum()), dtype=torch.float64
+    )
+    weights = torch.linalg.solve(covariance, y.flatten()[rows] - prior.mean[rows])
+    return prior.mean + prior.covariance[:, rows] @ weights
+
+
+def solved(operator, y, sigma, prior, schedule, solver, task="inpaint", **stage):
+    about = {"s_start": 1.0, "sigma_y": sigma, "sigma_least": 1e-6} | stage
+    posed = Stage(Whole(0), operator, y, operator.start(y), **about)
+    denoiser = Counted(prior, schedule)
+    *_, (done, mu) = Solving(
+        task, posed, posed.start, draws(posed.start, 0), denoiser, CARD, solver
+    ).run()
+    assert done == len(denoiser.levels) == solver.evaluations
+    return mu, denoiser.levels
+
+
+def test_one_look_is_the_mean_of_all_pictures_that_y_may_show():
+    sigma = float(SCHEDULE.s[60])
+    prior, y = gaussian_prior(SIDE, SCHEDULE), measured(sigma)
+    mu, levels = solved(Identity(), y, sigma, prior, SCHEDULE, SolverOptions(steps=4), "denoise")
+    expected = posterior_mean(prior, y, torch.ones(PIXELS), sigma)
+    torch.testing.assert_close(mu.flatten(), expected, atol=1e-9, rtol=0)
+    assert levels == [sigma] * 4
+
+
+@pytest.mark.parametrize("sigma", [0.002, 0.006, 0.0125])
+def test_noise_between_and_below_the_levels_is_taken_at_its_size(sigma):
+    """The lowest level of the schedule is 0.01; D there would take too much away."""
+    prior, y = gaussian_prior(SIDE, SCHEDULE), measured(sigma)
+    mu, _ = solved(Identity(), y, sigma, prior, SCHEDULE, SolverOptions(steps=2), "denoise")
+    expected = posterior_mean(prior, y, torch.ones(PIXELS), sigma) - y.flatten()
+    taken = mu.flatten() - y.flatten()
+    assert float((taken - expected).norm()) < 0.02 * float(expected.norm())
+
+
+def test_holes_settle_at_the_posterior_mean():
+    """With one level, that of the noise, every step is a step of a contraction."""
+    sigma = 0.4
+    schedule = Schedule(torch.full((1000,), 1 / (1 + sigma**2), dtype=torch.float64))
+    prior, known = gaussian_prior(SIDE, schedule), half_known()
+    y = measured(sigma, known)
+    seen = Seen(known == 1, y, sigma)
+    iterator = red_diff(
+        *(y, Inpaint(known), prior, schedule, y, noise_of(y.shape)),
+        steps=400,
+        sigma_y=sigma,
+        s_start=sigma,
+        s_end=sigma,
+        seen=seen,
+    )
+    *_, (_, mu) = iterator
+    expected = posterior_mean(prior, y, known, sigma)
+    torch.testing.assert_close(mu.flatten(), expected, atol=1e-8, rtol=0)
+
+
+def test_annealed_holes_end_nearer_the_posterior_mean_than_without():
+    sigma = 0.2
+    prior, known = gaussian_prior(SIDE, SCHEDULE), half_known()
+    y = measured(sigma, known)
+    expected = posterior_mean(prior, y, known, sigma)
+    solver = SolverOptions(steps=50)
+    mu, levels = solved(Inpaint(known), y, sigma, prior, SCHEDULE, solver)
+    iterator = red_diff(
+        *(y, Inpaint(known), prior, SCHEDULE, y, noise_of(y.shape)),
+        steps=50,
+        sigma_y=sigma,
+        s_start=1.0,
+    )
+    *_, (_, without) = iterator
+    errors = [float((x.flatten() - expected).norm()) for x in (mu, without)]
+    print(errors)
+    assert errors[0] < 0.7 * errors[1]
+    nearest = float(SCHEDULE.s[SCHEDULE.nearest_t(sigma)])
+    assert levels[-8:] == [nearest] * 8
+    assert min(levels) == pytest.approx(0.7 * sigma, rel=0.05)
+
+
+def test_the_network_sees_the_noise_of_its_level_everywhere():
+    """Known pixels carry their own noise already; z - x has variance s^2 at every pixel."""
+    rows, sigma = 20_000, 0.3
+    known = torch.tensor([True, False]).view(1, 1, 1, 2)
+    draw = noise_of((rows, 1, 1, 2))
+    x = 0.3
+    y, mu = x + sigma * draw(), torch.full((rows, 1, 1, 2), x, dtype=torch.float64)
+    for s in (0.3, 0.5, 2.0):
+        centre, deviation = Seen(known, y, sigma).around(mu, s, draw())
+        spread = (centre + deviation - x).std(0).flatten()
+        torch.testing.assert_close(spread / s, torch.ones(2).double(), atol=0.02, rtol=0)
+    centre, deviation = Seen(known, y, sigma).around(mu, 0.1, draw())
+    assert torch.equal((centre + deviation)[..., 0], y[..., 0])
+
+
+@pytest.mark.parametrize(("steps", "looks"), [(8, 0), (10, 2), (20, 4), (50, 8), (100, 8)])
+def test_so_many_evaluations_are_looks(steps, looks):
+    sigma = float(SCHEDULE.s[60])
+    prior, known = gaussian_prior(SIDE, SCHEDULE), half_known()
+    y = measured(sigma, known)
+    _, levels = solved(Inpaint(known), y, sigma, prior, SCHEDULE, SolverOptions(steps=steps))
+    assert levels[-looks - 1] < sigma  # of the path, which ends below
+    assert levels[len(levels) - looks :] == [sigma] * looks
+
+
+@pytest.mark.parametrize("asked", [{"preset": "perceptual"}, {"samples": 2}])
+def test_single_draws_are_not_averaged(asked):
+    sigma = float(SCHEDULE.s[60])
+    prior, known = gaussian_prior(SIDE, SCHEDULE), half_known()
+    y = measured(sigma, known)
+    solver = SolverOptions(steps=20, **asked)
+    _, levels = solved(Inpaint(known), y, sigma, prior, SCHEDULE, solver)
+    assert levels[-1] < sigma
+
+
+@pytest.mark.parametrize("asked", [{"samples": 2}, {"s_start": 1.0}])
+def test_samples_and_paths_of_denoising_go_through_levels(asked):
+    sigma = float(SCHEDULE.s[60])
+    prior, y = gaussian_prior(SIDE, SCHEDULE), measured(sigma)
+    solver = SolverOptions(steps=20, **asked)
+    _, levels = solved(Identity(), y, sigma, prior, SCHEDULE, solver, "denoise")
+    assert levels[0] > 2 * sigma
+
+
+def test_a_weight_of_the_prior_is_a_weight_of_the_noise():
+    """r = weight sigma^2 (...): four times the weight is twice the noise, in looks as well."""
+    sigma = float(SCHEDULE.s[60])
+    prior, y = gaussian_prior(SIDE, SCHEDULE), measured(sigma)
+    heavy = SolverOptions(steps=1, prior_weight=4.0)
+    mu, (level,) = solved(Identity(), y, sigma, prior, SCHEDULE, heavy, "denoise")
+    assert level == pytest.approx(2 * sigma, rel=0.05)
+    light, _ = solved(Identity(), y, sigma, prior, SCHEDULE, SolverOptions(steps=1), "denoise")
+    assert float((mu - y).norm()) > 1.5 * float((light - y).norm())
+
+
+def test_exact_pixels_stay_exact():
+    """Without noise nothing changes: D is not asked what a known pixel is."""
+    prior, known = gaussian_prior(SIDE, SCHEDULE), half_known()
+    y = measured(0.0, known)
+    mu, levels = solved(Inpaint(known), y, 0.0, prior, SCHEDULE, SolverOptions(steps=20))
+    torch.testing.assert_close(mu * known, y, atol=1e-5, rtol=0)
+    assert levels[-1] == pytest.approx(0.03, rel=0.05)
+
+
+def test_operators_say_what_they_show_as_it_is():
+    known = torch.tensor([1.0, 0.5, 0.0]).view(1, 1, 1, 3)
+    fully = (known == 1).flatten().tolist()
+    assert Inpaint(known).direct.flatten().tolist() == fully
+    assert Chain((Whitened(known),)).direct.flatten().tolist() == fully
+    assert bool(Identity().direct)
+    blur = Blur(torch.ones(3, 3) / 9)
+    assert Chain((blur, Inpaint(known))).direct is None
+    for operator in (blur, rec601()):
+        assert getattr(operator, "direct", None) is None
+
+
+@pytest.mark.parametrize(
+    ("turns", "preset", "steps"),
+    [("all", "standard", 4), ("all", "fast", 2), ("mirror", "best", 2), ("none", "fast", 1)],
+)
+def test_denoising_takes_as_many_looks_as_gain_anything(turns, preset, steps):
+    card = Card("none", None, turns=turns)
+    assert looking(card, SolverOptions(preset=preset)).evaluations == steps
+    assert looking(card, SolverOptions(preset=preset, steps=20)).evaluations == 20
+    for other in ({"samples": 2}, {"s_start": 1.0}, {"preset": "paper"}):
+        solver = SolverOptions(**{"preset": preset, **other})
+        assert looking(card, solver) == solver
+
+
+def test_the_command_takes_four_looks(picture_file, tmp_path):
+    flags = ["--noise", "0.1", "--json", "-q"]
+    out = ["-o", str(tmp_path / "a.png")]
+    done = CliRunner().invoke(app, ["denoise", str(picture_file), *out, *flags])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout.splitlines()[0])["steps"] == 4
+    again = CliRunner().invoke(app, ["denoise", str(picture_file), *out, *flags])
+    assert json.loads(again.stdout.splitlines()[0])["status"] == "skipped"
+    where = ["--crop", "16", "-o", str(tmp_path / "e")]
+    both = ["--method", "reddiff,ddrm:2"]
+    done = CliRunner().invoke(app, ["eval", "denoise", str(picture_file), *where, *both, *flags])
+    assert done.exit_code == 0, done.output
+    rows = json.loads((tmp_path / "e" / "eval.json").read_text())["rows"]
+    found = {row["method"]: row["evaluations"] for row in rows}
+    assert found == {"start": 0, "reddiff-4": 4, "ddrm-2": 2}
+
+
+def test_noise_wider_than_a_pixel_goes_through_levels(tmp_path):
+    """The network knows noise that differs from pixel to pixel; more takes several levels away."""
+    generator = torch.Generator().manual_seed(0)
+    white = torch.randn((1, 3, 404, 404), generator=generator)
+    wide = 1.5 * torch.nn.functional.avg_pool2d(white, 3, stride=1)[..., :400, :400]
+    scene = torch.linspace(0.2, 0.8, 400).expand(1, 3, 400, 400)
+    counts, found = {}, {}
+    for name, noise in (("white", white[..., :400, :400]), ("wide", wide)):
+        path = tmp_path / f"{name}.png"
+        pixels = (scene + 0.04 * noise).clamp(0, 1)[0].permute(1, 2, 0).numpy()
+        save_picture(Picture(pixels), path, None)
+        for told in (None, 0.04):
+            problem = pose(
+                Job("denoise", path, path),
+                DenoiseOptions(),
+                Setting(CARD, SolverOptions(noise=told), print),
+            )
+            (stage,) = problem.stages()
+            counts[name, told] = solver_of(stage, SolverOptions()).evaluations
+            found[name, told] = stage.white
+        asked = solver_of(stage, SolverOptions(steps=30))
+        assert asked.evaluations == 30
+    assert found == {key: key[0] == "white" for key in found}
+    assert counts == {key: 1 if key[0] == "white" else 50 for key in counts}
+
+
+def test_a_stage_of_wide_noise_sees_mu():
+    sigma = float(SCHEDULE.s[60])
+    prior, y = gaussian_prior(SIDE, SCHEDULE), measured(sigma)
+    solver = SolverOptions(steps=20)
+    _, levels = solved(Identity(), y, sigma, prior, SCHEDULE, solver, "denoise", white=False)
+    assert levels[0] > 2 * sigma
+
+
+def test_photographs_gain_by_looks():
+    """The bundled prior on a photograph of the tests: ahead of the path through levels."""
+    card = find_model("natural")
+    x = to_tensor(load_picture(PICTURE))[:, :, 96:224, 200:328]
+    y = x + 50 / 127.5 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    denoiser = load_model(card, torch.device("cpu"), torch.float32)
+
+    def quality(**asked):
+        solver = looking(card, SolverOptions(**asked))
+        stage = Stage(Whole(0), Identity(), y, y, 1.0, 100 / 255, weight=0.5)
+        *_, (_, mu) = Solving("denoise", stage, y, draws(y, 0), denoiser, card, solver).run()
+        return float(psnr(mu.clamp(-1, 1), x))
+
+    looks, path = quality(), quality(s_start=1.0, steps=20)
+    assert looks > path + 0.1
