@@ -122,11 +122,20 @@ def test_white_noise_is_not_raised():
 @pytest.mark.parametrize("smoothed", [False, True])
 def test_white_noise_is_told_from_wide(smoothed):
     for sigma in (3 / 255, 10 / 255):
-        assert is_white(picture(sigma, size=400), smoothed=smoothed)
+        noisy = picture(sigma, size=400)
+        assert is_white(noisy, sigma, smoothed=smoothed)
+        assert not is_white(noisy, 1.5 * sigma, smoothed=smoothed)  # told too high
         wide = picture(size=400, channels=1) + grain(400, sigma)
-        assert not is_white(wide, smoothed=smoothed)
+        assert not is_white(wide, sigma, smoothed=smoothed)
         # Too small to tell: what the file is decides.
-        assert is_white(picture(sigma, size=160), smoothed=smoothed) is not smoothed
+        small = picture(sigma, size=160)
+        assert is_white(small, sigma, smoothed=smoothed) is not smoothed
+
+
+def test_what_cannot_be_measured_is_believed():
+    scattered = (torch.arange(192) % 3 == 0).float().expand(1, 1, 192, 192)
+    assert is_white(picture(0.05), 0.05, scattered)
+    assert not is_white(picture(0.05), 0.05, scattered, smoothed=True)
 
 
 def test_texture_wider_than_a_pixel_is_not_taken_for_noise():

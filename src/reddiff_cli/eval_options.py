@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from .budget import fit, looking
+from .budget import fit
 from .cards import Card
 from .errors import UsageError
 from .kernelspec import parse_kernel
@@ -130,8 +130,6 @@ class EvalOptions:
     def fit(self, card: Card) -> "EvalOptions":
         """Every method as this prior runs it."""
         methods = [replace(entry, solver=fit(card, entry.solver)) for entry in self.methods]
-        if all(case.task == "denoise" for case in self.cases):  # and noise is white here
-            methods = [replace(m, solver=looking(card, m.solver)) for m in methods]
         return replace(self, methods=tuple(methods))
 
     def __post_init__(self) -> None:

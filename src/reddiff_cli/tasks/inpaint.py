@@ -43,8 +43,9 @@ def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
     if share > NEARLY_ALL:
         setting.on_note(f"warning: {job.input}: {share:.0%} of the picture is to be filled")
     known = torch.from_numpy(~hole)[None, None].float()
-    noise = setting.noise("inpaint", job.input, to_tensor(emptied(source, hole)), known)
-    white = noise == 0 or setting.white(job.input, to_tensor(emptied(source, hole)), known)
+    seen = to_tensor(emptied(source, hole))
+    noise = setting.noise("inpaint", job.input, seen, known)
+    white = noise == 0 or setting.white(job.input, seen, noise, known)
     return Inpainting(source, hole, noise, setting, grain=options.grain, white=white)
 
 

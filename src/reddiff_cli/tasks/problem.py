@@ -186,9 +186,11 @@ class Setting:
             self.on_note(f"warning: {path}: {estimate.warning}; noise {estimate.sigma:.4f}")
         return estimate.sigma
 
-    def white(self, path: Path, picture: Tensor, known: Tensor | None = None) -> bool:
-        """True if the noise of a picture differs from pixel to pixel, as far as one can see."""
-        return is_white(picture, known, smoothed=_smooths(path))
+    def white(
+        self, path: Path, picture: Tensor, noise: float, known: Tensor | None = None
+    ) -> bool:
+        """True if this noise is in the picture and differs from pixel to pixel: `is_white`."""
+        return is_white(picture, noise, known, smoothed=_smooths(path))
 
     def view(self) -> Whole:
         """The whole canvas, in tiles as asked for or as the prior's card says."""
