@@ -27,8 +27,9 @@ OnNote = Callable[[str], None]
 SRGB = Response()
 # Last noise level: 0.01 to 0.05 make no difference of 0.1 dB, with noise neither.
 S_END = 0.03
-# Except for denoising, whose levels follow sigma_y (all in [-1, 1] units): FIRST to LAST times it,
-# as far as the schedule goes down. Restorations of 2 training photographs, 128x128, noise 0.02 /
+# Except for denoising, where it goes through levels at all (`Seen` does without, where noise is
+# white): these follow sigma_y, in [-1, 1] units, from FIRST to LAST times it, as far down as the
+# schedule goes. Restorations of 2 training photographs, 128x128, noise 0.02 /
 # 0.05 / 0.1, 20 evaluations: from 0.5 to 0.03 37.9 / 34.5 / 31.9 dB, by this rule 40.4 / 36.0 /
 # 32.6, by one evaluation of the network 40.5 / 35.7 / 32.1. FIRST 1.5 to 5, LAST 1/4: within 0.3.
 # With the prior as it is now, 4 photographs, noise 25/255, 50 evaluations, against one evaluation:
