@@ -281,6 +281,24 @@ def test_noise_wider_than_a_pixel_goes_through_levels(tmp_path):
     assert counts == {key: 1 if key[0] == "white" else 50 for key in counts}
 
 
+def test_a_grey_scan_in_three_channels_is_grey(tmp_path):
+    """Its noise is the same in all of them, which the network would take for the picture."""
+    generator = torch.Generator().manual_seed(0)
+    grey = (0.5 + 0.1 * torch.randn((64, 64, 1), generator=generator)).clamp(0, 1).numpy()
+    results = []
+    for name, channels in (("three", 3), ("one", 1)):
+        path, out = tmp_path / f"{name}.png", tmp_path / f"{name}.out.png"
+        save_picture(Picture(grey.repeat(channels, 2)), path, None)
+        flags = ["--noise", "0.1", "-q", "--deterministic", "--device", "cpu"]
+        done = CliRunner().invoke(app, ["denoise", str(path), "-o", str(out), *flags])
+        assert done.exit_code == 0, done.output
+        results.append(load_picture(out).pixels)
+    three, one = results
+    assert (three.shape[2], one.shape[2]) == (3, 1)
+    assert (three == one).all()
+    assert one.std() < 0.04
+
+
 def test_a_stage_of_wide_noise_sees_mu():
     sigma = float(SCHEDULE.s[60])
     prior, y = gaussian_prior(SIDE, SCHEDULE), measured(sigma)

@@ -132,6 +132,14 @@ def test_white_noise_is_told_from_wide(smoothed):
         assert is_white(small, sigma, smoothed=smoothed) is not smoothed
 
 
+def test_noise_that_channels_share_is_not_white():
+    generator = torch.Generator().manual_seed(0)
+    shared = picture() + 0.1 * torch.randn((1, 1, 192, 192), generator=generator)
+    assert not is_white(shared, 0.05)
+    assert is_white(shared[:, :1], 0.05)
+    assert is_white(picture(0.05), 0.05)
+
+
 def test_what_cannot_be_measured_is_believed():
     scattered = (torch.arange(192) % 3 == 0).float().expand(1, 1, 192, 192)
     assert is_white(picture(0.05), 0.05, scattered)
