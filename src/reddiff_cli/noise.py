@@ -118,6 +118,8 @@ def is_white(
     As far as the picture tells: what is too small to tell is taken for white, but not if the file
     smooths noise. All else as of `estimate_noise`.
     """
+    if is_grey(picture):
+        picture = picture[:, :1]
     usable = _usable(picture, known)
     fine = _sigma(picture, usable, (FLAT, LEAST))
     if fine is None:
@@ -128,6 +130,11 @@ def is_white(
         return False
     found = _wide_share(picture, usable, fine, *SHARP)
     return not smoothed if found is None else found[0] < 0.5
+
+
+def is_grey(x: Tensor) -> bool:
+    """True if all channels of x (B, C, H, W) are the same, as those of a grey scan are."""
+    return bool((x[:, :1] == x).all())
 
 
 def _in_the_mean(picture: Tensor, usable: Tensor) -> float:

@@ -1,11 +1,9 @@
 """Denoising, and colour for grey photographs."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from torch import Tensor
-
 from ..jobs import Job
+from ..noise import is_grey
 from ..operators import Identity, rec601
 from ..pictures import Picture, load_picture
 from ..task_options import ColorizeOptions, DenoiseOptions
@@ -17,12 +15,9 @@ def pose_denoise(job: Job, options: DenoiseOptions, setting: Setting) -> WholePi
     """The picture as one with noise on it."""
     picture = load_picture(job.input)
     y = to_tensor(picture)
-    crop: Callable[[Tensor], Tensor] = Tensor.clone
-    if y.shape[1] == 3 and bool((y[:, :1] == y).all()):  # so is its noise, which makes it grey
-        y, crop = y[:, :1], in_three
     noise = setting.noise("denoise", job.input, y)
     white = setting.white(job.input, y, noise)
-    return WholePicture("denoise", picture, Identity(), y, noise, setting, crop, white=white)
+    return WholePicture("denoise", picture, Identity(), y, noise, setting, white=white)
 
 
 def pose_colorize(job: Job, options: ColorizeOptions, setting: Setting) -> WholePicture:
@@ -30,16 +25,11 @@ def pose_colorize(job: Job, options: ColorizeOptions, setting: Setting) -> Whole
     picture = load_picture(job.input)
     y = to_tensor(picture)
     if y.shape[1] == 3:
-        if not bool((y[:, :1] == y).all()):
+        if not is_grey(y):
             setting.on_note(f"warning: {job.input}: has colours; they are replaced")
         y = rec601()(y)
     noise = setting.noise("colorize", job.input, y)
     return WholePicture("colorize", coloured(picture), rec601(), y, noise, setting)
-
-
-def in_three(x: Tensor) -> Tensor:
-    """(1, 1, H, W) in three channels."""
-    return x.repeat(1, 3, 1, 1)
 
 
 def coloured(picture: Picture) -> Picture:

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..budget import looking
+from ..noise import is_grey
 from ..operators import Identity, Operator
 from ..pictures import Picture
 from ..solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR
@@ -20,6 +21,10 @@ class WholePicture:
     crop: from the restored canvas to what is shown.    source, noise: as in `Problem`.
     sigma_least: noise of y at least, in [-1, 1] units (None: what the depth of `source` leaves).
     white: as of `Stage`.
+
+    A grey picture in three channels, shown as it is, is restored in one: noise that is the same in
+    all of them would pass for a part of the picture. 256x256, noise 20 of 255: 30.8 instead of
+    25.1 dB. (Super-resolution x2 has no use for it: 31.9 and 32.1 dB, with noise 5 30.4 and 30.3.)
     """
 
     task: str
@@ -33,6 +38,11 @@ class WholePicture:
     sigma_least: float | None = None
     white: bool = True
     restored: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        direct = getattr(self.operator, "direct", None)
+        if direct is not None and is_grey(self.y):
+            self.y = self.y[:, :1]
 
     def stages(self) -> Iterator[Stage]:
         """The one stage."""
@@ -90,6 +100,9 @@ class WholePicture:
     def _shown(self, x: Tensor) -> Picture:
         """What is on a canvas, as a picture."""
         pixels = to_pixels(self.crop(x))
+        channels = self.source.pixels.shape[2]
+        if pixels.shape[2] < channels:
+            pixels = pixels.repeat(channels, 2)
         return replace(self.source, pixels=decoded(pixels, self.source))
 
     def _result(self) -> Tensor:
