@@ -11,7 +11,9 @@ from doubles import gaussian_prior
 from reddiff_cli.budget import looking
 from reddiff_cli.cards import Card
 from reddiff_cli.cli import app
+from reddiff_cli.degrade import degrade
 from reddiff_cli.denoiser import load_model
+from reddiff_cli.eval_options import make_case
 from reddiff_cli.jobs import Job
 from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
@@ -22,7 +24,7 @@ from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.schedule import Schedule, linear_betas
 from reddiff_cli.solvers.look import Seen
 from reddiff_cli.solvers.reddiff import red_diff
-from reddiff_cli.task_options import DenoiseOptions
+from reddiff_cli.task_options import DenoiseOptions, InpaintOptions, parse_degrade
 from reddiff_cli.tasks import Setting, Stage, pose, solver_of
 from reddiff_cli.tasks.problem import to_tensor
 from reddiff_cli.tasks.whole import WholePicture
@@ -139,7 +141,6 @@ def test_annealed_holes_end_nearer_the_posterior_mean_than_without():
     )
     *_, (_, without) = iterator
     errors = [float((x.flatten() - expected).norm()) for x in (mu, without)]
-    print(errors)
     assert errors[0] < 0.7 * errors[1]
     nearest = float(SCHEDULE.s[SCHEDULE.nearest_t(sigma)])
     assert levels[-8:] == [nearest] * 8
@@ -280,6 +281,35 @@ def test_noise_wider_than_a_pixel_goes_through_levels(tmp_path):
         assert asked.evaluations == 30
     assert found == {key: key[0] == "white" for key in found}
     assert counts == {key: 1 if key[0] == "white" else 50 for key in counts}
+
+
+@pytest.mark.parametrize("task", ["denoise", "inpaint", "restore"])
+@pytest.mark.parametrize("damaged", [False, True], ids=["file", "eval"])
+def test_every_task_asks_whether_the_noise_is_there(task, damaged, tmp_path):
+    """Told three times what there is, no task looks at it: neither of a file, nor in `eval`."""
+    scene = torch.linspace(0.3, 0.7, 64).expand(64, 64)[..., None].repeat(1, 1, 3)
+    generator = torch.Generator().manual_seed(0)
+    noisy = scene + 0.04 * torch.randn((64, 64, 3), generator=generator)
+    path, mask = tmp_path / "img.png", tmp_path / "mask.png"
+    save_picture(Picture((scene if damaged else noisy).numpy()), path, None)
+    hole = torch.zeros((64, 64, 1))
+    hole[20:26, 20:26] = 1
+    save_picture(Picture(hole.numpy()), mask, None)
+    for told in (0.04, 0.12):
+        setting = Setting(CARD, SolverOptions(noise=told), print)
+        if damaged:
+            flags = {"inpaint": {"hole": "box:6"}, "restore": {"degrade": f"mask {mask}"}}
+            case = make_case(task, flags.get(task, {}), 0.04)
+            problem = degrade(load_picture(path), case, 64, 0).pose(setting)
+        else:
+            options = {
+                "denoise": DenoiseOptions(),
+                "inpaint": InpaintOptions(),
+                "restore": parse_degrade(f"mask {mask}"),
+            }[task]
+            problem = pose(Job(task, path, path, mask), options, setting)
+        stage = next(problem.stages())
+        assert stage.white is (told == 0.04)
 
 
 @pytest.mark.parametrize(

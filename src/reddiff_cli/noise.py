@@ -126,7 +126,8 @@ def is_white(
         return not smoothed
     if 2 * sigma > max(THERE * fine, 2 * FLOOR / 255):
         return False
-    if _in_the_mean(picture, usable) > SHARED * fine / picture.shape[1] ** 0.5:
+    channels = picture.shape[1]
+    if channels > 1 and _in_the_mean(picture, usable) > SHARED * fine / channels**0.5:
         return False
     found = _wide_share(picture, usable, fine, *SHARP)
     return not smoothed if found is None else found[0] < 0.5

@@ -74,7 +74,9 @@ def poser(specimen: Specimen, case: Case, y: Tensor) -> Callable[[Setting], Whol
         noise = setting.noise(case.task, Path("file.png"), y, blurred=case.options.blurred)
         source = Picture(to_pixels(specimen.truth))
         about = case.task, source, specimen.operator, y, noise, setting, specimen.crop
-        return WholePicture(*about, white=setting.white(Path("file.png"), y, noise))
+        return WholePicture(
+            *about, white=setting.white(specimen.operator, Path("file.png"), y, noise)
+        )
 
     return pose
 

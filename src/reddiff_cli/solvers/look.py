@@ -8,18 +8,14 @@ earlier steps took for noise, and D takes more away from it at every step.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ..schedule import Schedule
 
-
-class Denoise(Protocol):
-    """denoiser(z, t) -> D, of z's shape."""
-
-    def __call__(self, z: Tensor, t: Tensor, /) -> Tensor: ...
+# As `Denoiser` of reddiff.py, which imports this file.
+Denoise = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     def crop(x: Tensor) -> Tensor:
         return F.pad(x, [-n for n in margins])
 
-    white = setting.white(job.input, y, noise, known)
+    white = setting.white(chain, job.input, y, noise, known)
     return Composition("restore", source, chain, y, noise, setting, crop=crop, white=white)
 
 

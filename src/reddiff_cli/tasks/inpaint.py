@@ -45,7 +45,7 @@ def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
     known = torch.from_numpy(~hole)[None, None].float()
     seen = to_tensor(emptied(source, hole))
     noise = setting.noise("inpaint", job.input, seen, known)
-    white = noise == 0 or setting.white(job.input, seen, noise, known)
+    white = setting.white(Inpaint(known), job.input, seen, noise, known)
     return Inpainting(source, hole, noise, setting, grain=options.grain, white=white)
 
 

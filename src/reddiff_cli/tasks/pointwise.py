@@ -16,8 +16,9 @@ def pose_denoise(job: Job, options: DenoiseOptions, setting: Setting) -> WholePi
     picture = load_picture(job.input)
     y = to_tensor(picture)
     noise = setting.noise("denoise", job.input, y)
-    white = setting.white(job.input, y, noise)
-    return WholePicture("denoise", picture, Identity(), y, noise, setting, white=white)
+    operator = Identity()
+    white = setting.white(operator, job.input, y, noise)
+    return WholePicture("denoise", picture, operator, y, noise, setting, white=white)
 
 
 def pose_colorize(job: Job, options: ColorizeOptions, setting: Setting) -> WholePicture:

@@ -188,10 +188,20 @@ class Setting:
         return estimate.sigma
 
     def white(
-        self, path: Path, picture: Tensor, noise: float, known: Tensor | None = None
+        self,
+        operator: Operator,
+        path: Path,
+        y: Tensor,
+        noise: float,
+        known: Tensor | None = None,
     ) -> bool:
-        """True if this noise is in the picture and differs from pixel to pixel: `is_white`."""
-        return is_white(picture, noise, known, smoothed=_smooths(path))
+        """True if this noise is in y and differs from pixel to pixel: `is_white`.
+
+        Not measured where it makes no difference: without noise, and where y shows no picture.
+        """
+        if noise == 0 or getattr(operator, "direct", None) is None:
+            return True
+        return is_white(y, noise, known, smoothed=_smooths(path))
 
     def view(self) -> Whole:
         """The whole canvas, in tiles as asked for or as the prior's card says."""
