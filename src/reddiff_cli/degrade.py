@@ -40,18 +40,18 @@ from .response import parse_response
 from .solvers.reddiff import SIGMA_SINGLE
 from .task_options import DeblurOptions, HdrOptions, RestoreOptions, SuperresOptions
 from .tasks import Problem, Setting
-from .tasks.compose import Composition, Margins, canvas_margins, make_part
+from .tasks.compose import Margins, canvas_margins, make_part
 from .tasks.deblur import make_blur
-from .tasks.hdr import CLIPPED_WITHIN, Highlights
+from .tasks.hdr import CLIPPED_WITHIN
 from .tasks.inpaint import Inpainting
 from .tasks.jpeg import Decoding
+from .tasks.kinds import KINDS
 from .tasks.phase import Diffraction
 from .tasks.problem import to_pixels, to_tensor
 from .tasks.superres import make_downsample
 from .tasks.whole import WholePicture
 
 NO_MARGINS = (0, 0, 0, 0)
-KINDS: dict[type, type[WholePicture]] = {HdrOptions: Highlights, RestoreOptions: Composition}
 SMALLEST = 16  # pixels a side that SSIM and the networks need
 OVERSAMPLING = 2  # of phase: the detector has twice the pixels of the picture on each axis
 # Stands for a picture that no file holds; a suffix of a lossless format.

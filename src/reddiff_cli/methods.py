@@ -27,6 +27,7 @@ from .solvers.look import Seen
 from .solvers.pigdm import ETA as PIGDM_ETA
 from .solvers.pigdm import pigdm
 from .solvers.reddiff import SIGMA_SINGLE, DrawNoise, red_diff, red_diff_paper
+from .solvers.whitening import Whitening, mean_of_whitened
 from .symmetry import turned
 from .tasks import Stage
 from .transfer import send
@@ -87,6 +88,8 @@ class Solving:
 
     def _red_diff(self) -> Steps:
         stage, solver = self.stage, self.solver
+        if stage.whitening is not None and straight(solver):
+            return self._whitened(stage.whitening)
         sampling = solver.samples > 1
         s_start = max(stage.s_start, self.card.sample_start) if sampling else stage.s_start
         seen = self._seen()
@@ -103,6 +106,12 @@ class Solving:
             seen=seen,
             looks=looks_of(seen, solver),
         )
+
+    def _whitened(self, whitening: Whitening) -> Steps:
+        """Looks at y with its noise made white, whatever the user wants of the prior's weight."""
+        _, _, denoise, schedule, _, noise = self._problem(self.denoiser, self.card.turns)
+        asked = whitening.scaled(math.sqrt(self.solver.prior_weight or 1.0))
+        return mean_of_whitened(asked, denoise, schedule, noise, self.solver.evaluations)
 
     def _seen(self) -> Seen | None:
         """What of y is a noisy picture; nothing of it where samples or a path are asked for."""

@@ -30,6 +30,7 @@ from reddiff_cli.noise import FLOOR, estimate_noise
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture
 from reddiff_cli.restore import Restorer
+from reddiff_cli.tasks.kinds import KINDS
 from reddiff_cli.tasks.problem import Setting, to_pixels
 from reddiff_cli.tasks.whole import WholePicture
 
@@ -74,9 +75,8 @@ def poser(specimen: Specimen, case: Case, y: Tensor) -> Callable[[Setting], Whol
         noise = setting.noise(case.task, Path("file.png"), y, blurred=case.options.blurred)
         source = Picture(to_pixels(specimen.truth))
         about = case.task, source, specimen.operator, y, noise, setting, specimen.crop
-        return WholePicture(
-            *about, white=setting.white(specimen.operator, Path("file.png"), y, noise)
-        )
+        white = setting.white(specimen.operator, Path("file.png"), y, noise)
+        return KINDS.get(type(case.options), WholePicture)(*about, white=white)
 
     return pose
 

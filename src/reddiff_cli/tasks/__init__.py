@@ -15,7 +15,7 @@ from ..task_options import (
     SuperresOptions,
     TaskOptions,
 )
-from . import compose, deblur, hdr, inpaint, jpeg, phase, pointwise, superres
+from . import colorize, compose, deblur, denoise, hdr, inpaint, jpeg, phase, superres
 from .problem import Problem, Setting, Stage, headroom, solver_of
 from .whole import WholePicture
 
@@ -58,9 +58,9 @@ def _pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
         case DeblurOptions():
             return deblur.pose(job, options, setting)
         case DenoiseOptions():
-            return pointwise.pose_denoise(job, options, setting)
+            return denoise.pose(job, options, setting)
         case ColorizeOptions():
-            return pointwise.pose_colorize(job, options, setting)
+            return colorize.pose(job, options, setting)
         case HdrOptions():
             return hdr.pose(job, options, setting)
         case JpegOptions():

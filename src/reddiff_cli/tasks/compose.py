@@ -16,8 +16,8 @@ from ..operators import Blur, Chain, Downsample, Inpaint, Whitened, rec601
 from ..operators.chain import Part
 from ..pictures import Hole, Picture, load_picture
 from ..task_options import Damage, RestoreOptions
+from .colorize import coloured
 from .deblur import check_kernel
-from .pointwise import coloured
 from .problem import Setting, Stage, to_tensor
 from .superres import enlarge, make_downsample
 from .whole import WholePicture

@@ -21,6 +21,7 @@ from ..options import OVERLAP, TASKS, MachineOptions, SolverOptions
 from ..pictures import Picture, Pixels
 from ..response import Response
 from ..solvers.reddiff import SIGMA_FLOOR
+from ..solvers.whitening import Whitening
 from ..tiling import DenoiseFunction, Whole
 
 OnNote = Callable[[str], None]
@@ -74,11 +75,10 @@ class Stage:
 
     y: measurement.    start: first mu, (B, C, H, W) in [-1, 1].    s_start, s_end: noise levels.
     sigma_y: noise of y in [-1, 1] units.    sigma_least: what rounding leaves of it at least.
-    weight: of the prior, times what the user asks for.
-    white: whether the noise of y differs from pixel to pixel.    enough: above 0, so many looks at
-    y are enough, if nobody asks for more.
-    shared: above 0, it makes a start that all methods and all samples share, by the default solver
-    in so many network evaluations (`solver_of`).
+    weight: of the prior, times what the user asks for.    white: whether the noise of y differs
+    from pixel to pixel.    whitening: what makes it so.    enough: above 0, so many looks at y are
+    enough, if nobody asks for more.    shared: above 0, it makes what all methods and samples
+    share, by the default solver in so many network evaluations.
     """
 
     view: View
@@ -93,6 +93,7 @@ class Stage:
     shared: int = 0
     white: bool = True
     enough: int = 0
+    whitening: Whitening | None = None
 
     def to(self, device: torch.device) -> "Stage":
         """The same stage with its tensors on a device."""
@@ -102,6 +103,7 @@ class Stage:
             operator=on_device(self.operator, device),
             y=self.y.to(device),
             start=self.start.to(device),
+            whitening=self.whitening and self.whitening.to(device),
         )
 
     def residual(self, mu: Tensor) -> float:
@@ -212,10 +214,7 @@ class Setting:
         return Whole(tile, min(overlap, tile // 2))
 
     def levels(self, task: str, sigma_y: float, solid: float = 0.0) -> tuple[float, float]:
-        """First and last noise level: as given, or what the prior's card or the task asks for.
-
-        solid: of a hole, as of `noise_levels`.
-        """
+        """First and last noise level: as given, or as of `noise_levels`."""
         first, last = noise_levels(task, self.card, sigma_y, solid)
         return self.solver.s_start or first, last
 

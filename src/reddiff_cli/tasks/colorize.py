@@ -1,27 +1,17 @@
-"""Denoising, and colour for grey photographs."""
+"""Colour for grey photographs."""
 
 from dataclasses import replace
 
 from ..jobs import Job
 from ..noise import is_grey
-from ..operators import Identity, rec601
+from ..operators import rec601
 from ..pictures import Picture, load_picture
-from ..task_options import ColorizeOptions, DenoiseOptions
+from ..task_options import ColorizeOptions
 from .problem import Setting, to_tensor
 from .whole import WholePicture
 
 
-def pose_denoise(job: Job, options: DenoiseOptions, setting: Setting) -> WholePicture:
-    """The picture as one with noise on it."""
-    picture = load_picture(job.input)
-    y = to_tensor(picture)
-    noise = setting.noise("denoise", job.input, y)
-    operator = Identity()
-    white = setting.white(operator, job.input, y, noise)
-    return WholePicture("denoise", picture, operator, y, noise, setting, white=white)
-
-
-def pose_colorize(job: Job, options: ColorizeOptions, setting: Setting) -> WholePicture:
+def pose(job: Job, options: ColorizeOptions, setting: Setting) -> WholePicture:
     """The picture's grey as the Rec. 601 luma of a coloured one."""
     picture = load_picture(job.input)
     y = to_tensor(picture)

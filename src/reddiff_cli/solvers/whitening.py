@@ -1,0 +1,153 @@
+"""Noise that is not white, and what has to be added to it so that it is.
+
+A network has learned x + s n, n ~ N(0, I). The noise of cameras is wider than a pixel, shared by
+channels and stronger in the dark: its spectrum P is no s^2 I. But y with noise of the spectrum
+s^2 I - P added is x + s n, if s is at least what P is at its strongest frequency, and then D is
+the mean of x given what was seen (as in look.py). Every look adds other noise, and the mean of
+several looks forgets most of it again. s follows the strength of the noise from place to place:
+the picture is looked at in a few levels, and D is interpolated between them.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..schedule import Schedule
+from .look import Denoise
+
+# Levels are so many times apart at most, and no more of them, whatever their distance.
+APART, MOST = 1.35, 3
+# They reach from the strength of the least noisy places to that of the most noisy ones: quantiles.
+LEAST_NOISY, MOST_NOISY = 0.1, 0.95
+# What is added is interpolated between so many strengths.
+STRENGTHS = 4
+# Pixels that these are taken from.
+SOME = 1_000_000
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """y = x + a n: noise n of one spectrum, and its strength a at every place.
+
+    y: (1, C, H, W) in [-1, 1].    power: (T, T, C, C), spectrum of n: for every frequency, as of
+    fft2, covariance of the channels; 1 is that of white noise of variance 1.    a: (1, 1, H, W),
+    in [-1, 1] units.    rise: looked at as if the noise were so much stronger, at least 1.
+    """
+
+    y: Tensor
+    power: Tensor
+    a: Tensor
+    rise: float = 1.0
+
+    def to(self, device: torch.device) -> "Whitening":
+        """The same on a device, but for the spectrum, which is small."""
+        return replace(self, y=self.y.to(device), a=self.a.to(device))
+
+    def scaled(self, ratio: float) -> "Whitening":
+        """As if the noise were so many times as strong as it is.
+
+        More: looked at with more. Less: what is above counts for a part of the picture.
+        """
+        return replace(self, a=min(1.0, ratio) * self.a, rise=max(1.0, ratio) * self.rise)
+
+    def levels(self, most: int = MOST) -> list[float]:
+        """Levels s to look at, from the least noisy places to the most noisy ones."""
+        some = _some(self.a)
+        low, high = (float(some.quantile(q)) for q in (LEAST_NOISY, MOST_NOISY))
+        count = 1
+        while count < min(most, MOST) and low * APART**count < high:
+            count += 1
+        top = high * peak(self.power) * self.rise
+        step = (high / low) ** (1 / max(1, count - 1))
+        return [top / step**k for k in reversed(range(count))]
+
+    def shares(self, levels: list[float]) -> list[Tensor]:
+        """How much D of each level counts at every place, (1, 1, H, W); 1 in all.
+
+        Linear in the logarithm of the level that a place asks for.
+        """
+        asked = (self.a * peak(self.power) * self.rise).clamp(levels[0], levels[-1])
+        return _tents(asked.log(), [float(level) for level in torch.tensor(levels).log()])
+
+    def added(self, s: float, xi: Tensor) -> Tensor:
+        """Noise of the spectrum s^2 I - a^2 P (0 where that is negative), from xi ~ N(0, I)."""
+        side = self.power.shape[0]
+        around = F.pad(xi, (side // 2, side - side // 2 - 1) * 2, mode="circular")
+        total = torch.zeros_like(xi)
+        nodes = self._nodes()
+        white = s**2 * torch.eye(self.power.shape[2], dtype=self.power.dtype)
+        for strength, tent in zip(nodes, _tents(self.a, nodes), strict=True):
+            kernel = shaping_kernel(white - strength**2 * self.power).to(xi)
+            total += tent * F.conv2d(around, kernel)
+        return total
+
+    def _nodes(self) -> list[float]:
+        low, high = (float(value) for value in torch.aminmax(self.a))
+        if high <= low * 1.02:
+            return [high]
+        return [low + (high - low) * k / (STRENGTHS - 1) for k in range(STRENGTHS)]
+
+
+def mean_of_whitened(
+    whitening: Whitening,
+    denoiser: Denoise,
+    schedule: Schedule,
+    draw_noise: Callable[[], Tensor],
+    count: int,
+) -> Iterator[tuple[int, Tensor]]:
+    """(k, mean of the first k looks), which take the levels in turn.
+
+    draw_noise: fresh N(0, I) of y's shape at every call.
+    """
+    levels = whitening.levels(count)
+    shares = whitening.shares(levels)
+    total, weight = torch.zeros_like(whitening.y), torch.zeros_like(whitening.a)
+    for k in range(count):
+        turn = k % len(levels)
+        t = schedule.nearest_t(levels[turn])
+        z = whitening.y + whitening.added(float(schedule.s[t]), draw_noise())
+        clean = denoiser(z, torch.full((len(z),), t))
+        total, weight = total + shares[turn] * clean, weight + shares[turn]
+        # Places whose level has not been looked at yet show another one's.
+        yield k + 1, torch.where(weight > 0, total / weight.clamp(min=1e-12), clean)
+
+
+def peak(power: Tensor) -> float:
+    """Standard deviation of white noise that is as strong everywhere as this at its strongest.
+
+    The outermost of its frequencies are left out: a spectrum that was measured is not exact.
+    """
+    strongest = torch.linalg.eigvalsh(power)[..., -1].flatten()
+    return float(strongest.quantile(0.98).clamp(min=0).sqrt())
+
+
+def shaping_kernel(power: Tensor) -> Tensor:
+    """The filter whose output has this power when its input is white, (C, C, T, T).
+
+    power: (T, T, C, C), Hermitian; what is negative in it counts as 0.
+    """
+    values, vectors = torch.linalg.eigh((power + power.mH) / 2)
+    roots = vectors * values.clamp(min=0).sqrt()[..., None, :]
+    root = roots @ vectors.mH
+    kernel = torch.fft.ifft2(root.permute(2, 3, 0, 1)).real
+    # conv2d does not turn it round.
+    turned: Tensor = torch.fft.fftshift(kernel, dim=(2, 3)).flip(2, 3)
+    return turned
+
+
+def _tents(values: Tensor, nodes: list[float]) -> list[Tensor]:
+    """Weights of a linear interpolation between increasing nodes, constant beyond them."""
+    if len(nodes) == 1:
+        return [torch.ones_like(values)]
+    rises = [((values - left) / (right - left)).clamp(0, 1) for left, right in pairwise(nodes)]
+    ends = [torch.ones_like(values), *rises, torch.zeros_like(values)]
+    return [left - right for left, right in pairwise(ends)]
+
+
+def _some(values: Tensor) -> Tensor:
+    flat = values.flatten()
+    return flat[:: 1 + len(flat) // SOME]
