@@ -573,7 +573,9 @@ def test_a_method_meets_the_settings_of_the_command(task, tmp_path):
     picture = Picture(scene(40, 44) / np.float32(255))
     specimen = degrade(picture, Case(task, options, 0.05), 24, 0)
     setting = Setting(card, SolverOptions(), lambda _: None)
-    (stage,) = specimen.pose(setting).stages()
+    problem = specimen.pose(setting)
+    for stage in problem.stages():
+        problem.accept(stage, stage.start)
     assert stage.s_start == pytest.approx(
         min(0.37, FIRST * stage.sigma_y) if task == "denoise" else 0.37
     )

@@ -57,6 +57,7 @@ def test_only_long_work_is_timed(tiny_prior, monkeypatch):
 def test_it_is_said_before_the_first_step(tmp_path, tiny_prior, monkeypatch):
     Image.fromarray(scene()).save(tmp_path / "a.png")
     flags = ["--noise", "0.1", "--model", tiny_prior, "--steps", "2", "--device", "cpu"]
+    flags += ["--start", "0.2"]  # a path of levels, in one stage
     monkeypatch.setattr(foretell, "SMALL", 0)
     monkeypatch.setattr(report, "LONG", 0.0)
     monkeypatch.setattr(foretell, "_time_pixel", lambda _: 300 / (2 * 48 * 64))

@@ -257,30 +257,31 @@ def test_the_command_takes_four_looks(tmp_path):
     assert found == {"start": 0, "reddiff-50": 4, "ddrm-2": 2}
 
 
-def test_noise_wider_than_a_pixel_goes_through_levels(tmp_path):
-    """The network knows noise that differs from pixel to pixel; more takes several levels away."""
+@pytest.mark.parametrize("told", [None, 0.04])
+@pytest.mark.parametrize("name", ["white", "wide"])
+def test_noise_wider_than_a_pixel_is_made_white(name, told, tmp_path):
+    """The network knows noise that differs from pixel to pixel; more has to be heard first."""
     generator = torch.Generator().manual_seed(0)
-    white = torch.randn((1, 3, 404, 404), generator=generator)
-    wide = 1.5 * torch.nn.functional.avg_pool2d(white, 3, stride=1)[..., :400, :400]
+    noise = torch.randn((1, 3, 404, 404), generator=generator)
+    if name == "wide":
+        noise = 1.5 * torch.nn.functional.avg_pool2d(noise, 3, stride=1)
     scene = torch.linspace(0.2, 0.8, 400).expand(1, 3, 400, 400)
-    counts, found = {}, {}
-    for name, noise in (("white", white[..., :400, :400]), ("wide", wide)):
-        path = tmp_path / f"{name}.png"
-        pixels = (scene + 0.04 * noise).clamp(0, 1)[0].permute(1, 2, 0).numpy()
-        save_picture(Picture(pixels), path, None)
-        for told in (None, 0.04):
-            problem = pose(
-                Job("denoise", path, path),
-                DenoiseOptions(),
-                Setting(CARD, SolverOptions(noise=told), print),
-            )
-            (stage,) = problem.stages()
-            counts[name, told] = solver_of(stage, SolverOptions()).evaluations
-            found[name, told] = stage.white
-        asked = solver_of(stage, SolverOptions(steps=30))
-        assert asked.evaluations == 30
-    assert found == {key: key[0] == "white" for key in found}
-    assert counts == {key: 1 if key[0] == "white" else 50 for key in counts}
+    path = tmp_path / "img.png"
+    pixels = (scene + 0.04 * noise[..., :400, :400]).clamp(0, 1)[0].permute(1, 2, 0).numpy()
+    save_picture(Picture(pixels), path, None)
+    setting = Setting(CARD, SolverOptions(noise=told), print)
+    problem = pose(Job("denoise", path, path), DenoiseOptions(), setting)
+    stages = []
+    for stage in problem.stages():
+        stages.append(stage)
+        problem.accept(stage, 2 * scene - 1)
+    heard = not (name == "white" and told)  # what is told and white is taken at its word
+    assert [stage.shared for stage in stages] == ([1, 0] if heard else [0])
+    assert (stage.whitening is None) is (name == "white")
+    assert solver_of(stage, SolverOptions()).evaluations == 1
+    assert solver_of(stage, SolverOptions(steps=30)).evaluations == 30
+    there = 0.04 if name == "white" else 0.02  # the mean of nine has a third
+    assert problem.noise == pytest.approx(told or there, rel=0.05)
 
 
 @pytest.mark.parametrize("task", ["denoise", "inpaint", "restore"])
@@ -309,7 +310,10 @@ def test_every_task_asks_whether_the_noise_is_there(task, damaged, tmp_path):
             }[task]
             problem = pose(Job(task, path, path, mask), options, setting)
         stage = next(problem.stages())
-        assert stage.white is (told == 0.04)
+        if task == "denoise":  # which listens first
+            assert stage.shared == (told != 0.04)
+        else:
+            assert stage.white is (told == 0.04)
 
 
 @pytest.mark.parametrize(
