@@ -66,6 +66,8 @@ def test_with_what_is_added_the_noise_is_white(even):
         found = spectrum(part)
         white = found.diagonal(dim1=2, dim2=3).real.mean()
         assert float(white) == pytest.approx(s**2, rel=0.05)
+    for border in (total[..., :4], total[..., -4:, :]):
+        assert float(border.square().mean()) == pytest.approx(s**2, rel=0.1)
     whole, before = spectrum(total) / s**2, spectrum(noise) / s**2
     assert (whole - EYE).abs().mean() < 0.1
     assert (before / before.diagonal(dim1=2, dim2=3).real.mean() - EYE).abs().mean() > 0.4
@@ -127,15 +129,33 @@ def test_every_place_is_shown_from_the_first_look_on():
         assert torch.isfinite(mean).all() and mean.abs().amin(1).min() > 0
 
 
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_few_looks_are_at_few_levels(count):
+    """Of one the most noisy places have the say, of two they and the least noisy ones."""
+    a = torch.linspace(0.02, 0.1, 32).expand(1, 1, 32, 32)
+    schedule, seen = linear_betas(), []
+
+    def look(z, t):
+        seen.append(float(schedule.s[t[0]]))
+        return z
+
+    list(mean_of_whitened(made(a), look, schedule, draws((1, 3, 32, 32)), count))
+    levels = made(a).levels(count)
+    wanted = [levels[k % len(levels)] for k in range(count)]
+    assert seen == pytest.approx(wanted, rel=0.02)
+
+
 @pytest.mark.parametrize("strengths", [(0.05, 0.05), (0.1, 0.04)])
 def test_noise_is_measured_where_the_picture_is_flat(strengths):
     """Its spectrum, and how strong it is in the dark and in the light."""
     side = 3 * SIDE
     left = torch.arange(side) < side // 2
     scene = torch.where(left, -0.5, 0.5).expand(1, 3, side, side).clone()
-    scene[..., : side // 2, :] += 0.2 * draws((1, 3, side // 2, side), 3)()  # texture
+    texture = torch.zeros_like(scene)
+    texture[..., : side // 2, :] = 0.2 * draws((1, 3, side // 2, side), 3)()
     a = torch.where(left, *strengths)
-    found = measure_noise(scene + a * camera_like(side=side), scene)
+    y = scene + texture + a * camera_like(side=side)
+    found = measure_noise(y, scene + texture / 2)  # which has lost half of the texture
     assert found is not None
     at = found.strength_at(scene)[..., side // 2 + 8 :, :]
     assert float(at[..., : side // 2 - 8].mean()) == pytest.approx(strengths[0], rel=0.1)
@@ -219,3 +239,5 @@ def test_wide_noise_is_taken_away_better_than_through_levels(tmp_path):
     told, _, sigma = restored(path, noise=0.1)
     assert sigma == 0.1
     assert told.std() < heard.std()  # more is taken away
+    heavier, _, _ = restored(path, prior_weight=4.0)
+    assert torch.allclose(heavier, told, atol=0.1) and heavier.std() < heard.std()
