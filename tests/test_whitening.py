@@ -210,6 +210,18 @@ def test_shaping_kernel_gives_white_noise_the_spectrum():
     assert (spectrum(shaped) - POWER).abs().mean() < 0.1 * POWER.abs().mean()
 
 
+@pytest.mark.parametrize(("sigma", "heard"), [(0.0, False), (3 / 127.5, True)])
+def test_pictures_without_noise_are_not_listened_to(sigma, heard, tmp_path):
+    """Some of their texture would pass for noise."""
+    y = torch.linspace(-0.5, 0.5, 400).expand(1, 3, 400, 400)
+    y = (y + sigma * draws(y.shape)()).round(decimals=4)
+    path = tmp_path / "img.png"
+    save_picture(Picture(((y[0].permute(1, 2, 0) + 1) / 2).numpy()), path, None)
+    setting = Setting(find_model("natural"), SolverOptions(), print)
+    problem = pose(Job("denoise", path, path), DenoiseOptions(), setting)
+    assert next(problem.stages()).shared == heard
+
+
 def restored(path, **solver):
     """What `denoise` makes of a file, and in how many evaluations."""
     options, asked = DenoiseOptions(), SolverOptions(**solver)

@@ -23,6 +23,10 @@ from .whole import WholePicture
 OVER_FINE, OVER = 4.0, 1.0
 # White noise counts as even if it is not so many times as strong in one brightness as in another.
 UNEVEN = 1.3
+# Less noise than this, of 255, is left to the estimate of it, as listening takes some texture
+# along: 6 clean validation crops of 384x384 come back with 62.4 dB so, and else with 47.8. A
+# camera's noise of 2 is estimated as 1.5 times that and more.
+QUIET = 1.5
 # Seed of the noise that is added, on top of the user's: experiments draw theirs from that itself.
 SEED = 1_000_003
 
@@ -41,8 +45,7 @@ class Denoising(WholePicture):
 
     def stages(self) -> Iterator[Stage]:
         """One that hears the noise, if it is not sure, and one that takes it away."""
-        sure = self.white and (self.told is not None or self.y.shape[1] == 1)
-        if sure or not straight(self.setting.solver):
+        if self._sure() or not straight(self.setting.solver):
             yield from super().stages()
             return
         yield self._louder()
@@ -75,6 +78,12 @@ class Denoising(WholePicture):
     def fine(self) -> float:
         """Noise in the finest details, in [-1, 1] units; that of rounding at least."""
         return max(wavelet_sigma(self.y) or 0.0, 2 * FLOOR / 255)
+
+    def _sure(self) -> bool:
+        """True if nothing has to be heard: white noise that is told, or grey; next to nothing."""
+        if self.told is None and self.noise < QUIET / 255:
+            return True
+        return self.white and (self.told is not None or self.y.shape[1] == 1)
 
     def _louder(self) -> Stage:
         """y with so much white noise on it that its own hardly counts."""
