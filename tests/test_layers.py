@@ -19,13 +19,13 @@ LAYERS = {
         *["response", "alignment", "hio", "unet_blocks", "frames", "separable"],
         *["replay", "attributes", "tifftags", "room", "heif", "comments", "parts"],
         "pngchunks",
-        *["scales", "guiding"],
+        *["scales", "guiding", "stationary", "interpolation"],
     ],
     2: [
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],
         *["linear", "shards", "streams", "tonemap", "carriers", "jpegfile", "arrays", "support"],
         *["folders", "hub", "progress", "formats", "unet", "plot", "eval_sheet"],
-        *["perceptual", "memory", "grey", "symmetry", "grow"],
+        *["perceptual", "memory", "grey", "symmetry", "grow", "flat_tiles"],
     ],
     3: ["pixels", "train_loss", "optimisers", "weights"],
     4: [
@@ -43,16 +43,9 @@ LAYERS = {
         "models",
         "first_weights",
         "budget",
-        "flat_tiles",
     ],
     6: [
-        "jobs",
-        "diffraction",
-        "validation",
-        "batching",
-        "eval_options",
-        "trainer",
-        "grain",
+        *["jobs", "diffraction", "validation", "batching", "eval_options", "trainer", "grain"],
         "coloured_noise",
     ],
     7: [

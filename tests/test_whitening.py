@@ -7,7 +7,6 @@ import torch
 
 from doubles import gaussian_prior
 from reddiff_cli.coloured_noise import ColouredNoise, measure_noise
-from reddiff_cli.flat_tiles import TILE, spectrum_of
 from reddiff_cli.jobs import Job
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
@@ -15,7 +14,8 @@ from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import Restorer
 from reddiff_cli.schedule import linear_betas
-from reddiff_cli.solvers.whitening import Whitening, mean_of_whitened, peak, shaping_kernel
+from reddiff_cli.solvers.whitening import Whitening, mean_of_whitened, peak
+from reddiff_cli.stationary import TILE, shaping_kernel, spectrum_of
 from reddiff_cli.task_options import DenoiseOptions
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.problem import to_tensor
@@ -119,6 +119,8 @@ def test_the_mean_of_many_looks_forgets_what_was_added():
     t = schedule.nearest_t(0.3)
     assert count == 400
     assert torch.allclose(mean, prior(y, torch.tensor([t])), atol=0.08)
+    lower = torch.tensor([schedule.nearest_t(0.1)])
+    assert not torch.allclose(mean, prior(y, lower), atol=0.08)
 
 
 def test_every_place_is_shown_from_the_first_look_on():
@@ -214,12 +216,32 @@ def test_shaping_kernel_gives_white_noise_the_spectrum():
 def test_pictures_without_noise_are_not_listened_to(sigma, heard, tmp_path):
     """Some of their texture would pass for noise."""
     y = torch.linspace(-0.5, 0.5, 400).expand(1, 3, 400, 400)
+    y = y * torch.tensor([0.8, 0.9, 1.0]).view(3, 1, 1)  # else it would be taken for grey
     y = (y + sigma * draws(y.shape)()).round(decimals=4)
     path = tmp_path / "img.png"
     save_picture(Picture(((y[0].permute(1, 2, 0) + 1) / 2).numpy()), path, None)
     setting = Setting(find_model("natural"), SolverOptions(), print)
     problem = pose(Job("denoise", path, path), DenoiseOptions(), setting)
     assert next(problem.stages()).shared == heard
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_what_is_heard_decides_in_small_pictures(wide, tmp_path):
+    """They alone cannot tell noise that is wider than a pixel."""
+    noise = draws((1, 3, SIDE + 2, SIDE + 2))()
+    noise = (
+        2 * torch.nn.functional.avg_pool2d(noise, 3, stride=1) if wide else noise[..., 1:-1, 1:-1]
+    )
+    scene = torch.linspace(-0.5, 0.5, SIDE).expand(1, 3, SIDE, SIDE)
+    path = tmp_path / "img.png"
+    pixels = ((scene + 0.08 * noise)[0].permute(1, 2, 0) + 1) / 2
+    save_picture(Picture(pixels.numpy()), path, None)
+    setting = Setting(find_model("natural"), SolverOptions(), print)
+    problem = pose(Job("denoise", path, path), DenoiseOptions(), setting)
+    assert problem.white
+    for stage in problem.stages():
+        problem.accept(stage, scene)
+    assert (stage.whitening is not None) == wide
 
 
 def restored(path, **solver):

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .flat_tiles import STRIDE, TILE, cut, flattest_of_each, spectrum_of
+from .flat_tiles import STRIDE, cut, flattest_of_each
+from .interpolation import interpolated
+from .stationary import TILE, spectrum_of
 
 # Side of the means that brightness is told from.
 AROUND = 7
@@ -22,9 +24,10 @@ NOTHING = 1e-5
 # Noise is white if the differences of the channels, where texture shows least, have so much of it
 # in high frequencies, as power relative to what is in the finest details, and in low ones not so
 # many times as much as there; the bounds are radii in cycles per pixel. 16 validation crops of
-# 256x256 and of 384x384: white noise and shot noise of 3 to 20 of 255 have 0.40 and more, and 1.1
-# to 7.3 times, once 12; the mosaic of cameras 6.3 to 55 times; their JPEG files and grain that
-# channels share less than 0.15.
+# 256x256 and of 384x384: white noise of 3 and 8 of 255, and shot noise that is a fiftieth of the
+# light at middle grey, have 0.40 and more, and 1.1 to 7.3 times, once 12; noise of a camera's
+# mosaic 6.3 to 55 times; its JPEG files and grain that channels share 0.14 and less; noise of
+# twice the size of a pixel 5.5 to 67 times.
 HIGH, OWN = 0.3, 0.25
 LOW, WIDE = 0.13, 6.0
 
@@ -75,14 +78,8 @@ class ColouredNoise:
         """
         light = clean.mean(1, keepdim=True)
         padded = F.pad(light, (AROUND // 2,) * 4, mode="replicate")
-        light = F.avg_pool2d(padded, AROUND, stride=1)
-        if len(self.brightness) == 1:
-            return self.strength.to(light).expand_as(light).clone()
-        right = torch.searchsorted(self.brightness, light).clamp(1, len(self.brightness) - 1)
-        low, high = self.brightness[right - 1], self.brightness[right]
-        share = ((light - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
-        found: Tensor = torch.lerp(self.strength[right - 1], self.strength[right], share)
-        return found
+        around = F.avg_pool2d(padded, AROUND, stride=1)
+        return interpolated(around, self.brightness, self.strength)
 
 
 def measure_noise(y: Tensor, clean: Tensor) -> ColouredNoise | None:

@@ -1,12 +1,13 @@
-"""Flat tiles of a picture, where what is left is noise, and the spectrum of that."""
+"""Flat tiles of a picture, where what is left is noise."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Side of a tile and of the filter that shapes white noise, and of the parts whose means tell how
-# flat a tile is.
-TILE, STRIDE, PART = 16, 8, 4
+from .stationary import TILE
+
+# Distance of tiles, and side of the parts whose means tell how flat a tile is.
+STRIDE, PART = 8, 4
 # Of the tiles of one brightness, the flattest: their share, and how many at most and at least.
 FLAT, MOST, LEAST = 0.1, 500, 12
 # Fewer tiles than this, and the flattest may be no flat one.
@@ -59,17 +60,3 @@ def detrended(tiles: Tensor) -> Tensor:
     """Tiles less the plane that is nearest to each."""
     flat = tiles.flatten(2)
     return (flat - flat @ _plane(TILE)).view_as(tiles)
-
-
-def spectrum_of(tiles: Tensor) -> Tensor:
-    """Power of every frequency and covariance of its channels, (TILE, TILE, C, C)."""
-    # Twice the side, as else opposite borders would count as neighbours; by the number of pairs,
-    # as far neighbours have fewer.
-    spectra = torch.fft.fft2(tiles, s=(2 * TILE, 2 * TILE)).permute(2, 3, 0, 1)
-    power = torch.einsum("yxnc,yxnd->yxcd", spectra, spectra.conj()) / len(tiles)
-    covariance = torch.fft.ifft2(power, dim=(0, 1)).real
-    lags = torch.fft.fftfreq(TILE, 1 / TILE).long()  # 0 to 7, and -8 to -1
-    pairs = TILE - lags.abs()
-    near = covariance[lags[:, None], lags] / (pairs[:, None] * pairs)[..., None, None]
-    smooth: Tensor = torch.fft.fft2(near, dim=(0, 1))
-    return smooth

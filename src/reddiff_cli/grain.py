@@ -12,19 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .flat_tiles import (
-    PART,
-    STRIDE,
-    TILE,
-    bumps_of,
-    cut,
-    detrended,
-    flattest_of_each,
-    spectrum_of,
-)
+from .flat_tiles import PART, STRIDE, bumps_of, cut, detrended, flattest_of_each
 from .holes import bounding_region, regions, wide_part
+from .interpolation import interpolated
 from .noise import wavelet_sigma
-from .solvers.whitening import shaping_kernel
+from .stationary import TILE, shaping_kernel, spectrum_of
 from .tiling import Hole
 
 # Strength in one brightness relative to the quieter ones; texture is not to pass for grain.
@@ -57,17 +49,8 @@ class Grain:
         """Grain for a clean picture, of its shape (1, C, H, W)."""
         height, width = x.shape[2] + TILE - 1, x.shape[3] + TILE - 1
         white = torch.randn((1, x.shape[1], height, width), generator=generator)
-        return self._strength_at(x.mean(1, keepdim=True)) * F.conv2d(white, self.kernel)
-
-    def _strength_at(self, light: Tensor) -> Tensor:
-        """Linear between the brightnesses that were measured, constant beyond."""
-        if len(self.brightness) == 1:
-            return self.strength[0].expand_as(light)
-        right = torch.searchsorted(self.brightness, light).clamp(1, len(self.brightness) - 1)
-        low, high = self.brightness[right - 1], self.brightness[right]
-        share = ((light - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
-        found: Tensor = torch.lerp(self.strength[right - 1], self.strength[right], share)
-        return found
+        strength = interpolated(x.mean(1, keepdim=True), self.brightness, self.strength)
+        return strength * F.conv2d(white, self.kernel)
 
 
 def measure_grain(picture: Tensor, known: Tensor) -> Grain | None:

@@ -8,18 +8,22 @@ several looks forgets most of it again. s follows the strength of the noise from
 the picture is looked at in a few levels, and D is interpolated between them.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..interpolation import tents
 from ..schedule import Schedule
+from ..stationary import shaping_kernel
 from .look import Denoise
 
-# Levels are so many times apart at most, and no more of them, whatever their distance.
+# Levels are so many times apart at most, and no more of them, whatever their distance. 6 training
+# crops of 192x192, shot noise of a mosaic, of known spectrum and strength, 4 looks at each level:
+# at one level for the strongest noise 36.1 and 32.4 dB, at three 37.8 and 33.3.
 APART, MOST = 1.35, 3
 # They reach from the strength of the least noisy places to that of the most noisy ones: quantiles.
 LEAST_NOISY, MOST_NOISY = 0.1, 0.95
@@ -71,7 +75,7 @@ class Whitening:
         Linear in the logarithm of the level that a place asks for.
         """
         asked = (self.a * peak(self.power) * self.rise).clamp(levels[0], levels[-1])
-        return _tents(asked.log(), [float(level) for level in torch.tensor(levels).log()])
+        return tents(asked.log(), [math.log(level) for level in levels])
 
     def added(self, s: float, xi: Tensor) -> Tensor:
         """Noise of the spectrum s^2 I - a^2 P (0 where that is negative), from xi ~ N(0, I)."""
@@ -80,7 +84,7 @@ class Whitening:
         total = torch.zeros_like(xi)
         nodes = self._nodes()
         white = s**2 * torch.eye(self.power.shape[2], dtype=self.power.dtype)
-        for strength, tent in zip(nodes, _tents(self.a, nodes), strict=True):
+        for strength, tent in zip(nodes, tents(self.a, nodes), strict=True):
             kernel = shaping_kernel(white - strength**2 * self.power).to(xi)
             total += tent * F.conv2d(around, kernel)
         return total
@@ -123,29 +127,6 @@ def peak(power: Tensor) -> float:
     """
     strongest = torch.linalg.eigvalsh(power)[..., -1].flatten()
     return float(strongest.quantile(0.98).clamp(min=0).sqrt())
-
-
-def shaping_kernel(power: Tensor) -> Tensor:
-    """The filter whose output has this power when its input is white, (C, C, T, T).
-
-    power: (T, T, C, C), Hermitian; what is negative in it counts as 0.
-    """
-    values, vectors = torch.linalg.eigh((power + power.mH) / 2)
-    roots = vectors * values.clamp(min=0).sqrt()[..., None, :]
-    root = roots @ vectors.mH
-    kernel = torch.fft.ifft2(root.permute(2, 3, 0, 1)).real
-    # conv2d does not turn it round.
-    turned: Tensor = torch.fft.fftshift(kernel, dim=(2, 3)).flip(2, 3)
-    return turned
-
-
-def _tents(values: Tensor, nodes: list[float]) -> list[Tensor]:
-    """Weights of a linear interpolation between increasing nodes, constant beyond them."""
-    if len(nodes) == 1:
-        return [torch.ones_like(values)]
-    rises = [((values - left) / (right - left)).clamp(0, 1) for left, right in pairwise(nodes)]
-    ends = [torch.ones_like(values), *rises, torch.zeros_like(values)]
-    return [left - right for left, right in pairwise(ends)]
 
 
 def _some(values: Tensor) -> Tensor:

@@ -1,0 +1,35 @@
+"""Stationary noise: its spectrum, told from tiles, and the filter that makes it of white noise."""
+
+import torch
+from torch import Tensor
+
+# Side of a tile and of the filter, in pixels.
+TILE = 16
+
+
+def spectrum_of(tiles: Tensor) -> Tensor:
+    """Power of every frequency and covariance of its channels, (TILE, TILE, C, C)."""
+    # Twice the side, as else opposite borders would count as neighbours; by the number of pairs,
+    # as far neighbours have fewer.
+    spectra = torch.fft.fft2(tiles, s=(2 * TILE, 2 * TILE)).permute(2, 3, 0, 1)
+    power = torch.einsum("yxnc,yxnd->yxcd", spectra, spectra.conj()) / len(tiles)
+    covariance = torch.fft.ifft2(power, dim=(0, 1)).real
+    lags = torch.fft.fftfreq(TILE, 1 / TILE).long()  # 0 to 7, and -8 to -1
+    pairs = TILE - lags.abs()
+    near = covariance[lags[:, None], lags] / (pairs[:, None] * pairs)[..., None, None]
+    smooth: Tensor = torch.fft.fft2(near, dim=(0, 1))
+    return smooth
+
+
+def shaping_kernel(power: Tensor) -> Tensor:
+    """The filter whose output has this power when its input is white, (C, C, T, T).
+
+    power: (T, T, C, C), Hermitian; what is negative in it counts as 0.
+    """
+    values, vectors = torch.linalg.eigh((power + power.mH) / 2)
+    roots = vectors * values.clamp(min=0).sqrt()[..., None, :]
+    root = roots @ vectors.mH
+    kernel = torch.fft.ifft2(root.permute(2, 3, 0, 1)).real
+    # conv2d does not turn it round.
+    turned: Tensor = torch.fft.fftshift(kernel, dim=(2, 3)).flip(2, 3)
+    return turned
