@@ -353,6 +353,7 @@ def test_every_setting_of_a_card_arrives(tmp_path):
         "starts": {"denoise": 0.7},
         "prior_weights": {"denoise": 0.6},
         "sample_start": 2.5,
+        "faint_start": 5.5,
         "chain_starts": {"dps": 1.5},
         "hole_start": 3.5,
         "stroke_start": 4.5,

@@ -21,7 +21,9 @@ WIDE_HOLES = ("prior", "patches", "guided")
 TURNS = ("all", "mirror", "none")
 # Keys that hold a number by task or by method.
 NAMED = {**dict.fromkeys(("starts", "prior_weights"), tuple(TASKS)), "chain_starts": METHODS[1:]}
-STARTS = ("hole_start", "stroke_start", "sample_start")
+STARTS = ("hole_start", "stroke_start", "sample_start", "faint_start")
+# Tasks that start at `faint_start` where y tells little of x.
+FAINT_TASKS = frozenset(("superres", "deblur", "restore"))
 # Kinds of the keys that a table may hold; the keys of Card and Origin explain them.
 KEYS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys((*PLACES, "format", "revision", "file", "family", "sha256"), str),
@@ -80,6 +82,7 @@ class Card:
     hole_start: float = 10.0
     stroke_start: float = 0.0  # 0: as hole_start
     sample_start: float = 10.0
+    faint_start: float = 0.0  # 0: as starts
     turns: str = "mirror"
     good_for: str = ""
     licence: str = ""
@@ -284,6 +287,7 @@ def _card(path: Path, name: str, table: Mapping[str, Any]) -> Card:
         hole_start=float(table.get("hole_start", 10.0)),
         stroke_start=float(table.get("stroke_start", 0.0)),
         sample_start=float(table.get("sample_start", 10.0)),
+        faint_start=float(table.get("faint_start", 0.0)),
         turns=table.get("turns", "mirror"),
         good_for=table.get("good_for", ""),
         licence=table.get("licence", ""),

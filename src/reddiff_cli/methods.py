@@ -27,6 +27,7 @@ from .solvers.look import Seen
 from .solvers.pigdm import ETA as PIGDM_ETA
 from .solvers.pigdm import pigdm
 from .solvers.reddiff import SIGMA_SINGLE, DrawNoise, red_diff, red_diff_paper
+from .solvers.through import BELIEF, WIDER, Through
 from .solvers.whitening import Whitening, mean_of_whitened
 from .symmetry import turned
 from .tasks import Stage
@@ -40,6 +41,8 @@ Steps = Iterator[tuple[int, Tensor]]
 #   free-form 20 %     34.33    35.51 / 35.53 / 35.39 / 35.19
 # 20 evaluations, to 0.7: 32.61 without, 33.08 / 33.11 with 6 / 4 looks; 34.04, 34.90 / 34.79.
 LOOKS, SEEN_END = 8, 0.7
+# Tasks that may have a linear operator which shows no pixel as it is.
+LINEAR = frozenset(("superres", "deblur", "restore", "colorize"))
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,12 @@ class Solving:
             return self._whitened(stage.whitening)
         sampling = solver.samples > 1
         s_start = max(stage.s_start, self.card.sample_start) if sampling else stage.s_start
-        seen = self._seen()
-        s_end = stage.s_end if seen is None else max(stage.s_end, SEEN_END * seen.sigma)
+        seen, through = self._seen(), self._through()
+        s_end, weight = stage.s_end, stage.weight
+        if seen is not None:
+            s_end = max(s_end, SEEN_END * seen.sigma)
+        if through is not None:
+            s_end, weight = max(s_end, through.sigma), BELIEF
         return red_diff(
             *self._problem(self.denoiser, self.card.turns),
             steps=solver.evaluations,
@@ -101,10 +108,11 @@ class Solving:
             sigma_least=stage.sigma_least,
             s_start=s_start,
             s_end=min(s_end, s_start),
-            prior_weight=(solver.prior_weight or 1.0) * stage.weight,
+            prior_weight=(solver.prior_weight or 1.0) * weight,
             pairs=solver.pairs,
             seen=seen,
             looks=looks_of(seen, solver),
+            through=through,
         )
 
     def _whitened(self, whitening: Whitening) -> Steps:
@@ -123,6 +131,15 @@ class Solving:
             return None
         sigma = max(stage.sigma_y, stage.sigma_least) * math.sqrt(solver.prior_weight or 1.0)
         return Seen(where.to(stage.y.device), stage.y, sigma)
+
+    def _through(self) -> Through | None:
+        """y as a noisy picture behind a linear operator that shows no pixel as it is, if it is."""
+        stage, operator = self.stage, self.stage.operator
+        if self.task not in LINEAR or getattr(operator, "direct", None) is not None:
+            return None
+        if stage.sigma_y <= stage.sigma_least:
+            return None
+        return Through(operator, stage.y, stage.sigma_y * (1.0 if stage.white else WIDER))
 
     def _paper(self) -> Steps:
         stage, solver, defaults = self.stage, self.solver, TASKS[self.task]

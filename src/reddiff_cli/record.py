@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from . import __version__
+from .cards import FAINT_TASKS
 from .jobs import Job, Record, file_digest
 from .models import Card
 from .options import QUALITY, TASKS, OutputOptions, SolverOptions
@@ -46,6 +47,8 @@ def make_record(
         record["sample_start"] = card.sample_start
     for name, value in options.settings().items():
         record[name] = plain(value)
+    if task in FAINT_TASKS and solver.s_start is None and card.faint_start:
+        record["faint_start"] = card.faint_start
     if task == "inpaint":
         record["start"] = solver.s_start or card.hole_start
         record["stroke_start"] = solver.s_start or card.start_of_strokes

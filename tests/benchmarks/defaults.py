@@ -33,8 +33,10 @@ from reddiff_cli.options import SolverOptions
 from reddiff_cli.pictures import load_picture
 from reddiff_cli.solvers.look import Seen
 from reddiff_cli.solvers.reddiff import DrawNoise, red_diff
+from reddiff_cli.solvers.through import BELIEF, Through
 from reddiff_cli.symmetry import turned
 from reddiff_cli.tasks import Setting
+from reddiff_cli.tasks.degrees import level_behind
 from reddiff_cli.tasks.problem import S_END, noise_levels
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -43,7 +45,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "gaussian:2": ("deblur", {"kernel": "gaussian:2"}),
 }
 VARIED: list[tuple[str, dict[str, Any]]] = [
-    ("known pixels as mu", {"direct": False, "s_end": S_END}),
+    ("y as mu", {"as_mu": True, "s_end": S_END}),
     *((f"{count} looks", {"looks": count}) for count in (0, 4, 16)),
     ("single draws", {"pairs": False}),
     *((f"turns: {choice}", {"turns": choice}) for choice in ("none", "mirror")),
@@ -57,17 +59,21 @@ VARIED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def defaults(case: Case, card: Card, steps: int) -> dict[str, Any]:
+def defaults(case: Case, specimen: Specimen, card: Card, steps: int) -> dict[str, Any]:
     """What the commands run with."""
     task = case.task
-    first, last = noise_levels(task, card, 2 * case.noise)
+    sigma = 2 * case.noise
+    first, last = noise_levels(task, card, sigma)
     weight = Setting(card, SolverOptions(steps=steps), lambda _: None).weight(task)
-    usual = {"s_start": first, "s_end": last, "prior_weight": weight, "turns": card.turns}
+    usual: dict[str, Any] = {"s_start": first, "turns": card.turns, "weight_of_mu": weight}
     if task != "inpaint":
-        return usual
+        start = specimen.start
+        first = level_behind(task, card, specimen.operator, start, sigma) or first
+        return usual | {"s_start": first, "s_end": max(last, sigma), "prior_weight": BELIEF}
     return usual | {
-        "s_end": max(last, SEEN_END * 2 * case.noise),
+        "s_end": max(last, SEEN_END * sigma),
         "looks": min(LOOKS, 2 * (steps // 10)),
+        "prior_weight": weight,
     }
 
 
@@ -84,14 +90,19 @@ def remembering(draw: DrawNoise, rho: float) -> DrawNoise:
 
 
 def restore(specimen: Specimen, denoiser: Denoiser, steps: int, settings: dict[str, Any]) -> float:
-    """PSNR in dB of one picture; settings: of `red_diff`, kappa, rho, turns, direct."""
+    """PSNR in dB of one picture; settings: of `red_diff`, kappa, rho, turns, as_mu."""
     given = dict(settings)
+    weight_of_mu, as_mu = given.pop("weight_of_mu"), given.pop("as_mu", False)
+    if as_mu:
+        given["prior_weight"] = weight_of_mu
     given["prior_weight"] *= given.pop("kappa", 1.0)
     generator, device = torch.Generator().manual_seed(0), denoiser.device
     start, y = specimen.start.to(device), specimen.y.to(device)
     operator, sigma = on_device(specimen.operator, device), 2 * specimen.noise
-    direct = getattr(operator, "direct", None) if given.pop("direct", True) else None
-    seen, looks = None if direct is None else Seen(direct, y, sigma), given.pop("looks", 0)
+    direct = getattr(operator, "direct", None)
+    seen = None if direct is None or as_mu else Seen(direct, y, sigma)
+    through = Through(operator, y, sigma) if direct is None and not as_mu else None
+    looks = given.pop("looks", 0)
     draw = remembering(
         lambda: torch.randn(start.shape, generator=generator).to(device), given.pop("rho", 0.0)
     )
@@ -106,6 +117,7 @@ def restore(specimen: Specimen, denoiser: Denoiser, steps: int, settings: dict[s
         sigma_y=sigma,
         seen=seen,
         looks=looks if seen else 0,
+        through=through,
         **given,
     )
     return score(mu, specimen)
@@ -129,7 +141,7 @@ def main() -> None:
     for name, (task, flags) in CASES.items():
         case = make_case(task, flags, asked.noise)
         specimens = [degrade(load_picture(path), case, asked.crop, 0) for path in paths]
-        work.append((name, defaults(case, card, asked.steps), specimens))
+        work.append((name, defaults(case, specimens[0], card, asked.steps), specimens))
     print(
         f"{len(paths)} crops of {asked.crop}x{asked.crop}, noise {asked.noise:g}, {asked.steps} "
         f"evaluations, {card.name}"

@@ -43,6 +43,7 @@ from reddiff_cli.options import SolverOptions
 from reddiff_cli.photographs import centre_crops, read_photographs
 from reddiff_cli.response import Response
 from reddiff_cli.tasks import Stage
+from reddiff_cli.tasks.degrees import level_behind
 from reddiff_cli.tasks.jpeg import S_END as JPEG_END
 from reddiff_cli.tasks.problem import S_END, Setting, noise_levels
 from reddiff_cli.tiling import Whole
@@ -248,10 +249,12 @@ def main() -> None:
                 if case.region is not None and not case.region.any():
                     continue
                 first, last = noise_levels(task, card, case.sigma_y)
-                chosen = s_start or first
+                canvas = case.operator.start(case.y)
+                behind = level_behind(task, card, case.operator, canvas, case.sigma_y)
+                chosen = s_start or behind or first
                 end = s_end or (last if task == "denoise" else case.s_end)
                 mu = restore(task, case, denoiser, card, solver, chosen, end, weight)
-                shown = case.plain(denoiser), case.crop(case.operator.start(case.y)), case.crop(mu)
+                shown = case.plain(denoiser), case.crop(canvas), case.crop(mu)
                 ratio = float(case.operator.residual(mu, case.y)) / case.sigma_y
                 rows.append([*(case.score(x) for x in shown), ratio])
             values = np.array(rows)

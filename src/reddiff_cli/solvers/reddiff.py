@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..schedule import Schedule
 from .look import Seen, mean_of_looks
+from .through import Through
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 DrawNoise = Callable[[], Tensor]
@@ -59,6 +60,7 @@ def red_diff(
     sigma_least: float = SIGMA_FLOOR,
     seen: Seen | None = None,
     looks: int = 0,
+    through: Through | None = None,
 ) -> Iterator[tuple[int, Tensor]]:
     """Restore x from y = A(x) + sigma_y n by annealed proximal RED-diff.
 
@@ -75,6 +77,7 @@ def red_diff(
     makes it level s, and D stays. The last `looks` of the evaluations see y at level sigma_y, and
     their mean is the result. (With an exact denoiser of Gaussian pictures this settles at the mean
     of x given y, in holes too.)
+    through: y behind a linear A, which the network sees where it is less noisy than s.
     draw_noise: fresh N(0, I) of mu's shape at every call.
     """
     draws, loop = 2 if pairs else 1, steps - looks
@@ -84,9 +87,9 @@ def red_diff(
     sigma = max(sigma_y, sigma_least)
     mu = start.clone()
     for k, t in enumerate(schedule.log_grid(s_start, s_end, count)):
-        s, xi = float(schedule.s[t]), draw_noise()
-        centre, deviation = (mu, s * xi) if seen is None else seen.around(mu, s, xi)
-        clean = _denoise(centre, deviation, t, denoiser, pairs, clip and s > CLIP_ABOVE)
+        s = float(schedule.s[t])
+        around = _around(mu, s, draw_noise, seen, through)
+        clean = _denoise(*around, t, denoiser, pairs, clip and s > CLIP_ABOVE)
         r = prior_weight * sigma**2 * (1 + s**2) / s**2
         target = operator.data_step(clean, y, r)
         if seen is not None:
@@ -97,6 +100,18 @@ def red_diff(
     if seen is not None:
         for k, mean in mean_of_looks(seen, mu, denoiser, schedule, draw_noise, looks):
             yield loop + k, mean
+
+
+def _around(
+    mu: Tensor, s: float, draw_noise: DrawNoise, seen: Seen | None, through: Through | None
+) -> tuple[Tensor, Tensor]:
+    """Centre and deviation of what the network sees at level s."""
+    xi = draw_noise()
+    if seen is not None:
+        return seen.around(mu, s, xi)
+    if through is not None:
+        return through.around(mu, s, xi, draw_noise())
+    return mu, s * xi
 
 
 def _denoise(

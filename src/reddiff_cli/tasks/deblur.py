@@ -27,6 +27,7 @@ def pose(job: Job, options: DeblurOptions, setting: Setting) -> WholePicture:
         remark = f"kernel {spec} (estimated)"
     operator, crop = make_blur(job.input, make_kernel(spec), options.boundary, y)
     problem = WholePicture("deblur", picture, operator, y, noise, setting, note=lambda _: remark)
+    problem.white = setting.white(operator, job.input, y, noise)
     if crop is not None:
         problem.crop = crop.crop
     return problem

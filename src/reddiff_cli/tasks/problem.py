@@ -199,11 +199,13 @@ class Setting:
     ) -> bool:
         """True if this noise is in y and differs from pixel to pixel: `is_white`.
 
-        Not measured where it makes no difference: without noise, and where y shows no picture.
+        Not measured without noise, and where y shows no picture. Behind a blur and the like
+        noise may be told too high.
         """
-        if noise == 0 or getattr(operator, "direct", None) is None:
+        if noise == 0 or not hasattr(operator, "adjoint"):
             return True
-        return is_white(y, noise, known, smoothed=_smooths(path))
+        at_least = 0.0 if getattr(operator, "direct", None) is None else noise
+        return is_white(y, at_least, known, smoothed=_smooths(path))
 
     def view(self) -> Whole:
         """The whole canvas, in tiles as asked for or as the prior's card says."""

@@ -34,7 +34,9 @@ def pose(job: Job, options: SuperresOptions, setting: Setting) -> WholePicture:
     alpha = None if picture.alpha is None else enlarge(picture.alpha, options.scale)
     noise = setting.noise("superres", job.input, y)
     source = replace(picture, alpha=alpha)
-    return WholePicture("superres", source, operator, y, noise, setting, note=consistency)
+    problem = WholePicture("superres", source, operator, y, noise, setting, note=consistency)
+    problem.white = setting.white(operator, job.input, y, noise)
+    return problem
 
 
 def make_downsample(scale: int, chosen: Filter) -> Downsample:

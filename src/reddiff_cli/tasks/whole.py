@@ -11,6 +11,7 @@ from ..noise import is_grey
 from ..operators import Identity, Operator
 from ..pictures import Picture
 from ..solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR
+from .degrees import level_behind
 from .problem import Setting, Stage, decoded, to_pixels
 
 
@@ -56,6 +57,9 @@ class WholePicture:
         least = least_noise(self.source) if self.sigma_least is None else self.sigma_least
         sigma_y = 2 * self.noise
         s_start, s_end = self.setting.levels(self.task, sigma_y)
+        if self.setting.solver.s_start is None:
+            behind = (self.task, self.setting.card, operator, start, sigma_y)
+            s_start = level_behind(*behind) or s_start
         return Stage(
             view=self.setting.view(),
             operator=operator,
