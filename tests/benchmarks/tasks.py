@@ -11,6 +11,9 @@ rms residual over the noise (1 is right). For hdr only the clipped pixels count.
 Plain tools: Pillow's bicubic; the better of scikit-image's Wiener and unsupervised Wiener filters
 on reflected borders (chosen with the truth, over three settings); the blurred picture itself; one
 evaluation of the bare network; clipping; the JPEG decoder.
+
+--weight acts where the weight of the prior is the card's: not on noisy blur and super-resolution
+(solvers/through.py).
 """
 
 import argparse

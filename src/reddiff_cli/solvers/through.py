@@ -18,16 +18,15 @@ from typing import Protocol
 from torch import Tensor
 
 # Weight of the prior: large, as D knows y already. 6 training photographs, 128x128, 20 evaluations
-# from s = 2, dB, with mu + s xi at the best of three weights and ends, and like this:
+# with starts as of tasks/degrees.py, dB, with mu + s xi (from s = 2, the best of three weights and
+# ends) and like this:
 #                  noise 0.05      0.01
-#   gaussian:2     30.08  30.92    32.99  33.58
-#   motion:15,30   30.12  31.31    34.88  35.15
-#   x4 bicubic     27.92  28.31    30.07  30.19
-#   x2 bicubic     32.22  32.63    35.46  35.65
+#   gaussian:2     30.08  30.93    32.99  33.56
+#   motion:15,30   30.12  31.35    34.88  35.20
+#   x4 bicubic     27.92  28.28    30.07  30.12
+#   x2 bicubic     32.22  32.82    35.46  35.60
 # r (`around`) 0.7 and 0.5 times as large, with other noise and weights to go with it, gains 0.0 to
-# 0.1 and 0.0 to 0.15 dB, but more if noise is told too low: blur motion:9,30, noise 5 of 255, told
-# 0.85 / 0.7 times that: 32.0 / 25.3 dB as it is, 31.3 / 23.8 with the first, 32.3 / 27.8 with
-# mu + s xi. Told 1.5 times that: 33.0, 33.1, 32.6 dB.
+# 0.15 dB, but is worse by 0.7 and more where noise is told 0.85 times what it is.
 BELIEF = 4.5
 # Noise that is wider than a pixel counts so many times in z, which must not show more of it than
 # the network knows. 4 validation crops of 224x224, noise of a simulated mosaic of 2 / 5 of 255,
