@@ -11,6 +11,7 @@ from reddiff_cli.cards import Card
 from reddiff_cli.degrade import degrade
 from reddiff_cli.denoiser import load_model
 from reddiff_cli.eval_options import make_case
+from reddiff_cli.jobs import Job
 from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import rms
 from reddiff_cli.models import find_model
@@ -26,10 +27,10 @@ from reddiff_cli.operators import (
 )
 from reddiff_cli.operators.downsample import bicubic, box
 from reddiff_cli.options import SolverOptions
-from reddiff_cli.pictures import load_picture
+from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.solvers.through import Through
-from reddiff_cli.tasks import Setting, Stage
+from reddiff_cli.tasks import Setting, Stage, degrees, pose
 from reddiff_cli.tasks.degrees import first_level, told_share
 from reddiff_cli.tiling import Whole
 
@@ -175,6 +176,41 @@ def test_who_sees_through(task, operator, sigma, used):
     if through is not None:
         assert through.sigma == sigma
         assert through.y is y
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("task", ["deblur", "superres", "colorize"])
+def test_noise_wider_than_a_pixel_counts_more(task, wide, tmp_path):
+    """The commands ask whether y's noise is white; its sigma in z follows, whatever was told."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn((1, 3, 404, 404), generator=generator)
+    if wide:
+        noise = 3 * torch.nn.functional.avg_pool2d(noise, 3, stride=1)
+    channels = 1 if task == "colorize" else 3
+    scene = torch.linspace(0.2, 0.8, 400).expand(1, channels, 400, 400)
+    pixels = scene + 0.04 * noise[:, :channels, :400, :400]
+    path = tmp_path / "img.png"
+    save_picture(Picture(pixels.clamp(0, 1)[0].permute(1, 2, 0).numpy()), path, None)
+    flags = {"deblur": {"kernel": "gaussian:2"}, "superres": {"scale": 2}}.get(task, {})
+    options = make_case(task, flags, 0.0).options
+    setting = Setting(CARD, SolverOptions(noise=0.06), print)
+    stage = next(pose(Job(task, path, path), options, setting).stages())
+    about = (task, stage, stage.start, None, Remembering(None), CARD, SolverOptions())
+    through = Solving(*about)._through()
+    assert through is not None
+    assert through.sigma == pytest.approx(0.12 * (1.6 if wide else 1.0))
+
+
+@pytest.mark.parametrize(("method", "calls"), [("reddiff", 1), ("dps", 0)])
+@pytest.mark.parametrize("faint_start", [0.0, 2.0])
+def test_nobody_asks_what_is_told_in_vain(method, calls, faint_start, monkeypatch):
+    """Neither for a card that knows no other level, nor for methods with levels of their own."""
+    asked = []
+    monkeypatch.setattr(degrees, "told_share", lambda *_: asked.append(1) or 0.5)
+    specimen = degrade(load_picture(PICTURE), make_case("superres", {"scale": 2}, 0.01), 48, 0)
+    card = replace(CARD, faint_start=faint_start)
+    next(specimen.pose(Setting(card, SolverOptions(method=method), print)).stages())
+    assert len(asked) == (calls if faint_start else 0)
 
 
 @pytest.mark.parametrize(("factor", "sigma"), [(2, 0.001), (3, 0.001), (2, 0.05)])

@@ -16,7 +16,7 @@ from .budget import straight
 from .denoiser import DenoiseFunction, Denoiser
 from .errors import UsageError
 from .models import Card
-from .operators import Inpaint, Operator, Whitened
+from .operators import Inpaint, Operator, Whitened, is_linear
 from .options import TASKS, SolverOptions, check_solver
 from .schedule import Schedule
 from .solvers.ddrm import ETA as DDRM_ETA
@@ -41,8 +41,6 @@ Steps = Iterator[tuple[int, Tensor]]
 #   free-form 20 %     34.33    35.51 / 35.53 / 35.39 / 35.19
 # 20 evaluations, to 0.7: 32.61 without, 33.08 / 33.11 with 6 / 4 looks; 34.04, 34.90 / 34.79.
 LOOKS, SEEN_END = 8, 0.7
-# Tasks that may have a linear operator which shows no pixel as it is.
-LINEAR = frozenset(("superres", "deblur", "restore", "colorize"))
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,7 @@ class Solving:
     def _through(self) -> Through | None:
         """y as a noisy picture behind a linear operator that shows no pixel as it is, if it is."""
         stage, operator = self.stage, self.stage.operator
-        if self.task not in LINEAR or getattr(operator, "direct", None) is not None:
+        if not is_linear(operator) or getattr(operator, "direct", None) is not None:
             return None
         if stage.sigma_y <= stage.sigma_least:
             return None

@@ -77,14 +77,19 @@ def defaults(case: Case, specimen: Specimen, card: Card, steps: int) -> dict[str
     }
 
 
-def remembering(draw: DrawNoise, rho: float) -> DrawNoise:
-    """Noise of unit variance with correlation rho from one call to the next."""
+def remembering(draw: DrawNoise, rho: float, draws: int) -> DrawNoise:
+    """Noise of unit variance, with correlation rho to that of the step before.
+
+    draws: calls in a step, each of which remembers its own.
+    """
     last: list[Tensor] = []
 
     def remembered() -> Tensor:
         new = draw()
-        last[:] = [rho * last[0] + math.sqrt(1 - rho**2) * new if last else new]
-        return last[0]
+        if len(last) == draws:
+            new = rho * last.pop(0) + math.sqrt(1 - rho**2) * new
+        last.append(new)
+        return new
 
     return remembered
 
@@ -104,7 +109,9 @@ def restore(specimen: Specimen, denoiser: Denoiser, steps: int, settings: dict[s
     through = Through(operator, y, sigma) if direct is None and not as_mu else None
     looks = given.pop("looks", 0)
     draw = remembering(
-        lambda: torch.randn(start.shape, generator=generator).to(device), given.pop("rho", 0.0)
+        lambda: torch.randn(start.shape, generator=generator).to(device),
+        given.pop("rho", 0.0),
+        draws=2 if through else 1,
     )
     *_, (_, mu) = red_diff(
         y,

@@ -32,6 +32,7 @@ __all__ = [
     "PaperHdr",
     "Phase",
     "Whitened",
+    "is_linear",
     "measure_jpeg",
     "on_device",
     "rec601",
@@ -54,6 +55,11 @@ class Operator(Protocol):
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """rms of what A(x) leaves of y, for each picture, (B,), in [-1, 1] units."""
+
+
+def is_linear(operator: object) -> bool:
+    """True if A is linear: then it has an adjoint."""
+    return hasattr(operator, "adjoint")
 
 
 def on_device(operator: T, device: torch.device) -> T:

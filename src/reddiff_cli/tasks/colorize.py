@@ -19,8 +19,10 @@ def pose(job: Job, options: ColorizeOptions, setting: Setting) -> WholePicture:
         if not is_grey(y):
             setting.on_note(f"warning: {job.input}: has colours; they are replaced")
         y = rec601()(y)
-    noise = setting.noise("colorize", job.input, y)
-    return WholePicture("colorize", coloured(picture), rec601(), y, noise, setting)
+    noise, operator = setting.noise("colorize", job.input, y), rec601()
+    white = setting.white(operator, job.input, y, noise)
+    about = (coloured(picture), operator, y, noise, setting)
+    return WholePicture("colorize", *about, white=white)
 
 
 def coloured(picture: Picture) -> Picture:

@@ -46,10 +46,10 @@ def first_level(task: str, card: Card, share: float) -> float:
 def level_behind(
     task: str, card: Card, operator: Operator, like: Tensor, sigma_y: float
 ) -> float | None:
-    """`first_level` of a task whose operator is linear; None for others.
+    """`first_level` of a task whose operator is linear; None where the card's level stands.
 
     like, sigma_y: as of `told_share`; where pixels were rounded they have some noise.
     """
-    if task not in FAINT_TASKS:
+    if task not in FAINT_TASKS or not card.faint_start:
         return None
     return first_level(task, card, told_share(operator, like, max(sigma_y, SIGMA_FLOOR)))

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..budget import straight
 from ..models import Card
 from ..noise import estimate_noise, is_white
-from ..operators import Operator, on_device
+from ..operators import Operator, is_linear, on_device
 from ..options import OVERLAP, TASKS, MachineOptions, SolverOptions
 from ..pictures import Picture, Pixels
 from ..response import Response
@@ -202,7 +202,7 @@ class Setting:
         Not measured without noise, and where y shows no picture. Behind a blur and the like
         noise may be told too high.
         """
-        if noise == 0 or not hasattr(operator, "adjoint"):
+        if noise == 0 or not is_linear(operator):
             return True
         at_least = 0.0 if getattr(operator, "direct", None) is None else noise
         return is_white(y, at_least, known, smoothed=_smooths(path))

@@ -34,9 +34,9 @@ def pose(job: Job, options: SuperresOptions, setting: Setting) -> WholePicture:
     alpha = None if picture.alpha is None else enlarge(picture.alpha, options.scale)
     noise = setting.noise("superres", job.input, y)
     source = replace(picture, alpha=alpha)
-    problem = WholePicture("superres", source, operator, y, noise, setting, note=consistency)
-    problem.white = setting.white(operator, job.input, y, noise)
-    return problem
+    white = setting.white(operator, job.input, y, noise)
+    about = (source, operator, y, noise, setting)
+    return WholePicture("superres", *about, note=consistency, white=white)
 
 
 def make_downsample(scale: int, chosen: Filter) -> Downsample:

@@ -57,7 +57,7 @@ class WholePicture:
         least = least_noise(self.source) if self.sigma_least is None else self.sigma_least
         sigma_y = 2 * self.noise
         s_start, s_end = self.setting.levels(self.task, sigma_y)
-        if self.setting.solver.s_start is None:
+        if self.setting.solver.annealed and self.setting.solver.s_start is None:
             behind = (self.task, self.setting.card, operator, start, sigma_y)
             s_start = level_behind(*behind) or s_start
         return Stage(
