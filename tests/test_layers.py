@@ -19,7 +19,7 @@ LAYERS = {
         *["response", "alignment", "hio", "unet_blocks", "frames", "separable"],
         *["replay", "attributes", "tifftags", "room", "heif", "comments", "parts"],
         "pngchunks",
-        *["scales", "guiding", "stationary", "interpolation"],
+        *["scales", "guiding", "stationary", "interpolation", "welch"],
     ],
     2: [
         *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],

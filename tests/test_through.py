@@ -132,7 +132,7 @@ def test_it_restores_noisy_pictures_better_than_without(task, flags, monkeypatch
     denoiser = load_model(card, torch.device("cpu"), torch.float32)
 
     def error():
-        stage = next(specimen.pose(Setting(card, SolverOptions(), print)).stages())
+        stage = next(specimen.pose(Setting(card, SolverOptions(noise=0.05), print)).stages())
         solver = SolverOptions(steps=12)
         about = (task, stage, stage.start, draws(stage.start, 0), denoiser, card, solver)
         *_, (_, mu) = Solving(*about).run()
@@ -239,7 +239,7 @@ def test_stages_start_by_what_is_told(task, flags, level):
     """Colours are not told either, but are no matter of `faint_start`."""
     card = Card("none", None, starts={"superres": 1.0, "colorize": 0.5}, faint_start=2.0)
     specimen = degrade(load_picture(PICTURE), make_case(task, flags, 0.01), 96, 0)
-    stage = next(specimen.pose(Setting(card, SolverOptions(), print)).stages())
+    stage = next(specimen.pose(Setting(card, SolverOptions(noise=0.01), print)).stages())
     assert stage.s_start == pytest.approx(level)
     asked = SolverOptions(s_start=0.7)
     assert next(specimen.pose(Setting(card, asked, print)).stages()).s_start == 0.7

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .flat_tiles import STRIDE, cut, flattest_of_each
+from .flat_tiles import STRIDE, cut, flattest_of_each, has_tiles
 from .interpolation import interpolated
 from .stationary import TILE, spectrum_of
 
@@ -58,6 +58,15 @@ class ColouredNoise:
         low, high = apart[radius < LOW].mean(), apart[radius > HIGH].mean()
         return bool(high > OWN and low < WIDE * high)
 
+    def of_mean(self, weights: Tensor) -> Tensor:
+        """Spectrum of what it is in a weighted mean of the channels, (TILE, TILE).
+
+        weights: (C,).    At the mean square of the strengths.
+        """
+        weights = weights.to(self.power)
+        power = torch.einsum("c,yxcd,d->yx", weights, self.power, weights).real
+        return power * self.strength.square().mean()
+
     def as_white(self, sigma: float, even: float) -> "ColouredNoise":
         """White noise of standard deviation sigma, which follows the brightness as this does.
 
@@ -88,7 +97,7 @@ def measure_noise(y: Tensor, clean: Tensor) -> ColouredNoise | None:
     y: (1, C, H, W) in [-1, 1].    clean: what a denoiser made of it that was told of a few times
     the noise.
     """
-    if min(y.shape[2:]) < TILE:
+    if not has_tiles(y.shape[2], y.shape[3]):
         return None
     recorded = ((y > 1e-6 - 1) & (y < 1 - 1e-6)).all(1, keepdim=True).to(y.dtype)
     whole = _of_tiles(recorded) > WHOLE

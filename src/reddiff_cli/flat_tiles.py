@@ -15,6 +15,12 @@ ENOUGH = 64
 BRIGHTNESSES = 4
 
 
+def has_tiles(height: int, width: int) -> bool:
+    """True if a picture of this size has tiles enough, so that some may be flat."""
+    rows, columns = ((max(0, side - TILE) // STRIDE + 1) for side in (height, width))
+    return min(height, width) >= TILE and rows * columns >= ENOUGH
+
+
 def bumps_of(means: Tensor) -> Tensor:
     """How far the means of PART x PART pixels of every tile are from a plane, squared; (h, w)."""
     side = TILE // PART

@@ -1,48 +1,84 @@
 """Blind kernel estimates against the truth: blurred, noisy crops of the user's photographs.
 
     python tests/benchmarks/kernels.py FOLDER [--limit 12] [--families gaussian,motion] [--seed 0]
+        [--size 256] [--noise 2.55] [--camera]
 
 Blurs an area around the centre of every k-th picture (valid convolution: the border is unknown)
 with the families in turn (Gaussian sigma 1.2-3, motion of 7-21 pixels at any angle, disk radius
-1.5-6, sharp), takes 256x256, adds noise of 0.01 of the range, and prints truth, estimate, verdict.
+1.5-6, sharp), takes --size pixels a side, adds noise of --noise of 255, white or (--camera) of a
+simulated mosaic (`camera.py`), and prints truth, estimate and verdict of `--kernel auto`, which
+hears the noise with the bundled prior.
 """
 
 import argparse
 import random
+import tempfile
 import time
 from pathlib import Path
 
 import torch
+from camera import camera, eight_bits
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
-from reddiff_cli.blind import SHARP, estimate_kernel
+from reddiff_cli.blind import SHARP, KernelEstimate
+from reddiff_cli.errors import PictureError
+from reddiff_cli.jobs import Job
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import KernelSpec
-from reddiff_cli.pictures import load_picture
+from reddiff_cli.models import find_model
+from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.restore import Restorer
+from reddiff_cli.task_options import DeblurOptions
+from reddiff_cli.tasks import Setting, unknown_kernel
+from reddiff_cli.tasks.problem import to_pixels
 
-SIDE, MARGIN, SIGMA_Y = 256, 16, 0.02
+MARGIN = 16
+AUTO = DeblurOptions(KernelSpec("auto"))
+UNTOLD = KernelEstimate(SHARP, "not sure", 0.0, 0.0)
 
 
-def crop(path: Path) -> Tensor | None:
-    """(1, C, SIDE + 2 MARGIN, ...) in [-1, 1] about the centre, or None of a small picture."""
+def crop(path: Path, size: int) -> Tensor | None:
+    """(1, C, size + 2 MARGIN, ...) in [-1, 1] about the centre, or None of a small picture."""
     pixels = torch.from_numpy(load_picture(path).pixels.copy()).permute(2, 0, 1)[None] * 2 - 1
-    side = SIDE + 2 * MARGIN
-    top, left = ((size - side) // 2 for size in pixels.shape[2:])
+    side = size + 2 * MARGIN
+    top, left = ((length - side) // 2 for length in pixels.shape[2:])
     if min(top, left) < 0:
         return None
     return pixels[:, :, top : top + side, left : left + side]
 
 
-def degrade(x: Tensor, spec: KernelSpec, seed: int) -> Tensor:
+def blur(x: Tensor, spec: KernelSpec, size: int) -> Tensor:
+    """The middle of x, blurred."""
     kernel = make_kernel(spec)
     kernel = pad(kernel, (0, 1 - kernel.shape[1] % 2, 0, 1 - kernel.shape[0] % 2))
     flipped = kernel.flip(0, 1)[None, None]
     y = conv2d(x.transpose(0, 1), flipped).transpose(0, 1)
-    top, left = ((size - SIDE) // 2 for size in y.shape[2:])
-    y = y[:, :, top : top + SIDE, left : left + SIDE]
-    y = y + SIGMA_Y * torch.randn(y.shape, generator=torch.Generator().manual_seed(seed))
-    return ((y + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1
+    top, left = ((length - size) // 2 for length in y.shape[2:])
+    return y[:, :, top : top + size, left : left + size]
+
+
+def noisy(y: Tensor, level: float, mosaic: bool, seed: int) -> Tensor:
+    """In 8 bits."""
+    generator = torch.Generator().manual_seed(seed)
+    if mosaic and y.shape[1] == 3:
+        return camera(y, level, generator)
+    return eight_bits(y + level / 127.5 * torch.randn(y.shape, generator=generator))
+
+
+def estimate(restorer: Restorer, y: Tensor, folder: Path) -> KernelEstimate:
+    """What the command makes of a file that holds y."""
+    path = folder / "y.png"
+    save_picture(Picture(to_pixels(y)), path, None, 95)
+    setting = Setting(restorer.card, restorer.solver, lambda _: None, restorer.machine)
+    problem = unknown_kernel.pose(Job("deblur", path, path), AUTO, setting)
+    hearing = problem.hearing()
+    problem.accept(hearing, restorer.solve(hearing)[0])
+    try:
+        return problem.estimate()
+    except PictureError:
+        return UNTOLD
 
 
 def draw(family: str, dice: random.Random) -> KernelSpec:
@@ -72,20 +108,31 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=12)
     parser.add_argument("--families", default="gaussian,motion")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--noise", type=float, default=2.55)
+    parser.add_argument("--camera", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    machine = MachineOptions(device="cpu")
+    restorer = Restorer(
+        find_model("natural"), SolverOptions(), machine, AUTO, OutputOptions(), together=False
+    )
     families_drawn = options.families.split(",")
     dice = random.Random(options.seed)
     paths = sorted(p for p in options.folder.iterdir() if p.is_file())
-    crops = [(p, crop(p)) for p in paths[options.seed :: max(1, len(paths) // options.limit)]]
+    crops = [
+        (p, crop(p, options.size))
+        for p in paths[options.seed :: max(1, len(paths) // options.limit)]
+    ]
     crops = [(path, x) for path, x in crops if x is not None][: options.limit]
     families = parameters = sure = wrong = 0
     seconds = 0.0
     for k, (path, x) in enumerate(crops):
         truth = draw(families_drawn[k % len(families_drawn)], dice)
-        y = degrade(x, truth, k)
+        y = noisy(blur(x, truth, options.size), options.noise, options.camera, k)
         begin = time.perf_counter()
-        found = estimate_kernel(y, SIGMA_Y)
+        with tempfile.TemporaryDirectory() as folder:
+            found = estimate(restorer, y, Path(folder))
         seconds += time.perf_counter() - begin
         family, close = hits(truth, found.spec)
         families, parameters = families + family, parameters + close

@@ -6,8 +6,8 @@ Adds white noise to the centres of --limit photographs, clips and rounds to 8 bi
 mean, largest and rms error of the estimate, of 255, in colour and in grey. --camera: the noise is
 that of the mosaic of a simulated camera, and wider than a pixel after its colours are filled in
 (`camera.py`); pictures need 360 pixels then, except blurred ones. --restore: PSNR of `denoise`,
-and of `deblur` of gaussian:1 at 20 evaluations, with the noise that was added, with 1.5 and 2
-times as much, and with the estimate.
+and of `deblur` and `superres` at 20 evaluations, with the noise that was added, with 1.5 and 2
+times as much, and with what the command makes of it by itself.
 """
 
 import argparse
@@ -37,6 +37,12 @@ from reddiff_cli.tasks.whole import WholePicture
 LEVELS = (0, 1, 2, 5, 10, 25, 50)
 RESTORED = (2, 5, 10)
 TIMES = (1.0, 1.5, 2.0)
+CASES: tuple[tuple[str, dict[str, str | int]], ...] = (
+    ("denoise", {}),
+    ("deblur", {"kernel": "gaussian:1"}),
+    ("deblur", {"kernel": "motion:9,30"}),
+    ("superres", {"scale": 2}),
+)
 Spoil = Callable[[Tensor, float, torch.Generator], Tensor]
 
 
@@ -76,7 +82,8 @@ def poser(specimen: Specimen, case: Case, y: Tensor) -> Callable[[Setting], Whol
         source = Picture(to_pixels(specimen.truth))
         about = case.task, source, specimen.operator, y, noise, setting, specimen.crop
         white = setting.white(specimen.operator, Path("file.png"), y, noise)
-        return KINDS.get(type(case.options), WholePicture)(*about, white=white)
+        kind = KINDS.get(type(case.options), WholePicture)
+        return kind(*about, white=white, blurred=case.options.blurred)
 
     return pose
 
@@ -87,7 +94,7 @@ def cost(paths: list[Path], size: int, spoil: Spoil) -> None:
     restorer = Restorer(
         find_model("natural"), SolverOptions(), machine, first, OutputOptions(), together=False
     )
-    for task, flags in (("denoise", {}), ("deblur", {"kernel": "gaussian:1"})):
+    for task, flags in CASES:
         case = make_case(task, flags, 0.0)
         for level in RESTORED:
             damaged = specimens(paths, case, size, spoil, level)
@@ -100,8 +107,9 @@ def cost(paths: list[Path], size: int, spoil: Spoil) -> None:
                 )
                 line.append(f"{fmean(found):.2f}")
             *by_hand, guessed = line
-            print(f"{task} {level}: told {TIMES} times the noise {' / '.join(by_hand)} dB", end="")
-            print(f", estimated {guessed} dB", flush=True)
+            print(" ".join((task, *map(str, flags.values()), str(level))), end=": ")
+            print(f"told {TIMES} times the noise {' / '.join(by_hand)} dB", end="")
+            print(f", by itself {guessed} dB", flush=True)
 
 
 def main() -> None:

@@ -15,7 +15,18 @@ from ..task_options import (
     SuperresOptions,
     TaskOptions,
 )
-from . import colorize, compose, deblur, denoise, hdr, inpaint, jpeg, phase, superres
+from . import (
+    colorize,
+    compose,
+    deblur,
+    denoise,
+    hdr,
+    inpaint,
+    jpeg,
+    phase,
+    superres,
+    unknown_kernel,
+)
 from .problem import Problem, Setting, Stage, headroom, solver_of
 from .whole import WholePicture
 
@@ -55,6 +66,8 @@ def _pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
             return inpaint.pose(job, options, setting)
         case SuperresOptions():
             return superres.pose(job, options, setting)
+        case DeblurOptions() if options.kernel.family == "auto":
+            return unknown_kernel.pose(job, options, setting)
         case DeblurOptions():
             return deblur.pose(job, options, setting)
         case DenoiseOptions():

@@ -12,22 +12,23 @@ from torch.nn import functional as F
 from ..jobs import Job
 from ..kernels import make_kernel
 from ..masks import check_something_is_known, hole_from_file
+from ..noise import smooths
 from ..operators import Blur, Chain, Downsample, Inpaint, Whitened, rec601
 from ..operators.chain import Part
 from ..pictures import Hole, Picture, load_picture
 from ..task_options import Damage, RestoreOptions
 from .colorize import coloured
 from .deblur import check_kernel
+from .heard import HeardPicture
 from .problem import Setting, Stage, to_tensor
 from .superres import enlarge, make_downsample
-from .whole import WholePicture
 from .wide import WideFilling, fill_hole, share_of_patches
 
 Margins = tuple[int, int, int, int]  # left, right, top, bottom
 
 
 @dataclass
-class Composition(WholePicture):
+class Composition(HeardPicture):
     """A picture behind several damages. Wide holes in it are filled first, as those of `inpaint`.
 
     What fills them is then taken as measured, with a noise of its own: it goes back through the
@@ -63,6 +64,10 @@ class Composition(WholePicture):
             return super().preview(stage, mu)
         filled = self._filling.preview(stage, mu)
         return self._shown(Chain(self._parts[:-1]).start(filled))
+
+    def _listens(self) -> bool:
+        """Not behind a mask: its holes would be heard as well."""
+        return not isinstance(self._parts[-1], Inpaint | Whitened) and super()._listens()
 
     @property
     def _parts(self) -> tuple[Part, ...]:
@@ -103,7 +108,9 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
         return F.pad(x, [-n for n in margins])
 
     white = setting.white(chain, job.input, y, noise, known)
-    return Composition("restore", source, chain, y, noise, setting, crop=crop, white=white)
+    about = ("restore", source, chain, y, noise, setting, crop)
+    blurred, lossy = options.blurred, smooths(job.input)
+    return Composition(*about, white=white, blurred=blurred, lossy=lossy)
 
 
 def canvas_margins(parts: tuple[Part, ...]) -> Margins:

@@ -1,13 +1,22 @@
 """Which problems of one stage on one canvas are more than that."""
 
-from ..task_options import DenoiseOptions, HdrOptions, RestoreOptions
+from ..task_options import (
+    DeblurOptions,
+    DenoiseOptions,
+    HdrOptions,
+    RestoreOptions,
+    SuperresOptions,
+)
 from .compose import Composition
 from .denoise import Denoising
 from .hdr import Highlights
+from .heard import HeardPicture
 from .whole import WholePicture
 
 KINDS: dict[type, type[WholePicture]] = {
+    DeblurOptions: HeardPicture,
     DenoiseOptions: Denoising,
     HdrOptions: Highlights,
     RestoreOptions: Composition,
+    SuperresOptions: HeardPicture,
 }

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..budget import straight
 from ..models import Card
-from ..noise import estimate_noise, is_white
+from ..noise import estimate_noise, is_white, smooths
 from ..operators import Operator, is_linear, on_device
 from ..options import OVERLAP, TASKS, MachineOptions, SolverOptions
 from ..pictures import Picture, Pixels
@@ -57,8 +57,6 @@ FALLING = ("inpaint", "denoise", "superres", "deblur", "restore")
 SPARSE = 0.3
 # Holes of these shares of pixels without a known neighbour are single pixels, and strokes.
 SCATTERED, SOLID = 0.45, 0.55
-# Files of these kinds have had their noise smoothed away.
-SMOOTHED = frozenset((".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".hif", ".jp2"))
 
 
 class View(Protocol):
@@ -184,7 +182,7 @@ class Setting:
         told = self.told_noise(task)
         if told is not None:
             return told
-        estimate = estimate_noise(picture, known, smoothed=_smooths(path), blurred=blurred)
+        estimate = estimate_noise(picture, known, smoothed=smooths(path), blurred=blurred)
         if estimate.warning:
             self.on_note(f"warning: {path}: {estimate.warning}; noise {estimate.sigma:.4f}")
         return estimate.sigma
@@ -205,7 +203,7 @@ class Setting:
         if noise == 0 or not is_linear(operator):
             return True
         at_least = 0.0 if getattr(operator, "direct", None) is None else noise
-        return is_white(y, at_least, known, smoothed=_smooths(path))
+        return is_white(y, at_least, known, smoothed=smooths(path))
 
     def view(self) -> Whole:
         """The whole canvas, in tiles as asked for or as the prior's card says."""
@@ -232,10 +230,6 @@ class Setting:
         if task not in FALLING:
             return weight
         return weight * math.sqrt(UNIT_STEPS / self.solver.steps_of_red_diff)
-
-
-def _smooths(path: Path) -> bool:
-    return path.suffix.lower() in SMOOTHED
 
 
 def noise_levels(task: str, card: Card, sigma_y: float, solid: float = 0.0) -> tuple[float, float]:

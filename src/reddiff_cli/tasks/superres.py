@@ -10,17 +10,18 @@ from torch import Tensor
 from ..jobs import Job
 from ..kernels import load_kernel
 from ..metrics import rms
+from ..noise import smooths
 from ..operators import Downsample
 from ..operators.downsample import bicubic, box, from_kernel, gaussian, lanczos
 from ..pictures import Pixels, load_picture
 from ..task_options import Filter, SuperresOptions
+from .heard import HeardPicture
 from .problem import Setting, to_tensor
-from .whole import WholePicture
 
 FILTERS = {"bicubic": bicubic, "box": box, "lanczos": lanczos}
 
 
-def pose(job: Job, options: SuperresOptions, setting: Setting) -> WholePicture:
+def pose(job: Job, options: SuperresOptions, setting: Setting) -> HeardPicture:
     """The picture as a measurement of one `scale` times as large."""
     picture = load_picture(job.input)
     y = to_tensor(picture)
@@ -36,7 +37,8 @@ def pose(job: Job, options: SuperresOptions, setting: Setting) -> WholePicture:
     source = replace(picture, alpha=alpha)
     white = setting.white(operator, job.input, y, noise)
     about = (source, operator, y, noise, setting)
-    return WholePicture("superres", *about, note=consistency, white=white)
+    lossy = smooths(job.input)
+    return HeardPicture("superres", *about, note=consistency, white=white, lossy=lossy)
 
 
 def make_downsample(scale: int, chosen: Filter) -> Downsample:

@@ -1,0 +1,104 @@
+"""Deblurring with a kernel that nobody knows: one of a known family, told from the picture."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..blind import SHARP, KernelEstimate, estimate_kernel
+from ..errors import PictureError
+from ..jobs import Job
+from ..kernels import make_kernel
+from ..kernelspec import KernelSpec
+from ..noise import smooths
+from ..operators import Blur
+from ..pictures import load_picture
+from ..task_options import DeblurOptions
+from ..welch import luminance_weights
+from .deblur import make_blur
+from .heard import HeardPicture
+from .problem import Setting, Stage, to_tensor
+from .whole import WholePicture
+
+
+@dataclass
+class BlindDeblurring(HeardPicture):
+    """A picture whose blur is told from its spectrum, once the noise in that has been heard.
+
+    path: for messages.    boundary: as of `make_blur`.    kernel: None until it is found.
+
+    Noise of a camera is no white noise: its spectrum falls as if it had been blurred itself.
+    """
+
+    path: Path = Path()
+    boundary: str = "unknown"
+    kernel: KernelSpec | None = None
+
+    def stages(self) -> Iterator[Stage]:
+        """One that hears the noise, and one that restores the picture with the kernel found."""
+        if self.noise > 0:
+            yield self.hearing()
+        self.kernel = sure_kernel(self.path, self.estimate())
+        made = make_kernel(self.kernel)
+        self.operator, canvas = make_blur(self.path, made, self.boundary, self.y)
+        if canvas is not None:
+            self.crop = canvas.crop
+        if self._listens():
+            self._settle()
+        yield from WholePicture.stages(self)
+
+    def estimate(self) -> KernelEstimate:
+        """What the picture tells of its blur; PictureError if its noise hides too much of it."""
+        return estimate_kernel(self.y, self._spectrum_of_noise())
+
+    def remark(self) -> str:
+        """The kernel."""
+        return f"kernel {self.kernel} (estimated)"
+
+    def _spectrum_of_noise(self) -> float | Tensor:
+        """As `estimate_kernel` wants it; PictureError if it is not white and cannot be told."""
+        if self.clean is None:
+            return 2 * self.noise
+        found = self._measured()
+        if found is None and not self.white:
+            raise PictureError(
+                f"{self.path}: not sure what blurred it, as too little of it is flat to tell its "
+                "noise; give --kernel",
+                "Kernel",
+            )
+        if found is None or self._sounds_white(found):
+            return 2 * self.noise
+        return found.of_mean(luminance_weights(self._heard.shape[1]))
+
+
+def pose(job: Job, options: DeblurOptions, setting: Setting) -> BlindDeblurring:
+    """The picture as a measurement of a sharp one, by a kernel that is found on the way."""
+    picture = load_picture(job.input)
+    y = to_tensor(picture)
+    noise = setting.noise("deblur", job.input, y, blurred=True)
+    nothing = Blur(torch.ones(1, 1))
+    white = setting.white(nothing, job.input, y, noise)
+    about = ("deblur", picture, nothing, y, noise, setting)
+    return BlindDeblurring(
+        *about,
+        white=white,
+        blurred=True,
+        lossy=smooths(job.input),
+        path=job.input,
+        boundary=options.boundary,
+    )
+
+
+def sure_kernel(path: Path, estimate: KernelEstimate) -> KernelSpec:
+    """The kernel that was estimated; PictureError if the evidence is flat."""
+    if estimate.spec == SHARP:
+        raise PictureError(f"{path}: no blur found in it; give --kernel if you know one", "Kernel")
+    smeared = smooths(path) and estimate.spec.family != "motion"
+    if estimate.verdict != "sure" or smeared:
+        # Compression looks like a blur, and a wrong kernel does more harm than none.
+        raise PictureError(
+            f"{path}: not sure what blurred it (nearest: {estimate.spec}); give --kernel", "Kernel"
+        )
+    return estimate.spec

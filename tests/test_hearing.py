@@ -1,0 +1,239 @@
+"""Noise that is heard before a blur is told from the picture, or taken away."""
+
+import pytest
+import torch
+
+from reddiff_cli.blind import SHARP, estimate_kernel
+from reddiff_cli.coloured_noise import ColouredNoise
+from reddiff_cli.errors import PictureError
+from reddiff_cli.jobs import Job
+from reddiff_cli.kernels import make_kernel
+from reddiff_cli.kernelspec import KernelSpec, parse_kernel
+from reddiff_cli.models import find_model
+from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.restore import Restorer
+from reddiff_cli.stationary import TILE, spectrum_of
+from reddiff_cli.task_options import DeblurOptions, SuperresOptions, parse_degrade, parse_filter
+from reddiff_cli.tasks import Setting, pose
+from reddiff_cli.tasks.problem import to_pixels
+from reddiff_cli.welch import luminance_weights, measure_spectrum
+from test_blind import leaves
+
+SIDE = 192
+
+
+def wide(seed, side=SIDE):
+    """Noise of variance 1 that is wider than a pixel, as that of a camera."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn((1, 3, side + 2, side + 2), generator=generator)
+    noise = torch.nn.functional.avg_pool2d(noise, 3, stride=1)
+    return noise / noise.std()
+
+
+def white(seed, side=SIDE):
+    return torch.randn((1, 3, side, side), generator=torch.Generator().manual_seed(seed))
+
+
+def blurred(spec, noise, level, side=SIDE, seed=1):
+    """An 8-bit picture in [-1, 1] with noise of this level, of 255."""
+    kernel = make_kernel(parse_kernel(spec)).flip(0, 1)[None, None]
+    y = torch.nn.functional.conv2d(0.8 * leaves(seed).transpose(0, 1), kernel)
+    y = y.transpose(0, 1)[:, :, :side, :side] + level / 127.5 * noise(seed, side)
+    return ((y.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+
+
+def spectrum_of_wide(level):
+    noise = wide(7, 512)
+    tiles = noise.unfold(2, TILE, TILE).unfold(3, TILE, TILE)
+    tiles = tiles.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, TILE, TILE)
+    one = torch.tensor([level / 127.5])
+    return ColouredNoise(spectrum_of(tiles), one * 0, one).of_mean(luminance_weights(3))
+
+
+def saved(folder, y, name="y.png"):
+    path = folder / name
+    save_picture(Picture(to_pixels(y)), path, None, 95)
+    return path
+
+
+def posed(path, options, **solver):
+    setting = Setting(find_model("natural"), SolverOptions(**solver), lambda _: None)
+    return pose(Job(options.task, path, path.with_name("out.png")), options, setting)
+
+
+def test_the_spectrum_of_the_luminances_noise():
+    """White noise of the channels has the sum of their squared weights in it, everywhere."""
+    power = torch.eye(3).expand(TILE, TILE, 3, 3).to(torch.complex64)
+    noise = ColouredNoise(power, torch.zeros(2), torch.tensor([0.1, 0.3]))
+    weights = luminance_weights(3)
+    expected = float(weights.square().sum()) * (0.1**2 + 0.3**2) / 2
+    found = noise.of_mean(weights)
+    torch.testing.assert_close(found, torch.full((TILE, TILE), expected))
+
+
+def test_a_measured_spectrum_is_the_floor_of_the_pictures():
+    y = 0.05 * wide(3, 512) + torch.linspace(-0.9, 0.9, 512) * 0.2
+    y[..., ::32] += 0.5  # some structure to weigh by
+    told = spectrum_of_wide(0.05 * 127.5)
+    found = measure_spectrum(y, told)
+    assert found is not None
+    high = torch.hypot(found.row, found.column) > 0.3
+    high &= found.noise > 0.1 * found.noise.max()  # a mean of 3x3 pixels has zeros
+    ratio = (found.log_power - found.noise.log())[high]
+    assert abs(float(ratio.mean())) < 0.25
+
+
+@pytest.mark.parametrize("spec", ["gaussian:2", "motion:13,40"])
+def test_a_kernel_is_found_behind_wide_noise_by_its_spectrum(spec):
+    """Where the same noise, told as if it were white, misleads."""
+    y, truth = blurred(spec, wide, 5), parse_kernel(spec)
+    found = estimate_kernel(y, spectrum_of_wide(5))
+    assert (found.spec.family, found.verdict) == (truth.family, "sure")
+    assert found.spec.parameters[0] == pytest.approx(truth.parameters[0], rel=0.2)
+    misled = estimate_kernel(y, 5 / 127.5)
+    assert misled.verdict == "not sure" or misled.spec.family != truth.family
+
+
+@pytest.mark.parametrize(
+    ("spec", "sure"),
+    [
+        (KernelSpec("disk", (1.1,)), False),
+        (KernelSpec("gaussian", (0.5,)), False),
+        (KernelSpec("motion", (40.0, 3.0)), False),
+        (KernelSpec("gaussian", (1.2,)), True),
+    ],
+)
+def test_nobody_is_sure_of_what_was_not_looked_for(spec, sure, monkeypatch):
+    """Lenses and mosaics are that soft; and at the end of the grid there may be more."""
+    monkeypatch.setattr("reddiff_cli.blind._costs", lambda specs, *_, **__: [99.0] * len(specs))
+    found = iter([(spec, 0.0), (KernelSpec("disk", (3.0,)), 50.0), (SHARP, 80.0)])
+    monkeypatch.setattr("reddiff_cli.blind._search", lambda *_: next(found))
+    assert estimate_kernel(blurred("gaussian:2", white, 2), 0.02).verdict == (
+        "sure" if sure else "not sure"
+    )
+
+
+class Restoring:
+    """The command without its command line."""
+
+    def __init__(self, options, **solver):
+        self.notes, self.task = [], options.task
+        machine = MachineOptions(device="cpu", dtype="fp32")
+        self.restorer = Restorer(
+            find_model("natural"),
+            SolverOptions(**({"steps": 12} | solver)),
+            machine,
+            options,
+            OutputOptions(overwrite=True),
+        )
+
+    def __call__(self, path):
+        out = path.with_name("out.png")
+        result = self.restorer.restore(
+            Job(self.task, path, out), lambda *_: None, self.notes.append
+        )
+        return result, load_picture(out)
+
+
+AUTO = DeblurOptions(KernelSpec("auto"))
+
+
+@pytest.mark.parametrize("noise", [wide, white])
+def test_a_photographs_kernel_is_found_and_used(noise, tmp_path):
+    """As if it had been given, but that the noise is heard in one evaluation more."""
+    path = saved(tmp_path, blurred("motion:13,40", noise, 4))
+    result, picture = Restoring(AUTO)(path)
+    kernel = result.remark.removeprefix("kernel ").split(" ")[0]
+    assert result.remark.endswith("(estimated)")
+    length, angle = parse_kernel(kernel).parameters
+    assert (length, angle) == (pytest.approx(13, rel=0.1), pytest.approx(40, abs=4))
+    told, by_hand = Restoring(DeblurOptions(parse_kernel(kernel)), noise=result.noise)(path)
+    assert result.steps == told.steps == 12
+    if noise is white:
+        assert (picture.pixels == by_hand.pixels).all()
+
+
+def test_a_sharp_photograph_with_wide_noise_is_left_alone(tmp_path):
+    path = saved(tmp_path, blurred("uniform:1", wide, 4))
+    with pytest.raises(PictureError, match=r"not sure what blurred it|no blur found"):
+        Restoring(AUTO)(path)
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_noise_that_cannot_be_told_leaves_the_kernel_open(tmp_path, monkeypatch):
+    path = saved(tmp_path, blurred("gaussian:2", wide, 5))
+    problem = posed(path, AUTO)
+    problem.white = False
+    stages = problem.stages()
+    problem.accept(next(stages), problem.y)
+    monkeypatch.setattr("reddiff_cli.tasks.hearing.measure_noise", lambda *_: None)
+    with pytest.raises(PictureError, match="too little of it is flat to tell its noise"):
+        next(stages)
+
+
+def test_without_noise_nothing_is_heard(tmp_path):
+    path = saved(tmp_path, blurred("motion:13,40", white, 0))
+    (stage,) = posed(path, AUTO, noise=0.0).stages()
+    assert not stage.shared
+
+
+KNOWN = DeblurOptions(parse_kernel("motion:9,30"))
+
+
+@pytest.mark.parametrize(
+    ("options", "noise", "level", "name", "solver", "listens"),
+    [
+        (KNOWN, wide, 5, "y.png", {}, True),
+        (KNOWN, wide, 5, "y.png", {"method": "dps"}, True),
+        (KNOWN, wide, 5, "y.png", {"noise": 0.02}, False),
+        (KNOWN, wide, 5, "y.jpg", {}, False),
+        (KNOWN, white, 5, "y.png", {}, False),
+        (KNOWN, white, 0, "y.png", {}, False),
+        (SuperresOptions(2, parse_filter("bicubic")), white, 5, "y.png", {}, False),
+        (parse_degrade("blur motion:9,30"), wide, 5, "y.png", {}, True),
+    ],
+)
+def test_who_listens(options, noise, level, name, solver, listens, tmp_path):
+    """Where nobody told the noise and it seems to be wide, which lossy files would hide."""
+    path = saved(tmp_path, blurred("motion:9,30", noise, level), name)
+    first = next(posed(path, options, **solver).stages())
+    assert bool(first.shared) is listens
+    assert first.y.shape == (1, 3, SIDE, SIDE)
+
+
+def test_a_composition_with_a_hole_does_not_listen(tmp_path):
+    y = blurred("motion:9,30", wide, 5)
+    mask = -torch.ones(1, 1, SIDE, SIDE)
+    mask[..., 90:92, 40:150] = 1
+    path, hole = saved(tmp_path, y), saved(tmp_path, mask, "m.png")
+    first = next(posed(path, parse_degrade(f"blur motion:9,30 | mask {hole}")).stages())
+    assert not first.shared
+
+
+def test_grey_pictures_are_heard_in_one_channel(tmp_path):
+    y = blurred("motion:9,30", wide, 5)[:, :1].expand(1, 3, SIDE, SIDE)
+    first = next(posed(saved(tmp_path, y), KNOWN).stages())
+    assert first.shared
+    assert first.y.shape == (1, 1, SIDE, SIDE)
+
+
+def settled(tmp_path, estimated, heard, colour=True):
+    """Noise of 255 that a picture is restored with, and whether it is white."""
+    problem = posed(saved(tmp_path, blurred("motion:9,30", wide, 5)), KNOWN)
+    problem.noise, problem.clean = estimated / 255, problem.y
+    power = spectrum_of((wide if colour else white)(5, TILE).expand(2, 3, TILE, TILE))
+    strength = torch.tensor([2 * heard / 255])
+    found = ColouredNoise(power, torch.zeros(1), strength)
+    problem._measured = lambda: found
+    problem._sounds_white = lambda _: not colour
+    problem._settle()
+    return problem.noise * 255, problem.white
+
+
+def test_the_estimate_stands_within_what_is_heard(tmp_path):
+    assert settled(tmp_path, 7, 4) == (pytest.approx(7), False)
+    assert settled(tmp_path, 12, 4) == (pytest.approx(8), False)
+    assert settled(tmp_path, 5, 4) == (pytest.approx(6), False)
+    fine = posed(tmp_path / "y.png", KNOWN)._fine / 2
+    assert settled(tmp_path, 12, 4, colour=False) == (pytest.approx(255 * fine), True)
