@@ -10,6 +10,7 @@ from reddiff_cli.jobs import Job
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import KernelSpec, parse_kernel
 from reddiff_cli.models import find_model
+from reddiff_cli.operators import Blur
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import Restorer
@@ -178,7 +179,8 @@ def test_without_noise_nothing_is_heard(tmp_path):
     assert not stage.shared
 
 
-KNOWN = DeblurOptions(parse_kernel("motion:9,30"))
+# Of the second, nothing is so weak that it shows the noise alone.
+MOTION, KNOWN = (DeblurOptions(parse_kernel(text)) for text in ("motion:9,30", "gaussian:0.5"))
 
 
 @pytest.mark.parametrize(
@@ -191,12 +193,12 @@ KNOWN = DeblurOptions(parse_kernel("motion:9,30"))
         (KNOWN, white, 5, "y.png", {}, False),
         (KNOWN, white, 0, "y.png", {}, False),
         (SuperresOptions(2, parse_filter("bicubic")), white, 5, "y.png", {}, False),
-        (parse_degrade("blur motion:9,30"), wide, 5, "y.png", {}, True),
+        (parse_degrade("blur gaussian:0.5"), wide, 5, "y.png", {}, True),
     ],
 )
 def test_who_listens(options, noise, level, name, solver, listens, tmp_path):
     """Where nobody told the noise and it seems to be wide, which lossy files would hide."""
-    path = saved(tmp_path, blurred("motion:9,30", noise, level), name)
+    path = saved(tmp_path, blurred("gaussian:0.5", noise, level), name)
     first = next(posed(path, options, **solver).stages())
     assert bool(first.shared) is listens
     assert first.y.shape == (1, 3, SIDE, SIDE)
@@ -212,10 +214,28 @@ def test_a_composition_with_a_hole_does_not_listen(tmp_path):
 
 
 def test_grey_pictures_are_heard_in_one_channel(tmp_path):
-    y = blurred("motion:9,30", wide, 5)[:, :1].expand(1, 3, SIDE, SIDE)
+    y = blurred("gaussian:0.5", wide, 5)[:, :1].expand(1, 3, SIDE, SIDE)
     first = next(posed(saved(tmp_path, y), KNOWN).stages())
     assert first.shared
     assert first.y.shape == (1, 1, SIDE, SIDE)
+
+
+@pytest.mark.parametrize("options", [MOTION, parse_degrade("blur motion:9,30")])
+@pytest.mark.parametrize(("noise", "white"), [(wide, False), (white, True)])
+def test_behind_a_long_blur_texture_is_no_noise(noise, white, options, tmp_path):
+    """Where the blur lets nothing through there is noise alone; nothing has to be heard."""
+    generator = torch.Generator().manual_seed(0)
+    x = (0.3 * torch.randn((1, 1, SIDE + 9, SIDE + 9), generator=generator)).expand(1, 3, -1, -1)
+    kernel = make_kernel(parse_kernel("motion:9,30"))
+    y = Blur(kernel)(x.clamp(-0.9, 0.9))[..., :SIDE, :SIDE] + 3 / 127.5 * noise(2)
+    problem = posed(saved(tmp_path, y), options)
+    estimated = problem.noise
+    (stage,) = problem.stages()
+    assert not stage.shared
+    assert stage.white is white
+    assert estimated > 8 / 255
+    most = 3.2 if white else 6.5
+    assert 2.8 / 255 < stage.sigma_y / 2 < most / 255
 
 
 def settled(tmp_path, estimated, heard, colour=True):

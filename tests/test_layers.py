@@ -29,8 +29,17 @@ LAYERS = {
     ],
     3: ["pixels", "train_loss", "optimisers", "weights"],
     4: [
-        *["task_options", "pictures", "synthesis", "network", "convert", "cards", "model_card"],
-        *["operators", "solvers", "blind", "recorded_step"],
+        *[
+            "nulls",
+            "task_options",
+            "pictures",
+            "synthesis",
+            "network",
+            "convert",
+            "cards",
+            "model_card",
+        ],
+        *["operators", "solvers", "blind", "recorded_step", "nulls"],
     ],
     5: [
         "outputs",

@@ -103,17 +103,20 @@ def _powers(grey: Tensor, window: int) -> Tensor:
     """Of every window, less its mean, (n, window, window // 2 + 1)."""
     hann = torch.hann_window(window, dtype=torch.float64)
     taper = hann[:, None] * hann
-    blocks = _windows(grey, window)  # (n, window, window)
+    blocks = windows(grey, window)  # (n, window, window)
     blocks = blocks - (blocks * taper).sum((1, 2), keepdim=True) / taper.sum()
     power: Tensor = torch.fft.rfft2(blocks * taper).abs() ** 2 / (taper**2).sum()
     return power
 
 
-def _windows(grey: Tensor, window: int) -> Tensor:
-    """Evenly spread windows, about half overlapping, at most MOST_WINDOWS per axis."""
+def windows(grey: Tensor, window: int, most: int = MOST_WINDOWS) -> Tensor:
+    """Evenly spread windows, about half overlapping, (n, window, window).
+
+    grey: (H, W).    most: windows per axis.
+    """
     corners = []
     for size in grey.shape:
-        count = min(MOST_WINDOWS, 1 + round(2 * (size - window) / window))
+        count = min(most, 1 + round(2 * (size - window) / window))
         corners.append([round(k * (size - window) / max(count - 1, 1)) for k in range(count)])
     return torch.stack(
         [grey[i : i + window, j : j + window] for i in corners[0] for j in corners[1]]

@@ -36,6 +36,12 @@ class Chain:
         return reduce(lambda value, part: part.adjoint(value), reversed(self.parts), y)
 
     @property
+    def kernel(self) -> Tensor | None:
+        """That of the only part, if it is a blur."""
+        kernel: Tensor | None = getattr(self.parts[0], "kernel", None)
+        return kernel if len(self.parts) == 1 else None
+
+    @property
     def direct(self) -> Tensor | None:
         """Where y is x and noise: what a mask lets through that is the only part, or None."""
         only = self.parts[0] if len(self.parts) == 1 else None

@@ -45,7 +45,7 @@ class BlindDeblurring(HeardPicture):
         self.operator, canvas = make_blur(self.path, made, self.boundary, self.y)
         if canvas is not None:
             self.crop = canvas.crop
-        if self._listens():
+        if self._doubts() and not self._looks_in_nulls() and self._listens():
             self._settle()
         yield from WholePicture.stages(self)
 
