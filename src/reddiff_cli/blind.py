@@ -28,7 +28,7 @@ CERTAIN_BLUR = 6.0
 # what a disk pays, as one that cannot show its rings among the noise is a Gaussian, too. 63
 # training crops of 384x384 (16 of each family, 15 sharp), noise of a simulated mosaic: how many
 # are right / sure / sure and wrong by its spectrum as heard, and as if white, by its estimate:
-#     2 of 255    44 / 40 / 2    28 / 42 / 17
+#     2 of 255    44 / 40 / 2    25 / 42 / 17
 #     5           43 / 30 / 2    18 / 26 / 9
 _FAMILY, _FAMILY_MEASURED = 1.0, 2.0
 _DISK, _DISK_MEASURED = 0.5, 3.0
