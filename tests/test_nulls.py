@@ -48,10 +48,11 @@ def test_texture_does_not_pass_for_noise(spec, sigma):
     y, kernel = blurred(spec, sigma)
     found = noise_in_nulls(y, kernel)
     assert found is not None
-    assert found.sigma / (1 if found.white else 1.6) == pytest.approx(sigma, rel=0.35)
     if sigma > 0.01:
         assert found.white
         assert found.sigma == pytest.approx(sigma, rel=0.06)
+    else:  # of which a little is texture, and may look wide
+        assert 0.95 * sigma < found.sigma < 2.1 * sigma
 
 
 @pytest.mark.parametrize("spec", ["motion:9,30", "gaussian:2", "disk:4"])

@@ -229,18 +229,18 @@ def _poser(made: _Made, case: Case, truth: Tensor, y: Tensor) -> Callable[[Setti
     source = Picture(to_pixels(truth))
 
     def pose(setting: Setting) -> Problem:
-        blurred = case.options.blurred
-        noise = setting.noise(case.task, NOWHERE, y, made.known, blurred=blurred)
+        noise = setting.noise(case.task, NOWHERE, y, made.known, blurred=case.options.blurred)
         white = setting.white(made.operator, NOWHERE, y, noise, made.known)
         if isinstance(case.options, HoleOptions):
-            if (hole := _hole(made.known)) is None:
+            hole = _hole(made.known)
+            if hole is None:
                 raise ValueError("no hole")
             pixels = ((y[0] + 1) / 2).permute(1, 2, 0).contiguous().numpy()
             measured = replace(source, pixels=pixels)
             return Inpainting(measured, hole, noise, setting, denoise=case.noise > 0, white=white)
         kind = KINDS.get(type(case.options), WholePicture)
         about = case.task, source, made.operator, y, noise, setting, made.crop
-        return kind(*about, sigma_least=SIGMA_SINGLE, white=white, blurred=blurred)
+        return kind(*about, sigma_least=SIGMA_SINGLE, white=white)
 
     return pose
 

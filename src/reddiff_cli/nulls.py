@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.signal.windows import general_cosine
 
 from .welch import windows
 
 # Side of the windows; of smaller pictures their own, but no smaller than the second; and how many
 # of them at most on each axis.
 WINDOW, SMALLEST, MOST = 256, 64, 8
+# Harris 1978. Their leakage is 92 dB down; blurred pictures fall that far.
+BLACKMAN_HARRIS = (0.35875, 0.48829, 0.14128, 0.01168)
 # Of a window's pixels so many must not be clipped.
 LEAST = 0.5
 # Rings of frequencies, in cycles per pixel, and in each the share with the least of K.
@@ -107,7 +110,7 @@ class _Rings:
     @staticmethod
     def of(kernel: Tensor, size: int) -> "_Rings | None":
         """None if too few rings hold nothing else than noise."""
-        line = _blackman_harris(size)
+        line = general_cosine(size, a=BLACKMAN_HARRIS, sym=False, dtype=torch.float64)
         taper = line[:, None] * line
         passed = _smeared(kernel, taper).flatten()
         frequency = torch.fft.fftfreq(size, dtype=torch.float64)
@@ -157,13 +160,6 @@ class _Rings:
 def _within(low: float, high: float) -> list[int]:
     """Rings with inner edges in these bounds."""
     return [k for k, inner in enumerate(EDGES[:-1]) if low <= inner < high]
-
-
-def _blackman_harris(size: int) -> Tensor:
-    """Window whose leakage is 92 dB down (Harris 1978): blurred pictures fall that far."""
-    angle = 2 * math.pi / size * torch.arange(size, dtype=torch.float64)
-    terms = zip((0.35875, -0.48829, 0.14128, -0.01168), range(4), strict=True)
-    return sum((a * torch.cos(k * angle) for a, k in terms), torch.zeros(size).double())
 
 
 def _smeared(kernel: Tensor, taper: Tensor) -> Tensor:

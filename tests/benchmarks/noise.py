@@ -82,8 +82,7 @@ def poser(specimen: Specimen, case: Case, y: Tensor) -> Callable[[Setting], Whol
         source = Picture(to_pixels(specimen.truth))
         about = case.task, source, specimen.operator, y, noise, setting, specimen.crop
         white = setting.white(specimen.operator, Path("file.png"), y, noise)
-        kind = KINDS.get(type(case.options), WholePicture)
-        return kind(*about, white=white, blurred=case.options.blurred)
+        return KINDS.get(type(case.options), WholePicture)(*about, white=white)
 
     return pose
 

@@ -109,8 +109,7 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
 
     white = setting.white(chain, job.input, y, noise, known)
     about = ("restore", source, chain, y, noise, setting, crop)
-    blurred, lossy = options.blurred, smooths(job.input)
-    return Composition(*about, white=white, blurred=blurred, lossy=lossy)
+    return Composition(*about, white=white, lossy=smooths(job.input))
 
 
 def canvas_margins(parts: tuple[Part, ...]) -> Margins:

@@ -22,7 +22,7 @@ def pose(job: Job, options: DeblurOptions, setting: Setting) -> HeardPicture:
     noise = setting.noise("deblur", job.input, y, blurred=options.blurred)
     operator, crop = make_blur(job.input, make_kernel(options.kernel), options.boundary, y)
     about = ("deblur", picture, operator, y, noise, setting)
-    problem = HeardPicture(*about, blurred=options.blurred, lossy=smooths(job.input))
+    problem = HeardPicture(*about, lossy=smooths(job.input))
     problem.white = setting.white(operator, job.input, y, noise)
     if crop is not None:
         problem.crop = crop.crop

@@ -4,6 +4,7 @@ What the network leaves of it then tells the noise (`measure_noise`).
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -71,12 +72,12 @@ class Listening(WholePicture):
         """True if it is white; a grey picture does not tell more than it did before."""
         return found.is_white(self._fine) if self._heard.shape[1] == 3 else self.white
 
-    @property
+    @cached_property
     def _heard(self) -> Tensor:
         """y; one channel of a grey picture, whose noise is the same in all of them."""
         return self.y[:, :1] if is_grey(self.y) else self.y
 
-    @property
+    @cached_property
     def _fine(self) -> float:
         """Noise in the finest details of y, in [-1, 1] units; that of rounding at least."""
         return max(wavelet_sigma(self._heard) or 0.0, 2 * FLOOR / 255)

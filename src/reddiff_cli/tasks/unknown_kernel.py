@@ -20,7 +20,6 @@ from ..welch import luminance_weights
 from .deblur import make_blur
 from .heard import HeardPicture
 from .problem import Setting, Stage, to_tensor
-from .whole import WholePicture
 
 
 @dataclass
@@ -45,9 +44,7 @@ class BlindDeblurring(HeardPicture):
         self.operator, canvas = make_blur(self.path, made, self.boundary, self.y)
         if canvas is not None:
             self.crop = canvas.crop
-        if self._doubts() and not self._looks_in_nulls() and self._listens():
-            self._settle()
-        yield from WholePicture.stages(self)
+        yield from super().stages()
 
     def estimate(self) -> KernelEstimate:
         """What the picture tells of its blur; PictureError if its noise hides too much of it."""
@@ -84,7 +81,6 @@ def pose(job: Job, options: DeblurOptions, setting: Setting) -> BlindDeblurring:
     return BlindDeblurring(
         *about,
         white=white,
-        blurred=True,
         lossy=smooths(job.input),
         path=job.input,
         boundary=options.boundary,

@@ -21,8 +21,7 @@ class WholePicture:
 
     crop: from the restored canvas to what is shown.    source, noise: as in `Problem`.
     sigma_least: noise of y at least, in [-1, 1] units (None: what the depth of `source` leaves).
-    white: as of `Stage`.    blurred: what y shows was blurred before the noise came.
-    lossy: y comes from a file that has smoothed its noise.
+    white: as of `Stage`.
 
     A grey picture in three channels, shown as it is, is restored in one: noise that is the same in
     all of them would pass for a part of the picture. 256x256, noise 20 of 255: 30.8 instead of
@@ -39,8 +38,6 @@ class WholePicture:
     note: Callable[[Tensor], str] = lambda _: ""
     sigma_least: float | None = None
     white: bool = True
-    blurred: bool = False
-    lossy: bool = False
     restored: Tensor | None = None
 
     def __post_init__(self) -> None:
