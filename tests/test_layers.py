@@ -13,7 +13,7 @@ SOURCE = Path(reddiff_cli.__file__).parent
 
 # A module may import only modules of a smaller number; inside a package, anything of it.
 LAYERS = {
-    0: ["__init__", "errors", "transfer", "doubled", "norms"],
+    0: ["__init__", "errors", "transfer", "doubled", "norms", "allocator"],
     1: [
         *["schedule", "tiling", "patches", "shading", "metrics", "filling"],
         *["response", "alignment", "hio", "unet_blocks", "frames", "separable"],
@@ -29,16 +29,7 @@ LAYERS = {
     ],
     3: ["pixels", "train_loss", "optimisers", "weights"],
     4: [
-        *[
-            "nulls",
-            "task_options",
-            "pictures",
-            "synthesis",
-            "network",
-            "convert",
-            "cards",
-            "model_card",
-        ],
+        *["task_options", "pictures", "synthesis", "network", "convert", "cards", "model_card"],
         *["operators", "solvers", "blind", "recorded_step", "nulls"],
     ],
     5: [

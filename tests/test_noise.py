@@ -187,6 +187,8 @@ def test_the_picture_stays_as_it_is():
 
 
 def test_verdicts():
-    assert judge_residual(1.0) == judge_residual(0.71) == judge_residual(1.19) == "right"
-    assert "fitted" in judge_residual(0.5)
-    assert "unexplained" in judge_residual(1.5)
+    assert {judge_residual(ratio, 0.02) for ratio in (0.71, 1.0, 1.19)} == {"right"}
+    assert "fitted" in judge_residual(0.5, 0.02)
+    assert "unexplained" in judge_residual(1.5, 0.02)
+    assert judge_residual(0.42, 0.5 / 255) == "right"  # rounding to 8 bits is less than that
+    assert "unexplained" in judge_residual(1.5, 0.5 / 255)

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from reddiff_cli import frames
 from reddiff_cli.filling import bend_smoothly, fill_smoothly
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import parse_kernel
@@ -213,6 +214,21 @@ def test_blur_in_a_frame_needs_a_few_iterations_only(size, r):
     plain = objective(solve_data_step(operator, d, y, r))
     ours = objective(operator.data_step(d, y, r))
     assert ours - best < max(1.01 * (plain - best), 1e-3 * (objective(d) - best))
+
+
+def test_channels_of_large_pictures_are_solved_one_by_one(monkeypatch):
+    """Each as if it were alone, and of two pictures with one measurement as well."""
+    operator = Blur(make_kernel(parse_kernel("disk:3")))
+    d, y = random((2, 3, 40, 50), 1), operator(random((1, 3, 40, 50), 2))
+    whole = operator.data_step(d, y, 0.1)
+    monkeypatch.setattr(frames, "LARGE", 40 * 50)
+    step = operator.data_step(d, y, 0.1)
+    assert not torch.equal(step, whole)
+    for row in range(2):
+        for channel in range(3):
+            alone = operator.data_step(d[row, channel][None, None], y[:, channel][None], 0.1)
+            assert torch.equal(step[row, channel][None, None], alone)
+    assert float(rms(step - whole).max()) < 5e-3
 
 
 @pytest.mark.parametrize("r", [1e-9, 1e-6])

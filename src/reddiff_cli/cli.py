@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from . import __version__, command_bench, command_eval, command_models, command_train
+from .allocator import keep_pages
 from .command import restores
 from .kernelspec import KERNEL_HELP, parse_kernel
 from .phase_options import PhaseOptions, parse_support
@@ -206,4 +207,5 @@ def main() -> None:
     # Threads that wait by spinning stall each other when several processes share the cores (as
     # under `xargs -P`): 16 s instead of more than 120 s for one picture beside another process.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    keep_pages()
     app()

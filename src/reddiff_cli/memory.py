@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from .allocator import return_pages
+
 # Linux: a 5 written here makes the largest resident size of the process begin anew.
 _CLEAR = Path("/proc/self/clear_refs")
 
@@ -24,6 +26,8 @@ def free_memory(device: torch.device) -> None:
     """Hand cached memory back, so that smaller pieces find room."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    else:
+        return_pages()
 
 
 def peak_memory(device: torch.device) -> tuple[float | None, str | None]:

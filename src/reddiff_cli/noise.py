@@ -244,11 +244,15 @@ def _flattest(slope: Tensor, details: Tensor, usable: Tensor, share: float, leas
     return alive & (slope <= slope[alive].kthvalue(few).values)
 
 
-def judge_residual(ratio: float) -> str:
-    """What rms residual over sigma says about the assumptions."""
+def judge_residual(ratio: float, sigma: float) -> str:
+    """What rms residual over sigma, in [0, 1] units, says about the assumptions.
+
+    No noise is taken for less than FLOOR, below which rounding to 8 bits alone is: it leaves
+    ratios of up to 0.58, with which nothing is wrong.
+    """
     if ratio > RIGHT[1]:
-        return "too much is left unexplained: prior weight or noise too high, or a wrong operator"
-    if ratio < RIGHT[0]:
+        return "too much is left unexplained: wrong operator, more noise, or too much prior weight"
+    if ratio < RIGHT[0] and sigma > FLOOR / 255:
         return "noise was told too high, is being fitted, or is wider than pixels"
     return "right"
 

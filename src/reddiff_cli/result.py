@@ -39,7 +39,8 @@ class Result:
     @property
     def verdict(self) -> str:
         """What that ratio says about the assumptions."""
-        return "" if self.residual_ratio is None else judge_residual(self.residual_ratio)
+        ratio = self.residual_ratio
+        return "" if ratio is None else judge_residual(ratio, self.noise)
 
     def facts(self) -> dict[str, Any]:
         """What scripts are told; keys are never renamed."""
