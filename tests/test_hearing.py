@@ -199,9 +199,10 @@ MOTION, KNOWN = (DeblurOptions(parse_kernel(text)) for text in ("motion:9,30", "
 def test_who_listens(options, noise, level, name, solver, listens, tmp_path):
     """Where nobody told the noise and it seems to be wide, which lossy files would hide."""
     path = saved(tmp_path, blurred("gaussian:0.5", noise, level), name)
-    first = next(posed(path, options, **solver).stages())
-    assert bool(first.shared) is listens
-    assert first.y.shape == (1, 3, SIDE, SIDE)
+    stages = list(posed(path, options, **solver).stages())
+    heard = [stage for stage in stages if stage.shared == 1]
+    assert bool(heard) is listens
+    assert {stage.y.shape for stage in (*heard, stages[-1])} == {(1, 3, SIDE, SIDE)}
 
 
 def test_a_composition_with_a_hole_does_not_listen(tmp_path):
@@ -223,7 +224,7 @@ def test_grey_pictures_are_heard_in_one_channel(tmp_path):
 def test_in_lossy_files_the_nulls_tell_too_but_no_less_than_compression_hides(tmp_path):
     for level, low, high in ((1, 2, 2.01), (6, 5, 16)):
         path = saved(tmp_path, blurred("motion:9,30", wide, level), "y.jpg")
-        (stage,) = posed(path, MOTION).stages()
+        *_, stage = posed(path, MOTION).stages()
         assert not stage.white
         assert low / 255 <= stage.sigma_y / 2 < high / 255
 

@@ -1,15 +1,28 @@
 """JPEG files as they are stored, the encoder's model, and the projection on its intervals."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from conftest import scene
+from reddiff_cli.cards import Card
 from reddiff_cli.errors import PictureError
-from reddiff_cli.jpegfile import read_jpeg
+from reddiff_cli.jobs import Job
+from reddiff_cli.jpegfile import find_jpeg, read_jpeg
+from reddiff_cli.metrics import rms
+from reddiff_cli.models import find_model
+from reddiff_cli.noise import estimate_noise
 from reddiff_cli.operators import Jpeg, Layout, measure_jpeg
 from reddiff_cli.operators.jpeg import SIGMA
+from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.restore import Restorer
+from reddiff_cli.task_options import DenoiseOptions, SuperresOptions, parse_degrade, parse_filter
+from reddiff_cli.tasks import Setting, pose
+from reddiff_cli.tasks.heard import DECODING
 
 pytest.importorskip("jpeglib")
 
@@ -190,3 +203,140 @@ def test_pure_and_row_by_row(tmp_path):
     assert torch.equal(pair, before)
     assert torch.equal(d, kept)
     assert y.shape == (1, sum(part.numbers for part in operator.layouts))
+
+
+# --- pictures behind a blur or a reduction, in JPEG files ---
+
+COFFEE = Path(__file__).parent / "pictures" / "coffee.png"
+
+
+def posed(path, options, turns="none", **solver):
+    setting = Setting(Card("none", None, turns=turns), SolverOptions(**solver), lambda _: None)
+    return pose(Job("any", path, path), options, setting)
+
+
+@pytest.mark.parametrize(
+    ("mode", "orientation"), [("RGB", 1), ("RGB", 6), ("RGB", 3), ("L", 1), ("L", 5)]
+)
+def test_y_is_told_from_the_coefficients(tmp_path, mode, orientation):
+    """Upright, of the picture's size: what the encoder's intervals leave differs little."""
+    path, exif = tmp_path / "a.jpg", Image.Exif()
+    exif[0x0112] = orientation
+    photograph(61, 43, mode).save(path, quality=90, exif=exif)
+    problem = posed(path, SuperresOptions(2, parse_filter("box")))
+    before = problem.y.clone()
+    stages = problem.stages()
+    stage = next(stages)
+    assert stage.shared == DECODING
+    problem.accept(stage, stage.start + 0.001)
+    assert problem.y.shape == before.shape
+    assert 0 < float(rms(problem.y - before).max()) < 0.03
+    second = next(stages)
+    assert not second.shared
+    assert torch.equal(second.y, problem.y)
+    assert problem.decoding is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "solver", "evaluations"),
+    [
+        ("RGB", {}, [8, 1, 0]),  # decoded, heard, denoised
+        ("RGB", {"preset": "fast"}, [4, 1, 0]),
+        ("RGB", {"noise": 0.01}, [8, 1, 0]),
+        ("RGB", {"steps": 100}, [20, 1, 0]),
+        ("RGB", {"noise": 0.1}, [1, 0]),  # more than the encoder takes away
+        ("L", {"noise": 0.01}, [1, 0]),
+    ],
+)
+def test_who_takes_the_errors_out_before_the_noise(tmp_path, mode, solver, evaluations):
+    path = tmp_path / "a.jpg"
+    photograph(160, 128, mode).save(path, quality=85)
+    problem = posed(path, DenoiseOptions(), turns="all", **solver)
+    shared = []
+    for stage in problem.stages():
+        shared.append(stage.shared)
+        problem.accept(stage, stage.start)
+    assert shared == evaluations
+    assert problem.finish().pixels.shape[:2] == (128, 160)
+
+
+def test_noise_is_estimated_anew_behind_an_encoder(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(scene(96, 96)).save(path, quality=85)
+    problem = posed(path, DenoiseOptions(), turns="all")
+    before = problem.noise
+    stages = problem.stages()
+    stage = next(stages)
+    problem.accept(stage, stage.start)
+    next(stages)
+    assert problem.least == before
+    assert problem.noise == estimate_noise(problem.y).sigma != before
+
+
+def test_previews_of_both_stages_have_one_size(tmp_path):
+    path = tmp_path / "a.jpg"
+    photograph(40, 32).save(path)
+    problem = posed(path, SuperresOptions(3, parse_filter("bicubic")))
+    for stage in problem.stages():
+        assert problem.preview(stage, stage.start).pixels.shape == (96, 120, 3)
+        problem.accept(stage, stage.start)
+
+
+def test_a_composition_keeps_its_holes_and_its_grey(tmp_path):
+    path, mask = tmp_path / "a.jpg", tmp_path / "m.png"
+    photograph(40, 32).save(path)
+    hole = np.zeros((32, 40), np.uint8)
+    hole[10:13, 10:30] = 255
+    Image.fromarray(hole).save(mask)
+    problem = posed(path, parse_degrade(f"grey | mask {mask}"))
+    stages = problem.stages()
+    stage = next(stages)
+    assert stage.shared == DECODING
+    problem.accept(stage, stage.start)
+    assert problem.y.shape == (1, 1, 32, 40)
+    assert float(problem.y[0, 0][torch.from_numpy(hole > 0)].abs().max()) == 0
+
+
+@pytest.mark.parametrize("reason", ["png", "paper", "damaged", "no extra"])
+def test_else_y_is_what_decoders_show(tmp_path, monkeypatch, reason):
+    path = tmp_path / ("a.png" if reason == "png" else "a.jpg")
+    photograph(40, 32).save(path)
+    if reason == "no extra":
+        monkeypatch.setitem(sys.modules, "jpeglib", None)
+    if reason == "damaged":
+        monkeypatch.setattr("reddiff_cli.tasks.decoded.find_jpeg", lambda _: find_jpeg(COFFEE))
+    solver = {"preset": "paper"} if reason == "paper" else {}
+    problem = posed(path, SuperresOptions(2, parse_filter("box")), **solver)
+    assert problem.decoding is None
+    assert not next(problem.stages()).shared
+
+
+def test_no_file_no_coefficients(tmp_path):
+    assert find_jpeg(tmp_path / "none.jpg") is None
+    path = tmp_path / "cut.jpg"
+    photograph(40, 32).save(path)
+    path.write_bytes(path.read_bytes()[:-200])
+    assert find_jpeg(path) is None
+    assert find_jpeg(COFFEE) is None
+
+
+def test_a_photograph_comes_back_better(tmp_path):
+    """With the bundled prior: errors of the encoder are not enlarged with the picture."""
+    truth = Image.open(COFFEE).convert("RGB").crop((200, 100, 328, 228))
+    path = tmp_path / "small.jpg"
+    truth.resize((64, 64), Image.Resampling.BICUBIC).save(path, quality=60)
+    options, solver = SuperresOptions(2, parse_filter("bicubic")), SolverOptions(steps=10)
+    restorer = Restorer(
+        find_model("natural"), solver, MachineOptions(device="cpu"), options, OutputOptions()
+    )
+
+    def restored(decode):
+        setting = Setting(restorer.card, solver, lambda _: None, restorer.machine)
+        problem = pose(Job("superres", path, path), options, setting)
+        problem.decoding = problem.decoding if decode else None
+        for stage in problem.stages():
+            problem.accept(stage, restorer.solve(stage)[0])
+        return problem.finish().pixels
+
+    errors = [np.square(restored(d) - np.asarray(truth) / 255).mean() for d in (False, True)]
+    assert 10 * np.log10(errors[0] / errors[1]) > 0.3

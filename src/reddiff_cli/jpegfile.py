@@ -13,6 +13,7 @@ from PIL import Image
 
 from .errors import PictureError
 
+_START = b"\xff\xd8\xff"
 _COLOURS = {"JCS_GRAYSCALE": "grey", "JCS_YCbCr": "ycbcr", "JCS_RGB": "rgb"}
 
 
@@ -64,6 +65,17 @@ def read_jpeg(path: Path) -> JpegFile:
     factors = [(int(v), int(h)) for v, h in stored.samp_factor]
     components = _components(path, present, tables, factors)
     return JpegFile(components, _COLOURS[space], stored.height, stored.width, orientation)
+
+
+def find_jpeg(path: Path) -> JpegFile | None:
+    """The coefficients, or None where a file is no JPEG or does not tell them (no extra, CMYK)."""
+    try:
+        with path.open("rb") as file:
+            if file.read(len(_START)) != _START:
+                return None
+        return read_jpeg(path)
+    except (OSError, PictureError):
+        return None
 
 
 def _checked_orientation(path: Path) -> int:

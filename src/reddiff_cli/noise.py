@@ -27,6 +27,7 @@ Denoising does without: it hears the noise (coloured_noise.py), and what is told
 path through levels had 35.7 36.0 36.0, 35.2; 34.2 34.6 34.5, 34.3; 31.3 32.5 32.6, 31.5.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -247,13 +248,14 @@ def _flattest(slope: Tensor, details: Tensor, usable: Tensor, share: float, leas
 def judge_residual(ratio: float, sigma: float) -> str:
     """What rms residual over sigma, in [0, 1] units, says about the assumptions.
 
-    No noise is taken for less than FLOOR, below which rounding to 8 bits alone is: it leaves
-    ratios of up to 0.58, with which nothing is wrong.
+    No noise is taken for less than FLOOR, in lossy files FLOOR_SMOOTHED. That is more than the
+    rounding to 8 bits, or what compression does to a smooth picture: with nothing wrong.
     """
     if ratio > RIGHT[1]:
         return "too much is left unexplained: wrong operator, more noise, or too much prior weight"
-    if ratio < RIGHT[0] and sigma > FLOOR / 255:
-        return "noise was told too high, is being fitted, or is wider than pixels"
+    floor = sigma <= FLOOR / 255 or math.isclose(sigma, FLOOR_SMOOTHED / 255)
+    if ratio < RIGHT[0] and not floor:
+        return "noise is less than assumed, is being fitted, or is wider than pixels"
     return "right"
 
 

@@ -133,7 +133,8 @@ class Reporter:
         parts = [f"{job.input} -> {job.output}  {result.seconds:.1f} s"]
         if result.residual_ratio is not None:
             parts.append(f"noise {result.noise:.4f}")
-            parts.append(f"residual/noise {result.residual_ratio:.2f}, {result.verdict}")
+            judged = f", {result.verdict}" if result.verdict else ""
+            parts.append(f"residual/noise {result.residual_ratio:.2f}{judged}")
         parts += [result.remark] if result.remark else []
         with self._lock:
             self.ok += 1

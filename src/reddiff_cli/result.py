@@ -8,6 +8,8 @@ from .noise import judge_residual
 
 # Far below the rounding of 16 bits.
 NO_NOISE = 1e-9
+# What was not clipped stays as it was recorded, with its noise: nothing is said by its residual.
+KEPT = ("hdr",)
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,11 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """What that ratio says about the assumptions."""
+        """What that ratio says about the assumptions, or nothing."""
         ratio = self.residual_ratio
-        return "" if ratio is None else judge_residual(ratio, self.noise)
+        if ratio is None or self.record["task"] in KEPT:
+            return ""
+        return judge_residual(ratio, self.noise)
 
     def facts(self) -> dict[str, Any]:
         """What scripts are told; keys are never renamed."""

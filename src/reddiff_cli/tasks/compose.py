@@ -13,13 +13,14 @@ from ..jobs import Job
 from ..kernels import make_kernel
 from ..masks import check_something_is_known, hole_from_file
 from ..noise import smooths
-from ..operators import Blur, Chain, Downsample, Inpaint, Whitened, rec601
+from ..operators import Blur, Chain, Downsample, Grey, Inpaint, Whitened, rec601
 from ..operators.chain import Part
 from ..pictures import Hole, Picture, load_picture
 from ..task_options import Damage, RestoreOptions
 from .colorize import coloured
 from .deblur import check_kernel
-from .heard import HeardPicture
+from .decoded import find_decoding
+from .heard import DECODING, HeardPicture
 from .problem import Setting, Stage, to_tensor
 from .superres import enlarge, make_downsample
 from .wide import WideFilling, fill_hole, share_of_patches
@@ -41,6 +42,7 @@ class Composition(HeardPicture):
         """Those of the guide, at sizes of the damaged picture, then that of the whole."""
         mask = self._parts[-1]
         if isinstance(mask, Inpaint) and self.setting.solver.preset != "paper":
+            yield from self.decoded()
             hole, filled = (mask.known[0, 0] == 0).numpy(), self.y.clone()
             filling = WideFilling(filled, hole, self.noise, self.setting)
             if filling.wide.any():
@@ -65,6 +67,9 @@ class Composition(HeardPicture):
         filled = self._filling.preview(stage, mu)
         return self._shown(Chain(self._parts[:-1]).start(filled))
 
+    def _measurement(self, seen: Tensor) -> Tensor:
+        return _measured(self._parts, seen)
+
     def _listens(self) -> bool:
         """Not behind a mask: its holes would be heard as well."""
         return not isinstance(self._parts[-1], Inpaint | Whitened) and super()._listens()
@@ -85,17 +90,11 @@ class Composition(HeardPicture):
 def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     """The picture as a measurement through all parts."""
     picture = load_picture(job.input)
-    y = to_tensor(picture)
     parts = tuple(make_part(damage, picture) for damage in options.parts)
     grey = any(damage.kind == "grey" for damage in options.parts)
-    if grey and y.shape[1] == 3:
-        y = rec601()(y)
     chain = Chain(parts)
-    known = None
-    for part in parts:
-        if isinstance(part, Inpaint):
-            known = part.known
-            y = part(y)
+    y = _measured(parts, to_tensor(picture))
+    known = next((part.known for part in parts if isinstance(part, Inpaint)), None)
     margins = canvas_margins(parts)
     _check_size(job, chain, y)
     noise = options.noise
@@ -109,7 +108,9 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
 
     white = setting.white(chain, job.input, y, noise, known)
     about = ("restore", source, chain, y, noise, setting, crop)
-    return Composition(*about, white=white, lossy=smooths(job.input))
+    problem = Composition(*about, white=white, lossy=smooths(job.input))
+    problem.decoding = find_decoding(job.input, picture, setting, DECODING)
+    return problem
 
 
 def canvas_margins(parts: tuple[Part, ...]) -> Margins:
@@ -137,6 +138,16 @@ def make_part(damage: Damage, picture: Picture) -> Part:
         check_something_is_known(hole, damage.path)
         return Inpaint(torch.from_numpy(~hole)[None, None].float())
     return rec601()
+
+
+def _measured(parts: tuple[Part, ...], seen: Tensor) -> Tensor:
+    """y of what a file shows: grey if colours were lost, and nothing where it is masked."""
+    if seen.shape[1] == 3 and any(isinstance(part, Grey) for part in parts):
+        seen = rec601()(seen)
+    for part in parts:
+        if isinstance(part, Inpaint):
+            seen = part(seen)
+    return seen
 
 
 def _check_size(job: Job, chain: Chain, y: Tensor) -> None:

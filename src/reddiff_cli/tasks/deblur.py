@@ -11,7 +11,8 @@ from ..noise import smooths
 from ..operators import Blur, CircularBlur, Operator, PaddedBlur
 from ..pictures import load_picture
 from ..task_options import DeblurOptions
-from .heard import HeardPicture
+from .decoded import find_decoding
+from .heard import DECODING, HeardPicture
 from .problem import Setting, to_tensor
 
 
@@ -23,6 +24,7 @@ def pose(job: Job, options: DeblurOptions, setting: Setting) -> HeardPicture:
     operator, crop = make_blur(job.input, make_kernel(options.kernel), options.boundary, y)
     about = ("deblur", picture, operator, y, noise, setting)
     problem = HeardPicture(*about, lossy=smooths(job.input))
+    problem.decoding = find_decoding(job.input, picture, setting, DECODING)
     problem.white = setting.white(operator, job.input, y, noise)
     if crop is not None:
         problem.crop = crop.crop

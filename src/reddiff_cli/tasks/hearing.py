@@ -13,8 +13,8 @@ from ..coloured_noise import ColouredNoise, measure_noise
 from ..noise import FLOOR, is_grey, wavelet_sigma
 from ..operators import Identity
 from ..pictures import Picture
+from .decoded import DecodedPicture
 from .problem import Stage
-from .whole import WholePicture
 
 # Noise that is added before the noise is measured: times what it is in the finest details, and
 # times what the prior would be told of it at least. All noise goes then, and not all texture. 4
@@ -30,7 +30,7 @@ QUIET = 1.5
 
 
 @dataclass
-class Listening(WholePicture):
+class Listening(DecodedPicture):
     """A picture whose noise may be heard, in a stage of its own before the others.
 
     clean: what the network left of the picture then.
@@ -40,14 +40,16 @@ class Listening(WholePicture):
 
     def accept(self, stage: Stage, mu: Tensor) -> None:
         """Keep the result, or what the noise is told from."""
-        if stage.shared:
+        if stage.shared and not self._decodes:
             self.clean = mu
         else:
             super().accept(stage, mu)
 
     def preview(self, stage: Stage, mu: Tensor) -> Picture:
         """The result if the stage ended at mu."""
-        return self._shown(mu) if stage.shared else super().preview(stage, mu)
+        if stage.shared and not self._decodes:
+            return self._shown(mu)
+        return super().preview(stage, mu)
 
     def hearing(self) -> Stage:
         """y with so much white noise on it that its own hardly counts."""

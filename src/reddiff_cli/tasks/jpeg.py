@@ -41,8 +41,11 @@ def pose(job: Job, options: JpegOptions, setting: Setting) -> Decoding:
     """The file's quantised coefficients as the measurement."""
     if setting.solver.noise is not None:
         raise UsageError("--noise: the file's own tables say what was lost; drop --noise")
-    picture = load_picture(job.input)
-    file = read_jpeg(job.input)
+    return make_decoding(load_picture(job.input), read_jpeg(job.input), setting)
+
+
+def make_decoding(picture: Picture, file: JpegFile, setting: Setting) -> Decoding:
+    """The coefficients of a file as the measurement of what the picture was."""
     operator, y = measure_jpeg(file.components, file.colour)
     return Decoding(
         task="jpeg",

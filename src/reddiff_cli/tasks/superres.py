@@ -15,7 +15,8 @@ from ..operators import Downsample
 from ..operators.downsample import bicubic, box, from_kernel, gaussian, lanczos
 from ..pictures import Pixels, load_picture
 from ..task_options import Filter, SuperresOptions
-from .heard import HeardPicture
+from .decoded import find_decoding
+from .heard import DECODING, HeardPicture
 from .problem import Setting, to_tensor
 
 FILTERS = {"bicubic": bicubic, "box": box, "lanczos": lanczos}
@@ -37,8 +38,10 @@ def pose(job: Job, options: SuperresOptions, setting: Setting) -> HeardPicture:
     source = replace(picture, alpha=alpha)
     white = setting.white(operator, job.input, y, noise)
     about = (source, operator, y, noise, setting)
-    lossy = smooths(job.input)
-    return HeardPicture("superres", *about, note=consistency, white=white, lossy=lossy)
+    problem = HeardPicture("superres", *about, note=consistency, white=white)
+    problem.lossy = smooths(job.input)
+    problem.decoding = find_decoding(job.input, picture, setting, DECODING)
+    return problem
 
 
 def make_downsample(scale: int, chosen: Filter) -> Downsample:

@@ -18,7 +18,8 @@ from ..pictures import load_picture
 from ..task_options import DeblurOptions
 from ..welch import luminance_weights
 from .deblur import make_blur
-from .heard import HeardPicture
+from .decoded import find_decoding
+from .heard import DECODING, HeardPicture
 from .problem import Setting, Stage, to_tensor
 
 
@@ -82,6 +83,7 @@ def pose(job: Job, options: DeblurOptions, setting: Setting) -> BlindDeblurring:
         *about,
         white=white,
         lossy=smooths(job.input),
+        decoding=find_decoding(job.input, picture, setting, DECODING),
         path=job.input,
         boundary=options.boundary,
     )

@@ -1,0 +1,73 @@
+"""Pictures from JPEG files: what they were before they were encoded, as far as it can be told.
+
+A decoder shows one of the many pictures that the encoder turns into a file, and its errors are no
+noise: at edges, in blocks, in colours of half the size. The prior chooses a likelier one, from the
+coefficients (jpeg.py), before a task looks at it; what else has happened to the picture is hardly
+altered by that.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from ..jpegfile import find_jpeg
+from ..pictures import Picture
+from .jpeg import Decoding, make_decoding
+from .problem import Setting, Stage, solver_of_shared, to_tensor
+from .whole import WholePicture
+
+
+@dataclass
+class DecodedPicture(WholePicture):
+    """decoding: how y is told from a file's coefficients; None if it is not, or once it is."""
+
+    decoding: Decoding | None = None
+    _decodes: bool = False
+
+    def accept(self, stage: Stage, mu: Tensor) -> None:
+        """Keep the result, or what y was before it was encoded."""
+        if self._decodes:
+            self._take(stage, mu)
+        else:
+            super().accept(stage, mu)
+
+    def preview(self, stage: Stage, mu: Tensor) -> Picture:
+        """The result if the stage ended at mu."""
+        if not self._decodes:
+            return super().preview(stage, mu)
+        self._take(stage, mu)
+        return self._shown(self.operator.start(self.y))
+
+    def decoded(self) -> Iterator[Stage]:
+        """The stage that takes the errors of the encoder out of y, if there is one."""
+        if self.decoding is None:
+            return
+        self._decodes = True
+        for stage in self.decoding.stages():
+            yield replace(stage, shared=self.decoding.setting.solver.evaluations)
+        self._decodes, self.decoding = False, None
+
+    def _take(self, stage: Stage, mu: Tensor) -> None:
+        if self.decoding is not None:
+            self.decoding.accept(stage, mu)
+            self.y = self._measurement(to_tensor(self.decoding.finish()))
+
+    def _measurement(self, seen: Tensor) -> Tensor:
+        """y of what a file shows, (1, C, H, W) in [-1, 1]."""
+        return seen
+
+
+def find_decoding(
+    path: Path, picture: Picture, setting: Setting, evaluations: int
+) -> Decoding | None:
+    """How a JPEG is told from its coefficients, in so many network evaluations.
+
+    None for other files. The published algorithm gets what every decoder shows.
+    """
+    file = None if setting.solver.preset == "paper" else find_jpeg(path)
+    if file is None:
+        return None
+    solver = solver_of_shared(setting.solver, evaluations)
+    return make_decoding(picture, file, replace(setting, solver=solver))

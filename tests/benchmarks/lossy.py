@@ -1,0 +1,97 @@
+"""Noise, blur and reduction in JPEG files: what reading the file's coefficients first gains.
+
+    python tests/benchmarks/lossy.py FOLDER [--limit 12] [--size 256] [--quality 75 92]
+        [--task superres ...] [--camera 0]
+
+The centres of --limit photographs are blurred or reduced, get the noise of the mosaic of a
+simulated camera (--camera, of 255), and are written as JPEG with chroma of half the size. Prints
+mean PSNR in dB of what the command makes of the file by itself (`--preset fast`), from what
+decoders show and from the coefficients, and by how much the second is better in the worst case.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from camera import camera, eight_bits
+from tune import restored
+
+from reddiff_cli.degrade import degrade
+from reddiff_cli.eval_options import make_case
+from reddiff_cli.jobs import Job, list_pictures
+from reddiff_cli.metrics import psnr
+from reddiff_cli.models import find_model
+from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.restore import Restorer
+from reddiff_cli.tasks import Problem, Setting, decoded, pose
+from reddiff_cli.tasks.problem import to_pixels
+
+CASES: tuple[tuple[str, dict[str, str | int]], ...] = (
+    ("denoise", {}),
+    ("superres", {"scale": 2}),
+    ("superres", {"scale": 4}),
+    ("deblur", {"kernel": "gaussian:2"}),
+    ("deblur", {"kernel": "motion:9,30"}),
+)
+READ = decoded.find_jpeg
+
+
+def scores(restorer: Restorer, task: str, flags: dict[str, str | int], asked: argparse.Namespace,
+           quality: int, folder: Path) -> list[float]:  # fmt: skip
+    """PSNR of each photograph."""
+    case, found = make_case(task, flags, 0.0), []
+    paths = list_pictures([asked.folder], True)
+    for path in paths[:: max(1, len(paths) // asked.limit)][: asked.limit]:
+        specimen, file = degrade(load_picture(path), case, asked.size, 0), folder / "y.jpg"
+        y = eight_bits(specimen.y)
+        if asked.camera:
+            y = camera(y, asked.camera, torch.Generator().manual_seed(0))
+        save_picture(Picture(to_pixels(y)), file, None, quality)
+
+        def posed(setting: Setting, file: Path = file) -> Problem:
+            return pose(Job(task, file, file), case.options, setting)
+
+        specimen = replace(specimen, pose=posed)
+        solver = SolverOptions(preset="fast")
+        found.append(float(psnr(restored(restorer, case, specimen, solver), specimen.truth)))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--limit", type=int, default=12)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--quality", type=int, nargs="+", default=[75, 92])
+    parser.add_argument("--task", nargs="*", default=["superres", "deblur"])
+    parser.add_argument("--camera", type=float, default=0.0)
+    asked = parser.parse_args()
+    restorer = Restorer(
+        find_model("natural"),
+        SolverOptions(preset="fast"),
+        MachineOptions(device="cpu"),
+        make_case("denoise", {}, 0.0).options,
+        OutputOptions(),
+        together=False,
+    )
+    readers: tuple[Callable[[Path], object], ...] = (lambda _: None, READ)
+    with tempfile.TemporaryDirectory() as folder:
+        for task, flags in (case for case in CASES if case[0] in asked.task):
+            for quality in asked.quality:
+                both = []
+                for reader in readers:
+                    decoded.find_jpeg = reader  # type: ignore[assignment]
+                    both.append(scores(restorer, task, flags, asked, quality, Path(folder)))
+                worst = min(b - a for a, b in zip(*both, strict=True))
+                print(" ".join((task, *map(str, flags.values()))), f"quality {quality}", end=": ")
+                print(f"{fmean(both[0]):.2f} -> {fmean(both[1]):.2f} dB", end=", ")
+                print(f"{worst:+.2f} at worst", flush=True)
+
+
+if __name__ == "__main__":
+    main()
