@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..budget import looking, straight
 from ..jobs import Job
-from ..noise import estimate_noise, is_white
+from ..noise import estimate_noise, is_white, wavelet_sigma
 from ..operators import Identity
 from ..pictures import load_picture
 from ..solvers.whitening import Whitening
@@ -20,11 +20,13 @@ from .problem import Setting, Stage, to_tensor
 # 6 validation crops of 384x384, a mosaic's noise of 4 of 255, JPEG of quality 85: 32.62 dB as it
 # is decoded, and after 2 / 4 / 8 / 20 evaluations 33.20 / 33.51 / 33.63 / 33.78.
 DECODING, MOST = 2, 20
-# Noise of more than so many of 255 outlasts the encoder, whose intervals would keep it. 10 crops
-# of 320x320 as they are decoded, and with the encoder's errors taken out: a mosaic's noise of 4,
-# quality 85 32.40 / 32.87 dB, of 8, quality 92 32.54 / 32.36; white noise of 5, quality 90
-# 36.33 / 36.96, in grey, quality 85 36.94 / 35.85; no noise, quality 85 36.19 / 37.29.
-LOUD = 5.0
+# More noise than so many of 255 in the finest details of flat places, in colour and in grey,
+# outlasts the encoder, whose intervals would keep it. 10 crops of 320x320 as they are decoded, and
+# with the encoder's errors taken out: a mosaic's noise of 4, quality 85 32.40 / 32.87 dB, of 8,
+# quality 92 32.54 / 32.36 (4.2 to 6.2 in the finest details, where the others have 0.1 to 2, but
+# for two crops that are texture all over); white noise of 5, quality 90 36.33 / 36.96, in grey,
+# quality 85 (1.5 to 5.1) 36.94 / 35.85; no noise, quality 85 36.19 / 37.29, in grey 39.81 / 40.76.
+LOUD = {3: 3.0, 1: 1.5}
 # White noise counts as even if it is not so many times as strong in one brightness as in another.
 UNEVEN = 1.3
 
@@ -105,7 +107,8 @@ def pose(job: Job, options: DenoiseOptions, setting: Setting) -> Denoising:
     white = setting.white(operator, job.input, y, noise)
     about = ("denoise", picture, operator, y, noise, setting)
     problem = Denoising(*about, white=white)
-    if noise < (LOUD if problem.y.shape[1] == 3 else QUIET) / 255:
+    fine = max(noise if setting.told_noise("denoise") else 0.0, (wavelet_sigma(y) or 0.0) / 2)
+    if fine < LOUD[problem.y.shape[1]] / 255:
         evaluations = min(MOST, DECODING * looking(setting.card, setting.solver).evaluations)
         problem.decoding = find_decoding(job.input, picture, setting, evaluations)
     return problem
