@@ -58,25 +58,13 @@ def solve_in_frame(
     frame: rows and columns of the torus that y covers.    d: (B, C, H, W), H <= H', W <= W'.
     The count of iterations is fixed, so no device is asked how far it is.
     """
-    if d.device.type != "cpu" or math.prod(size) < LARGE:
-        return _solve(transfer, size, frame, d, y, r, iterations)
-    x, y = torch.empty_like(d), y.expand(*d.shape[:2], -1, -1)
-    for row in range(d.shape[0]):
-        for channel in range(d.shape[1]):
-            one = slice(row, row + 1), slice(channel, channel + 1)
-            x[one] = _solve(transfer, size, frame, d[one], y[one], r, iterations)
-    return x
-
-
-def _solve(
-    transfer: Tensor,
-    size: tuple[int, int],
-    frame: tuple[slice, slice],
-    d: Tensor,
-    y: Tensor,
-    r: float,
-    iterations: int,
-) -> Tensor:
+    if d.device.type == "cpu" and math.prod(size) >= LARGE and d.shape[:2] != (1, 1):
+        x, y = torch.empty_like(d), y.expand(*d.shape[:2], -1, -1)
+        for row in range(d.shape[0]):
+            for channel in range(d.shape[1]):
+                one = slice(row, row + 1), slice(channel, channel + 1)
+                x[one] = solve_in_frame(transfer, size, frame, d[one], y[one], r, iterations)
+        return x
     turned = transfer.conj().resolve_conj()
     # Spectra as pairs of reals: a real factor would be made complex first.
     inverse = (1 / (transfer.abs().square() + r))[..., None]

@@ -21,7 +21,7 @@ from camera import camera, eight_bits
 from tune import restored
 
 from reddiff_cli.degrade import degrade
-from reddiff_cli.eval_options import make_case
+from reddiff_cli.eval_options import Case, make_case
 from reddiff_cli.jobs import Job, list_pictures
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
@@ -41,10 +41,11 @@ CASES: tuple[tuple[str, dict[str, str | int]], ...] = (
 READ = decoded.find_jpeg
 
 
-def scores(restorer: Restorer, task: str, flags: dict[str, str | int], asked: argparse.Namespace,
-           quality: int, folder: Path) -> list[float]:  # fmt: skip
+def scores(
+    restorer: Restorer, case: Case, asked: argparse.Namespace, quality: int, folder: Path
+) -> list[float]:
     """PSNR of each photograph."""
-    case, found = make_case(task, flags, 0.0), []
+    found = []
     paths = list_pictures([asked.folder], True)
     for path in paths[:: max(1, len(paths) // asked.limit)][: asked.limit]:
         specimen, file = degrade(load_picture(path), case, asked.size, 0), folder / "y.jpg"
@@ -54,7 +55,7 @@ def scores(restorer: Restorer, task: str, flags: dict[str, str | int], asked: ar
         save_picture(Picture(to_pixels(y)), file, None, quality)
 
         def posed(setting: Setting, file: Path = file) -> Problem:
-            return pose(Job(task, file, file), case.options, setting)
+            return pose(Job(case.task, file, file), case.options, setting)
 
         specimen = replace(specimen, pose=posed)
         solver = SolverOptions(preset="fast")
@@ -86,7 +87,9 @@ def main() -> None:
                 both = []
                 for reader in readers:
                     decoded.find_jpeg = reader  # type: ignore[assignment]
-                    both.append(scores(restorer, task, flags, asked, quality, Path(folder)))
+                    both.append(
+                        scores(restorer, make_case(task, flags, 0.0), asked, quality, Path(folder))
+                    )
                 worst = min(b - a for a, b in zip(*both, strict=True))
                 print(" ".join((task, *map(str, flags.values()))), f"quality {quality}", end=": ")
                 print(f"{fmean(both[0]):.2f} -> {fmean(both[1]):.2f} dB", end=", ")

@@ -12,15 +12,13 @@ from torch.nn import functional as F
 from ..jobs import Job
 from ..kernels import make_kernel
 from ..masks import check_something_is_known, hole_from_file
-from ..noise import smooths
 from ..operators import Blur, Chain, Downsample, Grey, Inpaint, Whitened, rec601
 from ..operators.chain import Part
 from ..pictures import Hole, Picture, load_picture
 from ..task_options import Damage, RestoreOptions
 from .colorize import coloured
 from .deblur import check_kernel
-from .decoded import find_decoding
-from .heard import DECODING, HeardPicture
+from .heard import HeardPicture
 from .problem import Setting, Stage, to_tensor
 from .superres import enlarge, make_downsample
 from .wide import WideFilling, fill_hole, share_of_patches
@@ -108,9 +106,7 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
 
     white = setting.white(chain, job.input, y, noise, known)
     about = ("restore", source, chain, y, noise, setting, crop)
-    problem = Composition(*about, white=white, lossy=smooths(job.input))
-    problem.decoding = find_decoding(job.input, picture, setting, DECODING)
-    return problem
+    return Composition(*about, white=white).read_from(job.input)
 
 
 def canvas_margins(parts: tuple[Part, ...]) -> Margins:

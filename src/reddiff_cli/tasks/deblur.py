@@ -7,12 +7,10 @@ from torch import Tensor
 from ..errors import PictureError
 from ..jobs import Job
 from ..kernels import make_kernel
-from ..noise import smooths
 from ..operators import Blur, CircularBlur, Operator, PaddedBlur
 from ..pictures import load_picture
 from ..task_options import DeblurOptions
-from .decoded import find_decoding
-from .heard import DECODING, HeardPicture
+from .heard import HeardPicture
 from .problem import Setting, to_tensor
 
 
@@ -23,8 +21,7 @@ def pose(job: Job, options: DeblurOptions, setting: Setting) -> HeardPicture:
     noise = setting.noise("deblur", job.input, y, blurred=options.blurred)
     operator, crop = make_blur(job.input, make_kernel(options.kernel), options.boundary, y)
     about = ("deblur", picture, operator, y, noise, setting)
-    problem = HeardPicture(*about, lossy=smooths(job.input))
-    problem.decoding = find_decoding(job.input, picture, setting, DECODING)
+    problem = HeardPicture(*about).read_from(job.input)
     problem.white = setting.white(operator, job.input, y, noise)
     if crop is not None:
         problem.crop = crop.crop

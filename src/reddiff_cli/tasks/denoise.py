@@ -107,8 +107,10 @@ def pose(job: Job, options: DenoiseOptions, setting: Setting) -> Denoising:
     white = setting.white(operator, job.input, y, noise)
     about = ("denoise", picture, operator, y, noise, setting)
     problem = Denoising(*about, white=white)
-    fine = max(noise if setting.told_noise("denoise") else 0.0, (wavelet_sigma(y) or 0.0) / 2)
-    if fine < LOUD[problem.y.shape[1]] / 255:
-        evaluations = min(MOST, DECODING * looking(setting.card, setting.solver).evaluations)
-        problem.decoding = find_decoding(job.input, picture, setting, evaluations)
+    evaluations = min(MOST, DECODING * looking(setting.card, setting.solver).evaluations)
+    decoding = find_decoding(job.input, picture, setting, evaluations)
+    if decoding is not None:
+        told = setting.told_noise("denoise") or 0.0
+        fine = max(told, (wavelet_sigma(y) or 0.0) / 2)
+        problem.decoding = decoding if fine < LOUD[problem.y.shape[1]] / 255 else None
     return problem

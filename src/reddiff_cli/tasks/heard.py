@@ -13,11 +13,14 @@ mosaic:
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 from ..flat_tiles import has_tiles
-from ..noise import FLOOR, FLOOR_SMOOTHED
+from ..noise import FLOOR, FLOOR_SMOOTHED, smooths
 from ..nulls import noise_in_nulls
 from ..operators import is_linear
+from .decoded import find_decoding
 from .hearing import QUIET, Listening
 from .problem import Stage
 
@@ -61,6 +64,12 @@ class HeardPicture(Listening):
     """
 
     lossy: bool = False
+
+    def read_from(self, path: Path) -> Self:
+        """The same, with what a file of this kind does to y taken into account."""
+        self.lossy = smooths(path)
+        self.decoding = find_decoding(path, self.source, self.setting, DECODING)
+        return self
 
     def stages(self) -> Iterator[Stage]:
         """One that hears the noise, if need be, and the one that restores the picture."""

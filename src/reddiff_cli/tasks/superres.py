@@ -10,13 +10,11 @@ from torch import Tensor
 from ..jobs import Job
 from ..kernels import load_kernel
 from ..metrics import rms
-from ..noise import smooths
 from ..operators import Downsample
 from ..operators.downsample import bicubic, box, from_kernel, gaussian, lanczos
 from ..pictures import Pixels, load_picture
 from ..task_options import Filter, SuperresOptions
-from .decoded import find_decoding
-from .heard import DECODING, HeardPicture
+from .heard import HeardPicture
 from .problem import Setting, to_tensor
 
 FILTERS = {"bicubic": bicubic, "box": box, "lanczos": lanczos}
@@ -39,9 +37,7 @@ def pose(job: Job, options: SuperresOptions, setting: Setting) -> HeardPicture:
     white = setting.white(operator, job.input, y, noise)
     about = (source, operator, y, noise, setting)
     problem = HeardPicture("superres", *about, note=consistency, white=white)
-    problem.lossy = smooths(job.input)
-    problem.decoding = find_decoding(job.input, picture, setting, DECODING)
-    return problem
+    return problem.read_from(job.input)
 
 
 def make_downsample(scale: int, chosen: Filter) -> Downsample:

@@ -18,8 +18,7 @@ from ..pictures import load_picture
 from ..task_options import DeblurOptions
 from ..welch import luminance_weights
 from .deblur import make_blur
-from .decoded import find_decoding
-from .heard import DECODING, HeardPicture
+from .heard import HeardPicture
 from .problem import Setting, Stage, to_tensor
 
 
@@ -79,14 +78,8 @@ def pose(job: Job, options: DeblurOptions, setting: Setting) -> BlindDeblurring:
     nothing = Blur(torch.ones(1, 1))
     white = setting.white(nothing, job.input, y, noise)
     about = ("deblur", picture, nothing, y, noise, setting)
-    return BlindDeblurring(
-        *about,
-        white=white,
-        lossy=smooths(job.input),
-        decoding=find_decoding(job.input, picture, setting, DECODING),
-        path=job.input,
-        boundary=options.boundary,
-    )
+    problem = BlindDeblurring(*about, white=white, path=job.input, boundary=options.boundary)
+    return problem.read_from(job.input)
 
 
 def sure_kernel(path: Path, estimate: KernelEstimate) -> KernelSpec:
