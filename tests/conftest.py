@@ -10,7 +10,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from reddiff_cli.network import build, new_config, save_prior
+from reddiff_cli.networks.network import build, new_config, save_prior
 
 # Tensors of tests are tiny: threads would only wait for each other.
 torch.set_num_threads(1)

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin
 
 from conftest import scene
+from reddiff_cli.formats.pngchunks import chunk
 from reddiff_cli.pictures import Picture, save_picture
-from reddiff_cli.pngchunks import chunk
 
 SIDE = (20, 28)
 
@@ -158,7 +158,7 @@ def _damaged(folder: Path) -> dict[str, str]:
 
 def _encoded(suffix: str) -> bytes:
     if suffix in ("exr", "hdr"):
-        from reddiff_cli.deep import encode_float
+        from reddiff_cli.formats.deep import encode_float
 
         light = scene(*SIDE) / np.float32(255)
         return encode_float(light, None, f".{suffix}", b"")

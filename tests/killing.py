@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from conftest import scene
-from reddiff_cli.carriers import read_record
+from reddiff_cli.formats.carriers import read_record
 from reddiff_cli.pictures import load_picture
 
 NETWORK = "diffusers.models.unets.unet_2d"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from reddiff_cli.blind import SHARP, KernelEstimate, estimate_kernel
+from reddiff_cli.estimation.blind import SHARP, KernelEstimate, estimate_kernel
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import KernelSpec
 

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 import reddiff_cli
 from conftest import scene
-from reddiff_cli.carriers import read_record
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
-from reddiff_cli.filling import bend_smoothly, fill_smoothly
+from reddiff_cli.formats.carriers import read_record
+from reddiff_cli.holes.smooth import bend_smoothly, fill_smoothly
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 
 RUNNER = CliRunner()

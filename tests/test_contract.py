@@ -414,7 +414,7 @@ def test_strip_and_format(tmp_path, quick):
 
 
 def test_sixteen_bits_keep_depth_and_metadata(tmp_path, quick):
-    from reddiff_cli.carriers import Metadata
+    from reddiff_cli.formats.carriers import Metadata
 
     path = tmp_path / "p.png"
     exif = Image.Exif()

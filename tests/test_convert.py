@@ -8,11 +8,17 @@ import torch
 from diffusers import UNet2DModel
 
 from adm_network import random_adm
-from reddiff_cli import convert
-from reddiff_cli.convert import FAMILIES, adm_config, convert_file, convert_folder, convert_state
 from reddiff_cli.errors import ModelMissing
-from reddiff_cli.network import load_prior
-from reddiff_cli.weights import split_heads, write_state
+from reddiff_cli.networks import convert
+from reddiff_cli.networks.convert import (
+    FAMILIES,
+    adm_config,
+    convert_file,
+    convert_folder,
+    convert_state,
+)
+from reddiff_cli.networks.network import load_prior
+from reddiff_cli.networks.weights import split_heads, write_state
 
 # The shapes of the published networks, 8 or 4 times narrower.
 SMALL = {

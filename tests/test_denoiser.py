@@ -15,7 +15,7 @@ from reddiff_cli.errors import DeviceMissing, ModelMissing
 from reddiff_cli.grey import Completion
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
-from reddiff_cli.network import WEIGHTS, load_prior
+from reddiff_cli.networks.network import WEIGHTS, load_prior
 from reddiff_cli.pictures import load_picture
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.tiling import grid, patchwork

@@ -22,7 +22,7 @@ from reddiff_cli.batching import Batcher
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import load_denoiser
 from reddiff_cli.train import train
-from reddiff_cli.train_options import TrainOptions
+from reddiff_cli.training.options import TrainOptions
 
 CPU = torch.device("cpu")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

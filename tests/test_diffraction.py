@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from reddiff_cli.arrays import load_array
-from reddiff_cli.diffraction import find_layout, load_diffraction
 from reddiff_cli.errors import PictureError, UsageError
-from reddiff_cli.phase_options import PhaseOptions
+from reddiff_cli.formats.arrays import load_array
+from reddiff_cli.retrieval.diffraction import find_layout, load_diffraction
+from reddiff_cli.retrieval.options import PhaseOptions
 
 AMPLITUDE = PhaseOptions(data="amplitude")
 INTENSITY = PhaseOptions(data="intensity")

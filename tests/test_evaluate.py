@@ -13,12 +13,14 @@ from typer.testing import CliRunner
 
 from conftest import scene
 from doubles import gaussian_prior
-from reddiff_cli import evaluate
 from reddiff_cli.cli import app
-from reddiff_cli.degrade import degrade
 from reddiff_cli.denoiser import Denoiser
 from reddiff_cli.errors import PictureError, UsageError
-from reddiff_cli.eval_options import (
+from reddiff_cli.evaluation import evaluate
+from reddiff_cli.evaluation.degrade import degrade
+from reddiff_cli.evaluation.hole_shapes import draw_hole
+from reddiff_cli.evaluation.ledger import Ledger, summarise
+from reddiff_cli.evaluation.options import (
     Case,
     CompressOptions,
     HoleOptions,
@@ -28,17 +30,15 @@ from reddiff_cli.eval_options import (
     parse_hole,
     parse_methods,
 )
-from reddiff_cli.eval_sheet import CELL, Panel, contact_sheet
-from reddiff_cli.hole_shapes import draw_hole
+from reddiff_cli.evaluation.perceptual import KID, LPIPS, kid, missing
+from reddiff_cli.evaluation.plot import COLOURS, SIZE, line_plot, ticks
+from reddiff_cli.evaluation.sheet import CELL, Panel, contact_sheet
 from reddiff_cli.kernelspec import parse_kernel
-from reddiff_cli.ledger import Ledger, summarise
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import Card
 from reddiff_cli.operators import Exposure
 from reddiff_cli.options import SolverOptions
-from reddiff_cli.perceptual import KID, LPIPS, kid, missing
 from reddiff_cli.pictures import Picture, load_picture
-from reddiff_cli.plot import COLOURS, SIZE, line_plot, ticks
 from reddiff_cli.shards import Shard
 from reddiff_cli.symmetry import TURNS
 from reddiff_cli.task_options import DeblurOptions, DenoiseOptions, HdrOptions, SuperresOptions
@@ -462,7 +462,7 @@ def test_plan_writes_nothing(photos, tmp_path, quick):
 
 def test_suite_is_one_table(photos, tmp_path, quick, monkeypatch):
     cases = [case for case in make_suite("paper", None) if case.task in ("inpaint", "hdr")]
-    monkeypatch.setattr("reddiff_cli.command_eval.make_suite", lambda *_: tuple(cases))
+    monkeypatch.setattr("reddiff_cli.commands.eval.make_suite", lambda *_: tuple(cases))
     out = tmp_path / "out"
     stdout, stderr = reddiff("eval", photos, "-o", out, *quick, "--suite", "paper", "--limit", "1")
     assert "KID" in stdout.splitlines()[0]

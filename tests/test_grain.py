@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from reddiff_cli.grain import AREA, VISIBLE, add_grain, measure_grain, surroundings
+from reddiff_cli.holes.grain import AREA, VISIBLE, add_grain, measure_grain, surroundings
 
 EVERYWHERE = torch.ones(1, 1, 320, 320)
 

@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from reddiff_cli.blind import SHARP, estimate_kernel
-from reddiff_cli.coloured_noise import ColouredNoise
 from reddiff_cli.errors import PictureError
+from reddiff_cli.estimation.blind import SHARP, estimate_kernel
+from reddiff_cli.estimation.coloured_noise import ColouredNoise
+from reddiff_cli.estimation.stationary import TILE, spectrum_of
+from reddiff_cli.estimation.welch import luminance_weights, measure_spectrum
 from reddiff_cli.jobs import Job
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import KernelSpec, parse_kernel
@@ -14,11 +16,9 @@ from reddiff_cli.operators import Blur
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import Restorer
-from reddiff_cli.stationary import TILE, spectrum_of
 from reddiff_cli.task_options import DeblurOptions, SuperresOptions, parse_degrade, parse_filter
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.problem import to_pixels
-from reddiff_cli.welch import luminance_weights, measure_spectrum
 from test_blind import leaves
 
 SIDE = 192
@@ -107,9 +107,10 @@ def test_a_kernel_is_found_behind_wide_noise_by_its_spectrum(spec):
 )
 def test_nobody_is_sure_of_what_was_not_looked_for(spec, sure, monkeypatch):
     """Lenses and mosaics are that soft; and at the end of the grid there may be more."""
-    monkeypatch.setattr("reddiff_cli.blind._costs", lambda specs, *_, **__: [99.0] * len(specs))
+    costs, search = (f"reddiff_cli.estimation.blind.{name}" for name in ("_costs", "_search"))
+    monkeypatch.setattr(costs, lambda specs, *_, **__: [99.0] * len(specs))
     found = iter([(spec, 0.0), (KernelSpec("disk", (3.0,)), 50.0), (SHARP, 80.0)])
-    monkeypatch.setattr("reddiff_cli.blind._search", lambda *_: next(found))
+    monkeypatch.setattr(search, lambda *_: next(found))
     assert estimate_kernel(blurred("gaussian:2", white, 2), 0.02).verdict == (
         "sure" if sure else "not sure"
     )

@@ -17,8 +17,8 @@ from conftest import save_random_prior
 from hub_server import COMMIT, LATER, Hub, Repository, serve
 from reddiff_cli.errors import ModelMissing
 from reddiff_cli.folders import CONFIG, FLAT, NESTED, PICKLE, SCHEDULER, WEIGHTS
-from reddiff_cli.network import load_prior
-from reddiff_cli.weights import read_state
+from reddiff_cli.networks.network import load_prior
+from reddiff_cli.networks.weights import read_state
 
 NAME = f"someone/free@{COMMIT}"  # the same prior, without a card
 CHUNK = 10 * 1024 * 1024  # the Hub client keeps what came in pieces of this size

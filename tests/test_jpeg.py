@@ -11,8 +11,8 @@ from PIL import Image
 from conftest import scene
 from reddiff_cli.cards import Card
 from reddiff_cli.errors import PictureError
+from reddiff_cli.formats.jpeg import find_jpeg, read_jpeg
 from reddiff_cli.jobs import Job
-from reddiff_cli.jpegfile import find_jpeg, read_jpeg
 from reddiff_cli.metrics import rms
 from reddiff_cli.models import find_model
 from reddiff_cli.noise import estimate_noise

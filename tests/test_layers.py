@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,70 +12,51 @@ import reddiff_cli
 
 SOURCE = Path(reddiff_cli.__file__).parent
 
-# A module may import only modules of a smaller number; inside a package, anything of it.
+# A module or package may import only those of a smaller number.
 LAYERS = {
-    0: ["__init__", "errors", "transfer", "doubled", "norms", "allocator"],
+    0: ["__init__", "errors", "transfer", "allocator"],
     1: [
-        *["schedule", "tiling", "patches", "shading", "metrics", "filling"],
-        *["response", "alignment", "hio", "unet_blocks", "frames", "separable"],
-        *["replay", "attributes", "tifftags", "room", "heif", "comments", "parts"],
-        "pngchunks",
-        *["scales", "guiding", "stationary", "interpolation", "welch"],
+        *["schedule", "linear", "tiling", "metrics", "noise", "response", "alignment"],
+        *["options", "kernelspec", "interpolation", "formats"],
+        *["files", "folders", "shards", "streams", "progress", "room", "memory", "hub"],
     ],
     2: [
-        *["options", "train_options", "files", "kernelspec", "deep", "patchmatch", "holes"],
-        *["linear", "shards", "streams", "tonemap", "carriers", "jpegfile", "arrays", "support"],
-        *["folders", "hub", "progress", "formats", "unet", "plot", "eval_sheet"],
-        *["perceptual", "memory", "grey", "symmetry", "grow", "flat_tiles"],
+        "networks",
+        "pixels",
+        "tonemap",
+        "grey",
+        "cards",
+        "symmetry",
+        "task_options",
+        "estimation",
     ],
-    3: ["pixels", "train_loss", "optimisers", "weights"],
-    4: [
-        *["task_options", "pictures", "synthesis", "network", "convert", "cards", "model_card"],
-        *["operators", "solvers", "blind", "recorded_step", "nulls"],
-    ],
-    5: [
-        "outputs",
-        "masks",
-        "photographs",
-        "kernels",
-        "noise",
-        "phase_options",
-        "denoiser",
-        "models",
-        "first_weights",
-        "budget",
-    ],
-    6: [
-        *["jobs", "diffraction", "validation", "batching", "eval_options", "trainer", "grain"],
-        "coloured_noise",
-    ],
-    7: [
-        *["result", "phase_problem", "record", "report", "checkpoints", "ledger", "hole_shapes"],
-    ],
-    8: ["phase_pipeline", "eval_report", "train"],
-    9: ["tasks"],
-    10: ["sheets", "methods", "degrade", "foretell"],
-    11: ["restore", "bench"],
-    12: ["run", "evaluate"],
-    13: ["flags", "eval_run"],
-    14: ["command"],
-    15: ["command_train", "command_models", "command_eval", "command_bench"],
-    16: ["cli"],
-    17: ["__main__"],
+    3: ["pictures", "models", "denoiser", "budget", "holes", "solvers"],
+    4: ["masks", "outputs", "kernels", "operators", "batching", "training"],
+    5: ["jobs", "train", "retrieval"],
+    6: ["result", "record", "report", "tasks"],
+    7: ["sheets", "methods", "foretell"],
+    8: ["restore", "bench"],
+    9: ["run", "evaluation"],
+    10: ["commands"],
+    11: ["cli"],
+    12: ["__main__"],
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 # Without torch at module level: what --help, --dry-run and mistakes on the command line touch.
 LIGHT = [
-    *["errors", "options", "train_options", "task_options", "phase_options", "kernelspec"],
-    *["arrays", "carriers", "files", "deep", "models", "pictures", "masks", "jobs", "record"],
-    "outputs",
-    *["report", "run", "flags", "command", "command_train", "cli", "shards", "streams"],
-    *["diffraction", "folders", "cards", "hub", "progress", "command_models"],
-    *["command_eval", "eval_run", "eval_report", "eval_options", "ledger", "plot", "eval_sheet"],
-    *["budget", "command_bench", "pixels", "attributes", "tifftags", "heif", "comments", "parts"],
-    "pngchunks",
+    *["errors", "options", "task_options", "kernelspec", "cards", "models", "hub", "folders"],
+    *["formats.arrays", "formats.attributes", "formats.carriers", "formats.comments"],
+    *["formats.deep", "formats.heif", "formats.kinds", "formats.parts", "formats.pngchunks"],
+    *["formats.tifftags", "pixels", "pictures", "masks", "files", "streams", "shards"],
+    *["outputs", "jobs", "record", "budget", "progress", "report", "run"],
+    *["retrieval.options", "retrieval.diffraction", "training.options"],
+    *["evaluation.options", "evaluation.ledger", "evaluation.plot", "evaluation.sheet"],
+    *["evaluation.report", "evaluation.run"],
+    *["commands.flags", "commands.making", "commands.bench", "commands.eval"],
+    *["commands.models", "commands.train", "cli"],
 ]
 FILES = sorted(SOURCE.rglob("*.py"))
+PACKAGES = sorted({path.parent for path in FILES} - {SOURCE})
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 
@@ -82,10 +64,10 @@ def module_of(path: Path) -> str:
     return path.relative_to(SOURCE).with_suffix("").parts[0]
 
 
-def our_imports(path: Path) -> set[str]:
-    """Modules of ours that a file imports, also inside functions."""
+def our_imports(path: Path, package: Path = SOURCE) -> set[str]:
+    """Modules of a package of ours that a file in it imports, also inside functions."""
     found = set()
-    depth = len(path.relative_to(SOURCE).parts)
+    depth = len(path.relative_to(package).parts)
     for node in ast.walk(TREES[path]):
         if isinstance(node, ast.ImportFrom) and node.level == depth:
             names = [node.module] if node.module else [alias.name for alias in node.names]
@@ -100,6 +82,15 @@ def test_imports_point_downward(path):
     for name in our_imports(path):
         if name in LAYER_OF and name != own and name != "__version__":
             assert LAYER_OF[name] < LAYER_OF[own], f"{own} must not import {name}"
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=str)
+def test_files_of_a_package_import_in_one_direction(package):
+    """Every file of it can be read after those that it imports."""
+    names = {path.stem for path in package.glob("*.py")}
+    siblings = {path.stem: our_imports(path, package) & names for path in package.glob("*.py")}
+    order = list(TopologicalSorter(siblings).static_order())
+    assert set(order) == names
 
 
 def test_every_layer_entry_exists():

@@ -160,7 +160,8 @@ def test_a_restorer_that_shares_batches_gives_the_same_picture(tmp_path, tiny_pr
     And as there, time is projected row by row: a CPU looks at t and makes it a bias where all rows
     of a batch, by chance, have the same, which rounds differently.
     """
-    from reddiff_cli import restore, unet
+    from reddiff_cli import restore
+    from reddiff_cli.networks import unet
 
     monkeypatch.setattr(unet.UNet2D, "_projections", unet.UNet2D._project)
 

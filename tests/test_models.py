@@ -12,22 +12,23 @@ from typer.testing import CliRunner
 
 from adm_network import random_adm
 from conftest import save_random_prior
-from reddiff_cli import budget, cards, convert, hub, models
+from reddiff_cli import budget, cards, hub, models
 from reddiff_cli.budget import fit
 from reddiff_cli.cards import KEYS, Card, Origin, read_cards
 from reddiff_cli.cli import app
-from reddiff_cli.convert import FAMILIES, Family
 from reddiff_cli.denoiser import load_model
 from reddiff_cli.errors import ModelMissing
-from reddiff_cli.eval_run import OF_A_CARD
+from reddiff_cli.evaluation.run import OF_A_CARD
 from reddiff_cli.folders import PICKLE, WEIGHTS
-from reddiff_cli.holes import cheapest_patchwork
+from reddiff_cli.holes.shape import cheapest_patchwork
 from reddiff_cli.jobs import Job
 from reddiff_cli.models import all_cards, find_model
+from reddiff_cli.networks import convert
+from reddiff_cli.networks.convert import FAMILIES, Family
+from reddiff_cli.networks.weights import read_state
 from reddiff_cli.options import OutputOptions, SolverOptions
 from reddiff_cli.record import make_record
 from reddiff_cli.task_options import DenoiseOptions
-from reddiff_cli.weights import read_state
 
 NATURAL = "[a]\nformat='diffusers'\nbundled='x'\n"
 HUB = f'repo = "a/b"\nrevision = "{"0" * 40}"\n'

@@ -10,7 +10,7 @@ from conftest import save_random_prior
 from reddiff_cli.errors import ModelMissing
 from reddiff_cli.folders import CONFIG, NESTED, PICKLE, SCHEDULER, WEIGHTS, native_size
 from reddiff_cli.models import find_model
-from reddiff_cli.network import build, load_prior, new_config, save_prior
+from reddiff_cli.networks.network import build, load_prior, new_config, save_prior
 
 OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 # The keys of google/ddpm-*-256 as diffusers 0.0.4 wrote them, 8 times narrower and at 128 pixels.

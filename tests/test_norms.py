@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from reddiff_cli.network import build, new_config
-from reddiff_cli.norms import GroupNorm, group_norm
+from reddiff_cli.networks.network import build, new_config
+from reddiff_cli.networks.norms import GroupNorm, group_norm
 
 LAST = torch.channels_last
 SHAPES = ((1, 8, 6, 5), (3, 12, 4, 4), (2, 4, 9, 2))

@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from reddiff_cli import frames
-from reddiff_cli.filling import bend_smoothly, fill_smoothly
+from reddiff_cli.holes.smooth import bend_smoothly, fill_smoothly
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.linear import solve_data_step
@@ -25,6 +24,7 @@ from reddiff_cli.operators import (
     Operator,
     PaddedBlur,
     Whitened,
+    frames,
     on_device,
     rec601,
 )
@@ -464,7 +464,7 @@ def test_residual_behind_a_mask_is_that_of_what_was_observed():
 
 def test_nothing_is_bent_where_everything_is_known(monkeypatch):
     """Eighty rounds over 3 megapixels take 27 s on one core."""
-    monkeypatch.setattr("reddiff_cli.filling._laplacian", None)
+    monkeypatch.setattr("reddiff_cli.holes.smooth._laplacian", None)
     x = torch.rand(1, 3, 8, 9)
     bent = bend_smoothly(x, torch.ones(1, 1, 8, 9))
     assert torch.equal(bent, x)

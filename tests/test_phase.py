@@ -7,21 +7,21 @@ import pytest
 import torch
 
 from conftest import scene
-from reddiff_cli import phase_pipeline
 from reddiff_cli.alignment import align, distance
-from reddiff_cli.diffraction import Diffraction
 from reddiff_cli.errors import PictureError
-from reddiff_cli.hio import half_magnitudes, misfit, opposite, pad
 from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import Card
 from reddiff_cli.operators import Phase
+from reddiff_cli.operators.hio import half_magnitudes, misfit, opposite, pad
 from reddiff_cli.options import MachineOptions, SolverOptions
-from reddiff_cli.phase_options import PhaseOptions
-from reddiff_cli.phase_pipeline import choose, gather, polish, search
-from reddiff_cli.phase_problem import estimate_noise, prepare
+from reddiff_cli.retrieval import pipeline as phase_pipeline
+from reddiff_cli.retrieval.diffraction import Diffraction
+from reddiff_cli.retrieval.options import PhaseOptions
+from reddiff_cli.retrieval.pipeline import choose, gather, polish, search
+from reddiff_cli.retrieval.problem import estimate_noise, prepare
+from reddiff_cli.retrieval.support import find_support
 from reddiff_cli.schedule import Schedule
-from reddiff_cli.support import find_support
 from reddiff_cli.symmetry import TURNS
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks import phase as task

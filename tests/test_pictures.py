@@ -16,10 +16,11 @@ from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational
 
 from conftest import scene
-from reddiff_cli.carriers import Metadata, read_record
 from reddiff_cli.errors import PictureError, UsageError
+from reddiff_cli.formats.carriers import Metadata, read_record
+from reddiff_cli.formats.kinds import FLOAT
+from reddiff_cli.formats.tifftags import read_tags
 from reddiff_cli.pictures import (
-    FLOAT,
     Picture,
     check_format,
     load_picture,
@@ -27,7 +28,6 @@ from reddiff_cli.pictures import (
     size_of,
     with_depth,
 )
-from reddiff_cli.tifftags import read_tags
 
 RECORD = {"task": "inpaint", "seed": 3, "name": "ä"}
 
@@ -210,7 +210,7 @@ def test_attributes_of_exr_files_stay(tmp_path):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_of_deep_pictures_equals_pillow(tmp_path, orientation):
-    from reddiff_cli.deep import turn
+    from reddiff_cli.formats.deep import turn
 
     values = scene()
     exif = Image.Exif()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
+from reddiff_cli.formats.pngchunks import chunk, insert, words_follow_pixels
 from reddiff_cli.pictures import load_picture, size_of
-from reddiff_cli.pngchunks import chunk, insert, words_follow_pixels
 
 TURNED = 6
 

@@ -4,7 +4,7 @@ import torch
 
 from conftest import save_random_prior
 from reddiff_cli.denoiser import load_denoiser
-from reddiff_cli.replay import GRAPHS, Replay
+from reddiff_cli.networks.replay import GRAPHS, Replay
 
 CPU = torch.device("cpu")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from reddiff_cli.synthesis import synthesise, thickness
+from reddiff_cli.holes.synthesis import synthesise, thickness
 from reddiff_cli.tasks import wide
 
 
@@ -76,7 +76,7 @@ def test_nothing_to_copy_from(shape):
 
 def test_very_large_hole_is_copied_at_full_resolution(monkeypatch):
     """Above the budget the fine level follows the coarse map: still no grey, still the texture."""
-    monkeypatch.setattr("reddiff_cli.synthesis.LARGEST", 2000)
+    monkeypatch.setattr("reddiff_cli.holes.synthesis.LARGEST", 2000)
     columns = torch.arange(160)
     x = torch.sign(torch.sin(columns * 0.7)).expand(3, 150, 160).clone()
     hole = hole_in(150, 160, 40, 50, 110, 110)
@@ -86,8 +86,8 @@ def test_very_large_hole_is_copied_at_full_resolution(monkeypatch):
 
 
 def test_few_sources_chosen_by_chance_are_enough(monkeypatch):
-    monkeypatch.setattr("reddiff_cli.synthesis.MOST_SOURCES", 300)
-    monkeypatch.setattr("reddiff_cli.patchmatch.EXHAUSTIVE", 0)
+    monkeypatch.setattr("reddiff_cli.holes.synthesis.MOST_SOURCES", 300)
+    monkeypatch.setattr("reddiff_cli.holes.patchmatch.EXHAUSTIVE", 0)
     columns = torch.arange(120)
     x = torch.sign(torch.sin(columns * 0.7)).expand(3, 100, 120).clone()
     hole = hole_in(100, 120, 35, 45, 48, 75)  # one level: all of the search is at full size

@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 
 from conftest import scene
-from reddiff_cli.degrade import degrade
 from reddiff_cli.denoiser import load_model
 from reddiff_cli.errors import PictureError, UsageError
-from reddiff_cli.eval_options import make_case
+from reddiff_cli.evaluation.degrade import degrade
+from reddiff_cli.evaluation.options import make_case
+from reddiff_cli.formats.kinds import FLOAT
 from reddiff_cli.jobs import Job
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.methods import Solving, draws
@@ -20,7 +21,7 @@ from reddiff_cli.metrics import psnr
 from reddiff_cli.models import Card, find_model
 from reddiff_cli.operators import Blur, Chain, CircularBlur, Downsample, Inpaint
 from reddiff_cli.options import MachineOptions, SolverOptions
-from reddiff_cli.pictures import FLOAT, Picture, load_picture, save_picture
+from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR, SIGMA_SINGLE
 from reddiff_cli.task_options import (
     ColorizeOptions,

@@ -8,9 +8,9 @@ import torch
 
 from doubles import gaussian_prior
 from reddiff_cli.cards import Card
-from reddiff_cli.degrade import degrade
 from reddiff_cli.denoiser import load_model
-from reddiff_cli.eval_options import make_case
+from reddiff_cli.evaluation.degrade import degrade
+from reddiff_cli.evaluation.options import make_case
 from reddiff_cli.jobs import Job
 from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import rms

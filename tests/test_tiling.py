@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from reddiff_cli.holes import (
+from reddiff_cli.holes.shape import (
     bounding_region,
     cheapest_patchwork,
     regions,

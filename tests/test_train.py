@@ -16,16 +16,16 @@ from reddiff_cli.denoiser import load_denoiser
 from reddiff_cli.errors import UsageError
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
-from reddiff_cli.network import build, load_prior, new_config, save_prior
-from reddiff_cli.optimisers import make_optimiser, make_recordable
-from reddiff_cli.photographs import draw_crops, flatten_some, read_photographs
-from reddiff_cli.recorded_step import RecordedStep
+from reddiff_cli.networks.network import build, load_prior, new_config, save_prior
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.train import train
-from reddiff_cli.train_loss import FOCUS, Batch, denoising_loss, draw_batch, draw_levels
-from reddiff_cli.train_options import TrainOptions
-from reddiff_cli.trainer import Trainer, new_trainer
-from reddiff_cli.validation import SIGMAS, colour_error, denoising_psnr
+from reddiff_cli.training.loss import FOCUS, Batch, denoising_loss, draw_batch, draw_levels
+from reddiff_cli.training.optimisers import make_optimiser, make_recordable
+from reddiff_cli.training.options import TrainOptions
+from reddiff_cli.training.photographs import draw_crops, flatten_some, read_photographs
+from reddiff_cli.training.recorded_step import RecordedStep
+from reddiff_cli.training.trainer import Trainer, new_trainer
+from reddiff_cli.training.validation import SIGMAS, colour_error, denoising_psnr
 
 CPU = torch.device("cpu")
 
@@ -348,7 +348,7 @@ def test_a_run_that_diverges_stops_and_keeps_the_last_good_weights(folder, tmp_p
     def broken(*arguments):
         return denoising_loss(*arguments) * torch.nan
 
-    monkeypatch.setattr("reddiff_cli.trainer.denoising_loss", broken)
+    monkeypatch.setattr("reddiff_cli.training.trainer.denoising_loss", broken)
     monkeypatch.setattr("reddiff_cli.train.REPORT_EVERY", 100)
     with pytest.raises(UsageError, match="no number after 3 steps; give a smaller one"):
         run(options(folder, output, steps=4, resume=True))

@@ -8,11 +8,11 @@ import torch
 from diffusers import UNet2DModel
 from torch import nn
 
-from reddiff_cli.convert import FAMILIES, Family, adm_config
-from reddiff_cli.doubled import DoubledConv, double, gains
 from reddiff_cli.errors import ModelMissing
-from reddiff_cli.network import new_config
-from reddiff_cli.unet import OURS, UNet2D, make_unet, unexpressed
+from reddiff_cli.networks.convert import FAMILIES, Family, adm_config
+from reddiff_cli.networks.doubled import DoubledConv, double, gains
+from reddiff_cli.networks.network import new_config
+from reddiff_cli.networks.unet import OURS, UNet2D, make_unet, unexpressed
 from test_network import GOOGLE
 
 DDPM_256 = GOOGLE | {"block_out_channels": [128, 128, 256, 256, 512, 512], "sample_size": 256}
@@ -162,7 +162,9 @@ def test_nothing_is_enlarged_to_be_convolved(shape, dtype, monkeypatch):
     conv = DoubledConv(6, 10).requires_grad_(False)
     x = torch.randn(shape[0], 6, *shape[1:])
     expected = nn.Conv2d.forward(conv, double(x))
-    monkeypatch.setattr("reddiff_cli.doubled.double", None)  # as it would be called otherwise
+    monkeypatch.setattr(
+        "reddiff_cli.networks.doubled.double", None
+    )  # as it would be called otherwise
     seen = conv.to(dtype)(x.to(dtype).contiguous(memory_format=torch.channels_last))
     assert seen.dtype == dtype
     assert seen.is_contiguous(memory_format=torch.channels_last)
@@ -211,7 +213,7 @@ def test_what_nobody_can_build_is_refused(change):
 
 def test_diffusers_is_not_imported_for_our_own(tiny_prior):
     code = (
-        "import sys, pathlib; from reddiff_cli.network import load_prior; "
+        "import sys, pathlib; from reddiff_cli.networks.network import load_prior; "
         f"load_prior(pathlib.Path({str(tiny_prior)!r})); print('diffusers' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from doubles import gaussian_prior
-from reddiff_cli.coloured_noise import ColouredNoise, measure_noise
+from reddiff_cli.estimation.coloured_noise import ColouredNoise, measure_noise
+from reddiff_cli.estimation.stationary import TILE, shaping_kernel, spectrum_of
 from reddiff_cli.jobs import Job
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
@@ -15,7 +16,6 @@ from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import Restorer
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.solvers.whitening import Whitening, mean_of_whitened, peak
-from reddiff_cli.stationary import TILE, shaping_kernel, spectrum_of
 from reddiff_cli.task_options import DenoiseOptions
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.problem import to_tensor

@@ -9,11 +9,15 @@ from typing import Annotated
 
 import typer
 
-from . import __version__, command_bench, command_eval, command_models, command_train
+from . import __version__
 from .allocator import keep_pages
-from .command import restores
+from .commands import bench as command_bench
+from .commands import eval as command_eval
+from .commands import models as command_models
+from .commands import train as command_train
+from .commands.making import restores
 from .kernelspec import KERNEL_HELP, parse_kernel
-from .phase_options import PhaseOptions, parse_support
+from .retrieval.options import PhaseOptions, parse_support
 from .task_options import (
     ColorizeOptions,
     DeblurOptions,

@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from .cards import Card
-from .convert import convert_file
 from .errors import DeviceMissing, ModelMissing
 from .folders import WEIGHTS, locate
 from .grey import Completion
 from .memory import free_memory, is_out_of_memory
-from .network import Network, Prior, clean_from_output, layout_on, load_prior
-from .replay import Replay
+from .networks.convert import convert_file
+from .networks.network import Network, Prior, clean_from_output, layout_on, load_prior
+from .networks.replay import Replay
 from .schedule import Schedule
 from .transfer import send
 
@@ -38,7 +38,8 @@ class Denoiser:
     is recorded for autograd, except by `recorded`. A grey picture under a colour prior gets noise
     in colour, and D is averaged (grey.py); a colour picture under a grey prior is taken channel by
     channel. A picture smaller than a network with attention was trained on (or than `smallest`, if
-    that is less) is continued by its mirror images. graphs: fixed shapes are recorded (replay.py).
+    that is less) is continued by its mirror images. graphs: fixed shapes are recorded
+    (networks/replay.py).
 
     Above the last level s_h that a network was trained on, it sees a fainter picture at that
     level: D(z, s) = D(z s_h / s, s_h). That is near the mean of all pictures, as it should be;

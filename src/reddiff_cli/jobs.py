@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .arrays import ARRAY_SUFFIXES
-from .carriers import read_record
 from .errors import PictureError, UsageError
+from .formats.arrays import ARRAY_SUFFIXES
+from .formats.carriers import read_record
+from .formats.kinds import PICTURE_SUFFIXES
 from .masks import find_mask
 from .options import OutputOptions
 from .outputs import (
@@ -25,7 +26,6 @@ from .outputs import (
     name_outputs,
     sheets_of,
 )
-from .pictures import PICTURE_SUFFIXES
 
 Record = dict[str, Any]
 MakeRecord = Callable[["Job"], Record]

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from .errors import PictureError, UsageError
-from .pictures import PICTURE_SUFFIXES, Hole, Picture, load_picture
+from .formats.kinds import PICTURE_SUFFIXES
+from .pictures import Hole, Picture, load_picture
 from .task_options import InpaintOptions
 
 MAGENTA = (1.0, 0.0, 1.0)

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .carriers import sidecar
 from .errors import PictureError, UsageError
+from .formats.carriers import sidecar
+from .formats.kinds import FORMATS, format_of
 from .options import TASKS, OutputOptions
-from .pictures import FORMATS, format_of
 
 # What is written beside a result: `img.denoise.compare.png`.
 SHEETS = ("compare", "std", "tonemap")

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from . import deep, heif
-from .carriers import (
+from .errors import PictureError, UsageError
+from .files import write_whole
+from .formats import deep, heif
+from .formats.carriers import (
     exr_attributes,
     metadata_of,
     metadata_of_file,
@@ -27,21 +29,13 @@ from .carriers import (
     tiff_with,
     with_chunks,
 )
-from .errors import PictureError, UsageError
-from .files import write_whole
-from .formats import DEPTHS as DEPTHS
-from .formats import FLOAT as FLOAT
-from .formats import FORMATS as FORMATS
-from .formats import HOLDS
-from .formats import LOSSY as LOSSY
-from .formats import PICTURE_SUFFIXES as PICTURE_SUFFIXES
-from .formats import format_of as format_of
+from .formats.kinds import FLOAT, HOLDS, LOSSY, format_of
+from .formats.pngchunks import words_follow_pixels
+from .formats.tifftags import read_tags
 from .pixels import Hole as Hole
 from .pixels import Picture as Picture
 from .pixels import Pixels as Pixels
 from .pixels import with_depth as with_depth
-from .pngchunks import words_follow_pixels
-from .tifftags import read_tags
 
 _ORIENTATION = ExifTags.Base.Orientation.value
 _SAMPLE_FORMAT, _IS_FLOAT = 339, 3  # TIFF

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .carriers import Metadata
-from .formats import FLOAT
+from .formats.carriers import Metadata
+from .formats.kinds import FLOAT
 from .response import Response
 
 Pixels = NDArray[np.float32]

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from . import __version__
 from .cards import FAINT_TASKS
+from .formats.kinds import LOSSY, format_of
 from .jobs import Job, Record, file_digest
 from .models import Card
 from .options import QUALITY, TASKS, OutputOptions, SolverOptions
-from .pictures import LOSSY, format_of
 from .task_options import TaskOptions
 
 

@@ -23,12 +23,13 @@ from .denoiser import (
 )
 from .errors import PictureError
 from .foretell import Foreteller
+from .formats.kinds import DEPTHS, format_of
 from .jobs import FOUND, Job
 from .memory import free_memory, is_out_of_memory
 from .methods import Solving, draws, evaluations
 from .models import Card
 from .options import RECORDING, MachineOptions, OutputOptions, SolverOptions
-from .pictures import DEPTHS, Picture, check_format, format_of, save_picture, with_depth
+from .pictures import Picture, check_format, save_picture, with_depth
 from .record import make_record
 from .result import Result
 from .room import Room
@@ -42,7 +43,6 @@ OnNote = Callable[[str], None]
 OnEstimate = Callable[[float], None]
 # A stage and its present mu, for the animated trace.
 OnLook = Callable[[Stage, Tensor], None]
-
 
 # Pictures in hand at once: while one is computed, the next is read and the last one written.
 WORKERS = 2

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from .budget import fit
 from .errors import ExitCode, PictureError, ReddiffError, UsageError
+from .formats.kinds import LOSSY, format_of
 from .jobs import Job, OnNote, Record, plan_jobs
 from .masks import NothingToFill, check_mask_size
 from .models import Card, find_model
 from .options import MachineOptions, OutputOptions, ReportOptions, SolverOptions
-from .pictures import LOSSY, format_of, size_of
+from .pictures import size_of
 from .progress import FetchReporter
 from .record import files_of, make_record
 from .report import Reporter, print_plan

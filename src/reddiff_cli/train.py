@@ -1,8 +1,8 @@
 """Train a prior on a folder of photographs, and write it as a diffusers folder.
 
 Photographs lie as bytes on the device, crops are cut there, products run in 16 bits where that is
-quicker, and on a GPU the network is compiled and a step is one recording (recorded_step.py);
-nothing in a step waits for the device.
+quicker, and on a GPU the network is compiled and a step is one recording
+(training/recorded_step.py); nothing in a step waits for the device.
 """
 
 import math
@@ -14,15 +14,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checkpoints import check_output, export, resume_or_start, save_checkpoint
 from .denoiser import Denoiser, cpu_has_bf16
 from .errors import UsageError
-from .optimisers import set_rate
-from .photographs import Photographs, centre_crops, draw_crops, flatten_some, read_photographs
-from .train_loss import draw_batch
-from .train_options import TrainOptions
-from .trainer import Trainer
-from .validation import colour_error, denoising_psnr
+from .training.checkpoints import check_output, export, resume_or_start, save_checkpoint
+from .training.loss import draw_batch
+from .training.optimisers import set_rate
+from .training.options import TrainOptions
+from .training.photographs import (
+    Photographs,
+    centre_crops,
+    draw_crops,
+    flatten_some,
+    read_photographs,
+)
+from .training.trainer import Trainer
+from .training.validation import colour_error, denoising_psnr
 
 # Reading the loss of a GPU waits for it.
 REPORT_EVERY = 20

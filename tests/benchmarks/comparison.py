@@ -41,10 +41,10 @@ import torch
 from torch import Tensor
 from tune import Constants, restored, score, solve, whole
 
-from reddiff_cli.degrade import Specimen, degrade
 from reddiff_cli.denoiser import choose_device
-from reddiff_cli.eval_options import Case, make_case
-from reddiff_cli.evaluate import eight_bits
+from reddiff_cli.evaluation.degrade import Specimen, degrade
+from reddiff_cli.evaluation.evaluate import eight_bits
+from reddiff_cli.evaluation.options import Case, make_case
 from reddiff_cli.jobs import list_pictures
 from reddiff_cli.memory import forget_peak, peak_memory
 from reddiff_cli.metrics import ssim

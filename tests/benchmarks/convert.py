@@ -21,13 +21,13 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from adm_network import Adm
-from reddiff_cli.convert import FAMILIES
-from reddiff_cli.network import load_prior
+from reddiff_cli.networks.convert import FAMILIES
+from reddiff_cli.networks.network import load_prior
 
 CONVERT = """
 import resource, sys, time
 from pathlib import Path
-from reddiff_cli.convert import convert_file
+from reddiff_cli.networks.convert import convert_file
 began = time.monotonic()
 convert_file(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

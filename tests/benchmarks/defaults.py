@@ -22,9 +22,9 @@ from torch import Tensor
 from tune import score
 
 from reddiff_cli.cards import Card
-from reddiff_cli.degrade import Specimen, degrade
 from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_model
-from reddiff_cli.eval_options import Case, make_case
+from reddiff_cli.evaluation.degrade import Specimen, degrade
+from reddiff_cli.evaluation.options import Case, make_case
 from reddiff_cli.jobs import list_pictures
 from reddiff_cli.methods import LOOKS, SEEN_END
 from reddiff_cli.models import find_model

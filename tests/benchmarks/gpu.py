@@ -21,10 +21,10 @@ from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.memory import forget_peak, free_memory, peak_memory
 from reddiff_cli.models import find_model
-from reddiff_cli.network import Network, build, load_prior
+from reddiff_cli.networks.network import Network, build, load_prior
+from reddiff_cli.networks.replay import Replay
 from reddiff_cli.operators import Blur, CircularBlur, Inpaint
 from reddiff_cli.operators.downsample import bicubic
-from reddiff_cli.replay import Replay
 
 SIDE = 256
 LEVELS = (2, 26, 258, 674)  # time steps at which errors are measured

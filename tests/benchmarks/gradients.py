@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from reddiff_cli.bench import in_turns
 from reddiff_cli.denoiser import choose_device, choose_dtype, load_model
 from reddiff_cli.models import find_model
-from reddiff_cli.norms import group_norm
+from reddiff_cli.networks.norms import group_norm
 
 SHAPES = ((64, 256), (128, 128), (256, 64))  # channels and side
 GROUPS, EPS = 32, 1e-5

@@ -5,8 +5,8 @@
 
 --limit photographs, spread over the sorted names, centre crops; prints the mean PSNR inside the
 hole of the smooth filling, of patches alone, of the guide, and of patches that follow it, and the
-seconds that the guide takes. --set: constants of tasks/guide.py or guiding.py in place of their
-own.
+seconds that the guide takes. --set: constants of tasks/guide.py or holes/guiding.py in place of
+their own.
 """
 
 import argparse
@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reddiff_cli import guiding
-from reddiff_cli.holes import Region, wide_part
+from reddiff_cli.holes import guiding
+from reddiff_cli.holes.shape import Region, wide_part
 from reddiff_cli.jobs import list_pictures
 from reddiff_cli.models import find_model
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions

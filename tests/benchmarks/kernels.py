@@ -21,8 +21,8 @@ from camera import camera, eight_bits
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
-from reddiff_cli.blind import SHARP, KernelEstimate
 from reddiff_cli.errors import PictureError
+from reddiff_cli.estimation.blind import SHARP, KernelEstimate
 from reddiff_cli.jobs import Job
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import KernelSpec

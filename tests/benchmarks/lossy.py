@@ -20,8 +20,8 @@ import torch
 from camera import camera, eight_bits
 from tune import restored
 
-from reddiff_cli.degrade import degrade
-from reddiff_cli.eval_options import Case, make_case
+from reddiff_cli.evaluation.degrade import degrade
+from reddiff_cli.evaluation.options import Case, make_case
 from reddiff_cli.jobs import Job, list_pictures
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model

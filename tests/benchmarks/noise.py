@@ -21,8 +21,8 @@ from camera import camera, eight_bits
 from torch import Tensor
 from tune import restored
 
-from reddiff_cli.degrade import Specimen, degrade
-from reddiff_cli.eval_options import Case, make_case
+from reddiff_cli.evaluation.degrade import Specimen, degrade
+from reddiff_cli.evaluation.options import Case, make_case
 from reddiff_cli.jobs import list_pictures
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model

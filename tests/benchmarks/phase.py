@@ -19,15 +19,15 @@ from torch import Tensor
 
 from reddiff_cli.alignment import align
 from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_model
-from reddiff_cli.diffraction import Diffraction
-from reddiff_cli.hio import tournament
+from reddiff_cli.formats.kinds import PICTURE_SUFFIXES
 from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import Card, find_model
+from reddiff_cli.operators.hio import tournament
 from reddiff_cli.options import MachineOptions, SolverOptions
-from reddiff_cli.phase_options import PhaseOptions
-from reddiff_cli.phase_problem import PhaseProblem, prepare
-from reddiff_cli.pictures import PICTURE_SUFFIXES
+from reddiff_cli.retrieval.diffraction import Diffraction
+from reddiff_cli.retrieval.options import PhaseOptions
+from reddiff_cli.retrieval.problem import PhaseProblem, prepare
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks import phase as task
 

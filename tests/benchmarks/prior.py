@@ -25,9 +25,9 @@ from torch import Tensor
 from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_denoiser
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
-from reddiff_cli.photographs import centre_crops, read_photographs
 from reddiff_cli.symmetry import TURNS
-from reddiff_cli.validation import colour_error, denoising_psnr
+from reddiff_cli.training.photographs import centre_crops, read_photographs
+from reddiff_cli.training.validation import colour_error, denoising_psnr
 
 HIGH = (1.0, 3.0, 10.0)
 TURNED_SIGMA = 50  # of 255

@@ -29,11 +29,11 @@ from reddiff_cli.models import Card, find_model
 from reddiff_cli.operators import CircularBlur, Inpaint, Operator
 from reddiff_cli.operators.downsample import box
 from reddiff_cli.options import TASKS, SolverOptions
-from reddiff_cli.photographs import centre_crops, read_photographs
 from reddiff_cli.schedule import Schedule
 from reddiff_cli.tasks import Setting, Stage
 from reddiff_cli.tasks.problem import noise_levels
 from reddiff_cli.tiling import Whole
+from reddiff_cli.training.photographs import centre_crops, read_photographs
 
 
 def published(

@@ -23,13 +23,13 @@ import torch
 from torch import nn
 
 from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype
-from reddiff_cli.network import build
-from reddiff_cli.optimisers import make_optimiser
-from reddiff_cli.photographs import centre_crops, read_photographs
+from reddiff_cli.networks.network import build
 from reddiff_cli.train import train_step
-from reddiff_cli.train_options import TrainOptions
-from reddiff_cli.trainer import Trainer, new_trainer
-from reddiff_cli.validation import colour_error, denoising_psnr
+from reddiff_cli.training.optimisers import make_optimiser
+from reddiff_cli.training.options import TrainOptions
+from reddiff_cli.training.photographs import centre_crops, read_photographs
+from reddiff_cli.training.trainer import Trainer, new_trainer
+from reddiff_cli.training.validation import colour_error, denoising_psnr
 
 REPEATS = 5
 Change = Callable[[Trainer], None]

@@ -33,7 +33,7 @@ from torch.nn import functional as F
 from reddiff_cli.budget import looking
 from reddiff_cli.cards import Card
 from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_denoiser
-from reddiff_cli.jpegfile import read_jpeg
+from reddiff_cli.formats.jpeg import read_jpeg
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.methods import Solving, draws
@@ -43,13 +43,13 @@ from reddiff_cli.operators import Blur, Exposure, Identity, Operator, measure_jp
 from reddiff_cli.operators.downsample import bicubic, box
 from reddiff_cli.operators.jpeg import SIGMA
 from reddiff_cli.options import SolverOptions
-from reddiff_cli.photographs import centre_crops, read_photographs
 from reddiff_cli.response import Response
 from reddiff_cli.tasks import Stage
 from reddiff_cli.tasks.degrees import level_behind
 from reddiff_cli.tasks.jpeg import S_END as JPEG_END
 from reddiff_cli.tasks.problem import S_END, Setting, noise_levels
 from reddiff_cli.tiling import Whole
+from reddiff_cli.training.photographs import centre_crops, read_photographs
 
 MARGIN = 32  # photograph around a crop, for operators that look beyond it
 

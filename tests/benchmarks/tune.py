@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reddiff_cli.degrade import Specimen, degrade
 from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_model
-from reddiff_cli.eval_options import Case, make_case
-from reddiff_cli.evaluate import eight_bits
+from reddiff_cli.evaluation.degrade import Specimen, degrade
+from reddiff_cli.evaluation.evaluate import eight_bits
+from reddiff_cli.evaluation.options import Case, make_case
 from reddiff_cli.jobs import list_pictures
 from reddiff_cli.methods import Solving
 from reddiff_cli.metrics import psnr

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..frames import effort, solve_in_frame
 from ..linear import solve_data_step
 from ..metrics import rms
-from ..separable import Separable, decompose, factors, sliding
+from .frames import effort, solve_in_frame
+from .separable import Separable, decompose, factors, sliding
 from .spectra import CircularSpectrum
 
 # Side of the largest canvas whose rows and columns are kept as matrices.

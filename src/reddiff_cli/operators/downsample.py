@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ..linear import solve_data_step
 from ..metrics import rms
-from ..separable import Separable, decimation, decompose, factors
+from .separable import Separable, decimation, decompose, factors
 from .spectra import BoxSpectrum
 
 # Side of the largest picture whose rows and columns are kept as matrices.

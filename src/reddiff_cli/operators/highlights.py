@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..filling import fill_smoothly
+from ..holes.smooth import fill_smoothly
 
 # For the channels that are clipped (0 red, 1 green, 2 blue) and each of them: how far it lies on
 # the way from the clipping level to white, as a constant, a multiple of how far the surroundings

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..filling import bend_smoothly, fill_smoothly
+from ..holes.smooth import bend_smoothly, fill_smoothly
 from .spectra import MaskSpectrum
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..hio import half_magnitudes, pad, tournament
+from .hio import half_magnitudes, pad, tournament
 
 # Starts and iterations of the first guess when nobody else has searched.
 START_STAGES = ((6, 100, 0), (3, 200, 0))

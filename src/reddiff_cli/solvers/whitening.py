@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..estimation.stationary import shaping_kernel
 from ..interpolation import tents
 from ..schedule import Schedule
-from ..stationary import shaping_kernel
 from .look import Denoise
 
 # Levels are so many times apart at most, and no more of them, whatever their distance. 6 training

@@ -2,8 +2,8 @@
 
 from ..errors import PictureError, UsageError
 from ..jobs import Job
-from ..phase_options import PhaseOptions
 from ..pictures import Picture
+from ..retrieval.options import PhaseOptions
 from ..task_options import (
     ColorizeOptions,
     DeblurOptions,

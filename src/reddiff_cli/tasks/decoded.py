@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..jpegfile import find_jpeg
+from ..formats.jpeg import find_jpeg
 from ..pictures import Picture
 from .jpeg import Decoding, make_decoding
 from .problem import Setting, Stage, solver_of_shared, to_tensor

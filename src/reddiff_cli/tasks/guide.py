@@ -2,7 +2,8 @@
 
 A small prior knows how edges go on over a few pixels, not over a hundred. At an eighth of its size
 a hole of a hundred pixels is twelve wide; from there on every finer size starts from what the
-coarser one said, and adds what that could not show. Patches then bring the texture (synthesis.py).
+coarser one said, and adds what that could not show. Patches then bring the texture
+(holes/synthesis.py).
 """
 
 from collections.abc import Iterator
@@ -12,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..holes import WHOLE, Region, cheapest_patchwork
+from ..holes.scales import Scale, enlarged, finer, halvings, levels_to_narrow
+from ..holes.shape import WHOLE, Region, cheapest_patchwork
+from ..holes.synthesis import thickness
 from ..operators import Inpaint
-from ..scales import Scale, enlarged, finer, halvings, levels_to_narrow
 from ..solvers.reddiff import SIGMA_FLOOR
-from ..synthesis import thickness
 from ..tiling import Hole
 from .holed import bent, parts_of
 from .problem import FIRST, Setting, Stage, solver_of_shared

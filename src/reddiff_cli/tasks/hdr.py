@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ..errors import PictureError
+from ..formats.kinds import FLOAT, format_of
 from ..jobs import Job
 from ..operators import Exposure, Exposures, Operator, PaperHdr
-from ..pictures import FLOAT, Picture, Pixels, format_of, load_picture
+from ..pictures import Picture, Pixels, load_picture
 from ..response import Response, parse_response
 from ..task_options import HdrOptions
 from ..tonemap import tonemap

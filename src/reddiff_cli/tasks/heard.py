@@ -1,7 +1,7 @@
 """Pictures behind a blur or a reduction, whose noise is not what an estimate takes for it.
 
 Texture that a blur has left wide passes for noise that is wider than a pixel. Where the blur lets
-nothing through, there is noise alone (nulls.py); and the network sees what is texture.
+nothing through, there is noise alone (estimation/nulls.py); and the network sees what is texture.
 
 14 training crops of 240x240, 20 evaluations, dB, with noise as estimated, as it is taken here, and
 (white noise) as it is; without noise, with white noise of 2 of 255, and with that of a simulated
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from ..flat_tiles import has_tiles
+from ..estimation.flat_tiles import has_tiles
+from ..estimation.nulls import noise_in_nulls
 from ..noise import FLOOR, FLOOR_SMOOTHED, smooths
-from ..nulls import noise_in_nulls
 from ..operators import is_linear
 from .decoded import find_decoding
 from .hearing import QUIET, Listening

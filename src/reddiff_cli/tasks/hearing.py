@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..coloured_noise import ColouredNoise, measure_noise
+from ..estimation.coloured_noise import ColouredNoise, measure_noise
 from ..noise import FLOOR, is_grey, wavelet_sigma
 from ..operators import Identity
 from ..pictures import Picture

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ..filling import bend_smoothly
+from ..holes.smooth import bend_smoothly
 from ..operators import Inpaint
 from ..tiling import Patchwork
 from .problem import Stage

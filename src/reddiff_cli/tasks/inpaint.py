@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..grain import VISIBLE, Grain, add_grain, measure_grain, surroundings
-from ..holes import WHOLE, cheapest_patchwork, solid_share
+from ..holes.grain import VISIBLE, Grain, add_grain, measure_grain, surroundings
+from ..holes.shape import WHOLE, cheapest_patchwork, solid_share
 from ..jobs import Job
 from ..masks import NEARLY_ALL, covered_share, load_hole
 from ..operators import Inpaint

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..deep import turn
 from ..errors import UsageError
+from ..formats.deep import turn
+from ..formats.jpeg import JpegFile, read_jpeg
 from ..jobs import Job
-from ..jpegfile import JpegFile, read_jpeg
 from ..operators import measure_jpeg
 from ..operators.jpeg import SIGMA
 from ..pictures import Picture, load_picture

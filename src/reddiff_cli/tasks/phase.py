@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..denoiser import choose_device
-from ..diffraction import Diffraction as Measurement
-from ..diffraction import load_diffraction
 from ..errors import UsageError
 from ..jobs import Job
-from ..phase_options import PhaseOptions
-from ..phase_pipeline import (
+from ..pictures import Picture, Pixels
+from ..retrieval.diffraction import Diffraction as Measurement
+from ..retrieval.diffraction import load_diffraction
+from ..retrieval.options import PhaseOptions
+from ..retrieval.pipeline import (
     START_EXACT,
     START_NOISY,
     WEIGHT_EXACT,
@@ -24,8 +25,7 @@ from ..phase_pipeline import (
     gather,
     search,
 )
-from ..phase_problem import prepare
-from ..pictures import Picture, Pixels
+from ..retrieval.problem import prepare
 from .problem import Setting, Stage, to_pixels
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..blind import SHARP, KernelEstimate, estimate_kernel
 from ..errors import PictureError
+from ..estimation.blind import SHARP, KernelEstimate, estimate_kernel
+from ..estimation.welch import luminance_weights
 from ..jobs import Job
 from ..kernels import make_kernel
 from ..kernelspec import KernelSpec
@@ -16,7 +17,6 @@ from ..noise import smooths
 from ..operators import Blur
 from ..pictures import load_picture
 from ..task_options import DeblurOptions
-from ..welch import luminance_weights
 from .deblur import make_blur
 from .heard import HeardPicture
 from .problem import Setting, Stage, to_tensor

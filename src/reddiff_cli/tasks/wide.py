@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..filling import fill_smoothly
-from ..holes import Region, regions, wide_part
+from ..holes.shape import Region, regions, wide_part
+from ..holes.smooth import fill_smoothly
+from ..holes.synthesis import context_margin, synthesise, thickness
 from ..solvers.reddiff import SIGMA_FLOOR
-from ..synthesis import context_margin, synthesise, thickness
 from ..tiling import Hole
 from .guide import Guide
 from .problem import Setting, Stage

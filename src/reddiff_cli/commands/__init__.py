@@ -1,0 +1,1 @@
+"""The commands of the command line: the flags they share, and those of one command each."""

@@ -1,0 +1,97 @@
+"""`reddiff bench`: how fast this machine is with a prior."""
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import UsageError
+from .flags import Device
+from .making import errors_as_lines
+
+EXAMPLE = "Example: reddiff bench --json"
+
+Model = Annotated[
+    str, typer.Option("--model", envvar="REDDIFF_MODEL", help="A prior's name or folder.")
+]
+Dtype = Annotated[str, typer.Option("--dtype", help="Of the network: auto, fp32, bf16, fp16.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to an app."""
+    app.command("bench", epilog=EXAMPLE)(bench)
+
+
+def bench(
+    model: Model = "natural",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    size: Annotated[int, typer.Option("--size", help="Side of the pictures, 32 to 1024.")] = 256,
+    repeats: Annotated[int, typer.Option("--repeats", help="Of every measurement.")] = 5,
+    graphs: Annotated[
+        bool, typer.Option("--graphs", help="Replay CUDA graphs in the loop (an experiment).")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Measure start-up, seconds per network evaluation, and what the loop adds to them."""
+    with errors_as_lines(0):
+        if not 32 <= size <= 1024 or size % 4:
+            raise UsageError(f"--size {size}: give a multiple of 4 between 32 and 1024")
+        if not 1 <= repeats <= 1000:
+            raise UsageError(f"--repeats {repeats}: must lie between 1 and 1000")
+        from ..models import find_model
+        from ..options import MachineOptions
+
+        MachineOptions(device, dtype)
+        card = find_model(model)
+        began = time.perf_counter()
+        import torch  # noqa: F401  (its share of the start-up is what is measured)
+
+        torch_seconds = time.perf_counter() - began
+        from ..bench import measure
+        from ..denoiser import choose_device, choose_dtype
+
+        import_seconds = time.perf_counter() - began
+        where = choose_device(device)
+        chosen = choose_dtype(dtype, where)
+        facts = measure(card, where, chosen, size=size, repeats=repeats, graphs=graphs)
+        started = {
+            "torch_import_seconds": round(torch_seconds, 3),
+            "import_seconds": round(import_seconds, 3),
+        }
+        _show(started | facts, as_json)
+
+
+def _show(facts: dict[str, Any], as_json: bool) -> None:
+    from ..report import print_event, print_line, print_table
+
+    if as_json:
+        print_event({"event": "bench", **facts})
+        return
+    about = ("model", "device", "dtype", "path", "torch")
+    print_line(", ".join(f"{key} {facts[key]}" for key in about))
+    print_line(
+        f"start-up: imports {facts['import_seconds']:.2f} s (torch alone "
+        f"{facts['torch_import_seconds']:.2f}), load {facts['load_seconds']:.2f} s, "
+        f"first evaluation {facts['first_evaluation_seconds']:.2f} s"
+    )
+    side = facts["size"]
+    for row in facts["evaluations"]:
+        print_line(
+            f"network, {side}x{side}, batch {row['batch']}: "
+            f"{1000 * row['seconds']:.1f} ms per evaluation of one picture"
+        )
+    rows = [
+        [
+            loop["task"],
+            f"{1000 * loop['network_seconds']:.1f}",
+            f"{1000 * loop['loop_seconds']:.1f}",
+            f"{loop['overhead_percent']:+.1f} %",
+        ]
+        for loop in facts["loops"]
+    ]
+    print_table(["task", "network ms", "loop ms", "overhead"], rows)
+    print_line(
+        f"{facts['pictures_per_minute']} pictures per minute at the standard preset; "
+        f"peak memory {facts['peak_memory_mb']} MB"
+    )

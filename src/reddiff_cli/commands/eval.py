@@ -1,0 +1,209 @@
+"""`reddiff eval`: damage clean pictures, restore them by several methods, and compare."""
+
+import inspect
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from ..errors import UsageError
+from ..evaluation.options import (
+    EVAL_METHODS,
+    HOLE_HELP,
+    SUITES,
+    TASK_FLAGS,
+    Case,
+    EvalOptions,
+    make_case,
+    make_suite,
+    parse_curve,
+    parse_methods,
+)
+from ..evaluation.run import EvalRun
+from ..options import TASKS, SolverOptions, parse_noise
+from .flags import OUTPUT, Shared
+from .making import errors_as_lines, keywords
+
+EXAMPLE = "Example: reddiff eval superres photos -o scores --method reddiff,diffpir:50 --limit 20"
+DAMAGE, COMPARISON = "Damage", "Comparison"
+# Flags of the restoring commands that mean the same here.
+TAKEN = (
+    *("output", "recursive", "overwrite", "dry_run", "model", "offline", "steps", "seed"),
+    "start",
+    *("device", "dtype", "tile", "tile_overlap", "shard", "deterministic"),
+    *("fail_fast", "json", "quiet", "verbose"),
+)
+
+
+def _damage(help: str, flag: str, metavar: str | None = None) -> Any:  # noqa: ANN401
+    return typer.Option(flag, help=help, metavar=metavar, rich_help_panel=DAMAGE)
+
+
+def _compare(help: str, flag: str, metavar: str | None = None) -> Any:  # noqa: ANN401
+    return typer.Option(flag, help=help, metavar=metavar, rich_help_panel=COMPARISON)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Flags of the tasks; None is the task's own default."""
+
+    hole: Annotated[str | None, _damage(f"inpaint: {HOLE_HELP}.", "--hole")] = None
+    scale: Annotated[int | None, _damage("superres: 2 to 8.", "--scale")] = None
+    downsample: Annotated[
+        str | None,
+        _damage("superres: bicubic, box, lanczos, gaussian:SIGMA, FILE.", "--downsample"),
+    ] = None
+    kernel: Annotated[
+        str | None, _damage("deblur: as in reddiff deblur; gaussian:3.", "--kernel")
+    ] = None
+    boundary: Annotated[
+        str | None,
+        _damage("deblur: unknown, reflect, replicate, circular.", "--boundary"),
+    ] = None
+    starts: Annotated[int | None, _damage("phase: starts of the search.", "--starts")] = None
+    keep: Annotated[int | None, _damage("phase: runs that are refined.", "--keep")] = None
+    stops: Annotated[float | None, _damage("hdr: over-exposure.", "--stops")] = None
+    response: Annotated[str | None, _damage("hdr: srgb, linear, gamma:G.", "--response")] = None
+    operator: Annotated[str | None, _damage("hdr: exposure, paper.", "--operator")] = None
+    quality: Annotated[int | None, _damage("jpeg: of the encoder; 10.", "--quality")] = None
+    degrade: Annotated[
+        str | None, _damage("restore: 'blur gaussian:1.5 | down 2'.", "--degrade")
+    ] = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Flags of the evaluation itself."""
+
+    method: Annotated[
+        str,
+        _compare(f"{', '.join(EVAL_METHODS)}; NAME:STEPS.", "--method", "NAME,..."),
+    ] = "reddiff"
+    noise: Annotated[
+        float | None,
+        _compare("Standard deviation of the noise to add, 0 to 1; 0.05 (suite: 0).", "--noise"),
+    ] = None
+    assume_noise: Annotated[
+        str | None,
+        _compare("What the solvers are told, else the truth.", "--assume-noise", "auto|FLOAT"),
+    ] = None
+    crop: Annotated[int, _compare("Side of the centre crop.", "--crop")] = 256
+    limit: Annotated[int | None, _compare("First pictures only.", "--limit")] = None
+    curve: Annotated[
+        str | None,
+        _compare("Every method at these evaluations; plots curve.png.", "--curve", "N,..."),
+    ] = None
+    suite: Annotated[
+        str | None,
+        _compare(f"{', '.join(SUITES)}: the tasks of a publication; give no TASK.", "--suite"),
+    ] = None
+    save_pictures: Annotated[
+        bool, _compare("Keep all pictures and measurements.", "--save-pictures")
+    ] = False
+
+
+Words = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="TASK INPUT...",
+        help=f"One of {', '.join(TASKS)}; then clean pictures or folders.",
+    ),
+]
+
+
+Scores = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        help="Folder of the table and the pictures; must be given.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to an app."""
+    shared = {n: h for n, h in get_type_hints(Shared, include_extras=True).items() if n in TAKEN}
+    shared["output"] = Scores
+    parameters = [
+        inspect.Parameter("words", inspect.Parameter.KEYWORD_ONLY, annotation=Words),
+        *keywords(Comparison, get_type_hints(Comparison, include_extras=True)),
+        *keywords(Damage, get_type_hints(Damage, include_extras=True)),
+        *keywords(Shared, shared),
+    ]
+
+    def command(**values: Any) -> None:  # noqa: ANN401  (checked by Typer)
+        damage = Damage(**{field.name: values.pop(field.name) for field in fields(Damage)})
+        names = [field.name for field in fields(Comparison)]
+        comparison = Comparison(**{name: values.pop(name) for name in names})
+        words = values.pop("words")
+        flags = Shared(**values)
+        with errors_as_lines(flags.verbose):
+            code = _evaluate(words, damage, comparison, flags)
+        if code:
+            raise typer.Exit(code)
+
+    vars(command)["__signature__"] = inspect.Signature(parameters)
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    command.__doc__ = "Damage clean pictures, restore them by several methods, and compare."
+    app.command("eval", epilog=EXAMPLE)(command)
+
+
+def _evaluate(words: list[str], damage: Damage, comparison: Comparison, flags: Shared) -> int:
+    if flags.output is None:
+        raise UsageError("-o: missing; name the folder for the table and the pictures")
+    folder = Path(flags.output)
+    if folder.is_file():
+        raise UsageError(f"-o {flags.output}: is a file; give a folder")
+    if comparison.limit is not None and comparison.limit < 1:
+        raise UsageError(f"--limit {comparison.limit}: must be at least 1")
+    options, inputs = _options(words, damage, comparison, flags)
+    run = EvalRun(
+        options,
+        inputs,
+        flags.model,
+        flags.machine(),
+        folder,
+        flags.reports({}),
+        flags.part(),
+        flags.offline,
+        flags.recursive,
+        comparison.limit,
+        flags.overwrite,
+    )
+    return int(run.show_plan() if flags.dry_run else run.evaluate())
+
+
+def _options(
+    words: list[str], damage: Damage, comparison: Comparison, flags: Shared
+) -> tuple[EvalOptions, list[Path]]:
+    given = {field.name: getattr(damage, field.name) for field in fields(damage)}
+    if comparison.suite is None:
+        task, *words = words
+        cases: tuple[Case, ...] = (make_case(task, given, comparison.noise),)
+        if not words:
+            raise UsageError(f"eval {task}: no pictures; give files or folders after the task")
+    else:
+        cases = make_suite(comparison.suite, comparison.noise)
+        named = [name for name, value in given.items() if value is not None]
+        if named or words[0] in TASK_FLAGS:
+            extra = f"--{named[0]}" if named else words[0]
+            raise UsageError(f"--suite {comparison.suite}: says the damage itself; drop {extra}")
+    curve = parse_curve(comparison.curve)
+    base = SolverOptions(seed=flags.seed, s_start=flags.start)
+    methods = parse_methods(comparison.method, base, curve, flags.steps)
+    options = EvalOptions(
+        cases=cases,
+        methods=methods,
+        assume=parse_noise(comparison.assume_noise),
+        crop=comparison.crop,
+        seed=flags.seed,
+        start=flags.start,
+        curve=curve,
+        suite=comparison.suite,
+        save_pictures=comparison.save_pictures,
+    )
+    return options, [Path(word) for word in words]

@@ -1,0 +1,126 @@
+"""Making commands: a function names its own flags and returns its options; the rest is shared.
+
+`restores` adds the shared flags, runs the task, and turns errors into one line and an exit code.
+"""
+
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, get_type_hints
+
+import typer
+
+from ..errors import ExitCode, ReddiffError, UsageError
+from ..options import TASKS, check_solver
+from ..streams import STREAM, spooled
+from ..task_options import TaskOptions
+from .flags import Inputs, Shared
+
+
+def restores(
+    app: typer.Typer, task: str, example: str
+) -> Callable[[Callable[..., TaskOptions]], None]:
+    """Make a command of a function that turns its own flags into the options of a task."""
+
+    def register(make_options: Callable[..., TaskOptions]) -> None:
+        def command(**values: Any) -> None:  # noqa: ANN401  (checked by Typer)
+            shared = Shared(**{name: values.pop(name) for name in shared_hints})
+            inputs = values.pop("inputs")
+            with errors_as_lines(shared.verbose):
+                _run(make_options(**values), inputs, shared)
+
+        own_hints = get_type_hints(make_options, include_extras=True)
+        own_hints.pop("return")
+        shared_hints = get_type_hints(Shared, include_extras=True)
+        parameters = [
+            inspect.Parameter("inputs", inspect.Parameter.KEYWORD_ONLY, annotation=Inputs),
+            *keywords(make_options, own_hints),
+            *keywords(Shared, shared_hints),
+        ]
+        vars(command)["__signature__"] = inspect.Signature(parameters)
+        command.__annotations__ = {p.name: p.annotation for p in parameters}
+        command.__doc__ = make_options.__doc__
+        defaults = TASKS[task]
+        epilog = f"Example: {example}\n\nDefaults: --noise {defaults.noise}"
+        app.command(task, epilog=epilog)(command)
+
+    return register
+
+
+def keywords(source: Callable[..., object], hints: dict[str, Any]) -> list[inspect.Parameter]:
+    """Parameters of a command from annotated names, with the defaults that `source` has."""
+    known = inspect.signature(source).parameters
+    return [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=known[name].default,
+            annotation=hint,
+        )
+        for name, hint in hints.items()
+    ]
+
+
+def _run(options: TaskOptions, inputs: list[Path], shared: Shared) -> None:
+    target = None if shared.output is None else Path(shared.output)
+    _check_stdout(options, shared, target)
+    _, pictures = options.claim(inputs)
+    solver, machine = shared.solver(), shared.machine()
+    check_solver(solver, options.task)
+    with spooled(inputs, target, len(pictures)) as files:
+        from ..run import Run
+
+        run = Run(
+            *options.claim(files.inputs),
+            shared.model,
+            solver,
+            machine,
+            shared.outputs(files.output),
+            shared.reports(files.aliases),
+            shared.part(),
+            shared.offline,
+        )
+        code = run.show_plan() if shared.dry_run else run.restore()
+    if code:
+        raise typer.Exit(int(code))
+
+
+def _check_stdout(options: TaskOptions, shared: Shared, target: Path | None) -> None:
+    """UsageError if more than one thing is to go to stdout."""
+    if target != STREAM:
+        return
+    if shared.json:
+        raise UsageError("--json and -o -: both go to stdout; drop one")
+    beside = {
+        "--compare": shared.compare,
+        "--trace": shared.trace,
+        "--samples": shared.samples > 1,
+        "--tonemap": getattr(options, "tonemap", False),
+    }
+    for flag, given in beside.items():
+        if given:
+            raise UsageError(f"{flag} and -o -: stdout holds one picture; give -o FILE")
+
+
+class errors_as_lines:  # noqa: N801  (reads as a statement)
+    """Turn our errors into one line and an exit code; -vv and REDDIFF_DEBUG=1 keep the trace."""
+
+    def __init__(self, verbose: int) -> None:
+        self.trace = verbose > 1 or os.environ.get("REDDIFF_DEBUG") == "1"
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ReddiffError):
+            from ..report import print_error
+
+            print_error(error, trace=self.trace)
+            _exit(error.exit_code)
+        if isinstance(error, KeyboardInterrupt) and not self.trace:
+            _exit(ExitCode.INTERRUPTED)
+
+
+def _exit(code: ExitCode) -> NoReturn:
+    raise typer.Exit(int(code))

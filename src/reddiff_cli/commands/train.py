@@ -1,0 +1,126 @@
+"""`reddiff train`: flags of a training run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+from ..models import find_model
+from ..training.options import TrainOptions
+from .flags import Device, Quiet, Verbose
+from .making import errors_as_lines
+
+CHANNELS = ",".join(map(str, TrainOptions.channels))
+EXAMPLE = "Example: reddiff train photos --val held-out -o my-prior --minutes 60"
+
+Validation = Annotated[
+    Path | None, typer.Option("--val", help="Photographs to measure the denoising PSNR on.")
+]
+Channels = Annotated[str, typer.Option("--channels", help="Width of each level.")]
+Layers = Annotated[int, typer.Option("--layers", help="Residual blocks per level.")]
+Loss = Annotated[
+    str, typer.Option("--loss", help="Of a crop: log of its squared error, mse or min-snr.")
+]
+Decay = Annotated[
+    float, typer.Option("--decay", help="Share of the run in which the step falls to zero.")
+]
+WideEvery = Annotated[
+    int, typer.Option("--wide-every", help="Every so many steps crops of twice the side; 0 off.")
+]
+Reduce = Annotated[
+    float, typer.Option("--reduce", help="Share of crops taken at half resolution.")
+]
+Turns = Annotated[
+    str,
+    typer.Option("--turns", help="Positions of crops: all of a square, mirror (images) or none."),
+]
+CheckpointMinutes = Annotated[
+    float, typer.Option("--checkpoint-minutes", help="Time between checkpoints.")
+]
+Optimiser = Annotated[str, typer.Option("--optimiser", help="adamw, or muon (extra `muon`).")]
+Init = Annotated[
+    str | None,
+    typer.Option(
+        "--init", help="Start from this prior (name or folder); more --layers deepen it."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to an app."""
+    app.command("train", epilog=EXAMPLE)(train)
+
+
+def train(
+    folder: Annotated[Path, typer.Argument(help="Photographs, searched recursively.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the new prior.")],
+    val: Validation = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps in all.")] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Length of this run.")] = None,
+    size: Annotated[int, typer.Option("--size", help="Side of the crops.")] = 64,
+    channels: Channels = CHANNELS,
+    layers: Layers = TrainOptions.layers,
+    unshuffle: Annotated[int, typer.Option("--unshuffle", help="Pixel-unshuffle factor.")] = 1,
+    batch: Annotated[int, typer.Option("--batch", help="Crops per step.")] = 8,
+    optimiser: Optimiser = "adamw",
+    lr: Annotated[float | None, typer.Option("--lr", help="Its step: 0.001, muon 0.01.")] = None,
+    ema: Annotated[float, typer.Option("--ema", help="Decay of the averaged weights.")] = 0.999,
+    prediction: Annotated[str, typer.Option("--prediction", help="epsilon or v.")] = "epsilon",
+    loss: Loss = "log",
+    decay: Decay = 0.3,
+    wide_every: WideEvery = 4,
+    reduce: Reduce = 0.3,
+    turns: Turns = "mirror",
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    checkpoint_minutes: CheckpointMinutes = 5.0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    init: Init = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Train a prior on photographs; the folder it writes can be given to --model."""
+    with errors_as_lines(verbose):
+        options = TrainOptions(
+            folder=folder,
+            output=output,
+            validation=val,
+            size=size,
+            channels=_parse_channels(channels),
+            layers=layers,
+            unshuffle=unshuffle,
+            batch=batch,
+            steps=steps,
+            minutes=minutes,
+            optimiser=optimiser,
+            lr=lr,
+            ema=ema,
+            prediction=prediction,
+            loss=loss,
+            decay=decay,
+            wide_every=wide_every,
+            reduce=reduce,
+            turns=turns,
+            seed=seed,
+            checkpoint_minutes=checkpoint_minutes,
+            resume=resume,
+            init=None if init is None else find_model(init, offline=True).folder,
+        )
+        _run(options, device, quiet)
+
+
+def _run(options: TrainOptions, device: str, quiet: bool) -> None:
+    from ..denoiser import choose_device
+    from ..progress import TrainReporter
+    from ..train import train as run
+
+    with TrainReporter(quiet) as reporter:
+        run(options, choose_device(device), reporter.step, reporter.note)
+
+
+def _parse_channels(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--channels {text}: give numbers, as in 64,96,128,192") from error

@@ -1,0 +1,129 @@
+"""The noise of a picture: its spectrum, and its strength in the dark and in the light.
+
+It is what a too strong denoiser takes away in places where it leaves nothing but flat colour. In
+the noisy picture itself such places can only be told by means, and keep their texture; the network
+sees through the noise.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..interpolation import interpolated
+from .flat_tiles import STRIDE, cut, flattest_of_each, has_tiles
+from .stationary import TILE, spectrum_of
+
+# Side of the means that brightness is told from.
+AROUND = 7
+# Pixels that are clipped carry no noise; so many of a tile may be.
+WHOLE = 0.98
+# Weaker noise than this, in [-1, 1] units, is none.
+NOTHING = 1e-5
+# Noise is white if the differences of the channels, where texture shows least, have so much of it
+# in high frequencies, as power relative to what is in the finest details, and in low ones not so
+# many times as much as there; the bounds are radii in cycles per pixel. 16 validation crops of
+# 256x256 and of 384x384: white noise of 3 and 8 of 255, and shot noise that is a fiftieth of the
+# light at middle grey, have 0.40 and more, and 1.1 to 7.3 times, once 12; noise of a camera's
+# mosaic 6.3 to 55 times; its JPEG files and grain that channels share 0.14 and less; noise of
+# twice the size of a pixel 5.5 to 67 times.
+HIGH, OWN = 0.3, 0.25
+LOW, WIDE = 0.13, 6.0
+
+
+@dataclass(frozen=True)
+class ColouredNoise:
+    """power: (TILE, TILE, C, C), as of `Whitening`, for a mean variance of 1.
+
+    brightness: of what it was measured on, increasing, in [-1, 1].    strength: standard deviation
+    of a pixel there, in [-1, 1] units.
+    """
+
+    power: Tensor
+    brightness: Tensor
+    strength: Tensor
+
+    def is_white(self, fine: float) -> bool:
+        """True if this noise of three channels differs in every value of every pixel.
+
+        fine: its standard deviation in the finest details. What the channels share may be texture
+        of the picture, so noise is called wide by the differences of channels alone.
+        """
+        share = torch.eye(3) - 1 / 3
+        apart = (share @ self.power.real @ share).diagonal(dim1=2, dim2=3).sum(-1) / 2
+        apart *= float(self.strength.square().mean()) / fine**2  # 1 in all frequencies: white
+        frequency = torch.fft.fftfreq(TILE)
+        radius = (frequency[:, None].square() + frequency.square()).sqrt()
+        low, high = apart[radius < LOW].mean(), apart[radius > HIGH].mean()
+        return bool(high > OWN and low < WIDE * high)
+
+    def of_mean(self, weights: Tensor) -> Tensor:
+        """Spectrum of what it is in a weighted mean of the channels, (TILE, TILE).
+
+        weights: (C,).    At the mean square of the strengths.
+        """
+        weights = weights.to(self.power)
+        power = torch.einsum("c,yxcd,d->yx", weights, self.power, weights).real
+        return power * self.strength.square().mean()
+
+    def as_white(self, sigma: float, even: float) -> "ColouredNoise":
+        """White noise of standard deviation sigma, which follows the brightness as this does.
+
+        even: not if the strengths are less than so many times apart.
+        """
+        channels = self.power.shape[2]
+        power = torch.eye(channels).to(self.power).expand_as(self.power).clone()
+        if float(self.strength.max() / self.strength.min()) < even:
+            return ColouredNoise(power, self.brightness[:1], torch.tensor([sigma]))
+        return ColouredNoise(
+            power, self.brightness, sigma * self.strength / self.strength.square().mean().sqrt()
+        )
+
+    def strength_at(self, clean: Tensor) -> Tensor:
+        """By place, (1, 1, H, W): linear between the brightnesses, constant beyond.
+
+        clean: (1, C, H, W), the picture without its noise, or nearly.
+        """
+        light = clean.mean(1, keepdim=True)
+        padded = F.pad(light, (AROUND // 2,) * 4, mode="replicate")
+        around = F.avg_pool2d(padded, AROUND, stride=1)
+        return interpolated(around, self.brightness, self.strength)
+
+
+def measure_noise(y: Tensor, clean: Tensor) -> ColouredNoise | None:
+    """The noise of y, or None where too little of it is flat.
+
+    y: (1, C, H, W) in [-1, 1].    clean: what a denoiser made of it that was told of a few times
+    the noise.
+    """
+    if not has_tiles(y.shape[2], y.shape[3]):
+        return None
+    recorded = ((y > 1e-6 - 1) & (y < 1 - 1e-6)).all(1, keepdim=True).to(y.dtype)
+    whole = _of_tiles(recorded) > WHOLE
+    light = _of_tiles(clean.mean(1, keepdim=True))
+    chosen = flattest_of_each(_of_tiles(_slope(clean)), light, whole)
+    if not chosen:
+        return None
+    spectra, strengths, lights = [], [], []
+    for places in chosen:
+        tiles = cut(y - clean, places)
+        strength = tiles.square().mean().sqrt().clamp(min=NOTHING)
+        spectra.append(len(tiles) * spectrum_of(tiles / strength))
+        strengths.append(strength)
+        lights.append(light[places[:, 0], places[:, 1]].mean())
+    power = torch.stack(spectra).sum(0) / sum(len(places) for places in chosen)
+    power = (power + power.mH) / 2
+    return ColouredNoise(power, torch.stack(lights), torch.stack(strengths))
+
+
+def _slope(x: Tensor) -> Tensor:
+    """Squared differences to the neighbours, mean of the channels, (1, 1, H, W)."""
+    across = F.pad(x, (1, 0, 0, 0), mode="replicate").diff(dim=3)
+    down = F.pad(x, (0, 0, 1, 0), mode="replicate").diff(dim=2)
+    return (across.square() + down.square()).mean(1, keepdim=True)
+
+
+def _of_tiles(values: Tensor) -> Tensor:
+    """Means of all tiles, (h, w)."""
+    return F.avg_pool2d(values, TILE, STRIDE)[0, 0]

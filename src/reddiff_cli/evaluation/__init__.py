@@ -1,0 +1,1 @@
+"""`reddiff eval`: clean pictures are damaged, restored by several methods, and compared."""

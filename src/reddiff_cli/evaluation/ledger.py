@@ -1,0 +1,203 @@
+"""The rows of an evaluation: kept in a JSON file after each of them, and not measured twice."""
+
+import json
+import platform
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from .. import __version__
+from ..errors import PictureError, UsageError
+from ..files import write_whole
+from ..shards import Shard
+from .options import START, Case
+
+Row = dict[str, Any]
+Settings = dict[str, Any]
+# Columns of numbers; each has a mean and a standard deviation over the pictures.
+MEASURES = ("psnr", "ssim", "lpips", "residual_ratio", "seconds", "peak_memory_mb")
+OK, REFUSED, FAILED = "ok", "refused", "failed"
+
+
+class Ledger:
+    """Rows of one folder, by case, contents of the input and method.
+
+    A shard writes a file of its own; a later run without shards finds the rows of all of them.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Settings],
+        shard: Shard,
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        part = f".{shard.index + 1}-of-{shard.count}" if shard.count > 1 else ""
+        self.part, self.path = part, folder / f"eval{part}.json"
+        self.facts: dict[str, Any] = {}
+        self.means: list[Row] = []
+        self._settings = dict(settings)
+        self._rows: dict[tuple[str, str, str], Row] = {}
+        self._others: dict[tuple[str, str, str], Row] = {}
+        if not overwrite:
+            for path in sorted(folder.glob("eval*.json")):
+                self._read(path)
+
+    def find(self, case: str, digest: str, method: str) -> Row | None:
+        """The row of these settings, if it was measured or refused before."""
+        key = (case, digest, method)
+        row = self._rows.get(key) or self._others.get(key)
+        if row is None or row["status"] == FAILED:
+            return None
+        self._rows[key] = row
+        return row
+
+    def add(self, row: Row) -> None:
+        """Keep a row and write the file."""
+        self._rows[_key(row)] = row
+        self.write()
+
+    def forget_failure(self, case: str, digest: str) -> None:
+        """A picture that failed before is tried again."""
+        self._rows.pop((case, digest, ""), None)
+
+    def write(self) -> None:
+        """The whole file, so that no half of it can be seen."""
+        content = {
+            "program": f"reddiff {__version__}",
+            "versions": versions(),
+            **self.facts,
+            "settings": self._settings,
+            "means": self.means,
+            "rows": list(self._rows.values()),
+        }
+        write_whole(self.path, (json.dumps(content, indent=1) + "\n").encode())
+
+    def _read(self, path: Path) -> None:
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            found, rows = dict(content["settings"]), {_key(row): row for row in content["rows"]}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            message = f"{path}: cannot be read ({error}); use --overwrite to start anew"
+            raise PictureError(message, "Unreadable") from error
+        if found and not found.keys() & self._settings.keys():
+            # Its table and sheets would make way for those of this one.
+            told = f"{path}: holds {', '.join(found)}"
+            raise UsageError(f"{told}; choose another -o, or use --overwrite")
+        for name, settings in self._settings.items():
+            if name in found and found[name] != settings:
+                changed = [k for k in settings if found[name].get(k) != settings[k]]
+                raise UsageError(
+                    f"{path}: was made with another {', '.join(changed)}; choose another -o, or "
+                    "use --overwrite"
+                )
+        if path != self.path:
+            self._others |= rows
+            return
+        self._settings = found | self._settings
+        self._rows |= rows
+
+
+def _key(row: Row) -> tuple[str, str, str]:
+    return row["case"], row["input_sha256"], row["method"]
+
+
+def versions() -> dict[str, str]:
+    """Of what decides the numbers, besides ourselves."""
+    import numpy
+    import PIL
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "pillow": PIL.__version__,
+    }
+
+
+def slug(name: str) -> str:
+    """A case's name as part of a file name."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
+
+
+@dataclass(frozen=True)
+class Means:
+    """Mean and standard deviation of one method over the pictures of a case that it restored."""
+
+    case: str
+    method: str
+    evaluations: int
+    pictures: int
+    values: dict[str, tuple[float, float] | None]
+    reason: str = ""
+
+    def facts(self) -> Row:
+        """For scripts."""
+        told: Row = {"case": self.case, "method": self.method, "evaluations": self.evaluations}
+        told["pictures"] = self.pictures
+        for name, value in self.values.items():
+            told[name] = None if value is None else round(value[0], 4)
+            told[f"{name}_sd"] = None if value is None else round(value[1], 4)
+        return told | ({"reason": self.reason} if self.reason else {})
+
+
+def summarise(rows: Iterable[Row], cases: Iterable[Case], labels: Iterable[str]) -> list[Means]:
+    """One entry for each case and method, in their order, `start` first; failures left out."""
+    everything = list(rows)
+    found = []
+    for case in cases:
+        for label in (START, *labels):
+            own = [r for r in everything if (r["case"], r["method"]) == (case.name, label)]
+            good = [row for row in own if row["status"] == OK]
+            refused = [row for row in own if row["status"] == REFUSED]
+            if not good and not refused:
+                continue
+            values = {name: _mean([row[name] for row in good]) for name in MEASURES}
+            reason = refused[0]["error"]["message"] if refused else ""
+            evaluations = good[0]["evaluations"] if good else 0
+            found.append(Means(case.name, label, evaluations, len(good), values, reason))
+    return found
+
+
+def _mean(values: list[float | None]) -> tuple[float, float] | None:
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return fmean(known), stdev(known) if len(known) > 1 else 0.0
+
+
+def table(
+    means: list[Means], several: bool, kid: Mapping[tuple[str, str], float]
+) -> list[list[str]]:
+    """Rows of text; the first is the head. several: with a column of cases, and KID."""
+    head = ["method", "evals", "PSNR", "SSIM", "LPIPS", "residual/noise", "s", "MB", "n"]
+    if several:
+        head = ["case", *head[:5], "KID", *head[5:]]
+    lines = [head]
+    for entry in means:
+        texts = [_text(entry.values[name], form) for name, form in _FORMS]
+        line = [entry.method, str(entry.evaluations), *texts, str(entry.pictures)]
+        if several:
+            value = kid.get((entry.case, entry.method))
+            line = [entry.case, *line[:5], "-" if value is None else f"{value:.4f}", *line[5:]]
+        lines.append(line)
+    return lines
+
+
+def _text(value: tuple[float, float] | None, show: Callable[[tuple[float, float]], str]) -> str:
+    return "-" if value is None else show(value)
+
+
+_FORMS: tuple[tuple[str, Callable[[tuple[float, float]], str]], ...] = (
+    ("psnr", lambda v: f"{v[0]:.2f} +- {v[1]:.2f}"),
+    ("ssim", lambda v: f"{v[0]:.3f} +- {v[1]:.3f}"),
+    ("lpips", lambda v: f"{v[0]:.3f} +- {v[1]:.3f}"),
+    ("residual_ratio", lambda v: f"{v[0]:.2f}"),
+    ("seconds", lambda v: f"{v[0]:.1f}"),
+    ("peak_memory_mb", lambda v: f"{v[0]:.0f}"),
+)

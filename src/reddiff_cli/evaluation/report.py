@@ -1,0 +1,102 @@
+"""What an evaluation tells: a line per picture on stderr, the table or JSON lines on stdout."""
+
+import time
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..errors import ExitCode
+from ..options import ReportOptions
+from ..report import one_line, print_event, print_table
+from .ledger import FAILED, OK, Means, Row, table
+
+
+class EvalReporter:
+    """Counts, a bar and messages of one evaluation; a context manager around it."""
+
+    def __init__(self, pictures: int, rows: int, options: ReportOptions) -> None:
+        self.options, self.pictures = options, pictures
+        self.began = time.monotonic()
+        self.failures: list[str] = []
+        self.done = self.fresh = self.kept = 0
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        live = self.console.is_terminal and not options.quiet
+        columns = (TextColumn("{task.fields[now]}", markup=False), BarColumn())
+        self._bar = Progress(
+            *columns,
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not live,
+        )
+        self._task = self._bar.add_task("rows", total=rows, now="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def begin(self, case: str, picture: str, method: str) -> None:
+        """A row is being measured."""
+        self._bar.update(self._task, now=one_line(f"{picture} {case} {method}"))
+
+    def row(self, row: Row, *, kept: bool = False) -> None:
+        """A row is there; kept: from an earlier run."""
+        self.kept, self.fresh = self.kept + kept, self.fresh + (not kept)
+        self._bar.advance(self._task)
+        if self.options.json:
+            print_event({"event": "row", **row, "kept": kept})
+        if row["status"] == FAILED:
+            message = one_line(row["error"]["message"])
+            self.failures.append(message)
+            self._print(f"error: {message}", always=True)
+
+    def picture(self, case: str, picture: str, rows: list[Row]) -> None:
+        """All rows of one picture are there."""
+        self.done += 1
+        parts = [f"{row['method']} {row['psnr']:.2f} dB" for row in rows if row["status"] == OK]
+        text = f"[{self.done}/{self.pictures}] {picture}: {case}; {', '.join(parts)}"
+        self._print(text)
+
+    def note(self, message: str) -> None:
+        """A decision (with -v), or a warning (always)."""
+        if self.options.verbose or message.startswith("warning"):
+            self._print(message)
+
+    def say(self, message: str) -> None:
+        """What everybody should read."""
+        self._print(message)
+
+    def finish(
+        self, means: list[Means], several: bool, kid: dict[tuple[str, str], float]
+    ) -> ExitCode:
+        """The table, the failures, and the exit code that they stand for."""
+        self._bar.stop()
+        code = ExitCode.PICTURE_FAILED if self.failures else ExitCode.OK
+        if self.options.json:
+            for entry in means:
+                value = kid.get((entry.case, entry.method))
+                print_event({"event": "mean", **entry.facts(), "kid": value})
+            print_event(self._summary(code))
+        elif means:
+            head, *lines = table(means, several, kid)
+            print_table(head, lines)
+        for entry in means:
+            if entry.reason:
+                self._print(f"{entry.case}: {entry.method} not measured: {entry.reason}")
+        if self.failures:
+            self._print(f"{len(self.failures)} failed, left out of the means")
+        return code
+
+    def _summary(self, code: ExitCode) -> dict[str, Any]:
+        seconds = round(time.monotonic() - self.began, 3)
+        counts = {"ok": self.fresh, "skipped": self.kept, "failed": len(self.failures)}
+        return {"event": "summary", **counts, "seconds": seconds, "exit_code": int(code)}
+
+    def _print(self, text: str, always: bool = False) -> None:
+        if always or not self.options.quiet:
+            self.console.print(one_line(text), markup=False, emoji=False)

@@ -1,0 +1,138 @@
+"""Array files -> numpy: .npy, .npz, .mat, .h5, .hdf5, .cxi, and pictures that hold measurements.
+
+Libraries of one format are imported where they are needed; each mistake is one line that names
+the file, and the data sets that it does hold.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import PictureError
+from .parts import has_several
+
+Array = NDArray[Any]
+
+HDF5_SUFFIXES = (".h5", ".hdf5", ".cxi")
+RASTER_SUFFIXES = (".tif", ".tiff", ".exr")
+ARRAY_SUFFIXES = frozenset((".npy", ".npz", ".mat", *HDF5_SUFFIXES, *RASTER_SUFFIXES))
+# Where beamlines put detector frames (the CXI format).
+HDF5_DEFAULTS = ("entry_1/data_1/data", "entry_1/image_1/data")
+# Names listed in an error line.
+SHOWN = 12
+
+
+def load_array(path: Path, dataset: str | None = None) -> Array:
+    """The numbers of a file, of any shape and type; PictureError names what is wrong.
+
+    dataset: name inside a file that can hold several arrays.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in ARRAY_SUFFIXES:
+        known = ", ".join(sorted(ARRAY_SUFFIXES))
+        raise PictureError(f"{path}: '{path.suffix}' holds no array; use {known}", "Unreadable")
+    if not path.is_file():
+        raise PictureError(f"{path}: no such file", "Missing")
+    readers: dict[str, Callable[[Path, str | None], Array]] = {
+        ".npy": _read_npy,
+        ".npz": _read_npz,
+        ".mat": _read_mat,
+    }
+    readers |= dict.fromkeys(HDF5_SUFFIXES, _read_hdf5)
+    readers |= dict.fromkeys(RASTER_SUFFIXES, _read_raster)
+    try:
+        return readers[suffix](path, dataset)
+    except PictureError:
+        raise
+    except Exception as error:  # decoders raise nearly anything on damaged data
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise PictureError(f"{path}: cannot be read ({reason})", "Unreadable") from error
+
+
+def _read_npy(path: Path, _: str | None) -> Array:
+    values: Array = np.load(path, allow_pickle=False)
+    return values
+
+
+def _read_npz(path: Path, dataset: str | None) -> Array:
+    with np.load(path, allow_pickle=False) as file:
+        return np.asarray(file[_choose(path, list(file.files), dataset)])
+
+
+def _read_mat(path: Path, dataset: str | None) -> Array:
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        message = f"{path}: MATLAB files need scipy; pip install scipy"
+        raise PictureError(message, "Unreadable") from error
+    try:
+        content: Mapping[str, Any] = loadmat(str(path))
+    except NotImplementedError:  # version 7.3 is HDF5, written column by column
+        return _read_hdf5(path, dataset).T
+    names = [n for n, v in content.items() if not n.startswith("__") and _is_numeric(v)]
+    return np.asarray(content[_choose(path, names, dataset)])
+
+
+def _is_numeric(value: object) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "biufc" and value.size > 1
+
+
+def _read_hdf5(path: Path, dataset: str | None) -> Array:
+    try:
+        import h5py
+    except ImportError as error:
+        message = f"{path}: HDF5 needs an extra; pip install 'reddiff-cli[hdf5]'"
+        raise PictureError(message, "Unreadable") from error
+    with h5py.File(path, "r") as file:
+        names: list[str] = []
+
+        def visit(name: str, item: object) -> None:
+            if isinstance(item, h5py.Dataset) and item.ndim >= 2 and item.dtype.kind in "biufcV":
+                names.append(name)
+
+        file.visititems(visit)
+        # Links, as CXI files have them, are followed by name but not visited.
+        linked = [name for name in (dataset, *HDF5_DEFAULTS) if name and name in file]
+        chosen = linked[0] if linked else _choose(path, names, dataset)
+        if dataset and chosen.strip("/") != dataset.strip("/"):
+            chosen = _choose(path, names, dataset)
+        item = file[chosen]
+        if not isinstance(item, h5py.Dataset):
+            raise PictureError(f"{path}: '{chosen}' is a group; {_listing(names)}", "Dataset")
+        return np.asarray(item[()])
+
+
+def _read_raster(path: Path, _: str | None) -> Array:
+    """Numbers as stored, without scaling to [0, 1]; (H, W, channels)."""
+    import OpenImageIO as oiio
+
+    buffer = oiio.ImageBuf(str(path))
+    values = buffer.get_pixels(buffer.spec().format)
+    if values is None or buffer.has_error:
+        raise PictureError(f"{path}: cannot be decoded ({buffer.geterror()})", "Unreadable")
+    if has_several(path):
+        raise PictureError(f"{path}: holds several pages; give one, or their sum", "Animated")
+    return np.asarray(values)
+
+
+def _choose(path: Path, names: list[str], dataset: str | None) -> str:
+    """The data set that was asked for, or the only one."""
+    if dataset is not None:
+        if dataset.strip("/") in names:
+            return dataset.strip("/")
+        raise PictureError(f"{path}: no data set '{dataset}'; {_listing(names)}", "Dataset")
+    if not names:
+        raise PictureError(f"{path}: holds no array; give a file with one", "Dataset")
+    if len(names) > 1:
+        message = f"{path}: holds several arrays; name one with --dataset: {', '.join(names)}"
+        raise PictureError(message, "Dataset")
+    return names[0]
+
+
+def _listing(names: list[str]) -> str:
+    shown = ", ".join(names[:SHOWN]) or "nothing of two dimensions"
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"it holds {shown}{more}"

@@ -1,0 +1,252 @@
+"""Pictures deeper than 8 bits, through OpenImageIO, exact both ways.
+
+16-bit PNG and TIFF; half and float EXR, float TIFF, and Radiance .hdr, which hold linear light.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import PictureError
+from .attributes import Attribute, set_attributes, set_window
+from .parts import has_several
+
+if TYPE_CHECKING:
+    from OpenImageIO import ImageBuf
+
+Pixels = NDArray[np.float32]
+# What Pillow opens at most.
+MOST_PIXELS = 178_956_970
+MOST_WORDS = 120  # letters of an error of OpenImageIO, which often says all twice
+Values = NDArray[np.uint16] | NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How a file keeps its samples.
+
+    orientation: of EXIF, 1 to 8.    inverted: white is 0.    extra: what TIFF says of a channel
+    beyond the colours: 0 it may be anything, 1 alpha that colours are multiplied by, 2 alpha.
+    """
+
+    orientation: int = 1
+    inverted: bool = False
+    extra: int = 2
+
+
+def read(path: Path, bits: int, stored: Stored) -> tuple[Pixels, Pixels | None]:
+    """Pixels (H, W, 1 or 3) and alpha (H, W) in [0, 1], upright; PictureError if not 16-bit."""
+    import OpenImageIO as oiio
+
+    if bits != 16:
+        raise PictureError(f"{path}: {bits} bits per channel; 8 and 16 are supported", "Depth")
+    as_stored = oiio.ImageSpec()
+    as_stored.attribute("oiio:UnassociatedAlpha", 1)  # colours not multiplied by alpha
+    buffer = oiio.ImageBuf(str(path), 0, 0, as_stored)
+    _check_size(path, buffer)
+    values = None if buffer.has_error else buffer.get_pixels(oiio.UINT16)
+    if values is None or buffer.has_error or buffer.spec().format != oiio.UINT16:
+        reason = _reason(buffer) or f"stored as {buffer.spec().format}"
+        raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
+    scaled = np.asarray(values).astype(np.float32) / np.float32(65535)
+    pixels, alpha = split(path, turn(scaled, stored.orientation))
+    if stored.extra == 0:
+        alpha = None
+    if alpha is not None and stored.extra == 1:
+        pixels = _divided(pixels, alpha).clip(0, 1)
+    return (1 - pixels if stored.inverted else pixels), alpha
+
+
+def is_deep(path: Path) -> bool:
+    """Whether a file holds 16 bits a channel, or between 8 and 16."""
+    import OpenImageIO as oiio
+
+    source = oiio.ImageInput.open(str(path))
+    if source is None:
+        oiio.geterror()  # or it would be printed when the program ends
+        return False
+    deep = source.spec().format == oiio.UINT16
+    source.close()
+    return bool(deep)
+
+
+def read_float(path: Path) -> tuple[Pixels, Pixels | None]:
+    """Linear light (H, W, 1 or 3), 0 or more and often above 1, and alpha (H, W) in [0, 1].
+
+    Upright; colours not multiplied by alpha. PictureError for integers, NaN, negative light.
+    """
+    import OpenImageIO as oiio
+
+    buffer = oiio.ImageBuf(str(path))
+    _check_size(path, buffer)
+    values = None if buffer.has_error else buffer.get_pixels(oiio.FLOAT)
+    if values is None or buffer.has_error:
+        reason = _reason(buffer) or "unknown format"
+        raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
+    spec = buffer.spec()
+    if str(spec.format) not in ("half", "float"):
+        raise PictureError(f"{path}: stored as {spec.format}; 8, 16, float are supported", "Depth")
+    if spec.depth > 1 or has_several(path):
+        raise PictureError(f"{path}: holds several parts; give one picture", "Animated")
+    # OpenImageIO multiplies a TIFF's colours by alpha while it reads, as EXR stores them.
+    orientation = int(spec.get_int_attribute("Orientation", 1))
+    light, alpha = split(path, turn(np.asarray(values, dtype=np.float32), orientation))
+    if alpha is not None and spec.alpha_channel < 0:
+        _check_names(path, spec.channelnames)
+        alpha = None
+    _check_light(path, light, alpha)
+    if alpha is None:
+        return light, None
+    alpha = alpha.clip(0, 1)
+    return _divided(light, alpha), alpha
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    """PictureError for an EXR file with a channel that is neither a colour nor alpha.
+
+    In TIFF such a channel may be anything, a saved selection for one, and is left out.
+    """
+    if path.suffix.lower() == ".exr":
+        told = f"{path}: holds {', '.join(names)}; give a file of colours and at most alpha (A)"
+        raise PictureError(told, "Channels")
+
+
+def _divided(pixels: Pixels, alpha: Pixels) -> Pixels:
+    """Colours that were multiplied by alpha, as they are; black stays where nothing is seen."""
+    covered = alpha[:, :, None]
+    return np.divide(pixels, covered, out=pixels.copy(), where=covered > 0)
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of an upright picture; PictureError if it has none."""
+    import OpenImageIO as oiio
+
+    buffer = oiio.ImageBuf(str(path))
+    _check_size(path, buffer)
+    spec = buffer.spec()
+    if buffer.has_error or not spec.width:
+        buffer.geterror()  # or it would be printed when the program ends
+        raise PictureError(f"{path}: not a picture, or damaged", "Unreadable")
+    turned = int(spec.get_int_attribute("Orientation", 1)) in (5, 6, 7, 8)
+    return (spec.height, spec.width) if turned else (spec.width, spec.height)
+
+
+def _reason(buffer: "ImageBuf") -> str:
+    """What OpenImageIO has to say, once and in short."""
+    lines = [line.strip() for line in str(buffer.geterror()).splitlines() if line.strip()]
+    text = "; ".join(dict.fromkeys(lines))
+    return text if len(text) <= MOST_WORDS else f"{text[:MOST_WORDS]}..."
+
+
+def _check_size(path: Path, buffer: "ImageBuf") -> None:
+    """PictureError for what a header claims and no memory could hold."""
+    spec = buffer.spec()
+    if spec.width * spec.height * max(1, spec.depth) > MOST_PIXELS:
+        raise PictureError(f"{path}: more than 179 megapixels; split it", "TooLarge")
+
+
+def _check_light(path: Path, light: Pixels, alpha: Pixels | None) -> None:
+    """PictureError where something else than light is stored."""
+    finite = np.isfinite(light).all(axis=2) & (True if alpha is None else np.isfinite(alpha))
+    if not finite.all():
+        count = int((~finite).sum())
+        message = f"{path}: {count} pixels are not a number, or infinite; replace them first"
+        raise PictureError(message, "NotFinite")
+    if light.min() < 0:
+        count, least = int((light < 0).any(axis=2).sum()), float(light.min())
+        message = f"{path}: {count} pixels are negative, the least is {least:.3g}; set them to 0"
+        raise PictureError(message, "Negative")
+
+
+def split(path: Path, upright: Pixels) -> tuple[Pixels, Pixels | None]:
+    """(H, W, 1 to 4) -> grey or RGB, and alpha where there is one; PictureError for others."""
+    channels = upright.shape[2]
+    if channels not in (1, 2, 3, 4):
+        raise PictureError(f"{path}: {channels} channels; need grey or RGB", "Channels")
+    colours = channels - 1 if channels in (2, 4) else channels
+    alpha = np.ascontiguousarray(upright[:, :, -1]) if colours < channels else None
+    return np.ascontiguousarray(upright[:, :, :colours]), alpha
+
+
+def encode(pixels: Pixels, alpha: Pixels | None, suffix: str, icc: bytes) -> bytes:
+    """The bytes of a 16-bit PNG or TIFF file."""
+    import OpenImageIO as oiio
+
+    values = pixels if alpha is None else np.concatenate([pixels, alpha[:, :, None]], axis=2)
+    sixteen = np.rint(np.clip(values, 0, 1).astype(np.float64) * 65535).astype(np.uint16)
+    height, width, channels = sixteen.shape
+    spec = oiio.ImageSpec(width, height, channels, oiio.UINT16)
+    spec.attribute("oiio:UnassociatedAlpha", 1)
+    set_attributes(spec, ())
+    if channels in (2, 4):
+        spec.alpha_channel = channels - 1
+    if icc:
+        profile = np.frombuffer(icc, dtype=np.uint8)
+        spec.attribute("ICCProfile", oiio.TypeDesc(f"uint8[{len(icc)}]"), profile)
+    return _bytes(oiio, spec, sixteen, suffix)
+
+
+def encode_float(
+    light: Pixels,
+    alpha: Pixels | None,
+    suffix: str,
+    icc: bytes,
+    attributes: tuple[Attribute, ...] = (),
+    window: tuple[int, ...] = (),
+) -> bytes:
+    """The bytes of a float file; .exr and .tif in full precision, .hdr as shared exponents.
+
+    attributes, window: of an EXR file; the others have no room for them.
+    """
+    import OpenImageIO as oiio
+
+    if suffix.lower() == ".hdr" and light.shape[2] == 1:
+        light = np.repeat(light, 3, axis=2)
+    values = light
+    if alpha is not None:
+        covered = alpha[:, :, None]
+        values = np.concatenate([light * covered, covered], axis=2)
+    height, width, channels = values.shape
+    spec = oiio.ImageSpec(width, height, channels, oiio.FLOAT)
+    if channels <= 2:
+        spec.channelnames = ("Y", "A")[:channels]
+    if channels in (2, 4):
+        spec.alpha_channel = channels - 1
+    if icc and suffix.lower() != ".hdr":
+        profile = np.frombuffer(icc, dtype=np.uint8)
+        spec.attribute("ICCProfile", oiio.TypeDesc(f"uint8[{len(icc)}]"), profile)
+    set_attributes(spec, attributes if suffix.lower() == ".exr" else ())
+    set_window(spec, window if suffix.lower() == ".exr" else ())
+    return _bytes(oiio, spec, np.ascontiguousarray(values, dtype=np.float32), suffix)
+
+
+def _bytes(oiio: ModuleType, spec: object, values: Values, suffix: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        name = Path(folder) / f"picture{suffix}"
+        _write(oiio, name, spec, values)
+        return name.read_bytes()
+
+
+def _write(oiio: ModuleType, name: Path, spec: object, values: Values) -> None:
+    out = oiio.ImageOutput.create(str(name))
+    if out is None or not out.open(str(name), spec) or not out.write_image(values):
+        reason = out.geterror() if out is not None else oiio.geterror()
+        raise PictureError(f"{name.name}: cannot be encoded ({reason})", "Unwritable")
+    out.close()
+
+
+def turn(values: Pixels, orientation: int) -> Pixels:
+    """EXIF orientation 1 to 8 -> upright."""
+    if orientation in (5, 6, 7, 8):
+        values = values.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        values = values[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        values = values[::-1]
+    return np.ascontiguousarray(values)

@@ -1,0 +1,114 @@
+"""What a JPEG file says about its picture: quantised coefficients, tables, sampling factors.
+
+Read with jpeglib (an optional package), which hands over the coefficients of baseline and
+progressive files as they are stored, before any decoder's choices.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import PictureError
+
+_START = b"\xff\xd8\xff"
+_COLOURS = {"JCS_GRAYSCALE": "grey", "JCS_YCbCr": "ycbcr", "JCS_RGB": "rgb"}
+
+
+@dataclass(frozen=True)
+class JpegComponent:
+    """One colour component.    coefficients: int16 (rows, columns, 8, 8), blocks by frequency.
+
+    table: int (8, 8), the quantisation steps.    shrink: (down, across), how many pixels of the
+    picture one sample covers.
+    """
+
+    coefficients: NDArray[np.int16]
+    table: NDArray[np.int64]
+    shrink: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class JpegFile:
+    """A JPEG file in its stored orientation.    colour: grey, ycbcr or rgb.
+
+    orientation: the EXIF value 1 to 8, still to be applied to what is restored.
+    """
+
+    components: tuple[JpegComponent, ...]
+    colour: str
+    height: int
+    width: int
+    orientation: int
+
+
+def read_jpeg(path: Path) -> JpegFile:
+    """The coefficients of a JPEG file; PictureError if it is none, or damaged, or CMYK."""
+    orientation = _checked_orientation(path)
+    try:
+        import jpeglib
+    except ImportError as error:
+        message = f"{path}: reading JPEG data needs an extra; pip install 'reddiff-cli[jpeg]'"
+        raise PictureError(message, "Unreadable") from error
+    try:
+        stored = jpeglib.read_dct(str(path))
+        planes = [stored.Y, stored.Cb, stored.Cr]
+    except Exception as error:  # whatever the C library dislikes about the file
+        raise PictureError(f"{path}: cannot be decoded ({error})", "Unreadable") from error
+    space = getattr(stored.jpeg_color_space, "name", str(stored.jpeg_color_space))
+    if space not in _COLOURS:
+        raise PictureError(f"{path}: colours are {space}; convert to RGB first", "Colour")
+    present = [np.asarray(plane, dtype=np.int16) for plane in planes if plane is not None]
+    tables = [np.asarray(stored.qt[number], dtype=np.int64) for number in stored.quant_tbl_no]
+    factors = [(int(v), int(h)) for v, h in stored.samp_factor]
+    components = _components(path, present, tables, factors)
+    return JpegFile(components, _COLOURS[space], stored.height, stored.width, orientation)
+
+
+def find_jpeg(path: Path) -> JpegFile | None:
+    """The coefficients, or None where a file is no JPEG or does not tell them (no extra, CMYK)."""
+    try:
+        with path.open("rb") as file:
+            if file.read(len(_START)) != _START:
+                return None
+        return read_jpeg(path)
+    except (OSError, PictureError):
+        return None
+
+
+def _checked_orientation(path: Path) -> int:
+    try:
+        with Image.open(path) as image:
+            if image.format not in ("JPEG", "MPO"):
+                found = image.format
+                raise PictureError(f"{path}: is {found}, not JPEG; give the JPEG file", "Format")
+            image.load()  # libjpeg fills a truncated file with grey; Pillow says so
+            return int(image.getexif().get(0x0112, 1))
+    except FileNotFoundError as error:
+        raise PictureError(f"{path}: no such file", "Missing") from error
+    except PictureError:
+        raise
+    except Exception as error:  # decoders raise nearly anything on damaged data
+        raise PictureError(f"{path}: not a picture, or damaged", "Unreadable") from error
+
+
+def _components(
+    path: Path,
+    planes: list[NDArray[np.int16]],
+    tables: list[NDArray[np.int64]],
+    factors: list[tuple[int, int]],
+) -> tuple[JpegComponent, ...]:
+    """factors: samples per block of the picture, (down, across), as T.81 counts them."""
+    if len(planes) == 1:
+        factors = [(1, 1)]  # without a second component the factors have no meaning
+    most_down, most_across = max(v for v, _ in factors), max(h for _, h in factors)
+    components = []
+    for plane, table, (v, h) in zip(planes, tables, factors, strict=True):
+        if most_down % v or most_across % h:
+            message = f"{path}: sampling {factors} is not a whole ratio; convert to PNG, denoise"
+            raise PictureError(message, "Sampling")
+        shrink = (most_down // v, most_across // h)
+        components.append(JpegComponent(np.ascontiguousarray(plane), table, shrink))
+    return tuple(components)

@@ -1,0 +1,1 @@
+"""Holes: what kind they are, and what fills them before the prior does."""

@@ -1,0 +1,128 @@
+"""The grain of a picture, for places that were filled without any.
+
+A prior fills a hole with what is likely, and no single grain is: a repaired scratch shows as a
+smooth stripe in scanned film. Grain is modelled as in video coding (Norkin and Birkbeck 2018,
+"Film grain synthesis for AV1 video codec"): Gaussian with one spectrum, of a strength that depends
+on brightness. Both are measured in the flattest tiles of the known picture, where nothing else is.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..estimation.flat_tiles import PART, STRIDE, bumps_of, cut, detrended, flattest_of_each
+from ..estimation.stationary import TILE, shaping_kernel, spectrum_of
+from ..interpolation import interpolated
+from ..noise import wavelet_sigma
+from ..tiling import Hole
+from .shape import bounding_region, regions, wide_part
+
+# Strength in one brightness relative to the quieter ones; texture is not to pass for grain.
+STRENGTHS = (0.5, 2.0)
+# Side of what is searched for flat tiles: a scratch in 24 megapixels need not wait for the rest.
+AREA = 1024
+# Grain is drawn in pieces of this side at most.
+PIECE = 512
+# From this much on (of 255), grain can be seen to be missing.
+VISIBLE = 3.0
+
+
+@dataclass(frozen=True)
+class Grain:
+    """kernel: (C, C, TILE, TILE), turns white noise into grain of [-1, 1] units.
+
+    brightness: increasing, in [-1, 1].    strength: of the grain there, relative to the kernel.
+    """
+
+    kernel: Tensor
+    brightness: Tensor
+    strength: Tensor
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of a pixel, in [-1, 1] units."""
+        return float((self.kernel.square().sum() / len(self.kernel)).sqrt())
+
+    def draw(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Grain for a clean picture, of its shape (1, C, H, W)."""
+        height, width = x.shape[2] + TILE - 1, x.shape[3] + TILE - 1
+        white = torch.randn((1, x.shape[1], height, width), generator=generator)
+        strength = interpolated(x.mean(1, keepdim=True), self.brightness, self.strength)
+        return strength * F.conv2d(white, self.kernel)
+
+
+def measure_grain(picture: Tensor, known: Tensor) -> Grain | None:
+    """The grain of the known part, or None if too little of it is whole and flat.
+
+    picture: (1, C, H, W) in [-1, 1].    known: (1, 1, H, W), 1 = observed.
+    """
+    channels = picture.shape[1]
+    recorded = (picture.amin(1) > 1e-6 - 1) & (picture.amax(1) < 1 - 1e-6)
+    usable = known * recorded[None]
+    if min(picture.shape[2:]) < TILE:
+        return None
+    means = F.avg_pool2d(picture.mean(1, keepdim=True), PART)
+    light = F.avg_pool2d(means, TILE // PART, STRIDE // PART)[0, 0]
+    whole = F.avg_pool2d(F.avg_pool2d(usable, PART), TILE // PART, STRIDE // PART)[0, 0]
+    chosen = flattest_of_each(bumps_of(means), light, whole > 1 - 1e-4)
+    if not chosen:
+        return None
+    spectra, levels, lights = [], [], []
+    for places in chosen:
+        tiles = detrended(cut(picture, places))
+        spectra.append(spectrum_of(tiles))
+        levels.append(tiles.square().mean().sqrt())
+        lights.append(light[places[:, 0], places[:, 1]].mean())
+    level = torch.stack(levels)
+    # The quietest brightnesses have the least texture in them.
+    order = level.argsort()[: max(1, len(level) // 2)]
+    typical = level[order].square().mean().sqrt().clamp(min=1e-9)
+    spectrum = torch.stack([spectra[int(k)] for k in order]).mean(0)
+    kernel = shaping_kernel(spectrum).to(picture.dtype).view(channels, channels, TILE, TILE)
+    strength = (level / typical).clamp(*STRENGTHS)
+    return Grain(kernel, torch.stack(lights), strength)
+
+
+def surroundings(hole: Hole) -> tuple[slice, slice]:
+    """Rows and columns around the middle of a hole, large enough to measure grain in."""
+    middle = bounding_region(hole, 0)
+    spans = ((middle.top, middle.bottom), (middle.left, middle.right))
+    starts = [
+        max(0, min((low + high - AREA) // 2, length - AREA))
+        for (low, high), length in zip(spans, hole.shape, strict=True)
+    ]
+    rows, columns = (slice(start, start + AREA) for start in starts)
+    return rows, columns
+
+
+def add_grain(canvas: Tensor, hole: Hole, grain: Grain, seed: int) -> Tensor:
+    """The picture with grain in its hole: as much as is missing there.
+
+    canvas: (1, C, H, W) in [-1, 1].    hole: (H, W).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    # Patches of the surroundings, with which wide parts begin, bring grain along; thin parts have
+    # none.
+    wide = wide_part(hole)
+    result = canvas.clone()
+    for part, share in ((hole & ~wide, 1.0), (wide, _missing(canvas, wide, grain, generator))):
+        inside = torch.from_numpy(part)
+        for region in regions(part, 0):
+            for piece in region.pieces(PIECE):
+                area = (..., *piece.slices)
+                grainy = canvas[area] + share * grain.draw(canvas[area], generator)
+                result[area] = torch.where(inside[piece.slices], grainy, result[area])
+    return result.clamp(-1, 1)
+
+
+def _missing(canvas: Tensor, wide: Hole, grain: Grain, generator: torch.Generator) -> float:
+    """What share of the grain (as a standard deviation) a part of the picture lacks."""
+    if not wide.any():
+        return 0.0
+    area = (..., *bounding_region(wide, 0).slices)
+    seen = torch.from_numpy(wide)[None, None].to(canvas.dtype)
+    present = wavelet_sigma(canvas[area], seen[area]) or 0.0
+    typical = wavelet_sigma(grain.draw(torch.zeros_like(canvas[..., :256, :256]), generator))
+    return max(0.0, 1 - (present / typical) ** 2) ** 0.5 if typical else 1.0

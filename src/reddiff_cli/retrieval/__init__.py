@@ -1,0 +1,1 @@
+"""Phase retrieval: diffraction measurements, from files to a search and its refinement."""

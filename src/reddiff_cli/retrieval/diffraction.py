@@ -1,0 +1,160 @@
+"""Diffraction measurements: what a detector saw -> amplitudes |F u| with DC in the corner."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import PictureError
+from ..formats.arrays import Array, load_array
+from ..pictures import load_picture
+from .options import PhaseOptions
+
+Amplitude = NDArray[np.float32]
+Known = NDArray[np.bool_]
+
+# More negative energy than this share is no dark noise around zero.
+MOSTLY_NEGATIVE = 0.1
+# The strongest frequencies, where noise is small, and how far k and -k may differ there.
+STRONGEST, ASYMMETRIC = 0.02, 0.1
+# An unmeasured pixel in the frames of many detectors: -1 or -2 among counts.
+SENTINELS = (-1, -2)
+
+
+@dataclass(frozen=True)
+class Diffraction:
+    """amplitude: float32 (C, M, N) >= 0, DC at [0, 0], 0 where unknown.    known: (M, N).
+
+    layout: as found in the file, `centered` or `corner`.    counts: whole intensities, so that
+    the square root of Poisson noise has a standard deviation of 1/2.    notes: lines for people.
+    """
+
+    amplitude: Amplitude
+    known: Known
+    layout: str
+    counts: bool
+    notes: tuple[str, ...]
+
+    @property
+    def detector(self) -> tuple[int, int]:
+        """(M, N)."""
+        return (int(self.amplitude.shape[1]), int(self.amplitude.shape[2]))
+
+
+def load_diffraction(path: Path, options: PhaseOptions) -> Diffraction:
+    """Read a measurement; PictureError names the file and what is wrong with it.
+
+    NaN, infinite and masked pixels are unknown, and so are -1 and -2 among whole intensities;
+    other negative intensities are dark noise and become 0.
+    """
+    values = _channels_first(path, load_array(path, options.dataset))
+    known: Known = np.asarray(np.isfinite(values).all(axis=0))
+    if not known.any():
+        raise PictureError(f"{path}: no finite value; nothing was measured", "Empty")
+    whole = options.data == "intensity" and bool((values[:, known] % 1 == 0).all())
+    if whole:
+        known &= ~np.isin(values, SENTINELS).any(0)
+    if options.detector_mask is not None:
+        known &= ~_bad_pixels(options.detector_mask, values.shape[1:])
+    if not known.any():
+        raise PictureError(f"{path}: every pixel is masked; leave some known", "Empty")
+    values = np.where(known, values, 0)
+    notes = _check_sign(path, values)
+    values = np.maximum(values, 0)
+    amplitude = np.sqrt(values) if options.data == "intensity" else values
+    if not amplitude.any():
+        raise PictureError(f"{path}: every known value is 0; nothing was measured", "Empty")
+    layout = find_layout(amplitude) if options.layout == "auto" else options.layout
+    if layout == "centered":
+        amplitude = np.fft.ifftshift(amplitude, axes=(1, 2))
+        known = np.fft.ifftshift(known)
+    notes += _check_symmetry(path, amplitude, known)
+    if not known.all():
+        notes += [f"{1 - known.mean():.2%} of the detector is unknown"]
+    # Small whole numbers are counts; an 8-bit picture of a pattern is not told apart from them.
+    return Diffraction(amplitude.astype(np.float32), known, layout, whole, tuple(notes))
+
+
+def find_layout(amplitude: Array) -> str:
+    """`centered` if the energy lies around [M // 2, N // 2], `corner` if around [0, 0]."""
+    energy = np.square(amplitude).sum(0)
+    height, width = (max(1, size // 4) for size in energy.shape)
+    top, left = (energy.shape[0] - height) // 2, (energy.shape[1] - width) // 2
+    middle = np.s_[top : top + height, left : left + width]
+    in_centre = energy[middle].sum()
+    in_corners = np.fft.fftshift(energy)[middle].sum()
+    return "centered" if in_centre > in_corners else "corner"
+
+
+def opposite(values: Array) -> Array:
+    """Values at -k for every k, DC at [0, 0]; (..., M, N)."""
+    flipped: Array = np.roll(np.flip(values, (-2, -1)), (1, 1), (-2, -1))
+    return flipped
+
+
+def _channels_first(path: Path, values: Array) -> Array:
+    """(M, N), (C, M, N) or (M, N, C) -> float64 (C, M, N), C 1 or 3."""
+    if values.dtype.kind in "cV":
+        message = f"{path}: values are complex; give their magnitude or squared magnitude"
+        raise PictureError(message, "Complex")
+    if values.dtype.kind not in "biuf":
+        raise PictureError(f"{path}: holds {values.dtype}; need numbers", "Unreadable")
+    shape = values.shape
+    if values.ndim == 3 and shape[0] not in (1, 3) and shape[2] in (1, 3):
+        values = np.moveaxis(values, 2, 0)
+    if values.ndim == 2:
+        values = values[None]
+    if values.ndim != 3 or values.shape[0] not in (1, 3) or min(values.shape[1:]) < 4:
+        form = "x".join(str(size) for size in shape)
+        message = (
+            f"{path}: shape is {form}; need MxN, CxMxN or MxNxC with C 1 or 3, M and N from 4"
+        )
+        raise PictureError(message, "Shape")
+    return values.astype(np.float64)
+
+
+def _bad_pixels(path: Path, shape: tuple[int, ...]) -> Known:
+    """White (>= 50 %) = bad pixel, in the layout of the data file."""
+    mask = load_picture(path).pixels.mean(2)
+    if mask.shape != shape:
+        raise PictureError(
+            f"{path}: detector mask is {mask.shape[0]}x{mask.shape[1]}, "
+            f"data are {shape[0]}x{shape[1]}; make them equal",
+            "MaskSize",
+        )
+    bad: Known = np.rint(mask * 255) >= 128
+    return bad
+
+
+def _check_sign(path: Path, values: Array) -> list[str]:
+    negative = -float(values[values < 0].sum())
+    total = float(np.abs(values).sum())
+    if negative > MOSTLY_NEGATIVE * total:
+        message = (
+            f"{path}: {negative / total:.0%} of the energy is negative; "
+            "give magnitudes or intensities, not signed values"
+        )
+        raise PictureError(message, "Negative")
+    if not negative:
+        return []
+    return [f"{int((values < 0).sum())} negative values (dark noise) became 0"]
+
+
+def _check_symmetry(path: Path, amplitude: Array, known: Known) -> list[str]:
+    """Warnings of a pattern that no real object at this centre can have made."""
+    both = known & opposite(known)
+    both[0, 0] = False
+    strong = amplitude.mean(0) * both
+    if not both.any() or not strong.any():
+        return []
+    chosen = strong >= max(np.quantile(strong[both], 1 - STRONGEST), np.finfo(np.float64).tiny)
+    difference = (amplitude - opposite(amplitude))[:, chosen]
+    size = np.square(amplitude[:, chosen]).mean()
+    asymmetry = float(np.sqrt(np.square(difference).mean() / 2 / size))
+    if asymmetry <= ASYMMETRIC:
+        return []
+    return [
+        f"warning: {path}: opposite frequencies differ by {asymmetry:.0%} where they are "
+        "strongest; a real object makes them equal: is the centre at [M/2, N/2], the data right?"
+    ]

@@ -1,0 +1,1 @@
+"""Training a prior: photographs, the loss, weights and their average, and how good it is."""

@@ -1,0 +1,103 @@
+"""The folder of a training run: its checkpoint to go on from, and the prior to be used."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from ..errors import UsageError
+from ..folders import write_json
+from ..networks.network import save_prior
+from .model_card import model_card
+from .options import TrainOptions
+from .trainer import PREDICTION_TYPE, Trainer, new_trainer
+
+CHECKPOINT = "checkpoint.pt"
+
+
+def save_checkpoint(trainer: Trainer) -> None:
+    """Everything that is needed to go on exactly, through a temporary file."""
+    path = trainer.options.output / CHECKPOINT
+    temporary = path.with_name(path.name + ".tmp")
+    state = {
+        "config": trainer.network.config,
+        "network": trainer.network.unet.state_dict(),
+        "average": trainer.average,
+        "optimiser": trainer.optimiser.state_dict(),
+        "optimiser_name": trainer.options.optimiser,
+        "generator": trainer.generator.get_state(),
+        "step": trainer.step,
+        "seconds": trainer.seconds,
+        "curve": trainer.curve,
+        "running_loss": float(trainer.running_loss),
+    }
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def check_output(options: TrainOptions) -> None:
+    """UsageError where the new prior would replace files of somebody else."""
+    output = options.output
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"-o {output}: is a file; give a folder")
+    if options.resume or not output.is_dir():
+        return
+    names = {path.name.removesuffix(".tmp") for path in output.iterdir()}
+    if names and CHECKPOINT not in names:
+        raise UsageError(f"-o {output}: holds other files; give a new or an empty folder")
+
+
+def resume_or_start(options: TrainOptions, device: torch.device) -> Trainer:
+    """A new trainer, or the one that a checkpoint holds; UsageError if it does not fit."""
+    path = options.output / CHECKPOINT
+    if not options.resume:
+        if path.exists():
+            raise UsageError(f"{path}: a run is there; add --resume, or choose another folder")
+        return new_trainer(options, device)
+    if not path.is_file():
+        raise UsageError(f"{path}: nothing to resume; drop --resume")
+    state = torch.load(path, map_location=device, weights_only=True)
+    trainer = new_trainer(options, device)
+    if state["config"] != trainer.network.config:
+        raise UsageError(f"{path}: belongs to a network of another shape; use its settings")
+    used = state.get("optimiser_name", "adamw")
+    if used != options.optimiser:
+        raise UsageError(f"{path}: was made with --optimiser {used}; use that")
+    trainer.network.unet.load_state_dict(state["network"])
+    trainer.optimiser.load_state_dict(state["optimiser"])
+    trainer.generator.set_state(state["generator"].cpu())
+    trainer.average = state["average"]
+    return replace(
+        trainer,
+        step=state["step"],
+        seconds=state["seconds"],
+        curve=state["curve"],
+        running_loss=torch.tensor(state["running_loss"], device=device),
+    )
+
+
+def export(trainer: Trainer) -> None:
+    """Write the averaged weights as a diffusers folder, with training.json and a model card."""
+    options = trainer.options
+    save_prior(
+        options.output,
+        trainer.network.config,
+        {key: value.cpu() for key, value in trainer.average.items()},
+        PREDICTION_TYPE[options.prediction],
+    )
+    settings = {key: _plain(value) for key, value in asdict(options).items()}
+    content = {
+        "settings": settings,
+        "parameters": sum(p.numel() for p in trainer.network.parameters()),
+        "steps": trainer.step,
+        "minutes": round(trainer.seconds / 60, 1),
+        "curve": trainer.curve,
+    }
+    write_json(options.output / "training.json", content)
+    (options.output / "README.md").write_text(
+        model_card(options, trainer.step, trainer.seconds, trainer.curve), encoding="utf-8"
+    )
+
+
+def _plain(value: object) -> object:
+    return value.name if isinstance(value, Path) else value

@@ -1,0 +1,165 @@
+"""Photographs for training: read once, kept as bytes, handed out as random crops."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import PictureError, UsageError
+from ..formats.kinds import PICTURE_SUFFIXES
+from ..pictures import load_picture, with_depth
+from ..symmetry import CHOICES
+from ..transfer import send
+
+# Threads that decode; each holds one picture as floats.
+READERS = 8
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """bytes: uint8, all pictures (3, H, W) one after the other.
+
+    sizes: (N, 2), H and W, on the CPU.    names: relative paths.    unreadable: one line each.
+    """
+
+    bytes: Tensor
+    sizes: Tensor
+    names: list[str]
+    unreadable: list[str]
+
+    def to(self, device: torch.device) -> "Photographs":
+        """The same photographs with their bytes on a device."""
+        return replace(self, bytes=self.bytes.to(device))
+
+    @cached_property
+    def places(self) -> Tensor:
+        """Offset into `bytes`, height and width of every picture; (N, 3) on the CPU."""
+        lengths = 3 * self.sizes.prod(1)
+        return torch.cat([(lengths.cumsum(0) - lengths)[:, None], self.sizes], 1)
+
+    @property
+    def pixels(self) -> list[Tensor]:
+        """Every picture, (3, H, W): a view."""
+        parts = torch.split(self.bytes, (3 * self.sizes.prod(1)).tolist())
+        sizes = self.sizes.tolist()
+        return [part.view(3, *size) for part, size in zip(parts, sizes, strict=True)]
+
+    @property
+    def megapixels(self) -> float:
+        return len(self.bytes) / 3e6
+
+
+def read_photographs(folder: Path, smallest: int) -> Photographs:
+    """All pictures below a folder as RGB bytes, by path; those below `smallest` are left out.
+
+    UsageError if nothing usable is found.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: is no folder; give a folder of photographs")
+    paths = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
+    ]
+    with ThreadPoolExecutor(READERS) as pool:
+        read = list(pool.map(lambda path: _read(path, smallest), paths))
+    found = [
+        (path, item) for path, item in zip(paths, read, strict=True) if isinstance(item, Tensor)
+    ]
+    pixels = [item for _, item in found]
+    names = [path.relative_to(folder).as_posix() for path, _ in found]
+    unreadable = [item for item in read if isinstance(item, str)]
+    if not pixels:
+        first = f" of {len(unreadable)} ({unreadable[0]})" if unreadable else ""
+        raise UsageError(f"{folder}: holds no usable picture{first}; give a folder of photographs")
+    sizes = torch.tensor([p.shape[1:] for p in pixels])
+    return Photographs(torch.cat([p.flatten() for p in pixels]), sizes, names, unreadable)
+
+
+def _read(path: Path, smallest: int) -> Tensor | str:
+    """RGB bytes, (3, H, W), or a line that says why not."""
+    try:
+        picture = with_depth(load_picture(path), 8)
+    except PictureError as error:
+        return str(error)
+    if min(picture.pixels.shape[:2]) < smallest:
+        return f"{path}: smaller than {smallest} pixels, left out"
+    rgb = np.broadcast_to(picture.pixels, (*picture.pixels.shape[:2], 3))
+    rounded = np.rint(rgb * 255).astype(np.uint8)
+    return torch.from_numpy(rounded).permute(2, 0, 1).contiguous()
+
+
+def draw_crops(
+    photographs: Photographs,
+    batch: int,
+    size: int,
+    reduce: float,
+    generator: torch.Generator,
+    turns: str = "mirror",
+) -> Tensor:
+    """Random square crops in [-1, 1], (batch, 3, size, size), from pictures weighted by area.
+
+    A share `reduce` of them is taken at half resolution: sharper (no codec traces), wider view.
+    turns: positions of a square that crops are shown in, `all`, `mirror` or `none` (symmetry.py).
+    """
+    joined, places = photographs.bytes, photographs.places
+    areas = (places[:, 1] * places[:, 2]).double()
+    chosen = places[torch.multinomial(areas, batch, replacement=True, generator=generator)]
+    coin, top, left, place = torch.rand(4, batch, generator=generator)
+    known = torch.tensor([astuple(turn) for turn in CHOICES[turns]])
+    positions = known[(place * len(known)).long()]
+    halved = (coin < reduce) & (chosen[:, 1:].amin(1) >= 2 * size)
+    x = torch.empty(batch, 3, size, size, device=joined.device)
+    for factor in (1, 2):
+        rows = (halved == (factor == 2)).nonzero()[:, 0]
+        if len(rows):
+            side = size * factor
+            corners = torch.stack([top[rows], left[rows]], 1)
+            corners = (corners * (chosen[rows, 1:] - side + 1)).long()
+            crops = _cut(joined, chosen[rows], corners, positions[rows], side)
+            x[send(rows, x.device)] = F.avg_pool2d(crops, factor) if factor > 1 else crops
+    return x / 127.5 - 1
+
+
+def _cut(joined: Tensor, places: Tensor, corners: Tensor, turns: Tensor, side: int) -> Tensor:
+    """Squares of bytes as floats, (B, 3, side, side), each in its position, in a single gathering.
+
+    places: (B, 3), offset, height and width.    corners: (B, 2), top and left.
+    turns: (B, 3), whether it is transposed, reversed across and down (symmetry.py).
+    """
+    told = send(torch.cat([places, corners, turns], 1), joined.device)[:, :, None, None, None]
+    offset, height, width, top, left, transposed, across, down = told.unbind(1)
+    steps = torch.arange(side, device=joined.device)
+    x = torch.where(across > 0, side - 1 - steps, steps)
+    y = torch.where(down > 0, side - 1 - steps, steps).mT
+    x, y = torch.where(transposed > 0, y, x), torch.where(transposed > 0, x, y)
+    channel = torch.arange(3, device=joined.device)[:, None, None]
+    rows = channel * height + top + y
+    return joined[offset + rows * width + left + x].float()
+
+
+def flatten_some(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Replace a share of crops by nearly constant ones of random colour; x: (B, 3, H, W).
+
+    Photographs hold few flat areas in saturated colours; without them a network at high noise
+    pulls every colour towards the average of the set.
+    """
+    coin, contrast = send(torch.rand(2, len(x), 1, 1, 1, generator=generator), x.device)
+    colour = send(torch.rand(len(x), 3, 1, 1, generator=generator), x.device) * 2 - 1
+    detail = x - x.mean((2, 3), keepdim=True)
+    flat = (colour + 0.3 * contrast * detail).clamp(-1, 1)
+    return torch.where(coin < share, flat, x)
+
+
+def centre_crops(photographs: Photographs, size: int) -> Tensor:
+    """The middle square of every picture in [-1, 1], (N, 3, size, size)."""
+    crops = []
+    for pixels in photographs.pixels:
+        y, x = (pixels.shape[1] - size) // 2, (pixels.shape[2] - size) // 2
+        crops.append(pixels[:, y : y + size, x : x + size])
+    return torch.stack(crops).float() / 127.5 - 1
