@@ -1,15 +1,18 @@
 """Kernels found again in pictures of overlapping polygons; honesty where nothing can be seen."""
 
+import io
 import math
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import conv2d
 
 from reddiff_cli.estimation.blind import SHARP, KernelEstimate, estimate_kernel
 from reddiff_cli.kernels import make_kernel
-from reddiff_cli.kernelspec import KernelSpec
+from reddiff_cli.kernelspec import KernelSpec, parse_kernel
 
 SIGMA_Y = 0.02
 
@@ -76,6 +79,54 @@ def test_a_flat_picture_tells_nothing(noise):
     y = 0.3 + noise * torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(2))
     found = estimate_kernel(y, noise)
     assert (found.spec, found.verdict, found.alternatives) == (SHARP, "not sure", ())
+
+
+def as_jpeg(y: Tensor, quality: int) -> tuple[Tensor, Tensor]:
+    """What decoders show of y, and the steps of its luminance."""
+    file = io.BytesIO()
+    pixels = ((y[0].permute(1, 2, 0).clamp(-1, 1) + 1) * 127.5).round().byte().numpy()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    with Image.open(file) as image:
+        table = torch.tensor(image.quantization[0]).reshape(8, 8)
+        shown = torch.from_numpy(np.asarray(image, dtype=np.float32))
+    return shown.permute(2, 0, 1)[None] / 127.5 - 1, table
+
+
+@pytest.mark.parametrize("quality", [75, 90])
+@pytest.mark.parametrize("spec", ["gaussian:2.0", "disk:4.0", "motion:15.0,30.0"])
+def test_what_an_encoder_rounded_is_no_blur(spec, quality):
+    """A kernel is found in what it has left; not so if its steps are not known."""
+    truth = parse_kernel(spec)
+    y, table = as_jpeg(blurred(truth, 1), quality)
+    found = estimate_kernel(y, SIGMA_Y, table)
+    near = found.gaussian if truth.family == "gaussian" and found.gaussian else found.spec
+    assert near.family == truth.family
+    assert near.parameters[0] == pytest.approx(truth.parameters[0], rel=0.15)
+    assert found.verdict == "sure"
+    if quality == 75:
+        assert estimate_kernel(y, SIGMA_Y).verdict == "not sure"
+
+
+@pytest.mark.parametrize("quality", [40, 75, 95])
+def test_a_sharp_jpeg_is_not_surely_blurred(quality):
+    y, table = as_jpeg(0.8 * leaves(2, 192), quality)
+    assert estimate_kernel(y, 0.004, table).verdict == "not sure"
+
+
+def test_a_disk_is_taken_where_a_gaussian_explains_as_much():
+    """As its inverse does less harm; unless the Gaussian does so clearly better."""
+    noise = 6 * SIGMA_Y * torch.randn(1, 3, 192, 192, generator=torch.Generator().manual_seed(3))
+    faint = estimate_kernel(blurred(KernelSpec("gaussian", (1.6,)), 1) + noise, 6 * SIGMA_Y)
+    assert (faint.spec.family, faint.gaussian and faint.gaussian.family) == ("disk", "gaussian")
+    assert faint.spec.parameters[0] == pytest.approx(1.6 * 1.6, rel=0.25)
+    clear = estimate_kernel(blurred(KernelSpec("gaussian", (1.6,)), 1), SIGMA_Y)
+    assert (clear.spec.family, clear.gaussian) == ("gaussian", None)
+
+
+def test_an_encoder_that_hides_everything_leaves_nothing_to_tell():
+    y = blurred(KernelSpec("gaussian", (2.0,)), 1)
+    found = estimate_kernel(y, SIGMA_Y, torch.full((8, 8), 5000))
+    assert (found.spec, found.verdict) == (SHARP, "not sure")
 
 
 def test_a_small_or_broken_picture_tells_nothing():

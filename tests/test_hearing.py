@@ -1,10 +1,12 @@
 """Noise that is heard before a blur is told from the picture, or taken away."""
 
+import re
+
 import pytest
 import torch
 
 from reddiff_cli.errors import PictureError
-from reddiff_cli.estimation.blind import SHARP, estimate_kernel
+from reddiff_cli.estimation.blind import SHARP, KernelEstimate, estimate_kernel
 from reddiff_cli.estimation.coloured_noise import ColouredNoise
 from reddiff_cli.estimation.stationary import TILE, spectrum_of
 from reddiff_cli.estimation.welch import luminance_weights, measure_spectrum
@@ -154,6 +156,30 @@ def test_a_photographs_kernel_is_found_and_used(noise, tmp_path):
     assert result.steps == told.steps == 12
     if noise is white:
         assert (picture.pixels == by_hand.pixels).all()
+
+
+def test_a_jpegs_blur_is_found_and_what_else_it_may_be_is_said(tmp_path):
+    path = saved(tmp_path, blurred("gaussian:2", wide, 2), "y.jpg")
+    result, _ = Restoring(AUTO)(path)
+    kernel, sigma = re.fullmatch(
+        r"kernel (\S+) \(estimated; gaussian:(\S+) may be right as well\)", result.remark
+    ).groups()
+    assert parse_kernel(kernel).family == "disk"
+    assert float(sigma) == pytest.approx(2, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "sure"),
+    [("y.jpg", "disk:3", True), ("y.webp", "disk:3", False), ("y.webp", "motion:9,30", True)],
+)
+def test_compression_of_unknown_steps_may_be_what_looks_like_a_blur(name, spec, sure, tmp_path):
+    problem = posed(saved(tmp_path, blurred("gaussian:2", wide, 2), name), AUTO)
+    estimate = KernelEstimate(parse_kernel(spec), "sure", 30.0, 20.0)
+    if sure:
+        assert problem.sure(estimate) == estimate.spec
+    else:
+        with pytest.raises(PictureError, match=f"not sure what blurred it \\(nearest: {spec}"):
+            problem.sure(estimate)
 
 
 def test_a_sharp_photograph_with_wide_noise_is_left_alone(tmp_path):

@@ -11,7 +11,7 @@ from PIL import Image
 from conftest import scene
 from reddiff_cli.cards import Card
 from reddiff_cli.errors import PictureError
-from reddiff_cli.formats.jpeg import find_jpeg, read_jpeg
+from reddiff_cli.formats.jpeg import find_jpeg, find_luminance_table, read_jpeg
 from reddiff_cli.jobs import Job
 from reddiff_cli.metrics import rms
 from reddiff_cli.models import find_model
@@ -348,3 +348,24 @@ def test_a_photograph_comes_back_better(tmp_path):
 
     errors = [np.square(restored(d) - np.asarray(truth) / 255).mean() for d in (False, True)]
     assert 10 * np.log10(errors[0] / errors[1]) > 0.3
+
+
+@pytest.mark.parametrize(("mode", "orientation"), [("RGB", 1), ("RGB", 6), ("RGB", 2), ("L", 8)])
+def test_the_table_of_the_luminance_lies_as_the_picture_is_shown(tmp_path, mode, orientation):
+    """As the optional package reads it, which knows nothing of turning."""
+    path, exif = tmp_path / "a.jpg", Image.Exif()
+    exif[0x0112] = orientation
+    photograph(48, 32, mode).save(path, quality=60, exif=exif)
+    table = read_jpeg(path).components[0].table
+    assert not (table == table.T).all()
+    found = find_luminance_table(path)
+    assert found is not None
+    assert (found == (table.T if orientation >= 5 else table)).all()
+
+
+def test_other_files_have_no_table(tmp_path):
+    photograph(32, 32).save(tmp_path / "a.png")
+    photograph(32, 32, "CMYK").save(tmp_path / "cmyk.jpg")
+    (tmp_path / "text.jpg").write_bytes(b"hello")
+    for name in ("a.png", "cmyk.jpg", "text.jpg", "none.jpg"):
+        assert find_luminance_table(tmp_path / name) is None

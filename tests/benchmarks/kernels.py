@@ -1,13 +1,13 @@
 """Blind kernel estimates against the truth: blurred, noisy crops of the user's photographs.
 
     python tests/benchmarks/kernels.py FOLDER [--limit 12] [--families gaussian,motion] [--seed 0]
-        [--size 256] [--noise 2.55] [--camera]
+        [--size 256] [--noise 2.55] [--camera] [--quality 85]
 
 Blurs an area around the centre of every k-th picture (valid convolution: the border is unknown)
 with the families in turn (Gaussian sigma 1.2-3, motion of 7-21 pixels at any angle, disk radius
 1.5-6, sharp), takes --size pixels a side, adds noise of --noise of 255, white or (--camera) of a
-simulated mosaic (`camera.py`), and prints truth, estimate and verdict of `--kernel auto`, which
-hears the noise with the bundled prior.
+simulated mosaic (`camera.py`), writes it as PNG or (--quality) as JPEG, and prints truth, estimate
+and verdict of `--kernel auto`, which hears the noise with the bundled prior.
 """
 
 import argparse
@@ -67,10 +67,10 @@ def noisy(y: Tensor, level: float, mosaic: bool, seed: int) -> Tensor:
     return eight_bits(y + level / 127.5 * torch.randn(y.shape, generator=generator))
 
 
-def estimate(restorer: Restorer, y: Tensor, folder: Path) -> KernelEstimate:
+def estimate(restorer: Restorer, y: Tensor, folder: Path, quality: int) -> KernelEstimate:
     """What the command makes of a file that holds y."""
-    path = folder / "y.png"
-    save_picture(Picture(to_pixels(y)), path, None, 95)
+    path = folder / ("y.jpg" if quality else "y.png")
+    save_picture(Picture(to_pixels(y)), path, None, quality)
     setting = Setting(restorer.card, restorer.solver, lambda _: None, restorer.machine)
     problem = unknown_kernel.pose(Job("deblur", path, path), AUTO, setting)
     hearing = problem.hearing()
@@ -102,6 +102,13 @@ def hits(truth: KernelSpec, found: KernelSpec) -> tuple[bool, bool]:
     return True, close
 
 
+def is_milder(truth: KernelSpec, found: KernelSpec) -> bool:
+    """A disk for a Gaussian of its width, which does no harm: 1.6 sigma, within 20 %."""
+    if (truth.family, found.family) != ("gaussian", "disk"):
+        return False
+    return abs(found.parameters[0] / (1.6 * truth.parameters[0]) - 1) <= 0.2
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
@@ -111,6 +118,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--noise", type=float, default=2.55)
     parser.add_argument("--camera", action="store_true")
+    parser.add_argument("--quality", type=int, default=0, help="0: no JPEG")
     options = parser.parse_args()
     torch.set_num_threads(1)
     machine = MachineOptions(device="cpu")
@@ -125,25 +133,29 @@ def main() -> None:
         for p in paths[options.seed :: max(1, len(paths) // options.limit)]
     ]
     crops = [(path, x) for path, x in crops if x is not None][: options.limit]
-    families = parameters = sure = wrong = 0
+    families = parameters = sure = wrong = mild = 0
     seconds = 0.0
     for k, (path, x) in enumerate(crops):
         truth = draw(families_drawn[k % len(families_drawn)], dice)
         y = noisy(blur(x, truth, options.size), options.noise, options.camera, k)
         begin = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            found = estimate(restorer, y, Path(folder))
+            found = estimate(restorer, y, Path(folder), options.quality)
         seconds += time.perf_counter() - begin
         family, close = hits(truth, found.spec)
         families, parameters = families + family, parameters + close
         sure += found.verdict == "sure"
-        wrong += found.verdict == "sure" and not close
+        milder = is_milder(truth, found.spec)
+        mild += found.verdict == "sure" and milder
+        wrong += found.verdict == "sure" and not (close or milder)
         scores = f"evidence {found.evidence:6.1f}  margin {found.margin:6.1f}"
         others = "  ".join(f"{spec} +{cost:.1f}" for spec, cost in found.alternatives[:2])
         name = path.stem[:24]
         print(f"{name:24}  {truth!s:16} {found.spec!s:22} {found.verdict:8}  {scores}  {others}")
     print(
-        f"family {families}, parameters {parameters}, sure {sure}, of them wrong {wrong}, ", end=""
+        f"family {families}, parameters {parameters}, sure {sure}, of them wrong {wrong} "
+        f"(and {mild} disks for Gaussians), ",
+        end="",
     )
     print(f"of {len(crops)}; {seconds / len(crops):.1f} s a picture")
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 # Sides of the windows: of large pictures, and of small ones.
 WINDOW, SMALL_WINDOW = 128, 64
@@ -14,13 +15,24 @@ QUANTISATION = (2 / 255) ** 2 / 12
 LUMINANCE = (0.299, 0.587, 0.114)
 # Frequencies in which a window shows structure, in cycles per pixel.
 STRUCTURE = 0.03, 0.2
+# How far the power of noise is known, as standard deviation of its logarithm; and that of an
+# encoder's rounding, which is less where whole blocks are rounded to 0.
+KNOWN, ROUNDED = 0.15, 1.0
+# What an encoder has rounded is seen where the power, a mean of so many frequencies a side, is
+# more than so many times that of rounding.
+SEEN, AROUND = 5.0, 9
+# Frequencies without which nothing is told.
+LEAST = 50
+# Units of a JPEG's table in [-1, 1], and its side.
+STEP, BLOCK = 2 / 255, 8
 
 
 @dataclass(frozen=True)
 class Spectrum:
     """log P and the noise's part of P at frequencies (row, column) in cycles per pixel, each (n,).
 
-    P is 1 for white noise of variance 1.    window: side of the windows.
+    P is 1 for white noise of variance 1.    window: side of the windows.    doubt: standard
+    deviation of the logarithm of the noise.
     """
 
     log_power: Tensor
@@ -28,6 +40,7 @@ class Spectrum:
     row: Tensor
     column: Tensor
     window: int
+    doubt: float = KNOWN
 
     def thinned(self, every: int) -> "Spectrum":
         """Every so many of the frequencies."""
@@ -40,11 +53,14 @@ class Spectrum:
         )
 
 
-def measure_spectrum(picture: Tensor, noise: float | Tensor) -> Spectrum | None:
+def measure_spectrum(
+    picture: Tensor, noise: float | Tensor, table: Tensor | None = None
+) -> Spectrum | None:
     """Mean power of Hann windows, each scaled to equal contrast; None without any structure.
 
     picture: (1, C, H, W) in [-1, 1].    noise: its standard deviation if it is white; else the
-    power spectrum of what it adds to the luminance, (T, T), as of fft2.
+    power spectrum of what it adds to the luminance, (T, T), as of fft2.    table: (8, 8), the
+    steps to which a JPEG has rounded the luminance: what it hides is left out.
     """
     grey = _luminance(picture)
     side = min(grey.shape)
@@ -56,6 +72,8 @@ def measure_spectrum(picture: Tensor, noise: float | Tensor) -> Spectrum | None:
     column = torch.fft.rfftfreq(window, dtype=torch.float64).expand(power.shape[1:])
     radius = torch.hypot(row, column)
     floor = _floor(noise, window, picture.shape[1])
+    if table is not None:
+        floor = torch.maximum(floor, _rounding(table, row, column))
     band = (radius > STRUCTURE[0]) & (radius < STRUCTURE[1])
     least = floor[band].mean()
     contrast = power[:, band].mean(1) - least
@@ -67,8 +85,13 @@ def measure_spectrum(picture: Tensor, noise: float | Tensor) -> Spectrum | None:
     # Near the axes lie the border's leakage and the long edges of buildings and horizons.
     off_axis = (row.abs() > 1.5 / window) & (column > 1.5 / window)
     keep = off_axis & (radius > 2.5 / window) & (radius < 0.48)
+    if table is not None:
+        keep &= _smooth(mean) > SEEN * floor
+    if int(keep.sum()) < LEAST:
+        return None
     log_power = torch.maximum(mean, 1e-3 * floor)[keep].log().float()
-    return Spectrum(log_power, floor[keep].float(), row[keep], column[keep], window)
+    doubt = KNOWN if table is None else ROUNDED
+    return Spectrum(log_power, floor[keep].float(), row[keep], column[keep], window, doubt)
 
 
 def luminance_weights(channels: int) -> Tensor:
@@ -97,6 +120,24 @@ def _floor(noise: float | Tensor, window: int, channels: int) -> Tensor:
     covariance[lags[:, None], lags] = torch.fft.ifft2(noise.double()).real
     floor: Tensor = torch.fft.rfft2(covariance).real.clamp(min=QUANTISATION)
     return floor
+
+
+def _rounding(table: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """Power of rounding to the steps of a table, at frequencies (row, column)."""
+    # A coefficient of frequency k of 8 is about the power at k / 16 cycles per pixel.
+    where = torch.stack([column.abs(), row.abs()], -1) * (4 * BLOCK / (BLOCK - 1)) - 1
+    steps = F.grid_sample(
+        table.to(row)[None, None], where[None], padding_mode="border", align_corners=True
+    )
+    return (STEP * steps[0, 0]) ** 2 / 12
+
+
+def _smooth(power: Tensor) -> Tensor:
+    """Geometric mean over AROUND x AROUND frequencies, (window, window // 2 + 1)."""
+    ordered = torch.fft.fftshift(power.log(), dim=0)[None, None]
+    mean = F.avg_pool2d(ordered, AROUND, 1, AROUND // 2, count_include_pad=False)[0, 0]
+    smooth: Tensor = torch.fft.ifftshift(mean, dim=0).exp()
+    return smooth
 
 
 def _powers(grey: Tensor, window: int) -> Tensor:

@@ -14,6 +14,8 @@ from PIL import Image
 from ..errors import PictureError
 
 _START = b"\xff\xd8\xff"
+_ORIENTATION = 0x0112  # EXIF: 1 to 8; from 5 on rows are shown as columns
+_TRANSPOSED = 5
 _COLOURS = {"JCS_GRAYSCALE": "grey", "JCS_YCbCr": "ycbcr", "JCS_RGB": "rgb"}
 
 
@@ -78,6 +80,25 @@ def find_jpeg(path: Path) -> JpegFile | None:
         return None
 
 
+def find_luminance_table(path: Path) -> NDArray[np.int64] | None:
+    """(8, 8), the quantisation steps of a JPEG's luminance, as it is shown upright.
+
+    None where a file is no JPEG, or has no luminance (CMYK). Pillow reads it: no extra is needed.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.format not in ("JPEG", "MPO") or image.mode not in ("L", "RGB"):
+                return None
+            layers, tables = getattr(image, "layer", ()), getattr(image, "quantization", {})
+            turned = int(image.getexif().get(_ORIENTATION, 1)) >= _TRANSPOSED
+    except (OSError, ValueError):
+        return None
+    if not layers or layers[0][3] not in tables:
+        return None
+    table = np.array(tables[layers[0][3]], dtype=np.int64).reshape(8, 8)
+    return table.T if turned else table
+
+
 def _checked_orientation(path: Path) -> int:
     try:
         with Image.open(path) as image:
@@ -85,7 +106,7 @@ def _checked_orientation(path: Path) -> int:
                 found = image.format
                 raise PictureError(f"{path}: is {found}, not JPEG; give the JPEG file", "Format")
             image.load()  # libjpeg fills a truncated file with grey; Pillow says so
-            return int(image.getexif().get(0x0112, 1))
+            return int(image.getexif().get(_ORIENTATION, 1))
     except FileNotFoundError as error:
         raise PictureError(f"{path}: no such file", "Missing") from error
     except PictureError:

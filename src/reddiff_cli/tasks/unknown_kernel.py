@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import PictureError
 from ..estimation.blind import SHARP, KernelEstimate, estimate_kernel
 from ..estimation.welch import luminance_weights
+from ..formats.jpeg import find_luminance_table
 from ..jobs import Job
 from ..kernels import make_kernel
 from ..kernelspec import KernelSpec
@@ -27,6 +28,7 @@ class BlindDeblurring(HeardPicture):
     """A picture whose blur is told from its spectrum, once the noise in that has been heard.
 
     path: for messages.    boundary: as of `make_blur`.    kernel: None until it is found.
+    gaussian: one that may be right, too.    table: (8, 8), of a JPEG's luminance.
 
     Noise of a camera is no white noise: its spectrum falls as if it had been blurred itself.
     """
@@ -34,12 +36,15 @@ class BlindDeblurring(HeardPicture):
     path: Path = Path()
     boundary: str = "unknown"
     kernel: KernelSpec | None = None
+    gaussian: KernelSpec | None = None
+    table: Tensor | None = None
 
     def stages(self) -> Iterator[Stage]:
         """One that hears the noise, and one that restores the picture with the kernel found."""
         if self.noise > 0:
             yield self.hearing()
-        self.kernel = sure_kernel(self.path, self.estimate())
+        found = self.estimate()
+        self.kernel, self.gaussian = self.sure(found), found.gaussian
         made = make_kernel(self.kernel)
         self.operator, canvas = make_blur(self.path, made, self.boundary, self.y)
         if canvas is not None:
@@ -48,11 +53,25 @@ class BlindDeblurring(HeardPicture):
 
     def estimate(self) -> KernelEstimate:
         """What the picture tells of its blur; PictureError if its noise hides too much of it."""
-        return estimate_kernel(self.y, self._spectrum_of_noise())
+        noise = self._spectrum_of_noise()
+        return estimate_kernel(self.y, noise, self.table)
+
+    def sure(self, estimate: KernelEstimate) -> KernelSpec:
+        """The kernel that was estimated; PictureError if the evidence is flat."""
+        if estimate.spec == SHARP:
+            told = f"{self.path}: no blur found in it; give --kernel if you know one"
+            raise PictureError(told, "Kernel")
+        # Compression looks like a blur, and a wrong kernel does more harm than none.
+        smeared = smooths(self.path) and self.table is None and estimate.spec.family != "motion"
+        if estimate.verdict != "sure" or smeared:
+            nearest = f"not sure what blurred it (nearest: {estimate.spec})"
+            raise PictureError(f"{self.path}: {nearest}; give --kernel", "Kernel")
+        return estimate.spec
 
     def remark(self) -> str:
-        """The kernel."""
-        return f"kernel {self.kernel} (estimated)"
+        """The kernel, and one that may be tried as well."""
+        also = "" if self.gaussian is None else f"; {self.gaussian} may be right as well"
+        return f"kernel {self.kernel} (estimated{also})"
 
     def _spectrum_of_noise(self) -> float | Tensor:
         """As `estimate_kernel` wants it; PictureError if it is not white and cannot be told."""
@@ -79,17 +98,6 @@ def pose(job: Job, options: DeblurOptions, setting: Setting) -> BlindDeblurring:
     white = setting.white(nothing, job.input, y, noise)
     about = ("deblur", picture, nothing, y, noise, setting)
     problem = BlindDeblurring(*about, white=white, path=job.input, boundary=options.boundary)
+    table = find_luminance_table(job.input)
+    problem.table = None if table is None else torch.from_numpy(table)
     return problem.read_from(job.input)
-
-
-def sure_kernel(path: Path, estimate: KernelEstimate) -> KernelSpec:
-    """The kernel that was estimated; PictureError if the evidence is flat."""
-    if estimate.spec == SHARP:
-        raise PictureError(f"{path}: no blur found in it; give --kernel if you know one", "Kernel")
-    smeared = smooths(path) and estimate.spec.family != "motion"
-    if estimate.verdict != "sure" or smeared:
-        # Compression looks like a blur, and a wrong kernel does more harm than none.
-        raise PictureError(
-            f"{path}: not sure what blurred it (nearest: {estimate.spec}); give --kernel", "Kernel"
-        )
-    return estimate.spec
