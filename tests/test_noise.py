@@ -192,4 +192,5 @@ def test_verdicts():
     assert "unexplained" in judge_residual(1.5, 0.02)
     # The least that is taken for noise says nothing.
     assert judge_residual(0.42, 0.5 / 255) == judge_residual(0.3, 2 / 255) == "right"
-    assert "unexplained" in judge_residual(1.5, 0.5 / 255)
+    assert "unexplained" in judge_residual(3, 0.5 / 255)
+    assert judge_residual(1.5, 0.5 / 255) == "right"

@@ -115,9 +115,26 @@ def test_a_jpeg_hides_its_noise(tmp_path):
     path = save(tmp_path, scene(96, 96), "a.jpg")
     problem, notes = posed(path, DenoiseOptions())
     assert problem.noise >= 2 / 255
-    flat = save(tmp_path, np.full((96, 96, 3), 90, np.uint8), "flat.jpg")
+    assert notes == []  # its coefficients are read
+    flat = save(tmp_path, np.full((96, 96, 3), 90, np.uint8), "flat.webp")
     _, notes = posed(flat, DenoiseOptions())
     assert "lossy" in notes[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        DenoiseOptions(),
+        SuperresOptions(2, parse_filter("box")),
+        DeblurOptions(parse_kernel("disk:2")),
+        DeblurOptions(parse_kernel("auto")),
+        parse_degrade("blur disk:2"),
+    ],
+)
+def test_of_a_jpeg_whose_coefficients_are_not_read_noise_is_a_guess(options, tmp_path):
+    path = save(tmp_path, np.full((96, 96, 3), 90, np.uint8), "flat.jpg")
+    assert posed(path, options)[1] == []
+    assert "a guess" in posed(path, options, preset="paper")[1][0]
 
 
 def test_colorize(tmp_path):

@@ -18,7 +18,8 @@ from ..pictures import Hole, Picture, load_picture
 from ..task_options import Damage, RestoreOptions
 from .colorize import coloured
 from .deblur import check_kernel
-from .heard import HeardPicture
+from .decoded import find_decoding
+from .heard import DECODING, HeardPicture
 from .problem import Setting, Stage, to_tensor
 from .superres import enlarge, make_downsample
 from .wide import WideFilling, fill_hole, share_of_patches
@@ -88,6 +89,7 @@ class Composition(HeardPicture):
 def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     """The picture as a measurement through all parts."""
     picture = load_picture(job.input)
+    decoding = find_decoding(job.input, picture, setting, DECODING)
     parts = tuple(make_part(damage, picture) for damage in options.parts)
     grey = any(damage.kind == "grey" for damage in options.parts)
     chain = Chain(parts)
@@ -97,7 +99,14 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     _check_size(job, chain, y)
     noise = options.noise
     if noise is None or setting.solver.noise is not None:
-        noise = setting.noise("restore", job.input, y, known, blurred=options.blurred)
+        noise = setting.noise(
+            "restore",
+            job.input,
+            y,
+            known,
+            blurred=options.blurred,
+            by_coefficients=decoding is not None,
+        )
     source = coloured(picture) if grey else picture
     source = _enlarged(source, parts)
 
@@ -106,7 +115,7 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
 
     white = setting.white(chain, job.input, y, noise, known)
     about = ("restore", source, chain, y, noise, setting, crop)
-    return Composition(*about, white=white).read_from(job.input)
+    return Composition(*about, white=white).read_from(job.input, decoding)
 
 
 def canvas_margins(parts: tuple[Part, ...]) -> Margins:

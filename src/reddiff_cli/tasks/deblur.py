@@ -10,18 +10,22 @@ from ..kernels import make_kernel
 from ..operators import Blur, CircularBlur, Operator, PaddedBlur
 from ..pictures import load_picture
 from ..task_options import DeblurOptions
-from .heard import HeardPicture
+from .decoded import find_decoding
+from .heard import DECODING, HeardPicture
 from .problem import Setting, to_tensor
 
 
 def pose(job: Job, options: DeblurOptions, setting: Setting) -> HeardPicture:
     """The picture as a measurement of a sharp one."""
     picture = load_picture(job.input)
+    decoding = find_decoding(job.input, picture, setting, DECODING)
     y = to_tensor(picture)
-    noise = setting.noise("deblur", job.input, y, blurred=options.blurred)
+    noise = setting.noise(
+        "deblur", job.input, y, blurred=options.blurred, by_coefficients=decoding is not None
+    )
     operator, crop = make_blur(job.input, make_kernel(options.kernel), options.boundary, y)
     about = ("deblur", picture, operator, y, noise, setting)
-    problem = HeardPicture(*about).read_from(job.input)
+    problem = HeardPicture(*about).read_from(job.input, decoding)
     problem.white = setting.white(operator, job.input, y, noise)
     if crop is not None:
         problem.crop = crop.crop

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..budget import looking, straight
 from ..jobs import Job
-from ..noise import estimate_noise, is_white, wavelet_sigma
+from ..noise import estimate_noise, is_grey, is_white, wavelet_sigma
 from ..operators import Identity
 from ..pictures import load_picture
 from ..solvers.whitening import Whitening
@@ -101,16 +101,18 @@ class Denoising(Listening):
 def pose(job: Job, options: DenoiseOptions, setting: Setting) -> Denoising:
     """The picture as one with noise on it."""
     picture = load_picture(job.input)
-    y = to_tensor(picture)
-    operator = Identity()
-    noise = setting.noise("denoise", job.input, y)
-    white = setting.white(operator, job.input, y, noise)
-    about = ("denoise", picture, operator, y, noise, setting)
-    problem = Denoising(*about, white=white)
     evaluations = min(MOST, DECODING * looking(setting.card, setting.solver).evaluations)
     decoding = find_decoding(job.input, picture, setting, evaluations)
+    y = to_tensor(picture)
+    operator = Identity()
     if decoding is not None:
         told = setting.told_noise("denoise") or 0.0
         fine = max(told, (wavelet_sigma(y) or 0.0) / 2)
-        problem.decoding = decoding if fine < LOUD[problem.y.shape[1]] / 255 else None
+        channels = 1 if is_grey(y) else y.shape[1]
+        decoding = decoding if fine < LOUD[channels] / 255 else None
+    noise = setting.noise("denoise", job.input, y, by_coefficients=decoding is not None)
+    white = setting.white(operator, job.input, y, noise)
+    about = ("denoise", picture, operator, y, noise, setting)
+    problem = Denoising(*about, white=white)
+    problem.decoding = decoding
     return problem

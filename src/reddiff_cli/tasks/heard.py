@@ -20,8 +20,8 @@ from ..estimation.flat_tiles import has_tiles
 from ..estimation.nulls import noise_in_nulls
 from ..noise import FLOOR, FLOOR_SMOOTHED, smooths
 from ..operators import is_linear
-from .decoded import find_decoding
 from .hearing import QUIET, Listening
+from .jpeg import Decoding
 from .problem import Stage
 
 # White noise is estimated as what is in the finest details; more than so many times that is in
@@ -65,10 +65,9 @@ class HeardPicture(Listening):
 
     lossy: bool = False
 
-    def read_from(self, path: Path) -> Self:
+    def read_from(self, path: Path, decoding: Decoding | None) -> Self:
         """The same, with what a file of this kind does to y taken into account."""
-        self.lossy = smooths(path)
-        self.decoding = find_decoding(path, self.source, self.setting, DECODING)
+        self.lossy, self.decoding = smooths(path), decoding
         return self
 
     def stages(self) -> Iterator[Stage]:

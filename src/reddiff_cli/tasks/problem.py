@@ -174,16 +174,18 @@ class Setting:
         known: Tensor | None = None,
         *,
         blurred: bool = False,
+        by_coefficients: bool = False,
     ) -> float:
         """Noise in [0, 1] units: as given, or the task's own, or estimated from the picture.
 
-        known, blurred: as of `estimate_noise`.
+        known, blurred: as of `estimate_noise`.    by_coefficients: y will be told from those
+        of a JPEG, so that it does not matter that its noise cannot be seen.
         """
         told = self.told_noise(task)
         if told is not None:
             return told
         estimate = estimate_noise(picture, known, smoothed=smooths(path), blurred=blurred)
-        if estimate.warning:
+        if estimate.warning and not by_coefficients:
             self.on_note(f"warning: {path}: {estimate.warning}; noise {estimate.sigma:.4f}")
         return estimate.sigma
 

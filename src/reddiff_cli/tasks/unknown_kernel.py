@@ -19,7 +19,8 @@ from ..operators import Blur
 from ..pictures import load_picture
 from ..task_options import DeblurOptions
 from .deblur import make_blur
-from .heard import HeardPicture
+from .decoded import find_decoding
+from .heard import DECODING, HeardPicture
 from .problem import Setting, Stage, to_tensor
 
 
@@ -92,12 +93,15 @@ class BlindDeblurring(HeardPicture):
 def pose(job: Job, options: DeblurOptions, setting: Setting) -> BlindDeblurring:
     """The picture as a measurement of a sharp one, by a kernel that is found on the way."""
     picture = load_picture(job.input)
+    decoding = find_decoding(job.input, picture, setting, DECODING)
     y = to_tensor(picture)
-    noise = setting.noise("deblur", job.input, y, blurred=True)
+    noise = setting.noise(
+        "deblur", job.input, y, blurred=True, by_coefficients=decoding is not None
+    )
     nothing = Blur(torch.ones(1, 1))
     white = setting.white(nothing, job.input, y, noise)
     about = ("deblur", picture, nothing, y, noise, setting)
     problem = BlindDeblurring(*about, white=white, path=job.input, boundary=options.boundary)
     table = find_luminance_table(job.input)
     problem.table = None if table is None else torch.from_numpy(table)
-    return problem.read_from(job.input)
+    return problem.read_from(job.input, decoding)
