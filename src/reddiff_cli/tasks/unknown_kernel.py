@@ -59,14 +59,16 @@ class BlindDeblurring(HeardPicture):
 
     def sure(self, estimate: KernelEstimate) -> KernelSpec:
         """The kernel that was estimated; PictureError if the evidence is flat."""
-        if estimate.spec == SHARP:
+        # Compression looks like a blur, and a wrong kernel does more harm than none.
+        hidden = smooths(self.path) and self.table is None and estimate.spec.family != "motion"
+        if estimate.spec == SHARP and not hidden:
             told = f"{self.path}: no blur found in it; give --kernel if you know one"
             raise PictureError(told, "Kernel")
-        # Compression looks like a blur, and a wrong kernel does more harm than none.
-        smeared = smooths(self.path) and self.table is None and estimate.spec.family != "motion"
-        if estimate.verdict != "sure" or smeared:
-            nearest = f"not sure what blurred it (nearest: {estimate.spec})"
-            raise PictureError(f"{self.path}: {nearest}; give --kernel", "Kernel")
+        if estimate.verdict != "sure" or hidden:
+            why = "its compression hides it" if hidden else f"nearest: {estimate.spec}"
+            raise PictureError(
+                f"{self.path}: not sure what blurred it ({why}); give --kernel", "Kernel"
+            )
         return estimate.spec
 
     def remark(self) -> str:
