@@ -150,7 +150,7 @@ class Jpeg:
 
 
 class Stored(Protocol):
-    """One component as a file holds it; arrays as in `jpegfile.JpegComponent`."""
+    """One component as a file holds it; arrays as in `formats.jpeg.JpegComponent`."""
 
     @property
     def coefficients(self) -> NDArray[np.int16]: ...
