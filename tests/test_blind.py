@@ -123,6 +123,14 @@ def test_a_disk_is_taken_where_a_gaussian_explains_as_much():
     assert (clear.spec.family, clear.gaussian) == ("gaussian", None)
 
 
+def test_a_motion_in_a_jpeg_must_stay_where_rounding_is_taken_at_its_word(monkeypatch):
+    y, table = as_jpeg(blurred(KernelSpec("motion", (15.0, 30.0)), 1), 90)
+    assert estimate_kernel(y, SIGMA_Y, table).verdict == "sure"
+    monkeypatch.setattr("reddiff_cli.estimation.blind._stays", lambda *_: False)
+    assert estimate_kernel(y, SIGMA_Y, table).verdict == "not sure"
+    assert estimate_kernel(y, SIGMA_Y).verdict == "sure"  # no JPEG, as far as it knows
+
+
 def test_an_encoder_that_hides_everything_leaves_nothing_to_tell():
     y = blurred(KernelSpec("gaussian", (2.0,)), 1)
     found = estimate_kernel(y, SIGMA_Y, torch.full((8, 8), 5000))

@@ -179,7 +179,7 @@ def test_a_jpegs_blur_is_found_and_what_else_it_may_be_is_said(tmp_path):
 )
 def test_compression_of_unknown_steps_may_be_what_looks_like_a_blur(name, spec, sure, tmp_path):
     problem = posed(saved(tmp_path, blurred("gaussian:2", wide, 2), name), AUTO)
-    estimate = KernelEstimate(parse_kernel(spec), "sure", 30.0, 20.0)
+    estimate = KernelEstimate(parse_kernel(spec), "sure", 30.0, 20.0, ((SHARP, 30.0),))
     if sure:
         assert problem.sure(estimate) == estimate.spec
     else:
@@ -187,6 +187,12 @@ def test_compression_of_unknown_steps_may_be_what_looks_like_a_blur(name, spec, 
             PictureError, match="not sure what blurred it .its compression hides it"
         ):
             problem.sure(estimate)
+
+
+def test_where_nothing_is_left_it_is_not_said_that_there_is_no_blur(tmp_path):
+    problem = posed(saved(tmp_path, blurred("gaussian:2", wide, 2), "y.jpg"), AUTO)
+    with pytest.raises(PictureError, match="too little of it is left"):
+        problem.sure(KernelEstimate(SHARP, "not sure", 0.0, 0.0))
 
 
 def test_a_sharp_photograph_with_wide_noise_is_left_alone(tmp_path):

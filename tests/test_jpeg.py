@@ -366,6 +366,7 @@ def test_the_table_of_the_luminance_lies_as_the_picture_is_shown(tmp_path, mode,
 def test_other_files_have_no_table(tmp_path):
     photograph(32, 32).save(tmp_path / "a.png")
     photograph(32, 32, "CMYK").save(tmp_path / "cmyk.jpg")
+    photograph(32, 32).save(tmp_path / "rgb.jpg", keep_rgb=True)
     (tmp_path / "text.jpg").write_bytes(b"hello")
-    for name in ("a.png", "cmyk.jpg", "text.jpg", "none.jpg"):
+    for name in ("a.png", "cmyk.jpg", "rgb.jpg", "text.jpg", "none.jpg"):
         assert find_luminance_table(tmp_path / name) is None

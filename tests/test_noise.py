@@ -194,3 +194,4 @@ def test_verdicts():
     assert judge_residual(0.42, 0.5 / 255) == judge_residual(0.3, 2 / 255) == "right"
     assert "unexplained" in judge_residual(3, 0.5 / 255)
     assert judge_residual(1.5, 0.5 / 255) == "right"
+    assert "unexplained" in judge_residual(1.5, 0.1 / 255)

@@ -74,7 +74,7 @@ SMOOTHED = frozenset((".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".hif
 RIGHT = (0.7, 1.2)
 # A residual of so much, of 255, tells nothing: rounding alone leaves 0.3, and 24 clean JPEG files
 # of quality 75 to 95, whose coefficients are read, leave `denoise` with 0.7 to 1.2, at ratios of
-# 0.9 to 1.4.
+# 0.9 to 1.4. (Where less noise than FLOOR was told, more than rounding to 8 bits can be seen.)
 LITTLE = 1.25
 
 
@@ -255,7 +255,7 @@ def judge_residual(ratio: float, sigma: float) -> str:
     No noise is taken for less than FLOOR, in lossy files FLOOR_SMOOTHED. That is more than the
     rounding to 8 bits, or what compression does to a smooth picture: with nothing wrong.
     """
-    if ratio > RIGHT[1] and ratio * sigma > LITTLE / 255:
+    if ratio > RIGHT[1] and (sigma < FLOOR / 255 or ratio * sigma > LITTLE / 255):
         return "too much is left unexplained: wrong operator, more noise, or too much prior weight"
     floor = sigma <= FLOOR / 255 or math.isclose(sigma, FLOOR_SMOOTHED / 255)
     if ratio < RIGHT[0] and not floor:

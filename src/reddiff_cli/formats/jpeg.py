@@ -83,7 +83,8 @@ def find_jpeg(path: Path) -> JpegFile | None:
 def find_luminance_table(path: Path) -> NDArray[np.int64] | None:
     """(8, 8), the quantisation steps of a JPEG's luminance, as it is shown upright.
 
-    None where a file is no JPEG, or has no luminance (CMYK). Pillow reads it: no extra is needed.
+    None where a file is no JPEG, or has no luminance (CMYK, RGB). Pillow reads it: no extra is
+    needed.
     """
     try:
         with Image.open(path) as image:
@@ -93,7 +94,8 @@ def find_luminance_table(path: Path) -> NDArray[np.int64] | None:
             turned = int(image.getexif().get(_ORIENTATION, 1)) >= _TRANSPOSED
     except (OSError, ValueError):
         return None
-    if not layers or layers[0][3] not in tables:
+    of_rgb = [layer[0] for layer in layers] == list(b"RGB")
+    if not layers or of_rgb or layers[0][3] not in tables:
         return None
     table = np.array(tables[layers[0][3]], dtype=np.int64).reshape(8, 8)
     return table.T if turned else table

@@ -1,6 +1,6 @@
 """From a diffraction measurement to pictures: scale, search, refinement, choice and verdict.
 
-`phase_problem.prepare` -> `search` -> `gather` -> RED-diff -> `conclude`. The search finds the
+`problem.prepare` -> `search` -> `gather` -> RED-diff -> `conclude`. The search finds the
 basin (no prior is good enough for that from noise), the prior then removes what the noise left;
 nothing looks at a ground truth.
 """

@@ -179,7 +179,7 @@ class Setting:
         """Noise in [0, 1] units: as given, or the task's own, or estimated from the picture.
 
         known, blurred: as of `estimate_noise`.    by_coefficients: y will be told from those
-        of a JPEG, so that it does not matter that its noise cannot be seen.
+        of a JPEG; the least noise of lossy files is right for what is left of its errors then.
         """
         told = self.told_noise(task)
         if told is not None:

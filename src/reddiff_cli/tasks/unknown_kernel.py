@@ -59,6 +59,9 @@ class BlindDeblurring(HeardPicture):
 
     def sure(self, estimate: KernelEstimate) -> KernelSpec:
         """The kernel that was estimated; PictureError if the evidence is flat."""
+        if not estimate.alternatives:
+            told = f"{self.path}: too little of it is left to tell what blurred it; give --kernel"
+            raise PictureError(told, "Kernel")
         # Compression looks like a blur, and a wrong kernel does more harm than none.
         hidden = smooths(self.path) and self.table is None and estimate.spec.family != "motion"
         if estimate.spec == SHARP and not hidden:
