@@ -10,7 +10,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from reddiff_cli.estimation.blind import SHARP, KernelEstimate, estimate_kernel
+from reddiff_cli.estimation.blind import SHARP, KernelEstimate, _costs, estimate_kernel
+from reddiff_cli.estimation.welch import Spectrum, measure_spectrum
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import KernelSpec, parse_kernel
 
@@ -121,6 +122,26 @@ def test_a_disk_is_taken_where_a_gaussian_explains_as_much():
     assert faint.spec.parameters[0] == pytest.approx(1.6 * 1.6, rel=0.25)
     clear = estimate_kernel(blurred(KernelSpec("gaussian", (1.6,)), 1), SIGMA_Y)
     assert (clear.spec.family, clear.gaussian) == ("gaussian", None)
+
+
+def test_steps_hide_the_frequencies_that_they_are_of(monkeypatch):
+    """Coarse steps of high vertical frequencies leave the horizontal ones to see."""
+    y = 0.5 * torch.randn(1, 3, 256, 256, generator=torch.Generator().manual_seed(4)).clamp(-2, 2)
+    table = torch.ones(8, 8, dtype=torch.int64)
+    table[5:] = 4000
+    seen = measure_spectrum(y, 0.004, table)
+    assert seen is not None
+    assert float(seen.row.abs().max()) < 5 / 16 < 0.45 < float(seen.column.max())
+    assert seen.doubt > measure_spectrum(y, 0.004).doubt
+    monkeypatch.setattr("reddiff_cli.estimation.welch.LEAST", len(seen.row) + 1)
+    assert measure_spectrum(y, 0.004, table) is None
+
+
+def test_costs_are_numbers_where_only_fine_structure_is_left():
+    """Nothing below 0.15 cycles per pixel, where the height of a spectrum is told from."""
+    row = torch.linspace(0.2, 0.4, 80, dtype=torch.float64)
+    spectrum = Spectrum(torch.zeros(80), torch.full((80,), 0.01), row, row, 128)
+    assert all(math.isfinite(cost) for cost in _costs([SHARP], spectrum))
 
 
 def test_a_motion_in_a_jpeg_must_stay_where_rounding_is_taken_at_its_word(monkeypatch):

@@ -109,13 +109,73 @@ def test_a_kernel_is_found_behind_wide_noise_by_its_spectrum(spec):
 )
 def test_nobody_is_sure_of_what_was_not_looked_for(spec, sure, monkeypatch):
     """Lenses and mosaics are that soft; and at the end of the grid there may be more."""
-    costs, search = (f"reddiff_cli.estimation.blind.{name}" for name in ("_costs", "_search"))
-    monkeypatch.setattr(costs, lambda specs, *_, **__: [99.0] * len(specs))
-    found = iter([(spec, 0.0), (KernelSpec("disk", (3.0,)), 50.0), (SHARP, 80.0)])
-    monkeypatch.setattr(search, lambda *_: next(found))
+    answered({spec.family: (spec, 0.0)}, 80.0, monkeypatch)
     assert estimate_kernel(blurred("gaussian:2", white, 2), 0.02).verdict == (
         "sure" if sure else "not sure"
     )
+
+
+def answered(found, sharp, monkeypatch):
+    """As if searches found these (kernel, cost) of each family, and no blur cost so much."""
+    others = {name: (parse_kernel(f"{name}:9"), 50.0) for name in ("gaussian", "disk")}
+    answers = others | {"motion": (parse_kernel("motion:9,0"), 50.0)} | found
+    costs, search = (f"reddiff_cli.estimation.blind.{name}" for name in ("_costs", "_search"))
+    monkeypatch.setattr(costs, lambda specs, *_, **__: [sharp] * len(specs))
+    monkeypatch.setattr(search, lambda starts, _: answers[starts[0].family])
+
+
+@pytest.mark.parametrize(
+    ("spec", "evidence", "sure"),
+    [
+        ("motion:9,30", 9.9, False),
+        ("motion:9,30", 10.1, True),
+        ("disk:3", 5.9, False),
+        ("disk:3", 6.1, True),
+    ],
+)
+def test_a_motion_must_explain_more(spec, evidence, sure, monkeypatch):
+    kernel = parse_kernel(spec)
+    answered({kernel.family: (kernel, 0.0)}, evidence, monkeypatch)
+    found = estimate_kernel(blurred("gaussian:2", white, 2), 0.02)
+    assert (found.spec, found.evidence, found.verdict == "sure") == (kernel, evidence, sure)
+
+
+@pytest.mark.parametrize(
+    ("margin", "white_noise", "sure"),
+    [
+        (0.9, True, False),
+        (1.1, True, True),
+        (1.9, False, False),
+        (2.1, False, True),
+    ],
+)
+def test_round_kernels_and_motion_must_differ(margin, white_noise, sure, monkeypatch):
+    """By more where the spectrum of the noise was measured."""
+    found = {"disk": (parse_kernel("disk:3"), 0.0), "motion": (parse_kernel("motion:9,0"), margin)}
+    answered(found, 80.0, monkeypatch)
+    noise = 0.02 if white_noise else spectrum_of_wide(2)
+    estimate = estimate_kernel(blurred("gaussian:2", white, 2), noise)
+    assert (estimate.margin, estimate.verdict == "sure") == (pytest.approx(margin), sure)
+
+
+@pytest.mark.parametrize(
+    ("cost", "sigma", "chosen", "offered"),
+    [
+        (1.1, 2, "gaussian", False),  # of the disk more than of the Gaussian
+        (0.9, 2, "disk", True),
+        (-0.9, 2, "disk", True),
+        (-1.1, 2, "disk", False),
+        (0.9, 5.2, "disk", False),  # beyond what is looked for
+    ],
+)
+def test_when_a_gaussian_is_taken_and_when_it_is_offered(
+    cost, sigma, chosen, offered, monkeypatch
+):
+    kernels = {"gaussian": (parse_kernel(f"gaussian:{sigma}"), 1.0)}
+    answered(kernels | {"disk": (parse_kernel("disk:3"), 1.0 + cost)}, 80.0, monkeypatch)
+    found = estimate_kernel(blurred("gaussian:2", white, 2), 0.02)
+    assert found.spec.family == chosen
+    assert (found.gaussian is not None) is offered
 
 
 class Restoring:
@@ -181,18 +241,18 @@ def test_compression_of_unknown_steps_may_be_what_looks_like_a_blur(name, spec, 
     problem = posed(saved(tmp_path, blurred("gaussian:2", wide, 2), name), AUTO)
     estimate = KernelEstimate(parse_kernel(spec), "sure", 30.0, 20.0, ((SHARP, 30.0),))
     if sure:
-        assert problem.sure(estimate) == estimate.spec
+        assert problem.believe(estimate) == estimate.spec
     else:
         with pytest.raises(
             PictureError, match="not sure what blurred it .its compression hides it"
         ):
-            problem.sure(estimate)
+            problem.believe(estimate)
 
 
 def test_where_nothing_is_left_it_is_not_said_that_there_is_no_blur(tmp_path):
     problem = posed(saved(tmp_path, blurred("gaussian:2", wide, 2), "y.jpg"), AUTO)
     with pytest.raises(PictureError, match="too little of it is left"):
-        problem.sure(KernelEstimate(SHARP, "not sure", 0.0, 0.0))
+        problem.believe(KernelEstimate(SHARP, "not sure", 0.0, 0.0))
 
 
 def test_a_sharp_photograph_with_wide_noise_is_left_alone(tmp_path):

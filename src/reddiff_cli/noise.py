@@ -253,7 +253,8 @@ def judge_residual(ratio: float, sigma: float) -> str:
     """What rms residual over sigma, in [0, 1] units, says about the assumptions.
 
     No noise is taken for less than FLOOR, in lossy files FLOOR_SMOOTHED. That is more than the
-    rounding to 8 bits, or what compression does to a smooth picture: with nothing wrong.
+    rounding to 8 bits, or what compression does to a smooth picture: with nothing wrong. Nor is a
+    residual of LITTLE too much, beside noise that is not told to be less than rounding.
     """
     if ratio > RIGHT[1] and (sigma < FLOOR / 255 or ratio * sigma > LITTLE / 255):
         return "too much is left unexplained: wrong operator, more noise, or too much prior weight"

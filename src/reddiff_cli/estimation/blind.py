@@ -24,8 +24,8 @@ from .welch import KNOWN, Spectrum, measure_spectrum
 
 SHARP = KernelSpec("uniform", (1.0,))  # the kernel of one pixel: no blur
 # What a kernel must explain more than no blur does. Forty times as many motions are tried as round
-# kernels, and the best of so many explains about log 40 more by chance: a sharp picture of boxes,
-# as JPEG, is a motion with 7 to 9. Of 80 true ones all but five explain 10 and more.
+# kernels, and the best of so many explains about log 40 more by chance. Of 80 true ones all but
+# five explain 10 and more.
 CERTAIN_ROUND, CERTAIN_MOTION = 6.0, 10.0
 # What round kernels and motion must differ by, where noise is white or a JPEG's rounding hides it,
 # and where its spectrum was measured.
@@ -68,9 +68,10 @@ class KernelEstimate:
 
     evidence: cost of "no blur" minus that of `spec`, 0 where the picture looks sharp.    margin:
     cost of the best motion minus that of `spec`, or of the best round kernel where `spec` is a
-    motion; both in units of log likelihood.    alternatives: the best kernel of every other
-    family, "no blur" (uniform:1) included, and how much it costs more than the best.    gaussian:
-    where `spec` is a disk, a Gaussian that may be right as well.
+    motion, or of the nearer of both where it is no blur; both in units of log likelihood.
+    alternatives: the best kernel of every other family, "no blur" (uniform:1) included, and how
+    much it costs more than the best.    gaussian: where `spec` is a disk, a Gaussian that may be
+    right as well.
     """
 
     spec: KernelSpec
@@ -126,7 +127,8 @@ def estimate_kernel(
 def _stays(motion: KernelSpec, spectrum: Spectrum) -> bool:
     """True if a motion is found again where the rounding of a JPEG is taken at its word.
 
-    Sharp pictures with few edges pass for motions else, and lose 25 dB.
+    Sharp pictures with few edges pass for motions else: 5 of 201 (67 validation crops of 320x320,
+    quality 75, 90 and 95), with 12 to 54 explained, and none so.
     """
     strict = replace(spectrum, doubt=KNOWN)
     *_, starts = _all_starts()
@@ -234,7 +236,7 @@ def _fit(transfer: Tensor, design: Tensor, spectrum: Spectrum, steps: int) -> Te
     # Start c from the low frequencies that the kernel passes: the others are noise.
     passed = transfer.exp() * (design[:, 1] < math.log(1.5))
     start = spectrum.log_power - design[:, 1:] @ mean[1:p] - transfer
-    theta[:, 0] = (start * passed).sum(1) / passed.sum(1)
+    theta[:, 0] = (start * passed).sum(1) / passed.sum(1).clamp(min=1e-30)
 
     def evaluate(theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         signal = theta[:, :p] @ design.T + transfer

@@ -134,6 +134,8 @@ def _rounding(table: Tensor, row: Tensor, column: Tensor) -> Tensor:
 
 def _smooth(power: Tensor) -> Tensor:
     """Geometric mean over AROUND x AROUND frequencies, (window, window // 2 + 1)."""
+    power = power.clone()
+    power[0, 0] = power[0, 1]  # windows are less their mean
     ordered = torch.fft.fftshift(power.log(), dim=0)[None, None]
     mean = F.avg_pool2d(ordered, AROUND, 1, AROUND // 2, count_include_pad=False)[0, 0]
     smooth: Tensor = torch.fft.ifftshift(mean, dim=0).exp()

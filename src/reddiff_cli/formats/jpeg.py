@@ -1,7 +1,7 @@
 """What a JPEG file says about its picture: quantised coefficients, tables, sampling factors.
 
-Read with jpeglib (an optional package), which hands over the coefficients of baseline and
-progressive files as they are stored, before any decoder's choices.
+Coefficients are read with jpeglib (an optional package), which hands those of baseline and
+progressive files over as they are stored, before any decoder's choices; tables alone with Pillow.
 """
 
 from dataclasses import dataclass

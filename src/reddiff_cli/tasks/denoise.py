@@ -19,7 +19,7 @@ from .problem import Setting, Stage, to_tensor
 # The errors of an encoder take so many times the evaluations of the noise, and no more than MOST.
 # 6 validation crops of 384x384, a mosaic's noise of 4 of 255, JPEG of quality 85: 32.62 dB as it
 # is decoded, and after 2 / 4 / 8 / 20 evaluations 33.20 / 33.51 / 33.63 / 33.78.
-DECODING, MOST = 2, 20
+PER_LOOK, MOST = 2, 20
 # More noise than so many of 255 in the finest details of flat places, in colour and in grey,
 # outlasts the encoder, whose intervals would keep it. 10 crops of 320x320 as they are decoded, and
 # with the encoder's errors taken out: a mosaic's noise of 4, quality 85 32.40 / 32.87 dB, of 8,
@@ -101,7 +101,7 @@ class Denoising(Listening):
 def pose(job: Job, options: DenoiseOptions, setting: Setting) -> Denoising:
     """The picture as one with noise on it."""
     picture = load_picture(job.input)
-    evaluations = min(MOST, DECODING * looking(setting.card, setting.solver).evaluations)
+    evaluations = min(MOST, PER_LOOK * looking(setting.card, setting.solver).evaluations)
     decoding = find_decoding(job.input, picture, setting, evaluations)
     y = to_tensor(picture)
     operator = Identity()

@@ -58,7 +58,8 @@ class HeardPicture(Listening):
     """One picture, its measurement y and operator: as of `WholePicture`.
 
     Noise that nobody told, and that seems to be wider than a pixel, is looked for in the nulls of
-    the kernel, or heard first; but not heard in lossy files: they are flat where it is measured.
+    the kernel, or heard first; but not heard in lossy files: they are flat where it is measured
+    (unless a kernel is looked for as well, and then for that alone).
 
     lossy: y comes from a file that has smoothed its noise.
     """
@@ -66,7 +67,7 @@ class HeardPicture(Listening):
     lossy: bool = False
 
     def read_from(self, path: Path, decoding: Decoding | None) -> Self:
-        """The same, with what a file of this kind does to y taken into account."""
+        """The same, as one whose y comes from a file of this kind, told from its coefficients."""
         self.lossy, self.decoding = smooths(path), decoding
         return self
 

@@ -45,7 +45,7 @@ class BlindDeblurring(HeardPicture):
         if self.noise > 0:
             yield self.hearing()
         found = self.estimate()
-        self.kernel, self.gaussian = self.sure(found), found.gaussian
+        self.kernel, self.gaussian = self.believe(found), found.gaussian
         made = make_kernel(self.kernel)
         self.operator, canvas = make_blur(self.path, made, self.boundary, self.y)
         if canvas is not None:
@@ -57,7 +57,7 @@ class BlindDeblurring(HeardPicture):
         noise = self._spectrum_of_noise()
         return estimate_kernel(self.y, noise, self.table)
 
-    def sure(self, estimate: KernelEstimate) -> KernelSpec:
+    def believe(self, estimate: KernelEstimate) -> KernelSpec:
         """The kernel that was estimated; PictureError if the evidence is flat."""
         if not estimate.alternatives:
             told = f"{self.path}: too little of it is left to tell what blurred it; give --kernel"
