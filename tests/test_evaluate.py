@@ -43,7 +43,8 @@ from reddiff_cli.shards import Shard
 from reddiff_cli.symmetry import TURNS
 from reddiff_cli.task_options import DeblurOptions, DenoiseOptions, HdrOptions, SuperresOptions
 from reddiff_cli.tasks import Setting
-from reddiff_cli.tasks.problem import FIRST, to_pixels
+from reddiff_cli.tasks.levels import FIRST
+from reddiff_cli.tasks.problem import to_pixels
 
 RUNNER = CliRunner()
 

@@ -36,7 +36,7 @@ from reddiff_cli.task_options import (
 )
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.compose import canvas_margins
-from reddiff_cli.tasks.problem import FIRST, S_END, noise_levels
+from reddiff_cli.tasks.levels import FIRST, S_END, noise_levels
 from reddiff_cli.tasks.whole import WholePicture
 
 

@@ -23,7 +23,7 @@ from .operators import Blur, Identity, Inpaint, Operator
 from .operators.downsample import bicubic
 from .options import STEPS, SolverOptions
 from .tasks import Stage
-from .tasks.problem import noise_levels
+from .tasks.levels import noise_levels
 from .tiling import Whole, patchwork
 
 SIGMA = 0.02  # noise of the measurements, in [-1, 1] units

@@ -37,7 +37,7 @@ from reddiff_cli.solvers.through import BELIEF, Through
 from reddiff_cli.symmetry import turned
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.degrees import level_behind
-from reddiff_cli.tasks.problem import S_END, noise_levels
+from reddiff_cli.tasks.levels import S_END, noise_levels
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "random 70 %": ("inpaint", {"hole": "random:0.7"}),

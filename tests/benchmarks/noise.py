@@ -31,7 +31,8 @@ from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture
 from reddiff_cli.restore import Restorer
 from reddiff_cli.tasks.kinds import KINDS
-from reddiff_cli.tasks.problem import Setting, to_pixels
+from reddiff_cli.tasks.problem import to_pixels
+from reddiff_cli.tasks.setting import Setting
 from reddiff_cli.tasks.whole import WholePicture
 
 LEVELS = (0, 1, 2, 5, 10, 25, 50)

@@ -31,7 +31,7 @@ from reddiff_cli.operators.downsample import box
 from reddiff_cli.options import TASKS, SolverOptions
 from reddiff_cli.schedule import Schedule
 from reddiff_cli.tasks import Setting, Stage
-from reddiff_cli.tasks.problem import noise_levels
+from reddiff_cli.tasks.levels import noise_levels
 from reddiff_cli.tiling import Whole
 from reddiff_cli.training.photographs import centre_crops, read_photographs
 

@@ -47,7 +47,8 @@ from reddiff_cli.response import Response
 from reddiff_cli.tasks import Stage
 from reddiff_cli.tasks.degrees import level_behind
 from reddiff_cli.tasks.jpeg import S_END as JPEG_END
-from reddiff_cli.tasks.problem import S_END, Setting, noise_levels
+from reddiff_cli.tasks.levels import S_END, noise_levels
+from reddiff_cli.tasks.setting import Setting
 from reddiff_cli.tiling import Whole
 from reddiff_cli.training.photographs import centre_crops, read_photographs
 

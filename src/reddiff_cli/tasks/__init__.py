@@ -27,7 +27,8 @@ from . import (
     superres,
     unknown_kernel,
 )
-from .problem import Problem, Setting, Stage, headroom, solver_of
+from .problem import Problem, Stage, headroom, solver_of
+from .setting import Setting
 from .whole import WholePicture
 
 __all__ = ["Problem", "Setting", "Stage", "pose", "solver_of"]

@@ -7,7 +7,8 @@ from ..noise import is_grey
 from ..operators import rec601
 from ..pictures import Picture, load_picture
 from ..task_options import ColorizeOptions
-from .problem import Setting, to_tensor
+from .problem import to_tensor
+from .setting import Setting
 from .whole import WholePicture
 
 

@@ -20,7 +20,8 @@ from .colorize import coloured
 from .deblur import check_kernel
 from .decoded import find_decoding
 from .heard import DECODING, HeardPicture
-from .problem import Setting, Stage, to_tensor
+from .problem import Stage, to_tensor
+from .setting import Setting
 from .superres import enlarge, make_downsample
 from .wide import WideFilling, fill_hole, share_of_patches
 

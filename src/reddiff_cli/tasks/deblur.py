@@ -12,7 +12,8 @@ from ..pictures import load_picture
 from ..task_options import DeblurOptions
 from .decoded import find_decoding
 from .heard import DECODING, HeardPicture
-from .problem import Setting, to_tensor
+from .problem import to_tensor
+from .setting import Setting
 
 
 def pose(job: Job, options: DeblurOptions, setting: Setting) -> HeardPicture:

@@ -15,7 +15,8 @@ from torch import Tensor
 from ..formats.jpeg import find_jpeg
 from ..pictures import Picture
 from .jpeg import Decoding, make_decoding
-from .problem import Setting, Stage, solver_of_shared, to_tensor
+from .problem import Stage, solver_of_shared, to_tensor
+from .setting import Setting
 from .whole import WholePicture
 
 

@@ -14,7 +14,8 @@ from ..solvers.whitening import Whitening
 from ..task_options import DenoiseOptions
 from .decoded import find_decoding
 from .hearing import QUIET, Listening
-from .problem import Setting, Stage, to_tensor
+from .problem import Stage, to_tensor
+from .setting import Setting
 
 # The errors of an encoder take so many times the evaluations of the noise, and no more than MOST.
 # 6 validation crops of 384x384, a mosaic's noise of 4 of 255, JPEG of quality 85: 32.62 dB as it

@@ -20,7 +20,9 @@ from ..operators import Inpaint
 from ..solvers.reddiff import SIGMA_FLOOR
 from ..tiling import Hole
 from .holed import bent, parts_of
-from .problem import FIRST, Setting, Stage, solver_of_shared
+from .levels import FIRST
+from .problem import Stage, solver_of_shared
+from .setting import Setting
 
 # The coarsest size is the one at which the hole is so thick at most, in pixels; no side of the
 # picture becomes shorter than LEAST_SIDE.

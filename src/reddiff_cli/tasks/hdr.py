@@ -16,7 +16,8 @@ from ..pictures import Picture, Pixels, load_picture
 from ..response import Response, parse_response
 from ..task_options import HdrOptions
 from ..tonemap import tonemap
-from .problem import Setting, to_pixels, to_tensor
+from .problem import to_pixels, to_tensor
+from .setting import Setting
 from .whole import WholePicture, least_noise
 
 FLOAT_FORMATS = ("EXR", "HDR", "TIFF")

@@ -17,7 +17,8 @@ from ..pictures import Hole, Picture, load_picture
 from ..task_options import InpaintOptions
 from ..tiling import patchwork
 from .holed import bent, parts_of
-from .problem import Setting, Stage, decoded, to_pixels, to_tensor
+from .problem import Stage, decoded, to_pixels, to_tensor
+from .setting import Setting
 from .wide import WideFilling, fill_hole, share_of_patches
 
 # Context around thin and wide holes in pixels, and the window sizes to choose from.

@@ -11,7 +11,8 @@ from ..operators import measure_jpeg
 from ..operators.jpeg import SIGMA
 from ..pictures import Picture, load_picture
 from ..task_options import JpegOptions
-from .problem import Setting, Stage, to_pixels
+from .problem import Stage, to_pixels
+from .setting import Setting
 from .whole import WholePicture
 
 # Below this noise level the prior only finishes what the intervals leave open.

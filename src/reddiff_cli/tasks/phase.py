@@ -26,7 +26,8 @@ from ..retrieval.pipeline import (
     search,
 )
 from ..retrieval.problem import prepare
-from .problem import Setting, Stage, to_pixels
+from .problem import Stage, to_pixels
+from .setting import Setting
 
 
 def pose(job: Job, options: PhaseOptions, setting: Setting) -> "Diffraction":

@@ -16,7 +16,8 @@ from ..pictures import Pixels, load_picture
 from ..task_options import Filter, SuperresOptions
 from .decoded import find_decoding
 from .heard import DECODING, HeardPicture
-from .problem import Setting, to_tensor
+from .problem import to_tensor
+from .setting import Setting
 
 FILTERS = {"bicubic": bicubic, "box": box, "lanczos": lanczos}
 

@@ -21,7 +21,8 @@ from ..task_options import DeblurOptions
 from .deblur import make_blur
 from .decoded import find_decoding
 from .heard import DECODING, HeardPicture
-from .problem import Setting, Stage, to_tensor
+from .problem import Stage, to_tensor
+from .setting import Setting
 
 
 @dataclass

@@ -12,7 +12,8 @@ from ..operators import Identity, Operator
 from ..pictures import Picture
 from ..solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR
 from .degrees import level_behind
-from .problem import Setting, Stage, decoded, to_pixels
+from .problem import Stage, decoded, to_pixels
+from .setting import Setting
 
 
 @dataclass

@@ -12,7 +12,8 @@ from ..holes.synthesis import context_margin, synthesise, thickness
 from ..solvers.reddiff import SIGMA_FLOOR
 from ..tiling import Hole
 from .guide import Guide
-from .problem import Setting, Stage
+from .problem import Stage
+from .setting import Setting
 
 # A hole longer than LONGEST, and than so many times its own thickness, gets its patches in pieces
 # that overlap: else a wire across a photograph would be searched for in all of it at once.

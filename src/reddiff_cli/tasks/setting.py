@@ -1,0 +1,99 @@
+"""What the tasks need of a run: the prior's card, the solver's options, a voice, tiles."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from ..models import Card
+from ..noise import estimate_noise, is_white, smooths
+from ..operators import Operator, is_linear
+from ..options import OVERLAP, TASKS, MachineOptions, SolverOptions
+from ..tiling import Whole
+from .levels import FALLING, SPARSE, UNIT_STEPS, noise_levels
+
+OnNote = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the tasks need of a run: the prior's card, the solver's options, a voice, tiles."""
+
+    card: Card
+    solver: SolverOptions
+    on_note: OnNote
+    machine: MachineOptions = MachineOptions()
+
+    def told_noise(self, task: str) -> float | None:
+        """The noise that somebody told, or the task takes for granted; None: to be estimated."""
+        given = TASKS[task].noise if self.solver.noise is None else self.solver.noise
+        return None if isinstance(given, str) else given
+
+    def noise(
+        self,
+        task: str,
+        path: Path,
+        picture: Tensor,
+        known: Tensor | None = None,
+        *,
+        blurred: bool = False,
+        by_coefficients: bool = False,
+    ) -> float:
+        """Noise in [0, 1] units: as given, or the task's own, or estimated from the picture.
+
+        known, blurred: as of `estimate_noise`.    by_coefficients: y will be told from those
+        of a JPEG; the least noise of lossy files is right for what is left of its errors then.
+        """
+        told = self.told_noise(task)
+        if told is not None:
+            return told
+        estimate = estimate_noise(picture, known, smoothed=smooths(path), blurred=blurred)
+        if estimate.warning and not by_coefficients:
+            self.on_note(f"warning: {path}: {estimate.warning}; noise {estimate.sigma:.4f}")
+        return estimate.sigma
+
+    def white(
+        self,
+        operator: Operator,
+        path: Path,
+        y: Tensor,
+        noise: float,
+        known: Tensor | None = None,
+    ) -> bool:
+        """True if this noise is in y and differs from pixel to pixel: `is_white`.
+
+        Not measured without noise, and where y shows no picture. Behind a blur and the like
+        noise may be told too high.
+        """
+        if noise == 0 or not is_linear(operator):
+            return True
+        at_least = 0.0 if getattr(operator, "direct", None) is None else noise
+        return is_white(y, at_least, known, smoothed=smooths(path))
+
+    def view(self) -> Whole:
+        """The whole canvas, in tiles as asked for or as the prior's card says."""
+        tile = self.card.tile if self.machine.tile is None else self.machine.tile
+        overlap = self.machine.tile_overlap
+        if overlap is None:
+            return Whole(tile, min(OVERLAP, tile // 4))
+        return Whole(tile, min(overlap, tile // 2))
+
+    def levels(self, task: str, sigma_y: float, solid: float = 0.0) -> tuple[float, float]:
+        """First and last noise level: as given, or as of `noise_levels`."""
+        first, last = noise_levels(task, self.card, sigma_y, solid)
+        return self.solver.s_start or first, last
+
+    def weight(self, task: str, share: float = SPARSE) -> float:
+        """Of the prior, as its card says; what the user asks for comes on top.
+
+        share: how much of what the network sees is observed, if the task is to fill holes.
+        """
+        weight = self.card.prior_weights.get(task, 1.0)
+        if task == "inpaint":
+            dense = self.card.prior_weights.get("denoise", 1.0)
+            weight += (dense - weight) * min(1.0, max(0.0, (share - SPARSE) / (1 - SPARSE)))
+        if task not in FALLING:
+            return weight
+        return weight * math.sqrt(UNIT_STEPS / self.solver.steps_of_red_diff)
