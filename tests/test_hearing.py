@@ -321,14 +321,6 @@ def test_grey_pictures_are_heard_in_one_channel(tmp_path):
     assert first.y.shape == (1, 1, SIDE, SIDE)
 
 
-def test_in_lossy_files_the_nulls_tell_too_but_no_less_than_compression_hides(tmp_path):
-    for level, low, high in ((1, 2, 2.01), (6, 5, 16)):
-        path = saved(tmp_path, blurred("motion:9,30", wide, level), "y.jpg")
-        *_, stage = posed(path, MOTION).stages()
-        assert not stage.white
-        assert low / 255 <= stage.sigma_y / 2 < high / 255
-
-
 @pytest.mark.parametrize("options", [MOTION, parse_degrade("blur motion:9,30")])
 @pytest.mark.parametrize(("noise", "white"), [(wide, False), (white, True)])
 def test_behind_a_long_blur_texture_is_no_noise(noise, white, options, tmp_path):

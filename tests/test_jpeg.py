@@ -22,7 +22,7 @@ from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.restore import Restorer
 from reddiff_cli.task_options import DenoiseOptions, SuperresOptions, parse_degrade, parse_filter
 from reddiff_cli.tasks import Setting, pose
-from reddiff_cli.tasks.heard import DECODING
+from reddiff_cli.tasks.origin import DECODING
 
 pytest.importorskip("jpeglib")
 

@@ -80,10 +80,14 @@ LITTLE = 1.25
 
 @dataclass(frozen=True)
 class NoiseEstimate:
-    """sigma in [0, 1] units; warning is empty or says why not to trust it."""
+    """sigma: in [0, 1] units, as it is to be taken.    warning: empty, or why not to trust it.
+
+    found: what the picture shows, before less than the least that is assumed becomes that.
+    """
 
     sigma: float
     warning: str = ""
+    found: float = 0.0
 
 
 def estimate_noise(
@@ -106,12 +110,12 @@ def estimate_noise(
     wide = _wide_sigma(picture, usable, fine, *(BLURRED if blurred else SHARP))
     sigma = max(fine, wide) / 2 * 255  # [-1, 1] -> of 255
     if not smoothed:
-        return NoiseEstimate(max(sigma, FLOOR) / 255)
+        return NoiseEstimate(max(sigma, FLOOR) / 255, found=sigma / 255)
     everywhere = (_sigma(picture, usable, None) or 0.0) / 2 * 255
     sigma = max(wide / 2 * 255, max(everywhere**2 - TEXTURE**2, 0.0) ** 0.5)
     low = sigma < FLOOR_SMOOTHED
     warning = "a lossy file hides its noise; the estimate is a guess" if low else ""
-    return NoiseEstimate(max(sigma, FLOOR_SMOOTHED) / 255, warning)
+    return NoiseEstimate(max(sigma, FLOOR_SMOOTHED) / 255, warning, sigma / 255)
 
 
 def wavelet_sigma(picture: Tensor, known: Tensor | None = None) -> float | None:
@@ -249,17 +253,19 @@ def _flattest(slope: Tensor, details: Tensor, usable: Tensor, share: float, leas
     return alive & (slope <= slope[alive].kthvalue(few).values)
 
 
-def judge_residual(ratio: float, sigma: float) -> str:
+def judge_residual(ratio: float, sigma: float, *, hidden: bool = False) -> str:
     """What rms residual over sigma, in [0, 1] units, says about the assumptions.
 
     No noise is taken for less than FLOOR, in lossy files FLOOR_SMOOTHED. That is more than the
     rounding to 8 bits, or what compression does to a smooth picture: with nothing wrong. Nor is a
     residual of LITTLE too much, beside noise that is not told to be less than rounding.
+
+    hidden: sigma is a guess at noise that a lossy file has smoothed, and is no judge of less.
     """
     if ratio > RIGHT[1] and (sigma < FLOOR / 255 or ratio * sigma > LITTLE / 255):
         return "too much is left unexplained: wrong operator, more noise, or too much prior weight"
     floor = sigma <= FLOOR / 255 or math.isclose(sigma, FLOOR_SMOOTHED / 255)
-    if ratio < RIGHT[0] and not floor:
+    if ratio < RIGHT[0] and not floor and not hidden:
         return "noise is less than assumed, is being fitted, or is wider than pixels"
     return "right"
 

@@ -24,7 +24,7 @@ from .denoiser import (
 from .errors import PictureError
 from .foretell import Foreteller
 from .formats.kinds import DEPTHS, format_of
-from .jobs import FOUND, Job
+from .jobs import FOUND, Job, OnNote
 from .memory import free_memory, is_out_of_memory
 from .methods import Solving, draws, evaluations
 from .models import Card
@@ -39,7 +39,6 @@ from .tasks import Problem, Setting, Stage, pose, solver_of
 
 # Evaluations done, evaluations of this stage, and how to get the residual (which takes time).
 OnStep = Callable[[int, int, Callable[[], float]], None]
-OnNote = Callable[[str], None]
 OnEstimate = Callable[[float], None]
 # A stage and its present mu, for the animated trace.
 OnLook = Callable[[Stage, Tensor], None]
@@ -192,6 +191,7 @@ class Restorer:
             dtype=NAMES[self.dtype],
             steps=steps,
             found=getattr(problem, "verdict", ""),
+            hidden=getattr(problem, "hidden", False),
         )
 
     def _foretell(self, stage: Stage, on_estimate: OnEstimate) -> None:

@@ -18,7 +18,7 @@ class Result:
 
     noise: as used, in [0, 1] units.    residual: as of `Stage.residual`.    remark: what a person
     should know.    steps: network evaluations per picture or window.    found: the verdict of
-    phase retrieval.
+    phase retrieval.    hidden: a lossy file hides its noise, which is a guess.
     """
 
     width: int
@@ -32,6 +32,7 @@ class Result:
     dtype: str
     steps: int
     found: str = ""
+    hidden: bool = False
 
     @property
     def residual_ratio(self) -> float | None:
@@ -44,7 +45,7 @@ class Result:
         ratio = self.residual_ratio
         if ratio is None or self.record["task"] in KEPT:
             return ""
-        return judge_residual(ratio, self.noise)
+        return judge_residual(ratio, self.noise, hidden=self.hidden)
 
     def facts(self) -> dict[str, Any]:
         """What scripts are told; keys are never renamed."""

@@ -18,8 +18,8 @@ from ..pictures import Hole, Picture, load_picture
 from ..task_options import Damage, RestoreOptions
 from .colorize import coloured
 from .deblur import check_kernel
-from .decoded import find_decoding
-from .heard import DECODING, HeardPicture
+from .heard import HeardPicture
+from .origin import find_origin
 from .problem import Stage, to_tensor
 from .setting import Setting
 from .superres import enlarge, make_downsample
@@ -90,7 +90,6 @@ class Composition(HeardPicture):
 def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     """The picture as a measurement through all parts."""
     picture = load_picture(job.input)
-    decoding = find_decoding(job.input, picture, setting, DECODING)
     parts = tuple(make_part(damage, picture) for damage in options.parts)
     grey = any(damage.kind == "grey" for damage in options.parts)
     chain = Chain(parts)
@@ -98,16 +97,17 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     known = next((part.known for part in parts if isinstance(part, Inpaint)), None)
     margins = canvas_margins(parts)
     _check_size(job, chain, y)
-    noise = options.noise
-    if noise is None or setting.solver.noise is not None:
-        noise = setting.noise(
-            "restore",
-            job.input,
-            y,
-            known,
-            blurred=options.blurred,
-            by_coefficients=decoding is not None,
-        )
+    origin = find_origin(
+        "restore",
+        job.input,
+        picture,
+        y,
+        setting,
+        known=known,
+        blurred=options.blurred,
+        told=options.noise,
+    )
+    noise = origin.noise.sigma
     source = coloured(picture) if grey else picture
     source = _enlarged(source, parts)
 
@@ -116,7 +116,7 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
 
     white = setting.white(chain, job.input, y, noise, known)
     about = ("restore", source, chain, y, noise, setting, crop)
-    return Composition(*about, white=white).read_from(job.input, decoding)
+    return Composition(*about, white=white).read_from(origin)
 
 
 def canvas_margins(parts: tuple[Part, ...]) -> Margins:

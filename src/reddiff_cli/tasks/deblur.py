@@ -10,8 +10,8 @@ from ..kernels import make_kernel
 from ..operators import Blur, CircularBlur, Operator, PaddedBlur
 from ..pictures import load_picture
 from ..task_options import DeblurOptions
-from .decoded import find_decoding
-from .heard import DECODING, HeardPicture
+from .heard import HeardPicture
+from .origin import find_origin
 from .problem import to_tensor
 from .setting import Setting
 
@@ -19,14 +19,12 @@ from .setting import Setting
 def pose(job: Job, options: DeblurOptions, setting: Setting) -> HeardPicture:
     """The picture as a measurement of a sharp one."""
     picture = load_picture(job.input)
-    decoding = find_decoding(job.input, picture, setting, DECODING)
     y = to_tensor(picture)
-    noise = setting.noise(
-        "deblur", job.input, y, blurred=options.blurred, by_coefficients=decoding is not None
-    )
+    origin = find_origin("deblur", job.input, picture, y, setting, blurred=options.blurred)
+    noise = origin.noise.sigma
     operator, crop = make_blur(job.input, make_kernel(options.kernel), options.boundary, y)
     about = ("deblur", picture, operator, y, noise, setting)
-    problem = HeardPicture(*about).read_from(job.input, decoding)
+    problem = HeardPicture(*about).read_from(origin)
     problem.white = setting.white(operator, job.input, y, noise)
     if crop is not None:
         problem.crop = crop.crop

@@ -13,15 +13,15 @@ mosaic:
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 from ..estimation.flat_tiles import has_tiles
 from ..estimation.nulls import noise_in_nulls
-from ..noise import FLOOR, FLOOR_SMOOTHED, smooths
+from ..estimation.rounding import noise_beside, rounding_noise
+from ..noise import FLOOR, FLOOR_SMOOTHED
 from ..operators import is_linear
 from .hearing import QUIET, Listening
-from .jpeg import Decoding
+from .origin import Origin
 from .problem import Stage
 
 # White noise is estimated as what is in the finest details; more than so many times that is in
@@ -40,17 +40,8 @@ LOW, HIGH = 1.5, 2.0
 # 1.5 and 2 times what it is, gaussian:1 with a mosaic's noise of 2 has 30.9, 32.9 and 33.4 dB);
 # but no more than so many times the estimate: a wrong kernel leaves more there.
 RISE_BEHIND, MOST = 1.6, 2.0
-# In lossy files, whose errors are at edges, it is taken so many times, and no less than the floor.
-# 10 training crops of 224x224, a mosaic's noise of 1 of 255, JPEG, as estimated / 1.6 / 2.5 times
-# (as heard, the first has 26 dB):
-#   quality 80: motion:9,30 28.80 / 29.46 / 29.72, gaussian:2 28.39 / 28.43 / 28.47 dB
-#   quality 92: motion:9,30 30.52 / 31.10 / 30.87 dB
-# `deblur` of such files, before and now: motion:9,30 28.68 and 29.64 dB, 30.46 and 30.97 dB.
+# In lossy files whose steps are not known it is taken so many times, and no less than the floor.
 RISE_LOSSY = 2.0
-# Network evaluations that take the errors of an encoder out of y first. Training crops, dB, y as
-# it is decoded and after 8 / 20 evaluations: x4, quality 75 24.98 and 25.32 / 25.40; gaussian:2,
-# quality 75 29.84 and 30.48 / 30.67; motion:9,30, quality 85 32.10 and 32.64 / 32.84.
-DECODING = 20
 
 
 @dataclass
@@ -61,15 +52,32 @@ class HeardPicture(Listening):
     the kernel, or heard first; but not heard in lossy files: they are flat where it is measured
     (unless a kernel is looked for as well, and then for that alone).
 
-    lossy: y comes from a file that has smoothed its noise.
+    origin: of y, if that comes from a file.
     """
 
-    lossy: bool = False
+    origin: Origin | None = None
 
-    def read_from(self, path: Path, decoding: Decoding | None) -> Self:
-        """The same, as one whose y comes from a file of this kind, told from its coefficients."""
-        self.lossy, self.decoding = smooths(path), decoding
+    def read_from(self, origin: Origin) -> Self:
+        """The same, as one whose y comes from such a file."""
+        self.origin, self.decoding = origin, origin.decoding
         return self
+
+    @property
+    def lossy(self) -> bool:
+        """True if y comes from a file that has smoothed its noise."""
+        return self.origin is not None and self.origin.lossy
+
+    @property
+    def hidden(self) -> bool:
+        """True if the noise is a guess, as the file hides it: a small residual tells nothing."""
+        return self.lossy and not self._told
+
+    @property
+    def _told(self) -> bool:
+        """True if somebody told the noise."""
+        if self.origin is not None:
+            return self.origin.told
+        return self.setting.told_noise(self.task) is not None
 
     def stages(self) -> Iterator[Stage]:
         """One that hears the noise, if need be, and the one that restores the picture."""
@@ -82,7 +90,7 @@ class HeardPicture(Listening):
 
     def _doubts(self) -> bool:
         """True where the noise is estimated to be more than it is in the finest details."""
-        if self.setting.told_noise(self.task) is not None:
+        if self._told:
             return False
         return 2 * self.noise > MORE * self._fine
 
@@ -93,6 +101,11 @@ class HeardPicture(Listening):
         if found is None:
             return False
         self.white = found.white and not self.lossy
+        if self.origin is not None and self.origin.table is not None:
+            estimated, in_nulls = 255 * self.origin.noise.found, 255 * found.sigma / 2
+            rounding = rounding_noise(self.origin.table)
+            self.noise = noise_beside(rounding, estimated, in_nulls, RISE_BEHIND) / 255
+            return True
         rise, floor = (RISE_LOSSY, FLOOR_SMOOTHED) if self.lossy else (RISE_BEHIND, FLOOR)
         sigma = found.sigma if self.white else rise * found.sigma
         self.noise = max(min(sigma / 2, MOST * self.noise), floor / 255)

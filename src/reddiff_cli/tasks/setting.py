@@ -1,20 +1,18 @@
 """What the tasks need of a run: the prior's card, the solver's options, a voice, tiles."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
+from ..jobs import OnNote
 from ..models import Card
-from ..noise import estimate_noise, is_white, smooths
+from ..noise import NoiseEstimate, estimate_noise, is_white, smooths
 from ..operators import Operator, is_linear
 from ..options import OVERLAP, TASKS, MachineOptions, SolverOptions
 from ..tiling import Whole
 from .levels import FALLING, SPARSE, UNIT_STEPS, noise_levels
-
-OnNote = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -49,10 +47,23 @@ class Setting:
         told = self.told_noise(task)
         if told is not None:
             return told
+        about = {"blurred": blurred, "by_coefficients": by_coefficients}
+        return self.estimate(path, picture, known, **about).sigma
+
+    def estimate(
+        self,
+        path: Path,
+        picture: Tensor,
+        known: Tensor | None = None,
+        *,
+        blurred: bool = False,
+        by_coefficients: bool = False,
+    ) -> NoiseEstimate:
+        """Noise that nobody told; arguments as of `noise`."""
         estimate = estimate_noise(picture, known, smoothed=smooths(path), blurred=blurred)
         if estimate.warning and not by_coefficients:
             self.on_note(f"warning: {path}: {estimate.warning}; noise {estimate.sigma:.4f}")
-        return estimate.sigma
+        return estimate
 
     def white(
         self,

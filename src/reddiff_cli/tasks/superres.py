@@ -14,8 +14,8 @@ from ..operators import Downsample
 from ..operators.downsample import bicubic, box, from_kernel, gaussian, lanczos
 from ..pictures import Pixels, load_picture
 from ..task_options import Filter, SuperresOptions
-from .decoded import find_decoding
-from .heard import DECODING, HeardPicture
+from .heard import HeardPicture
+from .origin import find_origin
 from .problem import to_tensor
 from .setting import Setting
 
@@ -25,8 +25,9 @@ FILTERS = {"bicubic": bicubic, "box": box, "lanczos": lanczos}
 def pose(job: Job, options: SuperresOptions, setting: Setting) -> HeardPicture:
     """The picture as a measurement of one `scale` times as large."""
     picture = load_picture(job.input)
-    decoding = find_decoding(job.input, picture, setting, DECODING)
     y = to_tensor(picture)
+    origin = find_origin("superres", job.input, picture, y, setting)
+    noise = origin.noise.sigma
     operator = make_downsample(options.scale, options.filter)
 
     def consistency(x: Tensor) -> str:
@@ -35,12 +36,11 @@ def pose(job: Job, options: SuperresOptions, setting: Setting) -> HeardPicture:
         return f"reduced again it equals the input to {-20 * math.log10(max(error, 1e-6)):.1f} dB"
 
     alpha = None if picture.alpha is None else enlarge(picture.alpha, options.scale)
-    noise = setting.noise("superres", job.input, y, by_coefficients=decoding is not None)
     source = replace(picture, alpha=alpha)
     white = setting.white(operator, job.input, y, noise)
     about = (source, operator, y, noise, setting)
     problem = HeardPicture("superres", *about, note=consistency, white=white)
-    return problem.read_from(job.input, decoding)
+    return problem.read_from(origin)
 
 
 def make_downsample(scale: int, chosen: Filter) -> Downsample:

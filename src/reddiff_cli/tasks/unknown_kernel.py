@@ -10,7 +10,6 @@ from torch import Tensor
 from ..errors import PictureError
 from ..estimation.blind import SHARP, KernelEstimate, estimate_kernel
 from ..estimation.welch import luminance_weights
-from ..formats.jpeg import find_luminance_table
 from ..jobs import Job
 from ..kernels import make_kernel
 from ..kernelspec import KernelSpec
@@ -19,8 +18,8 @@ from ..operators import Blur
 from ..pictures import load_picture
 from ..task_options import DeblurOptions
 from .deblur import make_blur
-from .decoded import find_decoding
-from .heard import DECODING, HeardPicture
+from .heard import HeardPicture
+from .origin import find_origin
 from .problem import Stage, to_tensor
 from .setting import Setting
 
@@ -30,7 +29,7 @@ class BlindDeblurring(HeardPicture):
     """A picture whose blur is told from its spectrum, once the noise in that has been heard.
 
     path: for messages.    boundary: as of `make_blur`.    kernel: None until it is found.
-    gaussian: one that may be right, too.    table: (8, 8), of a JPEG's luminance.
+    gaussian: one that may be right, too.
 
     Noise of a camera is no white noise: its spectrum falls as if it had been blurred itself.
     """
@@ -39,7 +38,6 @@ class BlindDeblurring(HeardPicture):
     boundary: str = "unknown"
     kernel: KernelSpec | None = None
     gaussian: KernelSpec | None = None
-    table: Tensor | None = None
 
     def stages(self) -> Iterator[Stage]:
         """One that hears the noise, and one that restores the picture with the kernel found."""
@@ -56,7 +54,7 @@ class BlindDeblurring(HeardPicture):
     def estimate(self) -> KernelEstimate:
         """What the picture tells of its blur; PictureError if its noise hides too much of it."""
         noise = self._spectrum_of_noise()
-        return estimate_kernel(self.y, noise, self.table)
+        return estimate_kernel(self.y, noise, self._table)
 
     def believe(self, estimate: KernelEstimate) -> KernelSpec:
         """The kernel that was estimated; PictureError if the evidence is flat."""
@@ -64,7 +62,7 @@ class BlindDeblurring(HeardPicture):
             told = f"{self.path}: too little of it is left to tell what blurred it; give --kernel"
             raise PictureError(told, "Kernel")
         # Compression looks like a blur, and a wrong kernel does more harm than none.
-        hidden = smooths(self.path) and self.table is None and estimate.spec.family != "motion"
+        hidden = smooths(self.path) and self._table is None and estimate.spec.family != "motion"
         if estimate.spec == SHARP and not hidden:
             told = f"{self.path}: no blur found in it; give --kernel if you know one"
             raise PictureError(told, "Kernel")
@@ -74,6 +72,11 @@ class BlindDeblurring(HeardPicture):
                 f"{self.path}: not sure what blurred it ({why}); give --kernel", "Kernel"
             )
         return estimate.spec
+
+    @property
+    def _table(self) -> Tensor | None:
+        """(8, 8), the steps of a JPEG's luminance."""
+        return None if self.origin is None else self.origin.table
 
     def remark(self) -> str:
         """The kernel, and one that may be tried as well."""
@@ -99,15 +102,11 @@ class BlindDeblurring(HeardPicture):
 def pose(job: Job, options: DeblurOptions, setting: Setting) -> BlindDeblurring:
     """The picture as a measurement of a sharp one, by a kernel that is found on the way."""
     picture = load_picture(job.input)
-    decoding = find_decoding(job.input, picture, setting, DECODING)
     y = to_tensor(picture)
-    noise = setting.noise(
-        "deblur", job.input, y, blurred=True, by_coefficients=decoding is not None
-    )
+    origin = find_origin("deblur", job.input, picture, y, setting, blurred=True)
+    noise = origin.noise.sigma
     nothing = Blur(torch.ones(1, 1))
     white = setting.white(nothing, job.input, y, noise)
     about = ("deblur", picture, nothing, y, noise, setting)
     problem = BlindDeblurring(*about, white=white, path=job.input, boundary=options.boundary)
-    table = find_luminance_table(job.input)
-    problem.table = None if table is None else torch.from_numpy(table)
-    return problem.read_from(job.input, decoding)
+    return problem.read_from(origin)
