@@ -23,14 +23,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from reddiff_cli.holes.smooth import rise_smoothly
 from reddiff_cli.jobs import list_pictures
 from reddiff_cli.operators import Exposure
 from reddiff_cli.operators.highlights import (
     LAW,
-    dome_and_tint,
     follow_channels,
     fully_clipped,
     partly_clipped,
+    reach_of_dome,
+    share_and_tint,
 )
 
 SIDE, MOST = 256, 1500
@@ -45,6 +47,7 @@ class Clipped:
     truth: Values
     around: Values  # what the surroundings say
     guess: Values  # of the package
+    border: Values  # what a dome of no height has, 0 to 1 as below
     dome: Values
     tint: Values
     level: Values
@@ -58,9 +61,13 @@ class Clipped:
         share = (self.around[:, channel] - self.level) / (1 - self.level)
         return np.stack([np.ones_like(share), share, *below], 1)
 
+    def _told(self, channel: int, clipped: tuple[int, ...]) -> Values:
+        """What no coefficient weighs."""
+        return self.border[:, channel] if len(clipped) == 3 else np.zeros_like(self.level)
+
     def errors(self, channel: int, clipped: tuple[int, ...], law: Values) -> list[float]:
         """rms of 1: the level, the surroundings, these coefficients, the package."""
-        way = np.clip(self.design(channel, clipped) @ law, 0, 1)
+        way = np.clip(self._told(channel, clipped) + self.design(channel, clipped) @ law, 0, 1)
         fitted = self.level + (1 - self.level) * way
         guesses = (self.level, self.around[:, channel], fitted, self.guess[:, channel])
         return [float(np.sqrt(np.mean((g - self.truth[:, channel]) ** 2))) for g in guesses]
@@ -69,6 +76,7 @@ class Clipped:
         """The coefficients that fit best."""
         room = 1 - self.level
         way = self.truth[:, channel] - self.level  # times room, as errors count in u
+        way = way - room * self._told(channel, clipped)
         design = self.design(channel, clipped) * room[:, None]
         return np.linalg.lstsq(design, way, rcond=None)[0]
 
@@ -96,10 +104,9 @@ def gather(folder: Path, stops: list[float]) -> dict[tuple[int, ...], Clipped]:
             clipped, level = operator.clipped(y), operator.level()
             recorded = torch.where(clipped, torch.zeros_like(scene), scene)
             around = follow_channels(recorded, clipped).clamp(level, 1)
-            partly = partly_clipped(recorded, clipped, level)
-            dome, tint = dome_and_tint(partly, clipped, level)
-            guess = fully_clipped(partly, clipped, level)
-            columns = (scene, around, guess, dome.expand_as(tint), tint)
+            about = (clipped, level, 2 * operator.tolerance * level)
+            partly = partly_clipped(recorded, *about)
+            columns = (scene, around, fully_clipped(partly, *about), *domes(partly, *about))
             for channels, parts in found.items():
                 wanted = torch.tensor([k in channels for k in range(3)])[:, None, None]
                 places = (clipped[0] == wanted).all(0).flatten().nonzero()[:, 0].numpy()
@@ -110,6 +117,15 @@ def gather(folder: Path, stops: list[float]) -> dict[tuple[int, ...], Clipped]:
         channels: Clipped(*(np.concatenate(column) for column in zip(*parts, strict=True)))
         for channels, parts in found.items()
     }
+
+
+def domes(u: Tensor, clipped: Tensor, level: float, gap: float) -> list[Tensor]:
+    """What falls from the border to nothing; what rises to 1; and to how the channels differ."""
+    whole = clipped.all(1, keepdim=True).to(u.dtype)
+    share, tint = share_and_tint(u, whole, level)
+    reach, nothing = reach_of_dome(u, whole, level, gap), torch.zeros_like(u)
+    pairs = ((share, nothing), (nothing, nothing + 1), (nothing, tint))
+    return [rise_smoothly(around, whole, top, reach) for around, top in pairs]
 
 
 def main() -> None:

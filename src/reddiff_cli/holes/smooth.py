@@ -1,8 +1,13 @@
-"""Fill unknown pixels smoothly from their surroundings: quickly, then as a bent plate would."""
+"""Fill unknown pixels smoothly from their surroundings: quickly, as a bent plate, as a dome."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+# A dome is first built at half the size, unless no side is longer than this.
+LEAST_SIDE = 16
+# Rounds at each size; 400 change no more than 0.01 in 200x150 pixels with reaches of 1 to 40.
+DOME_ROUNDS, FEW_ROUNDS, SMALL_SIDE = 40, 10, 128
 
 
 def fill_smoothly(y: Tensor, known: Tensor) -> Tensor:
@@ -55,6 +60,50 @@ def bend_smoothly(x: Tensor, known: Tensor, rounds: int = 80) -> Tensor:
         size, before = residual.square().sum((2, 3), keepdim=True), size
         direction = residual + size / before.clamp(min=1e-30) * direction
     return x.clamp(-1, 1) * hole + x * (1 - hole)
+
+
+def rise_smoothly(around: Tensor, hole: Tensor, top: Tensor, reach: Tensor) -> Tensor:
+    """Rise in holes from their surroundings to `top`, in `reach` pixels to all but 1 / e.
+
+    around: (B, C, H, W), its values outside of holes.    hole: (B, 1, H, W), 1 inside.    top: as
+    `around`.    reach: as `hole`, in pixels.
+
+    Beside a straight border top - (top - around) exp(-depth / reach), and in general the solution
+    x of lap(x) = (x - top) / reach^2: by conjugate gradients, from that at half the size.
+    """
+    known = 1 - hole
+    start = around * known + top * hole
+    height, width = hole.shape[2:]
+    if max(height, width) > LEAST_SIDE:
+        coarse, outside = _pull(around * known, known)
+        tops = F.avg_pool2d(F.pad(top, _odd(top), mode="replicate"), 2)
+        reaches = F.avg_pool2d(F.pad(reach, _odd(reach), mode="replicate"), 2) / 2
+        small = rise_smoothly(coarse, 1 - outside, tops, reaches)
+        up = F.interpolate(small, scale_factor=2, mode="bilinear")[:, :, :height, :width]
+        start = around * known + up * hole
+    few = max(height, width) > SMALL_SIDE
+    return _screened(start, hole, top, reach, FEW_ROUNDS if few else DOME_ROUNDS)
+
+
+def _screened(x: Tensor, hole: Tensor, top: Tensor, reach: Tensor, rounds: int) -> Tensor:
+    """`rise_smoothly` from x, in so many rounds."""
+    pull = reach**-2
+    residual = hole * (_laplacian(x) + pull * (top - x))
+    direction = residual.clone()
+    size = residual.square().sum((2, 3), keepdim=True)
+    for _ in range(rounds):
+        applied = hole * (pull * direction - _laplacian(direction))
+        step = size / (direction * applied).sum((2, 3), keepdim=True).clamp(min=1e-30)
+        x = x + step * direction
+        residual = residual - step * applied
+        size, before = residual.square().sum((2, 3), keepdim=True), size
+        direction = residual + size / before.clamp(min=1e-30) * direction
+    return x
+
+
+def _odd(x: Tensor) -> tuple[int, int, int, int]:
+    """What makes the sides even."""
+    return (0, x.shape[3] % 2, 0, x.shape[2] % 2)
 
 
 def _laplacian(x: Tensor) -> Tensor:

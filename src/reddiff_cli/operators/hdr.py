@@ -93,12 +93,13 @@ class Exposures:
 
         Recorded values are averaged over exposures by the inverse variance of x. A channel that
         is clipped follows the others (highlights.py); where all are, a dome rises from the border,
-        in the colour of the surroundings.
+        as steeply as u did before it, in the colour of the surroundings.
         """
         recorded, weight = self._recorded(y)
         clipped = weight == 0
         level = self.level()
-        guess = fully_clipped(partly_clipped(recorded, clipped, level), clipped, level)
+        about = (clipped, level, 2 * self.tolerance * level)
+        guess = fully_clipped(partly_clipped(recorded, *about), *about)
         return (torch.where(clipped, guess, recorded) * 2 - 1).clamp(-1, 1)
 
     def _recorded(self, y: Tensor) -> tuple[Tensor, Tensor]:
