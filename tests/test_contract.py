@@ -719,6 +719,19 @@ def test_another_schedule_makes_another_prior(tmp_path, picture_file, tiny_prior
     assert "exists with other settings" in stderr
 
 
+def test_what_holds_no_settings_is_not_called_other_settings(picture_file, quick):
+    reddiff("denoise", picture_file, "--strip", *quick)
+    for flags in (["--strip"], []):
+        _, stderr = reddiff("denoise", picture_file, *flags, *quick, code=1)
+        assert "says not how it was made; use --overwrite" in stderr
+
+
+def test_a_trace_plays_once(picture_file, quick):
+    reddiff("denoise", picture_file, "--trace", *quick)
+    with Image.open(picture_file.with_name(f"{picture_file.stem}.denoise.trace.gif")) as trace:
+        assert "loop" not in trace.info
+
+
 def test_sheets_show_linear_light_as_a_screen_does(tmp_path, quick):
     """A grey field of 0.2 in linear light is 124 of 255 in both panels."""
     light = Picture(np.full((24, 32, 3), 0.2, np.float32), depth=32)

@@ -17,7 +17,8 @@ from reddiff_cli.restore import Restorer
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.solvers.whitening import Whitening, mean_of_whitened, peak
 from reddiff_cli.task_options import DenoiseOptions
-from reddiff_cli.tasks import Setting, pose
+from reddiff_cli.tasks import Setting, pose, solver_of
+from reddiff_cli.tasks.hearing import QUIET
 from reddiff_cli.tasks.problem import to_tensor
 
 PICTURE = Path(__file__).parent / "pictures" / "coffee.png"
@@ -223,6 +224,20 @@ def test_pictures_without_noise_are_not_listened_to(sigma, heard, tmp_path):
     setting = Setting(find_model("natural"), SolverOptions(), print)
     problem = pose(Job("denoise", path, path), DenoiseOptions(), setting)
     assert next(problem.stages()).shared == heard
+
+
+@pytest.mark.parametrize("preset", ["fast", "standard", "best"])
+def test_next_to_no_noise_takes_a_few_looks(preset, tmp_path):
+    """Whether it is white or not, which a small photograph does not tell."""
+    photograph = load_picture(PICTURE)
+    path = tmp_path / "img.png"
+    save_picture(Picture(photograph.pixels[:160, :160]), path, None)
+    setting = Setting(find_model("natural"), SolverOptions(preset=preset), print)
+    problem = pose(Job("denoise", path, path), DenoiseOptions(), setting)
+    assert 255 * problem.noise < QUIET
+    assert not problem.white
+    (stage,) = problem.stages()
+    assert solver_of(stage, setting.solver).evaluations == (2 if preset == "fast" else 4)
 
 
 @pytest.mark.parametrize("wide", [False, True])

@@ -119,6 +119,8 @@ def _same_place(one: Path, other: Path) -> bool:
 
 def _why_not_done(found: Record | None, wanted: Record) -> str:
     """Why what lies there is not the result that is wanted."""
+    if found is None:
+        return "exists, and says not how it was made; use --overwrite to replace it"
     inputs = [(record or {}).get("input_sha256") for record in (found, wanted)]
     if all(inputs) and inputs[0] != inputs[1]:
         return "is the result of another picture; give another -o, or --overwrite to lose it"

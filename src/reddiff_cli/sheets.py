@@ -114,5 +114,5 @@ def _animation(frames: Sequence[Image.Image]) -> bytes:
     each = max(40, round(1000 * TRACE_SECONDS / len(frames)))
     times = [each] * (len(frames) - 1) + [2000]
     rest = list(frames[1:])
-    frames[0].save(buffer, "GIF", save_all=True, append_images=rest, duration=times, loop=0)
+    frames[0].save(buffer, "GIF", save_all=True, append_images=rest, duration=times)
     return buffer.getvalue()
