@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 
 import reddiff_cli
 from conftest import scene
+from reddiff_cli import memory
 from reddiff_cli.cards import known_digest
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
@@ -759,3 +761,38 @@ def test_another_picture_under_the_same_name_is_told_from_other_settings(tmp_pat
 def test_a_folder_into_a_file_is_told_as_that(folder, quick, tmp_path):
     _, stderr = reddiff("denoise", folder, "-o", tmp_path / "o.png", *quick, code=2)
     assert f"is one file, and {folder} is a folder" in stderr
+
+
+@pytest.mark.parametrize(
+    "flags", ["superres {} --scale 4", "restore {} --degrade 'down 2|down 2'"]
+)
+def test_what_is_too_large_for_memory_fails_alone(tmp_path, quick, monkeypatch, flags):
+    """Linux would kill the process, with all that it has still to do."""
+    for name, side in (("a.png", 40), ("b.png", 20)):
+        Image.fromarray(scene(side, side)).save(tmp_path / name)
+    free = tmp_path / "meminfo"
+    free.write_text("MemAvailable: 3000 kB\nSwapFree: 1000 kB\n")  # 128x128 pixels and a few
+    monkeypatch.setattr(memory, "_MEMINFO", free)
+    command = shlex.split(flags.format(tmp_path))
+    _, stderr = reddiff(*command, "-o", tmp_path / "out/", *quick, code=1)
+    assert "a.png: its result of 0 megapixels takes more than" in stderr
+    assert "1 restored, 0 skipped, 1 failed" in stderr
+    assert (tmp_path / "out" / "b.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "expected"),
+    [
+        ("MemAvailable: 5 kB\nSwapFree: 2 kB\n", "max\n", 7 * 1024),
+        ("MemAvailable: 5 kB\nSwapFree: 2 kB\n", "3000\n", 3000),
+        ("MemAvailable: 5 kB\nSwapFree: 2 kB\n", None, 7 * 1024),
+        ("MemTotal: 5 kB\n", None, None),
+        (None, None, None),
+    ],
+)
+def test_how_much_memory_is_free(tmp_path, monkeypatch, text, limit, expected):
+    for name, content in (("_MEMINFO", text), ("_LIMIT", limit)):
+        monkeypatch.setattr(memory, name, tmp_path / name)
+        if content is not None:
+            (tmp_path / name).write_text(content)
+    assert memory.available_memory() == expected

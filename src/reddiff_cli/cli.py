@@ -167,7 +167,7 @@ def hdr(
 
 @restores(app, "jpeg", "reddiff jpeg blocky.jpg")
 def jpeg() -> JpegOptions:
-    """Remove the blocks and rings of JPEG; the result encodes to the same file, but for rounding."""
+    """Remove the blocks and rings of JPEG; rounding apart, the result encodes to the same file."""
     return JpegOptions()
 
 

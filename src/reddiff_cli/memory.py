@@ -8,6 +8,8 @@ import torch
 
 from .allocator import return_pages
 
+# What the system can still give (Linux), and what a control group may have in all.
+_MEMINFO, _LIMIT = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
 # Linux: a 5 written here makes the largest resident size of the process begin anew.
 _CLEAR = Path("/proc/self/clear_refs")
 
@@ -20,6 +22,21 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and (
         "out of memory" in text or "defaultcpuallocator" in text
     )
+
+
+def available_memory() -> int | None:
+    """Bytes that this process can still get, with swap; None where the system does not say.
+
+    Linux hands out more, and then kills who uses it, without an error that could be caught.
+    """
+    try:
+        lines = dict(line.split(":") for line in _MEMINFO.read_text().splitlines())
+        free = sum(1024 * int(lines[name].split()[0]) for name in ("MemAvailable", "SwapFree"))
+    except (OSError, ValueError, KeyError, IndexError):
+        return None
+    with suppress(OSError, ValueError):  # "max": no limit
+        free = min(free, int(_LIMIT.read_text()))
+    return free
 
 
 def free_memory(device: torch.device) -> None:

@@ -1,5 +1,6 @@
 """What damaged the picture: y = A(x) + noise, with A's start and data step."""
 
+import math
 from dataclasses import fields, replace
 from typing import Any, Protocol, TypeVar, cast
 
@@ -32,6 +33,7 @@ __all__ = [
     "PaperHdr",
     "Phase",
     "Whitened",
+    "enlargement",
     "is_linear",
     "measure_jpeg",
     "on_device",
@@ -55,6 +57,13 @@ class Operator(Protocol):
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """rms of what A(x) leaves of y, for each picture, (B,), in [-1, 1] units."""
+
+
+def enlargement(operator: object) -> int:
+    """How many times as wide and as high as y x is, but for margins."""
+    if isinstance(operator, Chain):
+        return math.prod(enlargement(part) for part in operator.parts)
+    return operator.scale if isinstance(operator, Downsample) else 1
 
 
 def is_linear(operator: object) -> bool:

@@ -1,7 +1,11 @@
 """Restoration tasks: each turns a file and what is said about its damage into a problem."""
 
+import torch
+
 from ..errors import PictureError, UsageError
 from ..jobs import Job
+from ..memory import available_memory
+from ..operators import enlargement
 from ..pictures import Picture
 from ..retrieval.options import PhaseOptions
 from ..task_options import (
@@ -37,14 +41,34 @@ __all__ = ["Problem", "Setting", "Stage", "pose", "solver_of"]
 # The network sees linear light over its peak, as a display would; its errors of a few thousandths
 # are some percent of what is HEADROOM times darker, and all of what is MOST times darker.
 HEADROOM, MOST = 100, 10_000
+# A pixel of the result takes at least so many: deblurring 12 megapixels took 3.9 GB, reductions to
+# 2.25 megapixels undone took 490 a pixel beside what the process takes anyway.
+BYTES = 250
 
 
 def pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
     """The problem of one job; PictureError or UsageError say what is wrong with its file."""
     problem = _pose(job, options, setting)
     if isinstance(problem, WholePicture) and not isinstance(problem, hdr.Highlights):
+        _check_room(job, problem, setting)
         _check_light(job, problem.source, setting)
     return problem
+
+
+def _check_room(job: Job, problem: WholePicture, setting: Setting) -> None:
+    """PictureError if a result is larger than what can be computed here, before it is tried."""
+    if setting.machine.device != "cpu" and torch.cuda.is_available():
+        return  # a GPU says so itself
+    height, width = problem.source.pixels.shape[:2]
+    pixels = height * width * enlargement(problem.operator) ** 2
+    room = available_memory()
+    if room is not None and BYTES * pixels > room:
+        raise PictureError(
+            f"{job.input}: its result of {pixels / 1e6:.0f} megapixels takes more than "
+            f"{BYTES * pixels / 1e9:.0f} GB of memory, and {room / 1e9:.0f} are free; "
+            "enlarge it less, or a part of it",
+            "OutOfMemory",
+        )
 
 
 def _check_light(job: Job, picture: Picture, setting: Setting) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,7 +11,7 @@ from torch.nn import functional as F
 from ..jobs import Job
 from ..kernels import make_kernel
 from ..masks import check_something_is_known, hole_from_file
-from ..operators import Blur, Chain, Downsample, Grey, Inpaint, Whitened, rec601
+from ..operators import Blur, Chain, Downsample, Grey, Inpaint, Whitened, enlargement, rec601
 from ..operators.chain import Part
 from ..pictures import Hole, Picture, load_picture
 from ..task_options import Damage, RestoreOptions
@@ -109,7 +108,7 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     )
     noise = origin.noise.sigma
     source = coloured(picture) if grey else picture
-    source = _enlarged(source, parts)
+    source = _enlarged(source, enlargement(chain))
 
     def crop(x: Tensor) -> Tensor:
         return F.pad(x, [-n for n in margins])
@@ -166,9 +165,8 @@ def _check_size(job: Job, chain: Chain, y: Tensor) -> None:
             check_kernel(job.input, part.kernel, height, width)
 
 
-def _enlarged(picture: Picture, parts: tuple[Part, ...]) -> Picture:
+def _enlarged(picture: Picture, scale: int) -> Picture:
     """The picture with its alpha at the size of the result."""
-    scale = int(np.prod([part.scale for part in parts if isinstance(part, Downsample)]))
     if picture.alpha is None or scale == 1:
         return picture
     return replace(picture, alpha=enlarge(picture.alpha, scale))
