@@ -86,19 +86,27 @@ def rise_smoothly(around: Tensor, hole: Tensor, top: Tensor, reach: Tensor) -> T
 
 
 def _screened(x: Tensor, hole: Tensor, top: Tensor, reach: Tensor, rounds: int) -> Tensor:
-    """`rise_smoothly` from x, in so many rounds."""
-    pull = reach**-2
-    residual = hole * (_laplacian(x) + pull * (top - x))
+    """`rise_smoothly` from x, in so many rounds; in place, as fresh memory is slow."""
+    x, pull = x.clone(), reach**-2
+    applied = _laplacian(x)
+    residual = (top - x).mul_(pull).add_(applied).mul_(hole)
     direction = residual.clone()
-    size = residual.square().sum((2, 3), keepdim=True)
+    size = _products(residual, residual)
     for _ in range(rounds):
-        applied = hole * (pull * direction - _laplacian(direction))
-        step = size / (direction * applied).sum((2, 3), keepdim=True).clamp(min=1e-30)
-        x = x + step * direction
-        residual = residual - step * applied
-        size, before = residual.square().sum((2, 3), keepdim=True), size
-        direction = residual + size / before.clamp(min=1e-30) * direction
+        _laplacian(direction, applied)
+        applied.neg_().addcmul_(pull, direction).mul_(hole)
+        step = size / _products(direction, applied).clamp(min=1e-30)
+        x.addcmul_(step, direction)
+        residual.addcmul_(-step, applied)
+        size, before = _products(residual, residual), size
+        direction.mul_(size / before.clamp(min=1e-30)).add_(residual)
     return x
+
+
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    """Sum of a * b for each channel, (B, C, 1, 1)."""
+    sums: Tensor = torch.linalg.vecdot(a.flatten(2), b.flatten(2))
+    return sums[..., None, None]
 
 
 def _odd(x: Tensor) -> tuple[int, int, int, int]:
@@ -106,9 +114,9 @@ def _odd(x: Tensor) -> tuple[int, int, int, int]:
     return (0, x.shape[3] % 2, 0, x.shape[2] % 2)
 
 
-def _laplacian(x: Tensor) -> Tensor:
+def _laplacian(x: Tensor, out: Tensor | None = None) -> Tensor:
     """Sum of differences to the neighbours that exist: symmetric, zero for constants."""
-    out = torch.zeros_like(x)
+    out = torch.zeros_like(x) if out is None else out.zero_()
     rows, columns = x[:, :, 1:] - x[:, :, :-1], x[..., 1:] - x[..., :-1]
     out[:, :, :-1] += rows
     out[:, :, 1:] -= rows
