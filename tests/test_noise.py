@@ -191,6 +191,10 @@ def test_verdicts():
     assert "fitted" in judge_residual(0.5, 0.02)
     assert "unexplained" in judge_residual(1.5, 0.02)
     # The least that is taken for noise says nothing.
+    assert judge_residual(0.4, 0.6 / 255) == judge_residual(0.4, 1 / 255) == "right"
+    assert "fitted" in judge_residual(0.4, 1.01 / 255)
+    assert "fitted" in judge_residual(0.4, 2.5 / 255)
+    assert judge_residual(0.4, 2.5 / 255, hidden=True) == "right"
     assert judge_residual(0.42, 0.5 / 255) == judge_residual(0.3, 2 / 255) == "right"
     assert "unexplained" in judge_residual(3, 0.5 / 255)
     assert judge_residual(1.5, 0.5 / 255) == "right"

@@ -76,6 +76,9 @@ RIGHT = (0.7, 1.2)
 # of quality 75 to 95, whose coefficients are read, leave `denoise` with 0.7 to 1.2, at ratios of
 # 0.9 to 1.4. (Where less noise than FLOOR was told, more than rounding to 8 bits can be seen.)
 LITTLE = 1.25
+# Nor is so much noise, of 255, judged to be too much: a third of it is left by rounding alone, and
+# clean pictures are estimated to have it.
+SLIGHT = 1.0
 
 
 @dataclass(frozen=True)
@@ -257,14 +260,15 @@ def judge_residual(ratio: float, sigma: float, *, hidden: bool = False) -> str:
     """What rms residual over sigma, in [0, 1] units, says about the assumptions.
 
     No noise is taken for less than FLOOR, in lossy files FLOOR_SMOOTHED. That is more than the
-    rounding to 8 bits, or what compression does to a smooth picture: with nothing wrong. Nor is a
-    residual of LITTLE too much, beside noise that is not told to be less than rounding.
+    rounding to 8 bits, or what compression does to a smooth picture: with nothing wrong, as where
+    no more than SLIGHT was taken. Nor is a residual of LITTLE too much, beside noise that is not
+    told to be less than rounding.
 
     hidden: sigma is a guess at noise that a lossy file has smoothed, and is no judge of less.
     """
     if ratio > RIGHT[1] and (sigma < FLOOR / 255 or ratio * sigma > LITTLE / 255):
         return "too much is left unexplained: wrong operator, more noise, or too much prior weight"
-    floor = sigma <= FLOOR / 255 or math.isclose(sigma, FLOOR_SMOOTHED / 255)
+    floor = sigma <= SLIGHT / 255 or math.isclose(sigma, FLOOR_SMOOTHED / 255)
     if ratio < RIGHT[0] and not floor and not hidden:
         return "noise is less than assumed, is being fitted, or is wider than pixels"
     return "right"
