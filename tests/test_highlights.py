@@ -83,7 +83,7 @@ def test_a_slow_rise_goes_on_without_a_rim(slope):
     assert float(steps[border - 10 : border - 2].max()) == pytest.approx(slope, rel=0.2)
     # No pixel beyond the border rises much faster than those before it; what is within twice the
     # tolerance of white counts as clipped, and is at the level at least.
-    assert float(steps[border : border + 12].max()) < 2.5 * slope
+    assert float(steps[border : border + 12].max()) < (1.5 if slope > 0.002 else 2) * slope
     assert float(steps[border - 1]) < 3 * slope + 3 / 255
     assert float(row[border + 10] - row[border - 1]) > 5 * slope
 
@@ -115,7 +115,9 @@ def test_how_far_a_dome_reaches(below, expected):
     level = 0.7
     whole = columns(*[0] * 20, *[1] * 20)
     u = level - below * (19.5 - torch.arange(40).float()).clamp(min=0).expand_as(whole)
-    found = reach_of_dome(u.expand(-1, 3, -1, -1), whole, level)[0, 0, 12, 22]
+    # The others are clipped already, and tell no slope.
+    u = torch.cat([torch.full_like(u, level), u, torch.full_like(u, 0.8)], 1)
+    found = reach_of_dome(u, whole, level)[0, 0, 12, 22]
     wanted = DOME * (1 - level) / (STEEPER * below) if expected is None else expected
     assert float(found) == pytest.approx(wanted, rel=0.05)
 
