@@ -134,3 +134,12 @@ def test_in_a_wide_place_the_law_stays():
     assert float(middle) == pytest.approx(float(told[0, 2, SIDE // 2, SIDE // 2]), abs=0.005)
     assert torch.equal(guess[~clipped], u[~clipped])
     assert float(guess[clipped].min()) >= level
+
+
+def test_a_dome_has_the_tint_of_what_is_around():
+    """Blue was clipped first, so it is brighter where all are clipped, too."""
+    start, clipped = guessed(ramp(0.01, (0.75, 0.88, 1.0), 160))
+    inside = clipped[0, 80].nonzero()[:, 0]
+    red, green, blue = start[0, :, 80, int(inside[0]) + 40].tolist()
+    assert blue > green + 0.015
+    assert green > red + 0.012
