@@ -25,7 +25,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def available_memory() -> int | None:
-    """Bytes that this process can still get, with swap; None where the system does not say.
+    """Bytes that are free, with swap, within what a control group may have in all; None where the
+    system does not say.
 
     Linux hands out more, and then kills who uses it, without an error that could be caught.
     """
@@ -37,6 +38,12 @@ def available_memory() -> int | None:
     with suppress(OSError, ValueError):  # "max": no limit
         free = min(free, int(_LIMIT.read_text()))
     return free
+
+
+def is_short_of(wanted: int) -> bool:
+    """True if the system says that it has less than so many bytes."""
+    free = available_memory()
+    return free is not None and wanted > free
 
 
 def free_memory(device: torch.device) -> None:

@@ -2,9 +2,10 @@
 
 import torch
 
+from ..allocator import return_pages
 from ..errors import PictureError, UsageError
 from ..jobs import Job
-from ..memory import available_memory
+from ..memory import is_short_of
 from ..operators import enlargement
 from ..pictures import Picture
 from ..retrieval.options import PhaseOptions
@@ -41,9 +42,9 @@ __all__ = ["Problem", "Setting", "Stage", "pose", "solver_of"]
 # The network sees linear light over its peak, as a display would; its errors of a few thousandths
 # are some percent of what is HEADROOM times darker, and all of what is MOST times darker.
 HEADROOM, MOST = 100, 10_000
-# A pixel of the result takes at least so many: deblurring 12 megapixels took 3.9 GB, reductions to
-# 2.25 megapixels undone took 490 a pixel beside what the process takes anyway.
-BYTES = 250
+# Bytes that a pixel of the result takes at least: 168 above what was in use, in `denoise`, which
+# takes the least.
+BYTES = 150
 
 
 def pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
@@ -61,12 +62,13 @@ def _check_room(job: Job, problem: WholePicture, setting: Setting) -> None:
         return  # a GPU says so itself
     height, width = problem.source.pixels.shape[:2]
     pixels = height * width * enlargement(problem.operator) ** 2
-    room = available_memory()
-    if room is not None and BYTES * pixels > room:
+    if not is_short_of(BYTES * pixels):
+        return
+    return_pages()  # what the pictures before have left is kept, and counts as used
+    if is_short_of(BYTES * pixels):
         raise PictureError(
-            f"{job.input}: its result of {pixels / 1e6:.0f} megapixels takes more than "
-            f"{BYTES * pixels / 1e9:.0f} GB of memory, and {room / 1e9:.0f} are free; "
-            "enlarge it less, or a part of it",
+            f"{job.input}: its result of {pixels / 1e6:.3g} megapixels takes more than "
+            f"{BYTES * pixels / 1e9:.2g} GB of memory, which are not free; restore a part of it",
             "OutOfMemory",
         )
 
