@@ -59,7 +59,8 @@ def conjugate_gradients(
     b: (B, ...).    A row that is done stays as it is, so it does not depend on the others.
     """
     x = torch.zeros_like(b)
-    residual = direction = b
+    # In place, as fresh memory is slow.
+    residual, direction = b.clone(), b.clone()
     power = _dot(residual, residual)
     goal = power * tolerance**2
     for k in range(iterations):
@@ -69,11 +70,11 @@ def conjugate_gradients(
             break
         image = matrix(direction)
         step = torch.where(busy, power / _dot(direction, image).clamp(min=_tiny(b)), 0)
-        x = x + step * direction
-        residual = residual - step * image
+        x.addcmul_(step, direction)
+        residual.addcmul_(step, image, value=-1)
         last, power = power, torch.where(busy, _dot(residual, residual), power)
         ratio = torch.where(busy, power / last.clamp(min=_tiny(b)), 0)
-        direction = residual + ratio * direction
+        direction.mul_(ratio).add_(residual)
     return x
 
 

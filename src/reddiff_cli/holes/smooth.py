@@ -4,10 +4,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..linear import conjugate_gradients
+
 # A dome is first built at half the size, unless no side is longer than this.
 LEAST_SIDE = 16
 # Rounds at each size; 400 change no more than 0.03 in 200x150 pixels with smooth reaches.
 DOME_ROUNDS, FEW_ROUNDS, SMALL_SIDE = 40, 10, 128
+# Or until the residual has fallen to so much of what it was.
+SETTLED = 1e-3
 
 
 def fill_smoothly(y: Tensor, known: Tensor) -> Tensor:
@@ -46,20 +50,16 @@ def bend_smoothly(x: Tensor, known: Tensor, rounds: int = 80) -> Tensor:
     `rounds`; wide ones keep most of their start. x: (B, C, H, W); known: (1 or B, 1, H, W).
     """
     hole = (known == 0).to(x.dtype)
-    x = x.clone()
     if not bool(hole.any()):
-        return x
-    residual = -hole * _laplacian(_laplacian(x))
-    direction = residual.clone()
-    size = residual.square().sum((2, 3), keepdim=True)
-    for _ in range(rounds):
-        applied = hole * _laplacian(_laplacian(direction))
-        step = size / (direction * applied).sum((2, 3), keepdim=True).clamp(min=1e-30)
-        x += step * direction
-        residual -= step * applied
-        size, before = residual.square().sum((2, 3), keepdim=True), size
-        direction = residual + size / before.clamp(min=1e-30) * direction
-    return x.clamp(-1, 1) * hole + x * (1 - hole)
+        return x.clone()
+    holes = hole.expand_as(x).flatten(0, 1)[:, None]
+    start = x.flatten(0, 1)[:, None]
+
+    def bent(plates: Tensor) -> Tensor:
+        return holes * _laplacian(_laplacian(plates))
+
+    filled = (start + conjugate_gradients(bent, -bent(start), rounds, SETTLED)).view(x.shape)
+    return filled.clamp(-1, 1) * hole + x * (1 - hole)
 
 
 def rise_smoothly(around: Tensor, hole: Tensor, top: Tensor, reach: Tensor) -> Tensor:
@@ -81,32 +81,14 @@ def rise_smoothly(around: Tensor, hole: Tensor, top: Tensor, reach: Tensor) -> T
         small = rise_smoothly(coarse, 1 - outside, tops, reaches)
         up = F.interpolate(small, scale_factor=2, mode="bilinear")[:, :, :height, :width]
         start = around * known + up * hole
-    few = max(height, width) > SMALL_SIDE
-    return _screened(start, hole, top, reach, FEW_ROUNDS if few else DOME_ROUNDS)
+    pull = reach**-2
 
+    def bent(x: Tensor) -> Tensor:
+        return hole * (pull * x - _laplacian(x))
 
-def _screened(x: Tensor, hole: Tensor, top: Tensor, reach: Tensor, rounds: int) -> Tensor:
-    """`rise_smoothly` from x, in so many rounds; in place, as fresh memory is slow."""
-    x, pull = x.clone(), reach**-2
-    applied = _laplacian(x)
-    residual = (top - x).mul_(pull).add_(applied).mul_(hole)
-    direction = residual.clone()
-    size = _products(residual, residual)
-    for _ in range(rounds):
-        _laplacian(direction, applied)
-        applied.neg_().addcmul_(pull, direction).mul_(hole)
-        step = size / _products(direction, applied).clamp(min=1e-30)
-        x.addcmul_(step, direction)
-        residual.addcmul_(-step, applied)
-        size, before = _products(residual, residual), size
-        direction.mul_(size / before.clamp(min=1e-30)).add_(residual)
-    return x
-
-
-def _products(a: Tensor, b: Tensor) -> Tensor:
-    """Sum of a * b for each channel, (B, C, 1, 1)."""
-    sums: Tensor = torch.linalg.vecdot(a.flatten(2), b.flatten(2))
-    return sums[..., None, None]
+    rounds = FEW_ROUNDS if max(height, width) > SMALL_SIDE else DOME_ROUNDS
+    left = hole * (pull * (top - start) + _laplacian(start))
+    return start + conjugate_gradients(bent, left, rounds, SETTLED)
 
 
 def _odd(x: Tensor) -> tuple[int, int, int, int]:
@@ -114,9 +96,9 @@ def _odd(x: Tensor) -> tuple[int, int, int, int]:
     return (0, x.shape[3] % 2, 0, x.shape[2] % 2)
 
 
-def _laplacian(x: Tensor, out: Tensor | None = None) -> Tensor:
+def _laplacian(x: Tensor) -> Tensor:
     """Sum of differences to the neighbours that exist: symmetric, zero for constants."""
-    out = torch.zeros_like(x) if out is None else out.zero_()
+    out = torch.zeros_like(x)
     rows, columns = x[:, :, 1:] - x[:, :, :-1], x[..., 1:] - x[..., :-1]
     out[:, :, :-1] += rows
     out[:, :, 1:] -= rows
