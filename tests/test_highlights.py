@@ -5,7 +5,7 @@ import torch
 
 from reddiff_cli.holes import smooth
 from reddiff_cli.holes.smooth import rise_smoothly
-from reddiff_cli.operators import Exposure
+from reddiff_cli.operators import Exposure, highlights
 from reddiff_cli.operators.highlights import (
     DOME,
     FARTHEST,
@@ -105,6 +105,40 @@ def test_a_colour_that_is_clipped_first_rises_without_a_rim():
     for channel in range(3):
         row = start[0, channel, SIDE // 2]
         assert float((row[1:] - row[:-1]).abs().max()) < 0.02
+
+
+@pytest.mark.parametrize("slope", [0.01, 0.02])
+def test_the_slope_is_told_from_a_file_of_8_bits(slope):
+    operator = Exposure(1.0)
+    y = ((operator(2 * ramp(slope) - 1) + 1) * 127.5).round() / 127.5 - 1
+    recorded, weight = operator.bracket._recorded(y[:, None])
+    whole = (weight == 0).all(1, keepdim=True).float()
+    level = operator.level()
+    reach = reach_of_dome(recorded, whole, level, 2 * operator.tolerance * level)
+    inside = int(whole[0, 0, SIDE // 2].nonzero()[1, 0])
+    wanted = DOME * (1 - level) / (STEEPER * slope)
+    assert 0.8 < float(reach[0, 0, SIDE // 2, inside]) / wanted < 2
+
+
+def test_far_from_what_is_clipped_nothing_is_looked_at(monkeypatch):
+    """The guess is that of the whole picture."""
+    u = ramp(0.004, width=640) * 0.5
+    u[..., 300:340, 300:340] = 0.95
+    operator = Exposure(1.0)
+    y = operator(2 * u - 1)
+    near = operator.start(y)
+    seen = []
+    rise = highlights.rise_smoothly
+
+    def watched(around, *others):
+        seen.append(around.shape[-1])
+        return rise(around, *others)
+
+    monkeypatch.setattr(highlights, "rise_smoothly", watched)
+    operator.start(y)
+    assert 0 < max(seen) < 256
+    monkeypatch.setattr(highlights, "MARGIN", 640)
+    torch.testing.assert_close(operator.start(y), near, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ..metrics import rms
 from ..response import Response
-from .highlights import fully_clipped, partly_clipped
+from .highlights import guess_highlights
 
 # Gauss-Newton steps of the data step: OETF(g EOTF(u)) is nearly linear in u.
 ROUNDS = 6
@@ -98,9 +98,9 @@ class Exposures:
         recorded, weight = self._recorded(y)
         clipped = weight == 0
         level = self.level()
-        about = (clipped, level, 2 * self.tolerance * level)
-        guess = fully_clipped(partly_clipped(recorded, *about), *about)
-        return (torch.where(clipped, guess, recorded) * 2 - 1).clamp(-1, 1)
+        # Half as wide a gap has 0.1 dB less in 8 bits, and in noise of 1 % 0.2 to 0.4 dB.
+        guess = guess_highlights(recorded, clipped, level, 2 * self.tolerance * level)
+        return (guess * 2 - 1).clamp(-1, 1)
 
     def _recorded(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Mean u of the exposures that are not clipped, and its weight: 0 where all are."""

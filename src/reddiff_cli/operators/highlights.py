@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..holes.shape import bounding_region
 from ..holes.smooth import fill_smoothly, rise_smoothly
 
 # For the channels that are clipped (0 red, 1 green, 2 blue) and each of them: how far it lies on
@@ -40,20 +41,46 @@ STEEPER, NEAREST = 1.25, 0.8
 STEEPER_PARTLY, NEAREST_PARTLY = 4.0, 0.5
 # Pixels, at most, in which it has risen all but 1 / e (NEAREST: at least).
 FARTHEST = 40.0
-# Pixels beside a clipped place that tell its slope.
+# Pixels beside a clipped place that tell its slope. 4 tell that of 8 bits better, where 2 may be
+# wrong by a factor of 2, but photographs over-exposed by 1 and 2 stops lose 0.03 and 0.1 dB.
 BESIDE = 2
+# So far around what is clipped the picture is looked at; coarse sizes agree at whole multiples.
+MARGIN = 64
+
+
+def guess_highlights(u: Tensor, clipped: Tensor, level: float, gap: float) -> Tensor:
+    """A guess, at least `level`, where u was clipped; u elsewhere.
+
+    u: (B, C, H, W), recorded values in [0, 1] units.    clipped: bool, of u's shape.    level: in
+    [0, 1] units.    gap: so far below it recorded values end.
+    """
+    anywhere = clipped.any(1).any(0).cpu().numpy()
+    if not anywhere.any():
+        return u
+    found = bounding_region(anywhere, MARGIN)
+    rows, columns = slice(_down(found.top), found.bottom), slice(_down(found.left), found.right)
+    here = (..., rows, columns)
+    about = (clipped[here], level, gap)
+    guess = u.clone()
+    guess[here] = fully_clipped(partly_clipped(u[here], *about), *about)
+    return guess
+
+
+def _down(start: int) -> int:
+    return start // MARGIN * MARGIN
 
 
 def partly_clipped(u: Tensor, clipped: Tensor, level: float, gap: float = 0.0) -> Tensor:
     """A guess, at least `level`, where some channels were clipped and others were not.
 
-    u: (B, 3, H, W), recorded values in [0, 1] units.    clipped: bool, of u's shape.
-    level: in [0, 1] units.    gap: so far below it recorded values end. They stay. Pictures that
-    have not three channels get no guess, but the level.
+    Arguments as those of `guess_highlights`. Pictures that have not three channels get no guess,
+    but the level.
     """
-    if u.shape[1] != 3 or not bool(clipped.any()):
+    if u.shape[1] != 3:
         return torch.where(clipped, u.clamp(min=level), u)
     whole = clipped.all(1, keepdim=True).to(u.dtype)
+    if not bool((clipped.to(u.dtype) > whole).any()):
+        return torch.where(clipped, u.clamp(min=level), u)
     share = fill_smoothly(by_law(u, clipped, level) * (1 - whole), 1 - whole)
     # Each channel by itself: (3 B, 1, H, W).
     hole, top, seen = (v.to(u.dtype).flatten(0, 1)[:, None] for v in (clipped, share, u))
@@ -84,7 +111,7 @@ def fully_clipped(u: Tensor, clipped: Tensor, level: float, gap: float = 0.0) ->
     """A guess, at least `level`, where all channels were clipped: a dome with a tint.
 
     u: (B, C, H, W) in [0, 1] units, with a guess where some channels were clipped; other values
-    stay.    clipped: bool, of u's shape.    level, gap: as of `partly_clipped`.
+    stay.    clipped, level, gap: as of `guess_highlights`.
     """
     whole = clipped.all(1, keepdim=True).to(u.dtype)
     if not bool(whole.any()):
@@ -115,7 +142,7 @@ def reach_of_rise(
 ) -> Tensor:
     """Pixels in which a guess rises in holes, by how steeply u rose beside them.
 
-    u: (B, 1, H, W).    hole: 1 where u is not recorded.    level, gap: as of `partly_clipped`.
+    u: (B, 1, H, W).    hole: 1 where u is not recorded.    level, gap: as of `guess_highlights`.
     rise: how many times as steeply, and in how many pixels at least.
     """
     times, nearest = rise
