@@ -21,11 +21,12 @@ from typer.testing import CliRunner
 
 import reddiff_cli
 from conftest import scene
-from reddiff_cli import memory, tasks
+from reddiff_cli import memory
 from reddiff_cli.cards import known_digest
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
 from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.tasks import superres
 
 RUNNER = CliRunner()
 SOURCE = str(Path(reddiff_cli.__file__).parent.parent)
@@ -775,7 +776,9 @@ def test_what_is_too_large_for_memory_fails_alone(tmp_path, quick, monkeypatch, 
     monkeypatch.setattr(memory, "_MEMINFO", free)
     command = shlex.split(flags.format(tmp_path))
     _, stderr = reddiff(*command, "-o", tmp_path / "out/", *quick, code=1)
-    assert "a.png: its result of 0.0256 megapixels takes more than" in stderr
+    assert (
+        "a.png: enlarged 4 times it has 0.0256 megapixels and takes more than 0.0038 GB" in stderr
+    )
     assert "1 restored, 0 skipped, 1 failed" in stderr
     assert (tmp_path / "out" / "b.png").exists()
 
@@ -787,8 +790,8 @@ def test_memory_that_is_kept_from_earlier_pictures_is_not_missed(tmp_path, quick
     free.write_text("MemAvailable: 10 kB\nSwapFree: 0 kB\n")
     monkeypatch.setattr(memory, "_MEMINFO", free)
     whole = "MemAvailable: 9000000 kB\nSwapFree: 0 kB\n"
-    monkeypatch.setattr(tasks, "return_pages", lambda: free.write_text(whole))
-    reddiff("denoise", tmp_path / "a.png", *quick)
+    monkeypatch.setattr(superres, "return_pages", lambda: free.write_text(whole))
+    reddiff("superres", tmp_path / "a.png", *quick)
 
 
 @pytest.mark.parametrize(

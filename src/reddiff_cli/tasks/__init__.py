@@ -1,12 +1,7 @@
 """Restoration tasks: each turns a file and what is said about its damage into a problem."""
 
-import torch
-
-from ..allocator import return_pages
 from ..errors import PictureError, UsageError
 from ..jobs import Job
-from ..memory import is_short_of
-from ..operators import enlargement
 from ..pictures import Picture
 from ..retrieval.options import PhaseOptions
 from ..task_options import (
@@ -42,35 +37,14 @@ __all__ = ["Problem", "Setting", "Stage", "pose", "solver_of"]
 # The network sees linear light over its peak, as a display would; its errors of a few thousandths
 # are some percent of what is HEADROOM times darker, and all of what is MOST times darker.
 HEADROOM, MOST = 100, 10_000
-# Bytes that a pixel of the result takes at least: 168 above what was in use, in `denoise`, which
-# takes the least.
-BYTES = 150
 
 
 def pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
     """The problem of one job; PictureError or UsageError say what is wrong with its file."""
     problem = _pose(job, options, setting)
     if isinstance(problem, WholePicture) and not isinstance(problem, hdr.Highlights):
-        _check_room(job, problem, setting)
         _check_light(job, problem.source, setting)
     return problem
-
-
-def _check_room(job: Job, problem: WholePicture, setting: Setting) -> None:
-    """PictureError if a result is larger than what can be computed here, before it is tried."""
-    if setting.machine.device != "cpu" and torch.cuda.is_available():
-        return  # a GPU says so itself
-    height, width = problem.source.pixels.shape[:2]
-    pixels = height * width * enlargement(problem.operator) ** 2
-    if not is_short_of(BYTES * pixels):
-        return
-    return_pages()  # what the pictures before have left is kept, and counts as used
-    if is_short_of(BYTES * pixels):
-        raise PictureError(
-            f"{job.input}: its result of {pixels / 1e6:.3g} megapixels takes more than "
-            f"{BYTES * pixels / 1e9:.2g} GB of memory, which are not free; restore a part of it",
-            "OutOfMemory",
-        )
 
 
 def _check_light(job: Job, picture: Picture, setting: Setting) -> None:

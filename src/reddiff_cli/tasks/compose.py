@@ -21,7 +21,7 @@ from .heard import HeardPicture
 from .origin import find_origin
 from .problem import Stage, to_tensor
 from .setting import Setting
-from .superres import enlarge, make_downsample
+from .superres import check_room, enlarge, make_downsample
 from .wide import WideFilling, fill_hole, share_of_patches
 
 Margins = tuple[int, int, int, int]  # left, right, top, bottom
@@ -92,6 +92,7 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     parts = tuple(make_part(damage, picture) for damage in options.parts)
     grey = any(damage.kind == "grey" for damage in options.parts)
     chain = Chain(parts)
+    check_room(job, picture, enlargement(chain), setting)
     y = _measured(parts, to_tensor(picture))
     known = next((part.known for part in parts if isinstance(part, Inpaint)), None)
     margins = canvas_margins(parts)

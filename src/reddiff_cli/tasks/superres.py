@@ -4,27 +4,34 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
+from ..allocator import return_pages
+from ..errors import PictureError
 from ..jobs import Job
 from ..kernels import load_kernel
+from ..memory import is_short_of
 from ..metrics import rms
 from ..operators import Downsample
 from ..operators.downsample import bicubic, box, from_kernel, gaussian, lanczos
-from ..pictures import Pixels, load_picture
+from ..pictures import Picture, Pixels, load_picture
 from ..task_options import Filter, SuperresOptions
 from .heard import HeardPicture
 from .origin import find_origin
 from .problem import to_tensor
 from .setting import Setting
 
+# Bytes that a pixel of the result takes at least.
+BYTES = 150
 FILTERS = {"bicubic": bicubic, "box": box, "lanczos": lanczos}
 
 
 def pose(job: Job, options: SuperresOptions, setting: Setting) -> HeardPicture:
     """The picture as a measurement of one `scale` times as large."""
     picture = load_picture(job.input)
+    check_room(job, picture, options.scale, setting)
     y = to_tensor(picture)
     origin = find_origin("superres", job.input, picture, y, setting)
     noise = origin.noise.sigma
@@ -41,6 +48,27 @@ def pose(job: Job, options: SuperresOptions, setting: Setting) -> HeardPicture:
     about = (source, operator, y, noise, setting)
     problem = HeardPicture("superres", *about, note=consistency, white=white)
     return problem.read_from(origin)
+
+
+def check_room(job: Job, picture: Picture, scale: int, setting: Setting) -> None:
+    """PictureError if a picture so many times as wide and high is more than memory can hold.
+
+    Linux would kill the process instead, with all that it has still to do.
+    """
+    on_gpu = setting.machine.device != "cpu" and torch.cuda.is_available()
+    if scale == 1 or on_gpu:  # which says so itself
+        return
+    height, width = picture.pixels.shape[:2]
+    pixels = height * width * scale**2
+    if not is_short_of(BYTES * pixels):
+        return
+    return_pages()  # what the pictures before have left is kept, and counts as used
+    if is_short_of(BYTES * pixels):
+        raise PictureError(
+            f"{job.input}: enlarged {scale} times it has {pixels / 1e6:.3g} megapixels and takes "
+            f"more than {BYTES * pixels / 1e9:.2g} GB, which are not free; enlarge it less",
+            "OutOfMemory",
+        )
 
 
 def make_downsample(scale: int, chosen: Filter) -> Downsample:
