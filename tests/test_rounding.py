@@ -1,6 +1,7 @@
 """What is told of noise behind a blur in lossy files."""
 
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ from PIL import Image
 from reddiff_cli.estimation.nulls import noise_in_nulls
 from reddiff_cli.estimation.rounding import COUNTED, HIDDEN, noise_beside, rounding_noise
 from reddiff_cli.formats.jpeg import find_luminance_table
+from reddiff_cli.jobs import Job
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.models import find_model
-from reddiff_cli.noise import FLOOR_SMOOTHED
-from reddiff_cli.options import SolverOptions
+from reddiff_cli.noise import FLOOR_SMOOTHED, RIGHT
+from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import load_picture
+from reddiff_cli.restore import Restorer
 from reddiff_cli.task_options import DeblurOptions, parse_degrade
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.heard import RISE_LOSSY
@@ -105,6 +108,37 @@ def test_the_guess_at_a_lossy_file_is_no_judge_of_less(tmp_path, options):
     assert posed(path, options).hidden
     assert not posed(path, options, noise=0.01).hidden
     assert not posed(saved(tmp_path, blurred("motion:9,30", wide, 2)), options).hidden
+
+
+def test_the_line_of_a_jpeg_does_not_say_that_there_is_less_noise(tmp_path):
+    path = jpeg(tmp_path, blurred("motion:9,30", wide, 0), 50)
+    machine, output = MachineOptions(device="cpu"), OutputOptions(overwrite=True)
+    verdicts = []
+    for noise in (None, 0.02):
+        solver = SolverOptions(steps=4, noise=noise)
+        restorer = Restorer(find_model("natural"), solver, machine, MOTION, output)
+        result = restorer.restore(
+            Job("deblur", path, tmp_path / "out.png"), lambda *_: None, print
+        )
+        assert result.residual_ratio < RIGHT[0]
+        verdicts.append(result.verdict)
+    assert verdicts[0] == "right"
+    assert "less than assumed" in verdicts[1]
+
+
+def test_a_jpeg_is_known_as_one_whatever_it_is_called(tmp_path):
+    path = jpeg(tmp_path, blurred("motion:9,30", wide, 2), 85)
+    other = path.with_suffix(".png")
+    shutil.copy(path, other)
+    found, wanted = estimated(other)[0], estimated(path)[0]
+    assert (found.noise, found.hidden, found.white) == (wanted.noise, True, False)
+
+
+def test_only_where_coefficients_are_read_do_steps_count(tmp_path, monkeypatch):
+    path = jpeg(tmp_path, blurred("motion:9,30", wide, 0), 50)
+    read = estimated(path)[0].noise
+    monkeypatch.setattr("reddiff_cli.tasks.decoded.find_jpeg", lambda _: None)
+    assert estimated(path)[0].noise < read
 
 
 @pytest.mark.parametrize(("name", "noise"), [("y.png", wide), ("y.jpg", wide), ("y.png", white)])

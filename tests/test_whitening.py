@@ -240,6 +240,16 @@ def test_next_to_no_noise_takes_a_few_looks(preset, tmp_path):
     assert solver_of(stage, setting.solver).evaluations == (2 if preset == "fast" else 4)
 
 
+def test_little_noise_that_was_told_is_not_called_white(tmp_path):
+    """It scales what is heard."""
+    path = tmp_path / "img.png"
+    save_picture(Picture(load_picture(PICTURE).pixels[:160, :160]), path, None)
+    setting = Setting(find_model("natural"), SolverOptions(noise=1 / 255), print)
+    problem = pose(Job("denoise", path, path), DenoiseOptions(), setting)
+    next(problem.stages())
+    assert not problem.white
+
+
 @pytest.mark.parametrize("wide", [False, True])
 def test_what_is_heard_decides_in_small_pictures(wide, tmp_path):
     """They alone cannot tell noise that is wider than a pixel."""

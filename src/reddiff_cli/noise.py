@@ -29,7 +29,6 @@ that. The path through levels had 35.7 36.0 36.0, 35.2; 34.2 34.6 34.5, 34.3; 31
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -67,8 +66,6 @@ TEXTURE = 1.5
 FLOOR = 0.5
 # Noise that JPEG or resizing has smoothed is underestimated.
 FLOOR_SMOOTHED = 2.0
-# Files of these kinds have had their noise smoothed away.
-SMOOTHED = frozenset((".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".hif", ".jp2"))
 # Ratios of residual to noise that a right model leaves; super-resolution that is best by PSNR
 # leaves 0.76.
 RIGHT = (0.7, 1.2)
@@ -150,11 +147,6 @@ def is_white(
         return False
     found = _wide_share(picture, usable, fine, *SHARP)
     return not smoothed if found is None else found[0] < 0.5
-
-
-def smooths(path: Path) -> bool:
-    """True if files of this kind have smoothed their noise."""
-    return path.suffix.lower() in SMOOTHED
 
 
 def is_grey(x: Tensor) -> bool:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import PictureError
+from .kinds import is_jpeg
 
-_START = b"\xff\xd8\xff"
 _ORIENTATION = 0x0112  # EXIF: 1 to 8; from 5 on rows are shown as columns
 _TRANSPOSED = 5
 _COLOURS = {"JCS_GRAYSCALE": "grey", "JCS_YCbCr": "ycbcr", "JCS_RGB": "rgb"}
@@ -72,10 +72,7 @@ def read_jpeg(path: Path) -> JpegFile:
 def find_jpeg(path: Path) -> JpegFile | None:
     """The coefficients, or None where a file is no JPEG or does not tell them (no extra, CMYK)."""
     try:
-        with path.open("rb") as file:
-            if file.read(len(_START)) != _START:
-                return None
-        return read_jpeg(path)
+        return read_jpeg(path) if is_jpeg(path) else None
     except (OSError, PictureError):
         return None
 

@@ -22,6 +22,9 @@ FLOAT = 32  # depth of float files
 DEPTHS = {"8": 8, "16": 16, "float": FLOAT}
 HOLDS = {"PNG": (8, 16), "TIFF": (8, 16, FLOAT), "EXR": (FLOAT,), "HDR": (FLOAT,)}
 LOSSY = frozenset(("JPEG", "WEBP"))
+# Files that have had their noise smoothed away, as they are called.
+SMOOTHED = frozenset((".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".hif", ".jp2"))
+_JPEG = b"\xff\xd8\xff"
 
 
 def format_of(path: Path) -> str:
@@ -30,3 +33,17 @@ def format_of(path: Path) -> str:
     if known is None:
         raise UsageError(f"{path}: cannot write '{path.suffix}'; use {', '.join(FORMATS)}")
     return known
+
+
+def is_jpeg(path: Path) -> bool:
+    """True if a file begins as those of JPEG do, whatever it is called."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_JPEG)) == _JPEG
+    except OSError:
+        return False
+
+
+def smooths(path: Path) -> bool:
+    """True if files of this kind have smoothed their noise."""
+    return path.suffix.lower() in SMOOTHED or is_jpeg(path)

@@ -28,9 +28,6 @@ PER_LOOK, MOST = 2, 20
 # for two crops that are texture all over); white noise of 5, quality 90 36.33 / 36.96, in grey,
 # quality 85 (1.5 to 5.1) 36.94 / 35.85; no noise, quality 85 36.19 / 37.29, in grey 39.81 / 40.76.
 LOUD = {3: 3.0, 1: 1.5}
-# So little noise as is not heard is looked at as if it were white, without or with 1 of 255, white
-# or of a mosaic: 8 crops of 224x224 have at least 60, 49.6 and 34.7 dB so, and at least 60, 49.5
-# and 34.5 through levels, in 50 evaluations instead of 4.
 # White noise counts as even if it is not so many times as strong in one brightness as in another.
 UNEVEN = 1.3
 
@@ -82,7 +79,12 @@ class Denoising(Listening):
         self.white = self.noise == 0 or is_white(self.y, self.noise)
 
     def _quiet(self) -> bool:
-        """True if there is next to no noise; whether it is white then makes no difference."""
+        """True if there is next to no noise; whether it is white then makes no difference.
+
+        Looked at as if it were: 8 crops of 224x224 without noise, with white noise of 1 of 255
+        and with a mosaic's have 60 (or more), 49.6 and 34.7 dB by 4 looks, 60, 49.5 and 34.5
+        through levels, in 50 evaluations.
+        """
         return self.told is None and max(self.noise, self.least) < QUIET / 255
 
     def _sure(self) -> bool:
@@ -112,12 +114,13 @@ def pose(job: Job, options: DenoiseOptions, setting: Setting) -> Denoising:
     decoding = find_decoding(job.input, picture, setting, evaluations)
     y = to_tensor(picture)
     operator = Identity()
+    noise = setting.told_noise("denoise")
     if decoding is not None:
-        told = setting.told_noise("denoise") or 0.0
-        fine = max(told, (wavelet_sigma(y) or 0.0) / 2)
+        fine = max(noise or 0.0, (wavelet_sigma(y) or 0.0) / 2)
         channels = 1 if is_grey(y) else y.shape[1]
         decoding = decoding if fine < LOUD[channels] / 255 else None
-    noise = setting.noise("denoise", job.input, y, by_coefficients=decoding is not None)
+    if noise is None:
+        noise = setting.estimate(job.input, y, by_coefficients=decoding is not None).sigma
     white = setting.white(operator, job.input, y, noise)
     about = ("denoise", picture, operator, y, noise, setting)
     problem = Denoising(*about, white=white)

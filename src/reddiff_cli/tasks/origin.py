@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ..formats.jpeg import find_luminance_table
-from ..noise import NoiseEstimate, smooths
+from ..formats.kinds import smooths
+from ..noise import NoiseEstimate
 from ..pictures import Picture
 from .decoded import find_decoding
 from .jpeg import Decoding
@@ -24,9 +25,8 @@ class Origin:
     """Where a measurement y comes from.
 
     decoding: how y is told from a file's coefficients, if it is.    noise: that of what the file
-    shows, estimated or told.    told: by whom it may be, nobody has to ask y for it.    lossy: the
-    file has smoothed its noise.    table: (8, 8), a JPEG's steps of luminance; None where they
-    are not known.
+    shows, estimated, or (`told`) as somebody told it.    lossy: the file has smoothed its noise.
+    table: (8, 8), a JPEG's steps of luminance; None where they are not known.
     """
 
     decoding: Decoding | None
@@ -54,8 +54,8 @@ def find_origin(
     """
     decoding = find_decoding(path, picture, setting, DECODING)
     noise = setting.told_noise(task)
-    if setting.solver.noise is None:
-        noise = told if noise is None else noise
+    if noise is None and setting.solver.noise is None:
+        noise = told
     if noise is None:
         coefficients = decoding is not None
         estimate = setting.estimate(path, y, known, blurred=blurred, by_coefficients=coefficients)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..formats.kinds import smooths
 from ..jobs import OnNote
 from ..models import Card
-from ..noise import NoiseEstimate, estimate_noise, is_white, smooths
+from ..noise import NoiseEstimate, estimate_noise, is_white
 from ..operators import Operator, is_linear
 from ..options import OVERLAP, TASKS, MachineOptions, SolverOptions
 from ..tiling import Whole
@@ -37,18 +38,10 @@ class Setting:
         known: Tensor | None = None,
         *,
         blurred: bool = False,
-        by_coefficients: bool = False,
     ) -> float:
-        """Noise in [0, 1] units: as given, or the task's own, or estimated from the picture.
-
-        known, blurred: as of `estimate_noise`.    by_coefficients: y will be told from those
-        of a JPEG; the least noise of lossy files is right for what is left of its errors then.
-        """
+        """Noise in [0, 1] units: as given, or the task's own, or as of `estimate`."""
         told = self.told_noise(task)
-        if told is not None:
-            return told
-        about = {"blurred": blurred, "by_coefficients": by_coefficients}
-        return self.estimate(path, picture, known, **about).sigma
+        return self.estimate(path, picture, known, blurred=blurred).sigma if told is None else told
 
     def estimate(
         self,
@@ -59,7 +52,11 @@ class Setting:
         blurred: bool = False,
         by_coefficients: bool = False,
     ) -> NoiseEstimate:
-        """Noise that nobody told; arguments as of `noise`."""
+        """Noise that nobody told.
+
+        known, blurred: as of `estimate_noise`.    by_coefficients: y will be told from those
+        of a JPEG; the least noise of lossy files is right for what is left of its errors then.
+        """
         estimate = estimate_noise(picture, known, smoothed=smooths(path), blurred=blurred)
         if estimate.warning and not by_coefficients:
             self.on_note(f"warning: {path}: {estimate.warning}; noise {estimate.sigma:.4f}")

@@ -10,10 +10,10 @@ from torch import Tensor
 from ..errors import PictureError
 from ..estimation.blind import SHARP, KernelEstimate, estimate_kernel
 from ..estimation.welch import luminance_weights
+from ..formats.kinds import smooths
 from ..jobs import Job
 from ..kernels import make_kernel
 from ..kernelspec import KernelSpec
-from ..noise import smooths
 from ..operators import Blur
 from ..pictures import load_picture
 from ..task_options import DeblurOptions
