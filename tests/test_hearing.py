@@ -316,9 +316,10 @@ def test_a_composition_with_a_hole_does_not_listen(tmp_path):
 
 def test_grey_pictures_are_heard_in_one_channel(tmp_path):
     y = blurred("gaussian:0.5", wide, 5)[:, :1].expand(1, 3, SIDE, SIDE)
-    first = next(posed(saved(tmp_path, y), KNOWN).stages())
-    assert first.shared
-    assert first.y.shape == (1, 1, SIDE, SIDE)
+    probe, heard, _ = posed(saved(tmp_path, y), KNOWN).stages()
+    assert probe.probe
+    assert heard.shared == 1
+    assert (probe.y.shape[1], heard.y.shape) == (1, (1, 1, SIDE, SIDE))
 
 
 @pytest.mark.parametrize("options", [MOTION, parse_degrade("blur motion:9,30")])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from doubles import gaussian_prior
+from doubles import gaussian_prior, told_of_tiles
 from reddiff_cli.budget import looking
 from reddiff_cli.cards import Card
 from reddiff_cli.cli import app
@@ -274,9 +274,13 @@ def test_noise_wider_than_a_pixel_is_made_white(name, told, tmp_path):
     stages = []
     for stage in problem.stages():
         stages.append(stage)
-        problem.accept(stage, 2 * scene - 1)
-    heard = not (name == "white" and told)  # what is told and white is taken at its word
-    assert [stage.shared for stage in stages] == ([1, 0] if heard else [0])
+        answer = told_of_tiles(stage, 0.08, wide=name == "wide") if stage.probe else 2 * scene - 1
+        problem.accept(stage, answer)
+    # What is told and white is taken at its word, and so is what tiles tell to be white.
+    asked = ["probe"] if told is None else []
+    heard = ["heard"] if name == "wide" else []
+    kinds = ["probe" if stage.probe else "heard" for stage in stages[:-1]]
+    assert kinds == asked + heard
     assert (stage.whitening is None) is (name == "white")
     assert solver_of(stage, SolverOptions()).evaluations == 1
     assert solver_of(stage, SolverOptions(steps=30)).evaluations == 30

@@ -42,7 +42,7 @@ def estimated(path, options=MOTION, **solver):
     problem = posed(path, options, **solver)
     for stage in problem.stages():
         last = stage
-        if stage.shared:
+        if stage.shared and not stage.probe:
             problem.accept(stage, stage.start)
     return problem, last
 

@@ -19,6 +19,7 @@ from .models import Card
 from .operators import Inpaint, Operator, Whitened, is_linear
 from .options import TASKS, SolverOptions, check_solver
 from .schedule import Schedule
+from .solvers.consistency import likeliest_noise
 from .solvers.ddrm import ETA as DDRM_ETA
 from .solvers.ddrm import Spectral, ddrm
 from .solvers.diffpir import SETTINGS, diffpir
@@ -63,6 +64,8 @@ class Solving:
 
     def run(self) -> Steps:
         """(evaluations done, present estimate) after each step; UsageError if not possible."""
+        if self.stage.probe:
+            return self._probe()
         method = self.solver.method
         spectral = getattr(self.stage.operator, "spectrum", None) is not None
         check_solver(self.solver, self.task, spectral=spectral)
@@ -75,6 +78,11 @@ class Solving:
         if method == "pigdm":
             return self._pigdm()
         return self._ddrm() if method == "ddrm" else self._diffpir()
+
+    def _probe(self) -> Steps:
+        stage = self.stage
+        _, _, denoise, schedule, _, noise = self._problem(self.denoiser)
+        return likeliest_noise(stage.y, stage.sigma_y, denoise, schedule, noise)
 
     def _problem(
         self, denoiser: DenoiseFunction, positions: str = "none"

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ..interpolation import interpolated
 from .flat_tiles import STRIDE, cut, flattest_of_each, has_tiles
-from .stationary import TILE, spectrum_of
+from .stationary import TILE, spectrum_of, white_power
 
 # Side of the means that brightness is told from.
 AROUND = 7
@@ -72,8 +72,7 @@ class ColouredNoise:
 
         even: not if the strengths are less than so many times apart.
         """
-        channels = self.power.shape[2]
-        power = torch.eye(channels).to(self.power).expand_as(self.power).clone()
+        power = white_power(self.power.shape[2]).to(self.power)
         if float(self.strength.max() / self.strength.min()) < even:
             return ColouredNoise(power, self.brightness[:1], torch.tensor([sigma]))
         return ColouredNoise(

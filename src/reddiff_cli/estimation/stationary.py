@@ -21,6 +21,11 @@ def spectrum_of(tiles: Tensor) -> Tensor:
     return smooth
 
 
+def white_power(channels: int) -> Tensor:
+    """Of white noise of variance 1, (TILE, TILE, C, C)."""
+    return torch.eye(channels, dtype=torch.complex64).expand(TILE, TILE, -1, -1).clone()
+
+
 def shaping_kernel(power: Tensor) -> Tensor:
     """The filter whose output has this power when its input is white, (C, C, T, T).
 

@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from ..budget import looking, straight
+from ..estimation.coloured_noise import ColouredNoise
+from ..estimation.stationary import white_power
+from ..formats.kinds import smooths
 from ..jobs import Job
-from ..noise import estimate_noise, is_grey, is_white, wavelet_sigma
+from ..noise import FLOOR, estimate_noise, is_grey, is_white, wavelet_sigma
 from ..operators import Identity
 from ..pictures import load_picture
 from ..solvers.whitening import Whitening
@@ -41,27 +44,37 @@ class Denoising(Listening):
     looks after it make that white. Where it cannot be measured, and for samples and a path of
     levels, `WholePicture` as it is.
 
-    least: of a JPEG, what its noise was estimated to be as it is decoded.
+    least: of a JPEG, what its noise was estimated to be as it is decoded.    lossy: y comes from a
+    file that has smoothed its noise.
     """
 
     least: float = 0.0
+    lossy: bool = False
 
     def stages(self) -> Iterator[Stage]:
         """One that hears the noise, unless it is sure what it is, and one that takes it away."""
         if self.decoding is not None:
             yield from self.decoded()
             self._estimate()
+        elif self.told is None and not self.lossy and straight(self.setting.solver):
+            yield from self.probing()
+            if self._takes_as_white():
+                yield self._whitened(None if self._quiet() else self._by_light())
+                return
         self.white = self.white or self._quiet()
         if self._sure() or not straight(self.setting.solver):
             yield from super().stages()
             return
         yield self.hearing()
-        whitening = self._whitening()
+        yield self._whitened(self._whitening())
+
+    def _whitened(self, whitening: Whitening | None) -> Stage:
+        """The stage that takes the noise away, with that made white, unless it is."""
         stage = self._stage(self.operator, self.y, self.y)
-        if whitening is not None:
-            looks = looking(self.setting.card, self.setting.solver).evaluations
-            stage = replace(stage, whitening=whitening, enough=looks * len(whitening.levels()))
-        yield stage
+        if whitening is None:
+            return stage
+        looks = looking(self.setting.card, self.setting.solver).evaluations
+        return replace(stage, whitening=whitening, enough=looks * len(whitening.levels()))
 
     @property
     def told(self) -> float | None:
@@ -87,6 +100,21 @@ class Denoising(Listening):
         """
         return self.told is None and max(self.noise, self.least) < QUIET / 255
 
+    def _take_what_tiles_tell(self) -> None:
+        """Too much takes texture away: in small pictures, where nothing else is told."""
+        if self.told is None and self.tile_noise is not None and not self._is_shared():
+            self.noise = max(min(self.noise, self.tile_noise.total / 2), FLOOR / 255)
+
+    def _by_light(self) -> Whitening | None:
+        """White noise that follows the brightness as that of the tiles; None if it is even."""
+        if self.tile_noise is None:
+            return None
+        lights, strengths = self.tile_noise.by_light()
+        if float(strengths.max() / strengths.min()) < UNEVEN:
+            return None
+        noise = ColouredNoise(white_power(self.y.shape[1]), lights, strengths)
+        return Whitening(self.y, noise.power, noise.strength_at(self.y))
+
     def _sure(self) -> bool:
         """True if nothing has to be heard: next to no noise, and white that is told, or grey."""
         return self._quiet() or (self.white and (self.told is not None or self.y.shape[1] == 1))
@@ -95,6 +123,7 @@ class Denoising(Listening):
         """How the noise is made white; None if it is, or cannot be measured. Settles the noise."""
         found = self._measured()
         if found is None or self.clean is None:
+            self._take_what_tiles_tell()
             return None
         self.white = self._sounds_white(found)
         if self.white:
@@ -123,6 +152,6 @@ def pose(job: Job, options: DenoiseOptions, setting: Setting) -> Denoising:
         noise = setting.estimate(job.input, y, by_coefficients=decoding is not None).sigma
     white = setting.white(operator, job.input, y, noise)
     about = ("denoise", picture, operator, y, noise, setting)
-    problem = Denoising(*about, white=white)
+    problem = Denoising(*about, white=white, lossy=smooths(job.input))
     problem.decoding = decoding
     return problem

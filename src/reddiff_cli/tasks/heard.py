@@ -84,17 +84,26 @@ class HeardPicture(Listening):
 
     def stages(self) -> Iterator[Stage]:
         """One that hears the noise, if need be, and the one that restores the picture."""
-        if self._doubts() and not self._looks_in_nulls() and self._listens():
-            if self.clean is None:
-                yield self.hearing()
-            self._settle()
+        if not self._told and not (self._doubts() and self._looks_in_nulls()):
+            yield from self._listened()
         yield from self.decoded()
         yield from super().stages()
 
+    def _listened(self) -> Iterator[Stage]:
+        """Those that tell the noise, where that may help."""
+        if not self._listens():
+            return
+        yield from self.probing()
+        if self._takes_as_white():
+            return
+        loud = self.noise >= QUIET / 255 and has_tiles(self.y.shape[2], self.y.shape[3])
+        if loud and self._doubts():
+            if self.clean is None:
+                yield self.hearing()
+            self._settle()
+
     def _doubts(self) -> bool:
         """True where the noise is estimated to be more than it is in the finest details."""
-        if self._told:
-            return False
         return 2 * self.noise > MORE * self._fine
 
     def _looks_in_nulls(self) -> bool:
@@ -117,9 +126,7 @@ class HeardPicture(Listening):
 
     def _listens(self) -> bool:
         """True where hearing the noise may help."""
-        if self.lossy or self.noise < QUIET / 255 or not is_linear(self.operator):
-            return False
-        return has_tiles(self.y.shape[2], self.y.shape[3])
+        return not self.lossy and self.noise > FLOOR / 255 and is_linear(self.operator)
 
     def _settle(self) -> None:
         """Take the noise for what was heard, or estimated, if that is within LOW to HIGH of it."""

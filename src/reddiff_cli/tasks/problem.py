@@ -41,7 +41,8 @@ class Stage:
     weight: of the prior, times what the user asks for.    white: whether the noise of y differs
     from pixel to pixel.    whitening: what makes it so.    enough: above 0, so many looks at y are
     enough, if nobody asks for more.    shared: above 0, it makes what all methods and samples
-    share, by the default solver in so many network evaluations.
+    share, by the default solver in so many network evaluations.    probe: its result is no
+    picture, but what `likeliest_noise` tells of y, tiles whose noise is sigma_y at most, about.
     """
 
     view: View
@@ -57,6 +58,7 @@ class Stage:
     white: bool = True
     enough: int = 0
     whitening: Whitening | None = None
+    probe: bool = False
 
     def to(self, device: torch.device) -> "Stage":
         """The same stage with its tensors on a device."""
@@ -70,7 +72,12 @@ class Stage:
         )
 
     def residual(self, mu: Tensor) -> float:
-        """rms of what A(mu) leaves of y, in [0, 1] units; JPEG: in steps of its tables, halved."""
+        """rms of what A(mu) leaves of y, in [0, 1] units; JPEG: in steps of its tables, halved.
+
+        0 if there is no mu.
+        """
+        if self.probe:
+            return 0.0
         return float(self.operator.residual(mu, self.y).max()) / 2
 
 

@@ -1,0 +1,133 @@
+"""What the network tells of the noise in some tiles of a picture (solvers/consistency.py)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Side of a tile, in pixels, and of the smallest one; how many of each brightness.
+SIDE, SMALLEST, OF_EACH, BRIGHTNESSES = 96, 32, 2, 4
+# Half as many, unless they are no more than half of the picture.
+SHARE = 0.5
+# Side of the parts whose means tell how flat a tile is.
+PART = 4
+# Pixels that are clipped carry no noise; so many values of a tile must not be.
+WHOLE = 0.7
+# Bands of frequencies, as radii in cycles per pixel; the mean of a tile is in none.
+LOW, MIDDLE, HIGH = (0.02, 0.13), (0.13, 0.3), (0.3, 0.8)
+BANDS = (LOW, MIDDLE, HIGH)
+# Values nearer than this to an end of the scale are clipped.
+CLIPPED = 1e-6
+# Noise is not white if so many times as much as in high frequencies is left in middle ones, or
+# somewhat less, and much in low ones, too. 21 crops of 256x256, most of them fur, stone, skin and
+# the like, with white noise of 1 and 3 of 255, and, of 6, with that of a camera's mosaic:
+#                1             3             mosaic, 3     mosaic, 5     mosaic, 10
+#   low          0.84 to 1.90  0.79 to 1.34  1.12 to 1.69  1.31 to 2.26  1.54 to 2.62
+#   middle       0.94 to 1.30  0.93 to 1.10  1.14 to 1.49  1.27 to 1.75  1.68 to 2.19
+MIDDLE_MOST, MIDDLE_MUCH, LOW_MUCH = 1.25, 1.1, 1.3
+# But if it is so much of what is in the finest details, there it is, and the rest may be a part
+# of the picture (noise of a mosaic of 5 of 255 is 0.36 to 0.65, of 17 crops two 0.8 and 0.9),
+# unless there is even more of it; noise of twice the size of a pixel has next to nothing there, of
+# 255, and 1.33 to 1.58 in middle frequencies, or 2.2 and more.
+PLAIN, THERE, MIDDLE_SURE = 0.8, 1.2, 1.6
+
+
+@dataclass(frozen=True)
+class TileNoise:
+    """White noise of maximum likelihood under the prior, and how white the rest is.
+
+    light: mean of each tile, (n,), in [-1, 1].    sigma: standard deviation, (n,), in [-1, 1]
+    units.    left, foretold: (n, 3), as of `in_bands`: power of what the network takes away, and
+    what it is if this noise is all there is. Only their ratios count.
+    """
+
+    light: Tensor
+    sigma: Tensor
+    left: Tensor
+    foretold: Tensor
+
+    @property
+    def excess(self) -> tuple[float, float, float]:
+        """What the network takes away in each band, over what it takes of white noise."""
+        low, middle, high = (self.left.sum(0) / self.foretold.sum(0).clamp(min=1e-12)).tolist()
+        return low, middle, high
+
+    @property
+    def total(self) -> float:
+        """Standard deviation in all tiles."""
+        return float(self.sigma.square().mean().sqrt())
+
+    def is_white(self, fine: float) -> bool:
+        """True if little tells that it is not. One channel tells little.
+
+        fine: standard deviation of noise in the finest details, in [-1, 1] units.
+        """
+        low, middle, high = self.excess
+        if middle > MIDDLE_SURE * high:
+            return False
+        wide = low > LOW_MUCH * high and middle > MIDDLE_MUCH * high
+        return self.explains(fine) or not (wide or middle > MIDDLE_MOST * high)
+
+    def explains(self, fine: float) -> bool:
+        """True if it is nearly all that is in the finest details."""
+        return fine > 2 * THERE / 255 and self.total > PLAIN * fine
+
+    def by_light(self) -> tuple[Tensor, Tensor]:
+        """Brightnesses, increasing, and the standard deviation of each, (n,)."""
+        count = min(BRIGHTNESSES, len(self.sigma))
+        lights, sigmas = (v.tensor_split(count) for v in (self.light, self.sigma))
+        strengths = torch.stack([part.square().mean().sqrt() for part in sigmas])
+        return torch.stack([part.mean() for part in lights]), strengths
+
+
+def tiles_of(y: Tensor) -> Tensor | None:
+    """The flattest tiles of every brightness, (n, C, side, side), from dark to light.
+
+    y: (1, C, H, W) in [-1, 1].    None where it is too small, or clipped all over.
+    """
+    side = min(SIDE, y.shape[2], y.shape[3]) // PART * PART
+    if side < SMALLEST:
+        return None
+    stride = side // 2 // PART * PART
+    whole = F.avg_pool2d(is_recorded(y).mean(1, keepdim=True), side, stride)[0, 0]
+    light = F.avg_pool2d(y.mean(1, keepdim=True), side, stride)[0, 0]
+    bumps = F.avg_pool2d(_slope(F.avg_pool2d(y, PART)), side // PART - 1, stride // PART)[0, 0]
+    places = (whole > WHOLE).nonzero()
+    if len(places) == 0:
+        return None
+    ordered = places[light[places[:, 0], places[:, 1]].argsort()]
+    chosen = []
+    few = side**2 * OF_EACH * BRIGHTNESSES > SHARE * y.shape[2] * y.shape[3]
+    for group in ordered.tensor_split(min(BRIGHTNESSES, len(ordered))):
+        flattest = bumps[group[:, 0], group[:, 1]].argsort()[: OF_EACH // 2 if few else OF_EACH]
+        chosen += (stride * group[flattest]).tolist()
+    return torch.cat([y[..., a : a + side, b : b + side] for a, b in chosen])
+
+
+def is_recorded(y: Tensor) -> Tensor:
+    """1 where a value is not clipped, 0 elsewhere; of y's shape."""
+    return (y.abs() < 1 - CLIPPED).to(y.dtype)
+
+
+def in_bands(a: Tensor, b: Tensor) -> Tensor:
+    """Inner products of the channels' differences of a and b in the `BANDS`, (n, 3).
+
+    a, b: (n, C, side, side), under a window, as opposite borders do not meet.
+    """
+    side = a.shape[-1]
+    hann = torch.hann_window(side).to(a)
+    spectra = [
+        torch.fft.fft2((v - v.mean(1, keepdim=True)) * hann[:, None] * hann) for v in (a, b)
+    ]
+    power = (spectra[0] * spectra[1].conj()).real.sum(1)
+    frequency = torch.fft.fftfreq(side).to(a)
+    radius = (frequency[:, None].square() + frequency.square()).sqrt()
+    inside = [(radius >= low) & (radius < high) for low, high in BANDS]
+    return torch.stack([(power * band).sum((1, 2)) for band in inside], 1)
+
+
+def _slope(means: Tensor) -> Tensor:
+    """Squared differences to the neighbours, mean of the channels; one smaller each way."""
+    across, down = means.diff(dim=3)[:, :, 1:], means.diff(dim=2)[..., 1:]
+    return (across.square() + down.square()).mean(1, keepdim=True)
