@@ -15,7 +15,7 @@ from .errors import PictureError, UsageError
 from .formats.arrays import ARRAY_SUFFIXES
 from .formats.carriers import read_record
 from .formats.kinds import PICTURE_SUFFIXES
-from .masks import find_mask
+from .masks import Masks
 from .options import OutputOptions
 from .outputs import (
     Source,
@@ -75,12 +75,13 @@ def plan_jobs(
     if not sources:
         raise UsageError(f"{', '.join(map(str, inputs))}: no picture found; see --recursive")
     outputs = name_outputs(task, sources, inputs, options)
+    masks = Masks(mask)
     jobs = [
-        _plan(task, source, output, mask, options, make_record, sheets)
+        _plan(task, source, output, masks, options, make_record, sheets)
         for source, output in zip(sources, outputs, strict=True)
     ]
-    masks = {job.mask for job in jobs if job.mask}
-    check_outputs(sources, outputs, [*reads, *masks], sheets)
+    read = {job.mask for job in jobs if job.mask}
+    check_outputs(sources, outputs, [*reads, *read], sheets)
     return jobs
 
 
@@ -184,15 +185,14 @@ def _plan(
     task: str,
     source: Source,
     output: Path,
-    mask: Path | None,
+    masks: Masks,
     options: OutputOptions,
     make_record: MakeRecord,
     sheets: Sequence[str],
 ) -> Job:
     try:
         _check_readable(source.path)
-        own_mask = find_mask(mask, source.path, source.root)
-        job = Job(task, source.path, output, own_mask)
+        job = Job(task, source.path, output, masks.find(source.path, source.root))
         check_writable(output, sheets)
         if not options.overwrite:
             if os.path.lexists(output):
