@@ -20,6 +20,7 @@ from reddiff_cli.networks.network import build, load_prior, new_config, save_pri
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.train import train
 from reddiff_cli.training.loss import FOCUS, Batch, denoising_loss, draw_batch, draw_levels
+from reddiff_cli.training.model_card import model_card
 from reddiff_cli.training.optimisers import make_optimiser, make_recordable
 from reddiff_cli.training.options import TrainOptions
 from reddiff_cli.training.photographs import draw_crops, flatten_some, read_photographs
@@ -83,6 +84,23 @@ def test_folder_can_be_used_at_once(folder, tmp_path):
     assert any("broken.png" in note for note in notes)
     rights = {path.stat().st_mode for path in output.glob("*.*") if path.suffix != ".pt"}
     assert len(rights) == 1  # weights are for all who may read the configuration
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"name,url\np/0.png,us\n", ""),
+        (b"file,source,licence\np/0.png,J\xf6rg,CC0\n", "- p/0.png: J\ufffdrg (CC0)"),
+        (b"\xef\xbb\xbffile,source\np/0.png\np/1.png,us,x\n", "- p/0.png\n- p/1.png: us"),
+        (b"file,source\np/0.png," + b"x" * 200_000, "SOURCES.csv: cannot be read"),
+    ],
+)
+def test_a_table_of_sources_may_be_anybody_s(tmp_path, content, told):
+    (tmp_path / "SOURCES.csv").write_bytes(content)
+    (tmp_path / "p").mkdir()
+    card = model_card(options(tmp_path / "p", tmp_path / "prior"), 2, 60.0, [])
+    assert told in card
+    assert ("## Photographs" in card) == bool(told)
 
 
 def test_the_shape_of_natural_is_the_default(folder, tmp_path):
