@@ -1,5 +1,6 @@
 """Names, trees, collisions, and what is skipped or refused before any work."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 from PIL import Image
 
 from conftest import scene
-from reddiff_cli.errors import UsageError
-from reddiff_cli.jobs import plan_jobs
+from reddiff_cli.errors import PictureError, UsageError
+from reddiff_cli.jobs import list_pictures, plan_jobs
 from reddiff_cli.options import OutputOptions
 from reddiff_cli.pictures import Picture, save_picture
 
@@ -112,6 +113,26 @@ def test_what_macos_keeps_beside_a_picture_is_none(tmp_path):
     make(tmp_path / "a.png")
     (tmp_path / "._a.png").write_bytes(b"\0\5\x16\7")
     assert [job.input.name for job in plan([tmp_path])] == ["a.png"]
+
+
+def test_a_folder_that_cannot_be_read_fails_and_the_rest_is_restored(tmp_path, monkeypatch):
+    make(tmp_path / "a.png", tmp_path / "sub" / "b.png")
+    usual = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied", str(path))
+        return usual(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    done, lost = plan([tmp_path, tmp_path], recursive=True, path=tmp_path / "out.jpg", folder=True)
+    assert (done.input, done.action) == (tmp_path / "a.png", "restore")
+    assert (lost.input, lost.action, lost.kind) == (tmp_path / "sub", "fail", "Unreadable")
+    assert lost.reason.startswith(f"{tmp_path / 'sub'}: folder cannot be read (Permission denied)")
+    assert [job.action for job in plan([tmp_path / "sub"])] == ["fail"]
+    assert [job.action for job in plan([tmp_path])] == ["restore"]  # it is not asked for
+    with pytest.raises(PictureError, match="sub: folder cannot be read"):
+        list_pictures([tmp_path], recursive=True)
 
 
 def test_pictures_that_are_called_like_results_are_told(tmp_path):

@@ -104,6 +104,15 @@ def test_a_folder_of_masks_is_listed_once(tmp_path, monkeypatch):
     assert listed == [tmp_path]
 
 
+def test_a_folder_of_masks_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(PictureError, match="masks cannot be read"):
+        Masks(tmp_path).find(Path("a.png"), None)
+
+
 @pytest.mark.parametrize("value", [1, 85, 127])
 def test_a_mask_that_was_meant_and_is_dark_is_told(tmp_path, value):
     """0 and 1 for no and yes, or red on black, must not pass for an empty mask."""

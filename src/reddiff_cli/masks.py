@@ -87,12 +87,16 @@ class Masks:
 
 def _pictures_by_stem(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
-    if not folder.is_dir():
-        return found
-    for path in sorted(folder.iterdir()):
-        # Reading a pipe would wait for ever.
-        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file():
-            found.setdefault(path.stem, []).append(path)
+    try:
+        for path in sorted(folder.iterdir()):
+            # Reading a pipe would wait for ever.
+            if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file():
+                found.setdefault(path.stem, []).append(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        told = f"{folder}: folder of masks cannot be read ({error.strerror}); make it readable"
+        raise PictureError(told, "Mask") from error
     return found
 
 

@@ -71,7 +71,7 @@ class Run:
                 reporter.note(f"model {card.name} ({card.revision}) on {where}")
                 if card.source and not card.folder.is_dir():
                     reporter.note(f"converting {card.source.name} once, to {card.folder}")
-            if any(format_of(job.output) in LOSSY for job in jobs):
+            if any(format_of(job.output) in LOSSY for job in jobs if job.action != "fail"):
                 reporter.note(
                     "warning: lossy format: known pixels change a little; .png keeps them"
                 )
