@@ -13,9 +13,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import reddiff_cli
-from conftest import scene
+from conftest import save_random_prior, scene
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
+from reddiff_cli.folders import SCHEDULER
 from reddiff_cli.formats.carriers import read_record
 from reddiff_cli.holes.smooth import bend_smoothly, fill_smoothly
 from reddiff_cli.pictures import Picture, load_picture, save_picture
@@ -66,6 +67,18 @@ def test_again_other_seed_overwrite(picture_file, mask_file, quick):
     assert output.read_bytes() != first
     reddiff(*command, "--overwrite")
     assert output.read_bytes() == first
+
+
+def test_a_damaged_prior_ends_the_run(tmp_path):
+    """Not one picture could be restored with it: scripts stop at exit code 3."""
+    prior = save_random_prior(tmp_path / "p")
+    scheduler = json.loads((prior / SCHEDULER).read_text())
+    (prior / SCHEDULER).write_text(json.dumps(scheduler | {"num_train_timesteps": None}))
+    for name in ("a.png", "b.png"):
+        Image.fromarray(scene()).save(tmp_path / name)
+    _, err = reddiff("denoise", tmp_path, "--model", prior, "--device", "cpu", code=3)
+    assert "the prior cannot be loaded (TypeError" in err
+    assert "0 restored, 0 skipped, 0 failed, 2 not done" in err
 
 
 def test_folder_with_good_and_bad_files(tmp_path, quick):

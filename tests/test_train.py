@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from conftest import scene
 from reddiff_cli.denoiser import load_denoiser
-from reddiff_cli.errors import UsageError
+from reddiff_cli.errors import ModelMissing, UsageError
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
 from reddiff_cli.networks.network import build, load_prior, new_config, save_prior
@@ -284,6 +284,36 @@ def test_a_run_is_not_overwritten_by_accident(folder, tmp_path):
         run(options(folder, tmp_path / "p", channels=(16, 16), resume=True))
     with pytest.raises(UsageError, match="nothing to resume"):
         run(options(folder, tmp_path / "q", resume=True))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"no checkpoint", "cannot be loaded"),
+        ({"a": 1}, "is no checkpoint of `reddiff train`, it lacks average, config"),
+        ([1], "is no checkpoint"),
+        ({"network": {}}, "cannot be loaded"),
+        ({"generator": 3}, "cannot be loaded"),
+        ({"step": None}, "cannot be loaded"),
+    ],
+)
+def test_a_damaged_checkpoint_is_one_line(folder, tmp_path, content, told):
+    run(options(folder, tmp_path / "p"))
+    path = tmp_path / "p" / "checkpoint.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        whole = torch.load(path, weights_only=True)
+        known = isinstance(content, dict) and content.keys() <= whole.keys()
+        torch.save(whole | content if known else content, path)
+    with pytest.raises(ModelMissing, match=f"checkpoint.pt: {told}"):
+        run(options(folder, tmp_path / "p", resume=True))
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(folder, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file/x: cannot be written below"):
+        run(options(folder, tmp_path / "file" / "x"))
 
 
 def test_stopped_run_keeps_its_checkpoint(folder, tmp_path):
