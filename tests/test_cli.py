@@ -17,6 +17,7 @@ from conftest import save_random_prior, scene
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
 from reddiff_cli.folders import SCHEDULER
+from reddiff_cli.formats import kinds
 from reddiff_cli.formats.carriers import read_record
 from reddiff_cli.holes.smooth import bend_smoothly, fill_smoothly
 from reddiff_cli.pictures import Picture, load_picture, save_picture
@@ -185,6 +186,43 @@ def test_format_that_cannot_hold_the_picture_is_refused_before_the_work(
     command = ["inpaint", tmp_path / "p.png", "-m", mask_file, "-o", tmp_path / "o.jpg", *quick]
     _, stderr = reddiff(*command, code=2)
     assert "transparency" in stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "suffix", "told"),
+    [
+        (["denoise"], "jpg", "JPEG cannot hold transparency; write .png"),
+        (["denoise"], "webp", "WEBP holds 40 pixels a side, the result has 32x48; write .png"),
+        (
+            ["superres", "--scale", "2"],
+            "jpeg",
+            "JPEG holds 90 pixels a side, the result has 64x96",
+        ),
+        (["restore", "--degrade", "down 2 | down 3"], "webp", "the result has 192x288"),
+    ],
+)
+def test_results_that_their_format_cannot_hold_are_told_at_once(
+    tmp_path, quick, monkeypatch, flags, suffix, told
+):
+    """By --dry-run as well; size is that of the upright picture, enlarged."""
+
+    def never(*_):
+        raise AssertionError("the picture was read")
+
+    monkeypatch.setattr("reddiff_cli.restore.pose", never)
+    for kind, most in (("JPEG", 90), ("WEBP", 40)):
+        monkeypatch.setitem(kinds.MOST_SIDE, kind, most)
+    alpha = [np.full((32, 48), 99, dtype=np.uint8)] if "transparency" in told else []
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.dstack([scene(32, 48), *alpha])).save(tmp_path / "p.png", exif=exif)
+    target = tmp_path / f"o.{suffix}"
+    for dry in ([], ["--dry-run"]):
+        command = [flags[0], tmp_path / "p.png", *flags[1:], "-o", target, *quick, *dry]
+        out, err = reddiff(*command, code=2)
+        assert told in (out if dry else err)
+    out, _ = reddiff("denoise", tmp_path / "p.png", "-o", tmp_path / "o.png", *quick, "--dry-run")
+    assert not out.startswith("fail")
 
 
 def test_lossy_output_is_said_once(tmp_path, picture_file, mask_file, quick):

@@ -1,5 +1,6 @@
 """One command over its pictures: plan, restore, report, and say how it went."""
 
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -15,12 +16,12 @@ from .jobs import Job, OnNote, Record, plan_jobs
 from .masks import NothingToFill, check_mask_size
 from .models import Card, find_model
 from .options import MachineOptions, OutputOptions, ReportOptions, SolverOptions
-from .pictures import size_of
+from .pictures import check_header, size_of
 from .progress import FetchReporter
 from .record import files_of, make_record
 from .report import Reporter, print_plan
 from .shards import Shard
-from .task_options import InpaintOptions, TaskOptions
+from .task_options import InpaintOptions, RestoreOptions, SuperresOptions, TaskOptions
 
 if TYPE_CHECKING:
     from .restore import Restorer
@@ -49,7 +50,9 @@ class Run:
         jobs = self._plan(find_model(self.model, offline=True), lambda _: None)
         jobs = [self._check(job) for job in jobs]
         print_plan(jobs, self.report)
-        failed = any(job.action == "fail" for job in jobs)
+        failed = [job for job in jobs if job.action == "fail"]
+        if failed and all(job.kind == UsageError.__name__ for job in jobs):
+            return ExitCode.USAGE  # no picture could be restored this way
         return ExitCode.PICTURE_FAILED if failed else ExitCode.OK
 
     def restore(self) -> ExitCode:
@@ -127,9 +130,20 @@ class Run:
             size = size_of(job.input)
             if job.mask:
                 check_mask_size(job.mask, size_of(job.mask), size)
+            self._check_format(job)
         except PictureError as error:
             return replace(job, action="fail", reason=str(error), kind=error.kind)
+        except UsageError as error:
+            kind = type(error).__name__
+            return replace(job, action="fail", reason=str(error), kind=kind)
         return job
+
+    def _check_format(self, job: Job) -> None:
+        """UsageError where a header says that the format of the output cannot hold the result."""
+        task = self.options.task
+        if task != "phase":
+            scale = _enlargement(self.options)
+            check_header(job.input, job.output, scale, opaque=task == "inpaint")
 
     def _restore_all(
         self, jobs: list[Job], restorer: "Restorer | None", reporter: Reporter
@@ -177,6 +191,7 @@ class Run:
             reporter.step(job, done, total, residual)
 
         try:
+            self._check_format(job)
             result = restorer.restore(job, on_step, reporter.note, partial(reporter.foretell, job))
         except NothingToFill as nothing:
             if str(job.output) in self.report.aliases:  # stdout would stay empty
@@ -207,3 +222,10 @@ class Run:
         reporter.fail(job, error)
         if self.report.fail_fast:
             stop.set()
+
+
+def _enlargement(options: TaskOptions) -> int:
+    """How many times as wide and high as the picture a result is."""
+    if isinstance(options, RestoreOptions):
+        return math.prod(part.scale for part in options.parts)
+    return options.scale if isinstance(options, SuperresOptions) else 1
