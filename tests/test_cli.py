@@ -259,7 +259,9 @@ def test_paper_form(picture_file, mask_file, tiny_prior):
         (["--mask", "none.png"], 2, "no such file"),
         (["-o", "out.gif"], 2, "cannot write"),
         (["--model", "nonesuch"], 3, "nonesuch"),
-        (["--device", "warp"], 4, "warp"),
+        (["--device", "warp"], 2, "warp"),
+        (["--device", "auto:x"], 2, "use auto, cpu, cuda, cuda:N, mps"),
+        (["--device", "cpu:7", "--dry-run"], 2, "--device cpu:7: unknown"),
         (["--quality", "0"], 2, "--quality"),
     ],
 )

@@ -548,11 +548,13 @@ def test_what_no_one_foresaw_fails_one_picture(folder, quick, monkeypatch):
 
 
 def test_environment_and_order(picture_file, tiny_prior, monkeypatch):
-    variables = {"REDDIFF_MODEL": str(tiny_prior), "REDDIFF_DEVICE": "warp"}
+    variables = {"REDDIFF_MODEL": str(tiny_prior), "REDDIFF_DEVICE": "cuda:99"}
     flags = ["--steps", "2", "--dry-run"]
     reddiff("denoise", picture_file, *flags, env=variables)
     _, stderr = reddiff("denoise", picture_file, "--steps", "2", code=4, env=variables)
-    assert "warp" in stderr
+    assert "cuda:99" in stderr
+    _, stderr = reddiff("denoise", picture_file, *flags, code=2, env={"REDDIFF_DEVICE": "warp"})
+    assert stderr == "error: --device warp: unknown; use auto, cpu, cuda, cuda:N, mps\n"
     reddiff("denoise", picture_file, "--steps", "2", "--device", "cpu", env=variables)
     variables["REDDIFF_MODEL"] = "nonesuch"
     _, stderr = reddiff("denoise", picture_file, *flags, code=3, env=variables)
