@@ -293,6 +293,25 @@ def test_a_run_that_ends_early_still_adds_up(tmp_path, quick):
     assert (summary["failed"], summary["exit_code"]) == (1, 2)
 
 
+@pytest.mark.parametrize(
+    ("flags", "code"),
+    [
+        (["--device", "cuda:99"], 4),
+        (["--model", "nonesuch"], 3),
+        (["-o", "{tmp}/a.png"], 2),
+    ],
+)
+def test_a_run_that_ends_before_its_first_picture_still_adds_up(tmp_path, quick, flags, code):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(scene()).save(tmp_path / name)
+    flags = [flag.format(tmp=tmp_path) for flag in flags]
+    stdout, stderr = reddiff("denoise", tmp_path, "--json", *quick, *flags, code=code)
+    (summary,) = events(stdout)
+    counts = [summary[key] for key in ("event", "ok", "skipped", "failed", "exit_code")]
+    assert counts == ["summary", 0, 0, 0, code]
+    assert stderr.splitlines()[-1].startswith("error: ")
+
+
 def test_steps_are_those_that_were_taken(picture_file, tiny_prior):
     flags = ["--model", tiny_prior, "--device", "cpu", "--preset", "paper", "--steps", "3"]
     stdout, stderr = reddiff("denoise", picture_file, "--json", *flags)

@@ -4,6 +4,7 @@ import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -57,36 +58,40 @@ class Run:
 
     def restore(self) -> ExitCode:
         """Restore every picture that needs it; one failure never ends the run."""
-        with FetchReporter(self.report.quiet) as watcher:
-            card = find_model(self.model, offline=self.offline, watcher=watcher)
         notes: list[str] = []
-        jobs = self._plan(card, notes.append)
+        try:
+            with FetchReporter(self.report.quiet) as watcher:
+                card = find_model(self.model, offline=self.offline, watcher=watcher)
+            jobs = self._plan(card, notes.append)
+        except (ReddiffError, KeyboardInterrupt) as error:
+            _sum_up(Reporter(0, self.report), error)
+            raise
         with Reporter(len(jobs), self.report) as reporter:
             for note in notes:
                 reporter.note(note)
-            restorer = None
-            if any(job.action == "restore" for job in jobs):
-                from .restore import Restorer
-
-                solver = fit(card, self.solver)
-                restorer = Restorer(card, solver, self.machine, self.options, self.output)
-                where = f"{restorer.device}, {restorer.dtype}"
-                reporter.note(f"model {card.name} ({card.revision}) on {where}")
-                if card.source and not card.folder.is_dir():
-                    reporter.note(f"converting {card.source.name} once, to {card.folder}")
-            if any(format_of(job.output) in LOSSY for job in jobs if job.action != "fail"):
-                reporter.note(
-                    "warning: lossy format: known pixels change a little; .png keeps them"
-                )
             try:
+                restorer = self._restorer(card, jobs, reporter)
                 self._restore_all(jobs, restorer, reporter)
-            except KeyboardInterrupt:
-                reporter.summary(ExitCode.INTERRUPTED)
-                raise
-            except ReddiffError as error:
-                reporter.summary(error.exit_code)
+            except (ReddiffError, KeyboardInterrupt) as error:
+                _sum_up(reporter, error)
                 raise
             return reporter.summary()
+
+    def _restorer(self, card: Card, jobs: list[Job], reporter: Reporter) -> "Restorer | None":
+        """What restores the pictures, if there is one to restore; and what is noted beforehand."""
+        restorer = None
+        if any(job.action == "restore" for job in jobs):
+            from .restore import Restorer
+
+            solver = fit(card, self.solver)
+            restorer = Restorer(card, solver, self.machine, self.options, self.output)
+            where = f"{restorer.device}, {restorer.dtype}"
+            reporter.note(f"model {card.name} ({card.revision}) on {where}")
+            if card.source and not card.folder.is_dir():
+                reporter.note(f"converting {card.source.name} once, to {card.folder}")
+        if any(format_of(job.output) in LOSSY for job in jobs if job.action != "fail"):
+            reporter.note("warning: lossy format: known pixels change a little; .png keeps them")
+        return restorer
 
     def _plan(self, card: Card, on_note: OnNote) -> list[Job]:
         solver = fit(card, self.solver)
@@ -229,3 +234,10 @@ def _enlargement(options: TaskOptions) -> int:
     if isinstance(options, RestoreOptions):
         return math.prod(part.scale for part in options.parts)
     return options.scale if isinstance(options, SuperresOptions) else 1
+
+
+def _sum_up(reporter: Reporter, error: BaseException) -> None:
+    """The closing lines of a run that an error has ended."""
+    code = error.exit_code if isinstance(error, ReddiffError) else ExitCode.INTERRUPTED
+    with suppress(PictureError):  # where stdout takes nothing, the error is what people hear of
+        reporter.summary(code)
