@@ -12,6 +12,7 @@ from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.jobs import list_pictures, plan_jobs
 from reddiff_cli.options import OutputOptions
 from reddiff_cli.pictures import Picture, save_picture
+from reddiff_cli.shards import Shard
 
 
 def make(*paths: Path) -> None:
@@ -85,6 +86,27 @@ def test_done_already_or_other_settings(tmp_path):
     (other,) = plan([tmp_path / "a.png"], record={"seed": 2})
     assert (other.action, other.kind) == ("fail", "Exists")
     assert plan([tmp_path / "a.png"], record={"seed": 2}, overwrite=True)[0].action == "restore"
+
+
+def test_of_other_shards_only_the_names_are_looked_at(tmp_path):
+    """a.jpg and a.png are told apart although they belong to different shards."""
+    make(*(tmp_path / name for name in ("a.jpg", "a.png", "b.png", "c.png")))
+    for name in ("a.jpg.png", "a.png.png", "b.png", "c.png"):
+        save_picture(Picture(scene(8, 8) / np.float32(255)), tmp_path / "out" / name, {"seed": 1})
+    looked = []
+
+    def record(job):
+        looked.append(job.input.name)
+        return {"seed": 1}
+
+    planned = []
+    for index in range(2):
+        options = OutputOptions(path=tmp_path / "out")
+        jobs = plan_jobs("denoise", [tmp_path], None, options, record, shard=Shard(index, 2))
+        assert [job.action for job in jobs] == ["skip"] * 2
+        planned.append([job.output.name for job in jobs])
+    assert planned == [["a.jpg.png", "b.png"], ["a.png.png", "c.png"]]
+    assert looked == ["a.jpg", "b.png", "a.png", "c.png"]
 
 
 def test_missing_mask_in_a_folder_fails_that_picture_only(tmp_path):

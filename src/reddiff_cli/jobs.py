@@ -26,6 +26,7 @@ from .outputs import (
     name_outputs,
     sheets_of,
 )
+from .shards import WHOLE, Shard
 
 Record = dict[str, Any]
 MakeRecord = Callable[["Job"], Record]
@@ -57,11 +58,13 @@ def plan_jobs(
     on_note: OnNote = lambda _: None,
     reads: Sequence[Path] = (),
     sheets: Sequence[str] = (),
+    shard: Shard = WHOLE,
 ) -> list[Job]:
     """Jobs in a fixed order. UsageError if an input is missing or an output makes no sense.
 
     reads: files that the task's options name.    sheets: what is written beside every result, by
-    what comes after its stem.
+    what comes after its stem.    shard: the part of the jobs to plan. Names and collisions are
+    those of all, but only its own are read to see what is done.
     """
     suffixes = ARRAY_SUFFIXES if task == "phase" else PICTURE_SUFFIXES
     for path in inputs:
@@ -79,13 +82,15 @@ def plan_jobs(
         raise UsageError(f"{', '.join(map(str, inputs))}: no picture found; see --recursive")
     outputs = name_outputs(task, sources, inputs, options)
     masks = Masks(mask)
-    jobs = [
-        _plan(task, source, output, masks, options, make_record, sheets)
-        for source, output in zip(sources, outputs, strict=True)
-    ]
+    pairs = zip(sources, outputs, strict=True)
+    jobs = [_pair(task, source, output, masks) for source, output in pairs]
     read = {job.mask for job in jobs if job.mask}
     check_outputs(sources, outputs, [*reads, *read], sheets)
-    return [*jobs, *dict.fromkeys(unread)]
+    jobs += dict.fromkeys(unread)
+    mine = shard.take(jobs)
+    if not mine:
+        on_note(f"warning: {shard} holds none of {len(jobs)} pictures")
+    return [_plan(job, options, make_record, sheets) for job in mine]
 
 
 def list_pictures(inputs: list[Path], recursive: bool, output: Path | None = None) -> list[Path]:
@@ -203,18 +208,22 @@ def _check_readable(path: Path) -> None:
         raise PictureError(message, "Unreadable")
 
 
-def _plan(
-    task: str,
-    source: Source,
-    output: Path,
-    masks: Masks,
-    options: OutputOptions,
-    make_record: MakeRecord,
-    sheets: Sequence[str],
-) -> Job:
+def _pair(task: str, source: Source, output: Path, masks: Masks) -> Job:
+    """A picture, its output and its mask."""
+    job = Job(task, source.path, output)
     try:
-        _check_readable(source.path)
-        job = Job(task, source.path, output, masks.find(source.path, source.root))
+        return replace(job, mask=masks.find(source.path, source.root))
+    except PictureError as error:
+        return _failed(job, error)
+
+
+def _plan(job: Job, options: OutputOptions, make_record: MakeRecord, sheets: Sequence[str]) -> Job:
+    """The job with what is to be done: nothing, where its result is there or cannot be."""
+    if job.action == "fail":
+        return job
+    output = job.output
+    try:
+        _check_readable(job.input)
         check_writable(output, sheets)
         if not options.overwrite:
             if os.path.lexists(output):
@@ -227,5 +236,9 @@ def _plan(
             else:
                 check_nothing_is_lost(output, sheets)
     except PictureError as error:
-        return Job(task, source.path, output, None, "fail", str(error), error.kind)
+        return _failed(job, error)
     return job
+
+
+def _failed(job: Job, error: PictureError) -> Job:
+    return replace(job, mask=None, action="fail", reason=str(error), kind=error.kind)

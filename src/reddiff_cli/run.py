@@ -21,7 +21,7 @@ from .pictures import check_header, size_of
 from .progress import FetchReporter
 from .record import files_of, make_record
 from .report import Reporter, print_plan
-from .shards import Shard
+from .shards import WHOLE, Shard
 from .task_options import InpaintOptions, RestoreOptions, SuperresOptions, TaskOptions
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Run:
     machine: MachineOptions
     output: OutputOptions
     report: ReportOptions
-    shard: Shard = Shard()
+    shard: Shard = WHOLE
     offline: bool = False
 
     def show_plan(self) -> ExitCode:
@@ -100,21 +100,17 @@ class Run:
             return make_record(job, card, solver, self.options, self.output)
 
         masks = self.options.mask if isinstance(self.options, InpaintOptions) else None
-        jobs = plan_jobs(
+        return plan_jobs(
             *(self.options.task, self.inputs, masks, self.output, record_of, on_note),
             reads=files_of(self.options),
             sheets=self._sheets(),
+            shard=self._part(),
         )
-        if (
-            self.shard.launcher.startswith("SLURM")
-            and len(self.inputs) == 1
-            and not self.inputs[0].is_dir()
-        ):
-            return jobs  # a script whose tasks each name a picture of their own
-        mine = self.shard.take(jobs)
-        if not mine:
-            on_note(f"warning: {self.shard} holds none of {len(jobs)} pictures")
-        return mine
+
+    def _part(self) -> Shard:
+        """Which of the pictures: all, where the tasks of a script each name one of their own."""
+        single = len(self.inputs) == 1 and not self.inputs[0].is_dir()
+        return WHOLE if single and self.shard.launcher.startswith("SLURM") else self.shard
 
     def _sheets(self) -> list[str]:
         """What is written beside every result, by what comes after its stem."""
