@@ -80,7 +80,7 @@ def plan_jobs(
     unread = [_unread(task, error, options) for error in errors]
     if not sources and not unread:
         raise UsageError(f"{', '.join(map(str, inputs))}: no picture found; see --recursive")
-    outputs = name_outputs(task, sources, inputs, options)
+    outputs = name_outputs(task, sources, inputs, options, sheets)
     masks = Masks(mask)
     pairs = zip(sources, outputs, strict=True)
     jobs = [_pair(task, source, output, masks) for source, output in pairs]
