@@ -161,6 +161,19 @@ def test_odd_sizes(tmp_path, quick, size):
     assert pixels(tmp_path / "p.inpaint.png").shape == (*size, 3)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1)])
+@pytest.mark.parametrize("task", ["denoise", "jpeg"])
+def test_pictures_one_pixel_wide_that_were_turned(tmp_path, quick, task, size):
+    exif = Image.Exif()
+    for orientation in range(1, 9):
+        exif[0x0112] = orientation
+        Image.fromarray(scene(*size)).save(tmp_path / f"{orientation}.jpg", exif=exif)
+    reddiff(task, tmp_path, *quick)
+    for orientation in range(1, 9):
+        shape = pixels(tmp_path / f"{orientation}.{task}.png").shape
+        assert shape == (*(size if orientation < 5 else size[::-1]), 3)
+
+
 def test_wide_hole_and_windows(tmp_path, quick):
     Image.fromarray(scene(300, 600)).save(tmp_path / "p.png")
     mask = np.zeros((300, 600), dtype=np.uint8)
