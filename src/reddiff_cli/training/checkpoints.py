@@ -103,7 +103,7 @@ def _read(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 def _damaged(path: Path, error: Exception) -> ModelMissing:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    reason = f"{type(error).__name__}: {error}".splitlines()[0]
     return ModelMissing(f"{path}: cannot be loaded ({reason}); train anew in another folder")
 
 
