@@ -6,10 +6,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from conftest import save_random_prior
 from reddiff_cli.bench import SOLVED, Loop, in_turns, make_stage, measure, measure_loop, solve
 from reddiff_cli.cards import Card
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import load_denoiser
+from reddiff_cli.folders import CONFIG
 
 CPU = torch.device("cpu")
 
@@ -85,6 +87,16 @@ def test_command(tiny_prior):
     assert shown.exit_code == 0
     assert "pictures per minute" in shown.stdout
     assert all(task in shown.stdout for task in SOLVED)
+
+
+def test_a_damaged_prior_is_one_line(tmp_path):
+    folder = save_random_prior(tmp_path / "p")
+    config = json.loads((folder / CONFIG).read_text())
+    del config["in_channels"]
+    (folder / CONFIG).write_text(json.dumps(config))
+    result = CliRunner().invoke(app, ["bench", "--model", str(folder), "--device", "cpu"])
+    assert result.exit_code == 3
+    assert result.stderr.startswith("error: config.json: in_channels is missing")
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import reddiff_cli
-from conftest import scene
+from conftest import save_random_prior, scene
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
+from reddiff_cli.folders import SCHEDULER
+from reddiff_cli.formats import kinds
 from reddiff_cli.formats.carriers import read_record
 from reddiff_cli.holes.smooth import bend_smoothly, fill_smoothly
 from reddiff_cli.pictures import Picture, load_picture, save_picture
@@ -66,6 +68,18 @@ def test_again_other_seed_overwrite(picture_file, mask_file, quick):
     assert output.read_bytes() != first
     reddiff(*command, "--overwrite")
     assert output.read_bytes() == first
+
+
+def test_a_damaged_prior_ends_the_run(tmp_path):
+    """Not one picture could be restored with it: scripts stop at exit code 3."""
+    prior = save_random_prior(tmp_path / "p")
+    scheduler = json.loads((prior / SCHEDULER).read_text())
+    (prior / SCHEDULER).write_text(json.dumps(scheduler | {"num_train_timesteps": None}))
+    for name in ("a.png", "b.png"):
+        Image.fromarray(scene()).save(tmp_path / name)
+    _, err = reddiff("denoise", tmp_path, "--model", prior, "--device", "cpu", code=3)
+    assert "the prior cannot be loaded (TypeError" in err
+    assert "0 restored, 0 skipped, 0 failed, 2 not done" in err
 
 
 def test_folder_with_good_and_bad_files(tmp_path, quick):
@@ -147,6 +161,19 @@ def test_odd_sizes(tmp_path, quick, size):
     assert pixels(tmp_path / "p.inpaint.png").shape == (*size, 3)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1)])
+@pytest.mark.parametrize("task", ["denoise", "jpeg"])
+def test_pictures_one_pixel_wide_that_were_turned(tmp_path, quick, task, size):
+    exif = Image.Exif()
+    for orientation in range(1, 9):
+        exif[0x0112] = orientation
+        Image.fromarray(scene(*size)).save(tmp_path / f"{orientation}.jpg", exif=exif)
+    reddiff(task, tmp_path, *quick)
+    for orientation in range(1, 9):
+        shape = pixels(tmp_path / f"{orientation}.{task}.png").shape
+        assert shape == (*(size if orientation < 5 else size[::-1]), 3)
+
+
 def test_wide_hole_and_windows(tmp_path, quick):
     Image.fromarray(scene(300, 600)).save(tmp_path / "p.png")
     mask = np.zeros((300, 600), dtype=np.uint8)
@@ -172,6 +199,43 @@ def test_format_that_cannot_hold_the_picture_is_refused_before_the_work(
     command = ["inpaint", tmp_path / "p.png", "-m", mask_file, "-o", tmp_path / "o.jpg", *quick]
     _, stderr = reddiff(*command, code=2)
     assert "transparency" in stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "suffix", "told"),
+    [
+        (["denoise"], "jpg", "JPEG cannot hold transparency; write .png"),
+        (["denoise"], "webp", "WEBP holds 40 pixels a side, the result has 32x48; write .png"),
+        (
+            ["superres", "--scale", "2"],
+            "jpeg",
+            "JPEG holds 90 pixels a side, the result has 64x96",
+        ),
+        (["restore", "--degrade", "down 2 | down 3"], "webp", "the result has 192x288"),
+    ],
+)
+def test_results_that_their_format_cannot_hold_are_told_at_once(
+    tmp_path, quick, monkeypatch, flags, suffix, told
+):
+    """By --dry-run as well; size is that of the upright picture, enlarged."""
+
+    def never(*_):
+        raise AssertionError("the picture was read")
+
+    monkeypatch.setattr("reddiff_cli.restore.pose", never)
+    for kind, most in (("JPEG", 90), ("WEBP", 40)):
+        monkeypatch.setitem(kinds.MOST_SIDE, kind, most)
+    alpha = [np.full((32, 48), 99, dtype=np.uint8)] if "transparency" in told else []
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.dstack([scene(32, 48), *alpha])).save(tmp_path / "p.png", exif=exif)
+    target = tmp_path / f"o.{suffix}"
+    for dry in ([], ["--dry-run"]):
+        command = [flags[0], tmp_path / "p.png", *flags[1:], "-o", target, *quick, *dry]
+        out, err = reddiff(*command, code=2)
+        assert told in (out if dry else err)
+    out, _ = reddiff("denoise", tmp_path / "p.png", "-o", tmp_path / "o.png", *quick, "--dry-run")
+    assert not out.startswith("fail")
 
 
 def test_lossy_output_is_said_once(tmp_path, picture_file, mask_file, quick):
@@ -208,7 +272,9 @@ def test_paper_form(picture_file, mask_file, tiny_prior):
         (["--mask", "none.png"], 2, "no such file"),
         (["-o", "out.gif"], 2, "cannot write"),
         (["--model", "nonesuch"], 3, "nonesuch"),
-        (["--device", "warp"], 4, "warp"),
+        (["--device", "warp"], 2, "warp"),
+        (["--device", "auto:x"], 2, "use auto, cpu, cuda, cuda:N, mps"),
+        (["--device", "cpu:7", "--dry-run"], 2, "--device cpu:7: unknown"),
         (["--quality", "0"], 2, "--quality"),
     ],
 )

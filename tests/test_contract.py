@@ -293,6 +293,25 @@ def test_a_run_that_ends_early_still_adds_up(tmp_path, quick):
     assert (summary["failed"], summary["exit_code"]) == (1, 2)
 
 
+@pytest.mark.parametrize(
+    ("flags", "code"),
+    [
+        (["--device", "cuda:99"], 4),
+        (["--model", "nonesuch"], 3),
+        (["-o", "{tmp}/a.png"], 2),
+    ],
+)
+def test_a_run_that_ends_before_its_first_picture_still_adds_up(tmp_path, quick, flags, code):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(scene()).save(tmp_path / name)
+    flags = [flag.format(tmp=tmp_path) for flag in flags]
+    stdout, stderr = reddiff("denoise", tmp_path, "--json", *quick, *flags, code=code)
+    (summary,) = events(stdout)
+    counts = [summary[key] for key in ("event", "ok", "skipped", "failed", "exit_code")]
+    assert counts == ["summary", 0, 0, 0, code]
+    assert stderr.splitlines()[-1].startswith("error: ")
+
+
 def test_steps_are_those_that_were_taken(picture_file, tiny_prior):
     flags = ["--model", tiny_prior, "--device", "cpu", "--preset", "paper", "--steps", "3"]
     stdout, stderr = reddiff("denoise", picture_file, "--json", *flags)
@@ -548,11 +567,13 @@ def test_what_no_one_foresaw_fails_one_picture(folder, quick, monkeypatch):
 
 
 def test_environment_and_order(picture_file, tiny_prior, monkeypatch):
-    variables = {"REDDIFF_MODEL": str(tiny_prior), "REDDIFF_DEVICE": "warp"}
+    variables = {"REDDIFF_MODEL": str(tiny_prior), "REDDIFF_DEVICE": "cuda:99"}
     flags = ["--steps", "2", "--dry-run"]
     reddiff("denoise", picture_file, *flags, env=variables)
     _, stderr = reddiff("denoise", picture_file, "--steps", "2", code=4, env=variables)
-    assert "warp" in stderr
+    assert "cuda:99" in stderr
+    _, stderr = reddiff("denoise", picture_file, *flags, code=2, env={"REDDIFF_DEVICE": "warp"})
+    assert stderr == "error: --device warp: unknown; use auto, cpu, cuda, cuda:N, mps\n"
     reddiff("denoise", picture_file, "--steps", "2", "--device", "cpu", env=variables)
     variables["REDDIFF_MODEL"] = "nonesuch"
     _, stderr = reddiff("denoise", picture_file, *flags, code=3, env=variables)

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from conftest import save_random_prior
 from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_denoiser, load_model
-from reddiff_cli.errors import DeviceMissing, ModelMissing
+from reddiff_cli.errors import DeviceMissing, ModelMissing, UsageError
 from reddiff_cli.grey import Completion
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
@@ -321,8 +321,9 @@ def test_devices():
     assert choose_device("cpu") == CPU
     assert choose_dtype("fp32", CPU) == torch.float32
     assert choose_dtype("auto", torch.device("cuda")) == torch.float16
-    with pytest.raises(DeviceMissing, match="warp"):
-        choose_device("warp")
+    for name in ("warp", "autofoo", "auto:x", "auto:-3", "cpu:7", "cuda:", "CPU", ""):
+        with pytest.raises(UsageError, match=f"--device {name}: unknown; use auto, cpu"):
+            choose_device(name)
     if not torch.cuda.is_available():
         with pytest.raises(DeviceMissing, match="0 CUDA"):
             choose_device("cuda")

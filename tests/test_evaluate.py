@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from doubles import gaussian_prior
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
 from reddiff_cli.errors import PictureError, UsageError
-from reddiff_cli.evaluation import evaluate
+from reddiff_cli.evaluation import evaluate, ledger
 from reddiff_cli.evaluation.degrade import degrade
 from reddiff_cli.evaluation.hole_shapes import draw_hole
 from reddiff_cli.evaluation.ledger import Ledger, summarise
@@ -607,6 +608,29 @@ def test_more_steps_than_levels_are_a_row_with_the_reason(photos, tmp_path, quic
     assert "noise levels from --start 0.1 down" in stderr
     statuses = {row["method"]: row["status"] for row in content(tmp_path / "out")["rows"]}
     assert statuses == {"start": "ok", "reddiff-2": "ok", "diffpir-100": "refused"}
+
+
+def test_rows_are_written_now_and_then_and_at_the_end(tmp_path, monkeypatch):
+    """The file is rewritten as a whole: after every row, thousands of them would take hours."""
+
+    def kept():
+        return [row["method"] for row in content(tmp_path)["rows"]]
+
+    clock = [0.0]
+    monkeypatch.setattr(ledger.time, "monotonic", lambda: clock[0])
+    rows = [{"case": "c", "input_sha256": "x", "method": method} for method in "abcde"]
+    with suppress(KeyboardInterrupt), Ledger(tmp_path, {"c": {}}, Shard()) as book:
+        book.add(rows[0])
+        assert kept() == ["a"]  # a folder that cannot be written is told of at once
+        book.add(rows[1])
+        book.add(rows[2])
+        assert kept() == ["a"]
+        clock[0] = ledger.EVERY
+        book.add(rows[3])
+        assert kept() == ["a", "b", "c", "d"]
+        book.add(rows[4])
+        raise KeyboardInterrupt
+    assert kept() == ["a", "b", "c", "d", "e"]
 
 
 def test_a_folder_is_not_given_to_another_task(tmp_path):

@@ -1,5 +1,6 @@
 """Names, trees, collisions, and what is skipped or refused before any work."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 from PIL import Image
 
 from conftest import scene
-from reddiff_cli.errors import UsageError
-from reddiff_cli.jobs import plan_jobs
+from reddiff_cli.errors import PictureError, UsageError
+from reddiff_cli.jobs import list_pictures, plan_jobs
 from reddiff_cli.options import OutputOptions
 from reddiff_cli.pictures import Picture, save_picture
+from reddiff_cli.shards import Shard
 
 
 def make(*paths: Path) -> None:
@@ -86,6 +88,27 @@ def test_done_already_or_other_settings(tmp_path):
     assert plan([tmp_path / "a.png"], record={"seed": 2}, overwrite=True)[0].action == "restore"
 
 
+def test_of_other_shards_only_the_names_are_looked_at(tmp_path):
+    """a.jpg and a.png are told apart although they belong to different shards."""
+    make(*(tmp_path / name for name in ("a.jpg", "a.png", "b.png", "c.png")))
+    for name in ("a.jpg.png", "a.png.png", "b.png", "c.png"):
+        save_picture(Picture(scene(8, 8) / np.float32(255)), tmp_path / "out" / name, {"seed": 1})
+    looked = []
+
+    def record(job):
+        looked.append(job.input.name)
+        return {"seed": 1}
+
+    planned = []
+    for index in range(2):
+        options = OutputOptions(path=tmp_path / "out")
+        jobs = plan_jobs("denoise", [tmp_path], None, options, record, shard=Shard(index, 2))
+        assert [job.action for job in jobs] == ["skip"] * 2
+        planned.append([job.output.name for job in jobs])
+    assert planned == [["a.jpg.png", "b.png"], ["a.png.png", "c.png"]]
+    assert looked == ["a.jpg", "b.png", "a.png", "c.png"]
+
+
 def test_missing_mask_in_a_folder_fails_that_picture_only(tmp_path):
     make(tmp_path / "in" / "a.png", tmp_path / "in" / "b.png", tmp_path / "masks" / "b.png")
     actions = [job.action for job in plan([tmp_path / "in"], tmp_path / "masks")]
@@ -112,6 +135,26 @@ def test_what_macos_keeps_beside_a_picture_is_none(tmp_path):
     make(tmp_path / "a.png")
     (tmp_path / "._a.png").write_bytes(b"\0\5\x16\7")
     assert [job.input.name for job in plan([tmp_path])] == ["a.png"]
+
+
+def test_a_folder_that_cannot_be_read_fails_and_the_rest_is_restored(tmp_path, monkeypatch):
+    make(tmp_path / "a.png", tmp_path / "sub" / "b.png")
+    usual = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied", str(path))
+        return usual(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    done, lost = plan([tmp_path, tmp_path], recursive=True, path=tmp_path / "out.jpg", folder=True)
+    assert (done.input, done.action) == (tmp_path / "a.png", "restore")
+    assert (lost.input, lost.action, lost.kind) == (tmp_path / "sub", "fail", "Unreadable")
+    assert lost.reason.startswith(f"{tmp_path / 'sub'}: folder cannot be read (Permission denied)")
+    assert [job.action for job in plan([tmp_path / "sub"])] == ["fail"]
+    assert [job.action for job in plan([tmp_path])] == ["restore"]  # it is not asked for
+    with pytest.raises(PictureError, match="sub: folder cannot be read"):
+        list_pictures([tmp_path], recursive=True)
 
 
 def test_pictures_that_are_called_like_results_are_told(tmp_path):

@@ -18,7 +18,7 @@ LAYERS = {
     1: [
         *["schedule", "linear", "tiling", "metrics", "noise", "response", "alignment"],
         *["options", "kernelspec", "interpolation", "formats"],
-        *["files", "folders", "shards", "streams", "progress", "room", "memory", "hub"],
+        *["files", "folders", "devices", "shards", "streams", "progress", "room", "memory", "hub"],
     ],
     2: [
         "networks",
@@ -48,7 +48,7 @@ LIGHT = [
     *["formats.arrays", "formats.attributes", "formats.carriers", "formats.comments"],
     *["formats.deep", "formats.heif", "formats.kinds", "formats.parts", "formats.pngchunks"],
     *["formats.tifftags", "pixels", "pictures", "masks", "files", "streams", "shards"],
-    *["outputs", "jobs", "record", "budget", "progress", "report", "run"],
+    *["devices", "outputs", "jobs", "record", "budget", "progress", "report", "run"],
     *["retrieval.options", "retrieval.diffraction", "training.options"],
     *["evaluation.options", "evaluation.ledger", "evaluation.plot", "evaluation.sheet"],
     *["evaluation.report", "evaluation.run"],

@@ -8,7 +8,7 @@ from PIL import Image
 
 from conftest import scene
 from reddiff_cli.errors import PictureError, UsageError
-from reddiff_cli.masks import NothingToFill, find_mask, load_hole
+from reddiff_cli.masks import Masks, NothingToFill, load_hole
 from reddiff_cli.pictures import Picture
 from reddiff_cli.task_options import InpaintOptions
 
@@ -76,16 +76,41 @@ def test_pairing_by_relative_stem(tmp_path):
         folder.mkdir(parents=True)
     picture = root / "sub" / "a.jpg"
     mask = save_mask(masks / "sub" / "a.png", np.full((4, 4), 255))
-    assert find_mask(masks, picture, root) == mask
-    assert find_mask(mask, picture, root) == mask
-    assert find_mask(None, picture, root) is None
+    assert Masks(masks).find(picture, root) == mask
+    assert Masks(mask).find(picture, root) == mask
+    assert Masks(None).find(picture, root) is None
     with pytest.raises(PictureError, match="no mask named"):
-        find_mask(masks, root / "b.jpg", root)
+        Masks(masks).find(root / "b.jpg", root)
     save_mask(masks / "sub" / "a.tif", np.full((4, 4), 255))
     with pytest.raises(PictureError, match="several masks"):
-        find_mask(masks, picture, root)
+        Masks(masks).find(picture, root)
     with pytest.raises(UsageError, match="no such"):
-        find_mask(tmp_path / "none", picture, root)
+        Masks(tmp_path / "none").find(picture, root)
+
+
+def test_a_folder_of_masks_is_listed_once(tmp_path, monkeypatch):
+    names = [f"{number}.png" for number in range(4)]
+    for name in names:
+        save_mask(tmp_path / name, np.full((4, 4), 255))
+    listed, usual = [], Path.iterdir
+
+    def listing(folder):
+        listed.append(folder)
+        return usual(folder)
+
+    monkeypatch.setattr(Path, "iterdir", listing)
+    masks = Masks(tmp_path)
+    assert [masks.find(Path(name), None) for name in names] == [tmp_path / n for n in names]
+    assert listed == [tmp_path]
+
+
+def test_a_folder_of_masks_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(PictureError, match="masks cannot be read"):
+        Masks(tmp_path).find(Path("a.png"), None)
 
 
 @pytest.mark.parametrize("value", [1, 85, 127])

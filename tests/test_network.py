@@ -145,6 +145,40 @@ def test_other_diffusions_are_refused(tmp_path, config, scheduler, message):
 
 
 @pytest.mark.parametrize(
+    ("config", "scheduler", "message"),
+    [
+        ({"in_channels": ...}, {}, "in_channels is missing"),
+        ({"block_out_channels": ...}, {}, "block_out_channels is missing"),
+        ({"block_out_channels": 3}, {}, "cannot build it"),
+        ({"in_channels": None}, {}, "TypeError"),
+        ({"pixel_unshuffle": 0}, {}, "need 1 or 3"),
+        ({"norm_num_groups": 0}, {}, "ZeroDivisionError"),
+        ({}, {"num_train_timesteps": None}, "TypeError"),
+        ({}, {"num_train_timesteps": 0}, "betas are missing"),
+        ({}, {"trained_betas": "no"}, "cannot be loaded"),
+        ({}, {"beta_end": 1.5}, "between 0 and 1"),
+    ],
+)
+def test_damaged_configurations_are_one_line(tmp_path, config, scheduler, message):
+    folder = save_random_prior(tmp_path / "p")
+    parts = [(CONFIG, config), (SCHEDULER, scheduler)]
+    changed = [json.loads((folder / name).read_text()) | change for name, change in parts]
+    write(folder, *({k: v for k, v in part.items() if v is not ...} for part in changed))
+    with pytest.raises(ModelMissing, match=message):
+        load_prior(folder)
+
+
+def test_memory_that_runs_out_is_no_damage(tmp_path, monkeypatch):
+    def full(path):
+        raise MemoryError
+
+    folder = save_random_prior(tmp_path / "p")
+    monkeypatch.setattr("reddiff_cli.networks.network.read_state", full)
+    with pytest.raises(MemoryError):
+        load_prior(folder)
+
+
+@pytest.mark.parametrize(
     ("config", "size"),
     [
         (GOOGLE, 128),
@@ -156,3 +190,9 @@ def test_other_diffusions_are_refused(tmp_path, config, scheduler, message):
 )
 def test_size_that_a_network_was_trained_on(config, size):
     assert native_size(config) == size
+
+
+@pytest.mark.parametrize("change", [{"down_block_types": None}, {"sample_size": "x"}])
+def test_a_size_of_the_wrong_kind_is_one_line(change):
+    with pytest.raises(ModelMissing, match="wrong kind"):
+        native_size(GOOGLE | change | {"add_attention": True})

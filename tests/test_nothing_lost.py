@@ -86,9 +86,11 @@ def test_files_beside_a_result_are_kept(work, name, line):
 def test_two_results_never_share_a_sheet(work):
     reddiff("hdr dark.png -o both.exr")
     (work / "both.png").write_bytes((work / "dark.png").read_bytes())
-    told = reddiff("denoise both.exr both.png -o out/ --compare", code=2)
-    assert "both.compare.png: would hold both" in told
-    assert not (work / "out").exists()
+    reddiff("denoise both.exr both.png -o out/ --compare")
+    results = ["both.exr.compare.png", "both.exr.exr", "both.png.compare.png", "both.png.png"]
+    assert sorted(path.name for path in (work / "out").iterdir()) == results
+    reddiff("denoise both.exr both.png -o more/")
+    assert sorted(path.name for path in (work / "more").iterdir()) == ["both.exr", "both.png"]
 
 
 @pytest.mark.parametrize(

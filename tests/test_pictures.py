@@ -1,5 +1,6 @@
 """Files in and out: depth, grey, palette, alpha, orientation, profiles, records, damage."""
 
+import os
 import re
 import struct
 import sys
@@ -41,6 +42,20 @@ def write_sixteen(path, values):
     assert out.open(str(path), spec)
     assert out.write_image(values)
     out.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs rights of files")
+def test_a_file_that_is_replaced_keeps_its_rights(tmp_path):
+    path = tmp_path / "p.png"
+    picture = Picture(scene().astype(np.float32) / 255)
+    save_picture(picture, path, None)
+    new = path.stat().st_mode & 0o777
+    (tmp_path / "other").touch()
+    assert new == (tmp_path / "other").stat().st_mode & 0o777
+    for rights in (0o600, 0o640, 0o664):
+        path.chmod(rights)
+        save_picture(picture, path, {"task": "denoise"})
+        assert path.stat().st_mode & 0o777 == rights
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "CMYK"])

@@ -13,13 +13,14 @@ from safetensors.torch import load_file
 
 from conftest import scene
 from reddiff_cli.denoiser import load_denoiser
-from reddiff_cli.errors import UsageError
+from reddiff_cli.errors import ModelMissing, UsageError
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
 from reddiff_cli.networks.network import build, load_prior, new_config, save_prior
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.train import train
 from reddiff_cli.training.loss import FOCUS, Batch, denoising_loss, draw_batch, draw_levels
+from reddiff_cli.training.model_card import model_card
 from reddiff_cli.training.optimisers import make_optimiser, make_recordable
 from reddiff_cli.training.options import TrainOptions
 from reddiff_cli.training.photographs import draw_crops, flatten_some, read_photographs
@@ -83,6 +84,23 @@ def test_folder_can_be_used_at_once(folder, tmp_path):
     assert any("broken.png" in note for note in notes)
     rights = {path.stat().st_mode for path in output.glob("*.*") if path.suffix != ".pt"}
     assert len(rights) == 1  # weights are for all who may read the configuration
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"name,url\np/0.png,us\n", ""),
+        (b"file,source,licence\np/0.png,J\xf6rg,CC0\n", "- p/0.png: J\ufffdrg (CC0)"),
+        (b"\xef\xbb\xbffile,source\np/0.png\np/1.png,us,x\n", "- p/0.png\n- p/1.png: us"),
+        (b"file,source\np/0.png," + b"x" * 200_000, "SOURCES.csv: cannot be read"),
+    ],
+)
+def test_a_table_of_sources_may_be_anybody_s(tmp_path, content, told):
+    (tmp_path / "SOURCES.csv").write_bytes(content)
+    (tmp_path / "p").mkdir()
+    card = model_card(options(tmp_path / "p", tmp_path / "prior"), 2, 60.0, [])
+    assert told in card
+    assert ("## Photographs" in card) == bool(told)
 
 
 def test_the_shape_of_natural_is_the_default(folder, tmp_path):
@@ -266,6 +284,36 @@ def test_a_run_is_not_overwritten_by_accident(folder, tmp_path):
         run(options(folder, tmp_path / "p", channels=(16, 16), resume=True))
     with pytest.raises(UsageError, match="nothing to resume"):
         run(options(folder, tmp_path / "q", resume=True))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"no checkpoint", "cannot be loaded"),
+        ({"a": 1}, "is no checkpoint of `reddiff train`, it lacks average, config"),
+        ([1], "is no checkpoint"),
+        ({"network": {}}, "cannot be loaded"),
+        ({"generator": 3}, "cannot be loaded"),
+        ({"step": None}, "cannot be loaded"),
+    ],
+)
+def test_a_damaged_checkpoint_is_one_line(folder, tmp_path, content, told):
+    run(options(folder, tmp_path / "p"))
+    path = tmp_path / "p" / "checkpoint.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        whole = torch.load(path, weights_only=True)
+        known = isinstance(content, dict) and content.keys() <= whole.keys()
+        torch.save(whole | content if known else content, path)
+    with pytest.raises(ModelMissing, match=f"checkpoint.pt: {told}"):
+        run(options(folder, tmp_path / "p", resume=True))
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(folder, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file/x: cannot be written below"):
+        run(options(folder, tmp_path / "file" / "x"))
 
 
 def test_stopped_run_keeps_its_checkpoint(folder, tmp_path):

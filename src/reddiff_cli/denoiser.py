@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from .cards import Card
+from .devices import check_device
 from .errors import DeviceMissing, ModelMissing
 from .folders import WEIGHTS, locate
 from .grey import Completion
@@ -210,26 +211,21 @@ def load_model(
 def choose_device(name: str) -> torch.device:
     """`auto` takes cuda, then mps, then cpu; `auto:N` the N-th GPU, for one process of several.
 
-    DeviceMissing if a named device is absent.
+    UsageError for other names, DeviceMissing if a named device is absent.
     """
+    check_device(name)
     if name.startswith("auto"):
         if torch.cuda.is_available():
             rank = int(name[5:] or 0)
             return torch.device("cuda", rank % torch.cuda.device_count())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise DeviceMissing(f"--device {name}: unknown; use auto, cpu, cuda, mps") from error
+    device = torch.device(name)
     if device.type == "cuda":
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:
             raise DeviceMissing(f"--device {name}: this machine has {count} CUDA devices; use cpu")
-    elif device.type == "mps":
-        if not torch.backends.mps.is_available():
-            raise DeviceMissing(f"--device {name}: there is no MPS on this machine; use cpu")
-    elif device.type != "cpu":
-        raise DeviceMissing(f"--device {name}: not supported; use auto, cpu, cuda, cuda:N, mps")
+    elif device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceMissing(f"--device {name}: there is no MPS on this machine; use cpu")
     return device
 
 

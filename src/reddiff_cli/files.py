@@ -19,7 +19,7 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             with suppress(OSError):  # not every file system can
                 os.fsync(file.fileno())  # else a power cut could leave a name without content
-        share_as_usual(Path(temporary))
+        share_as(Path(temporary), path)
         Path(temporary).replace(path)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -30,9 +30,16 @@ def write_whole(path: Path, content: bytes) -> None:
                 Path(temporary).unlink(missing_ok=True)
 
 
-def share_as_usual(path: Path) -> None:
-    """Give a file that was made private the rights that the user's new files have."""
-    path.chmod(0o666 & ~_UMASK)
+def share_as(temporary: Path, path: Path) -> None:
+    """Give a file that was made private the rights of the one that it will replace.
+
+    Where there is none, those that the user's new files have.
+    """
+    try:
+        rights = path.stat().st_mode & 0o777
+    except OSError:
+        rights = 0o666 & ~_UMASK
+    temporary.chmod(rights)
 
 
 def _umask() -> int:

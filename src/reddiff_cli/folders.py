@@ -44,15 +44,20 @@ def native_size(config: Mapping[str, Any]) -> int | None:
     """Side in pixels of the pictures that a network with attention was trained on.
 
     None for a network without attention, which takes any size, or if the size is not written.
+    ModelMissing if what is written there is of the wrong kind.
     """
-    kinds = [*config.get("down_block_types", ()), *config.get("up_block_types", ())]
-    attends = config.get("add_attention", True) or any("Attn" in kind for kind in kinds)
-    size = config.get("sample_size")
-    if isinstance(size, list):
-        size = max(size, default=None)
-    if not attends or not size:
-        return None
-    return int(size) * int(config.get("pixel_unshuffle", 1))
+    try:
+        kinds = [*config.get("down_block_types", ()), *config.get("up_block_types", ())]
+        attends = config.get("add_attention", True) or any("Attn" in kind for kind in kinds)
+        size = config.get("sample_size")
+        if isinstance(size, list):
+            size = max(size, default=None)
+        if not attends or not size:
+            return None
+        return int(size) * int(config.get("pixel_unshuffle", 1))
+    except (TypeError, ValueError) as error:
+        told = f"{CONFIG}: its blocks or sizes are of the wrong kind ({error})"
+        raise ModelMissing(f"{told}; fetch or convert the prior again") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from .errors import PictureError, UsageError
 from .formats.arrays import ARRAY_SUFFIXES
 from .formats.carriers import read_record
 from .formats.kinds import PICTURE_SUFFIXES
-from .masks import find_mask
+from .masks import Masks
 from .options import OutputOptions
 from .outputs import (
     Source,
@@ -26,12 +26,14 @@ from .outputs import (
     name_outputs,
     sheets_of,
 )
+from .shards import WHOLE, Shard
 
 Record = dict[str, Any]
 MakeRecord = Callable[["Job"], Record]
 # Key of a record for what was found out on the way; it follows from the rest, and may not differ.
 FOUND = "found"
 OnNote = Callable[[str], None]
+OnError = Callable[[OSError], None]
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,13 @@ def plan_jobs(
     on_note: OnNote = lambda _: None,
     reads: Sequence[Path] = (),
     sheets: Sequence[str] = (),
+    shard: Shard = WHOLE,
 ) -> list[Job]:
     """Jobs in a fixed order. UsageError if an input is missing or an output makes no sense.
 
     reads: files that the task's options name.    sheets: what is written beside every result, by
-    what comes after its stem.
+    what comes after its stem.    shard: the part of the jobs to plan. Names and collisions are
+    those of all, but only its own are read to see what is done.
     """
     suffixes = ARRAY_SUFFIXES if task == "phase" else PICTURE_SUFFIXES
     for path in inputs:
@@ -69,28 +73,37 @@ def plan_jobs(
                 f"-o {options.path}: is the folder that is read; drop it for results beside the "
                 "pictures, or give another"
             )
-    found = (_expand(path, options, suffixes, on_note, mask) for path in inputs)
+    errors: list[OSError] = []
+    found = [_expand(path, options, suffixes, errors.append, on_note, mask) for path in inputs]
     # A picture that is named twice is restored once.
     sources = list({s.path.absolute(): s for sources in found for s in sources}.values())
-    if not sources:
+    unread = [_unread(task, error, options) for error in errors]
+    if not sources and not unread:
         raise UsageError(f"{', '.join(map(str, inputs))}: no picture found; see --recursive")
-    outputs = name_outputs(task, sources, inputs, options)
-    jobs = [
-        _plan(task, source, output, mask, options, make_record, sheets)
-        for source, output in zip(sources, outputs, strict=True)
-    ]
-    masks = {job.mask for job in jobs if job.mask}
-    check_outputs(sources, outputs, [*reads, *masks], sheets)
-    return jobs
+    outputs = name_outputs(task, sources, inputs, options, sheets)
+    masks = Masks(mask)
+    pairs = zip(sources, outputs, strict=True)
+    jobs = [_pair(task, source, output, masks) for source, output in pairs]
+    read = {job.mask for job in jobs if job.mask}
+    check_outputs(sources, outputs, [*reads, *read], sheets)
+    jobs += dict.fromkeys(unread)
+    mine = shard.take(jobs)
+    if not mine:
+        on_note(f"warning: {shard} holds none of {len(jobs)} pictures")
+    return [_plan(job, options, make_record, sheets) for job in mine]
 
 
 def list_pictures(inputs: list[Path], recursive: bool, output: Path | None = None) -> list[Path]:
     """Picture files of the inputs, folders expanded and sorted; UsageError if there are none.
 
-    output: the folder of the results, which is not looked into.
+    output: the folder of the results, which is not looked into. PictureError for a folder that
+    cannot be read.
     """
     options = OutputOptions(path=output, recursive=recursive)
-    sources = (_expand(path, options, PICTURE_SUFFIXES, lambda _: None) for path in inputs)
+    errors: list[OSError] = []
+    sources = [_expand(path, options, PICTURE_SUFFIXES, errors.append) for path in inputs]
+    if errors:
+        raise PictureError(_why_unread(errors[0]), "Unreadable")
     found = [source.path for folder in sources for source in folder]
     if not found:
         raise UsageError(f"{', '.join(map(str, inputs))}: no picture found; see --recursive")
@@ -131,14 +144,16 @@ def _expand(
     path: Path,
     options: OutputOptions,
     suffixes: frozenset[str],
-    on_note: OnNote,
+    on_error: OnError,
+    on_note: OnNote = lambda _: None,
     mask: Path | None = None,
 ) -> list[Source]:
+    """The pictures that an input stands for.    on_error: of folders that cannot be read."""
     if not path.is_dir():
         if not os.path.lexists(path):
             raise UsageError(f"{path}: no such file or folder")
         return [Source(path, None)]
-    files = [p for p in _walk(path, options, mask) if not p.is_dir()]
+    files = list(_walk(path, options, mask, on_error))
     named = [p for p in files if p.suffix.lower() in suffixes]
     pictures = sorted(p for p in named if not is_result(p))
     foreign = [p.name for p in sorted(named) if is_result(p, sheets=False) and not read_record(p)]
@@ -155,17 +170,30 @@ def _expand(
     return [Source(p, path) for p in pictures]
 
 
-def _walk(folder: Path, options: OutputOptions, mask: Path | None) -> Iterator[Path]:
-    """All paths in a folder, or below it. Links to folders are not followed: they may be loops.
+def _walk(
+    folder: Path, options: OutputOptions, mask: Path | None, on_error: OnError
+) -> Iterator[Path]:
+    """All files in a folder, or below it. Links to folders are not followed: they may be loops.
 
     Nor are the folder that takes the results and that of the masks, where they lie below: the same
     command goes on. What macOS keeps beside a file on a foreign disk (`._NAME`) is no picture.
     """
     others = [path for path in (options.path, mask) if path is not None]
-    for top, folders, names in os.walk(folder):
+    for top, folders, names in os.walk(folder, onerror=on_error):
         yield from (Path(top) / name for name in names if not name.startswith("._"))
         below = folders if options.recursive else []
         folders[:] = [n for n in below if not any(_same_place(Path(top) / n, o) for o in others)]
+
+
+def _unread(task: str, error: OSError, options: OutputOptions) -> Job:
+    """A folder that cannot be read: nobody knows which pictures it holds, and all of them fail."""
+    folder = Path(error.filename)
+    output = options.path or folder
+    return Job(task, folder, output, None, "fail", _why_unread(error), "Unreadable")
+
+
+def _why_unread(error: OSError) -> str:
+    return f"{error.filename}: folder cannot be read ({error.strerror}); make it readable"
 
 
 def _check_readable(path: Path) -> None:
@@ -180,19 +208,22 @@ def _check_readable(path: Path) -> None:
         raise PictureError(message, "Unreadable")
 
 
-def _plan(
-    task: str,
-    source: Source,
-    output: Path,
-    mask: Path | None,
-    options: OutputOptions,
-    make_record: MakeRecord,
-    sheets: Sequence[str],
-) -> Job:
+def _pair(task: str, source: Source, output: Path, masks: Masks) -> Job:
+    """A picture, its output and its mask."""
+    job = Job(task, source.path, output)
     try:
-        _check_readable(source.path)
-        own_mask = find_mask(mask, source.path, source.root)
-        job = Job(task, source.path, output, own_mask)
+        return replace(job, mask=masks.find(source.path, source.root))
+    except PictureError as error:
+        return _failed(job, error)
+
+
+def _plan(job: Job, options: OutputOptions, make_record: MakeRecord, sheets: Sequence[str]) -> Job:
+    """The job with what is to be done: nothing, where its result is there or cannot be."""
+    if job.action == "fail":
+        return job
+    output = job.output
+    try:
+        _check_readable(job.input)
         check_writable(output, sheets)
         if not options.overwrite:
             if os.path.lexists(output):
@@ -205,5 +236,9 @@ def _plan(
             else:
                 check_nothing_is_lost(output, sheets)
     except PictureError as error:
-        return Job(task, source.path, output, None, "fail", str(error), error.kind)
+        return _failed(job, error)
     return job
+
+
+def _failed(job: Job, error: PictureError) -> Job:
+    return replace(job, mask=None, action="fail", reason=str(error), kind=error.kind)

@@ -41,9 +41,17 @@ def sheets_of(output: Path, sheets: Sequence[str]) -> list[Path]:
 
 
 def name_outputs(
-    task: str, sources: list[Source], inputs: list[Path], options: OutputOptions
+    task: str,
+    sources: list[Source],
+    inputs: list[Path],
+    options: OutputOptions,
+    sheets: Sequence[str] = (),
 ) -> list[Path]:
-    """One output for each source; UsageError where -o cannot hold them."""
+    """One output for each source; UsageError where -o cannot hold them.
+
+    sheets: what is written beside each; two outputs are told apart by more where these would be
+    one file.
+    """
     target = options.path
     if target is not None and not options.folder and _is_file_target(target, inputs):
         if (
@@ -58,10 +66,12 @@ def name_outputs(
     names = [_output(task, source, options, source.path.stem) for source in sources]
     full = [_output(task, source, options, source.path.name) for source in sources]
     while True:
-        counts = Counter(names)
+        written = [(name, *_beside(name, sheets)) for name in names]
+        counts = Counter(path for own in written for path in own)
         # a.jpg and a.png: both keep their suffix, whatever the order; and a.jpg.png beside them.
         longer = [
-            other if counts[name] > 1 else name for name, other in zip(names, full, strict=True)
+            other if any(counts[path] > 1 for path in own) else own[0]
+            for own, other in zip(written, full, strict=True)
         ]
         if longer == names:
             return names

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from .errors import PictureError, UsageError
+from .errors import PictureError, ReddiffError
 from .files import write_whole
 from .formats import deep, heif
 from .formats.carriers import (
@@ -29,12 +29,21 @@ from .formats.carriers import (
     tiff_with,
     with_chunks,
 )
-from .formats.kinds import FLOAT, HOLDS, LOSSY, format_of
+from .formats.kinds import (
+    FLOAT,
+    LOSSY,
+    MOST_SIDE,
+    OPAQUE,
+    check_alpha,
+    check_sides,
+    format_of,
+)
 from .formats.pngchunks import words_follow_pixels
 from .formats.tifftags import read_tags
 from .pixels import Hole as Hole
 from .pixels import Picture as Picture
 from .pixels import Pixels as Pixels
+from .pixels import check_format as check_format
 from .pixels import with_depth as with_depth
 
 _ORIENTATION = ExifTags.Base.Orientation.value
@@ -70,6 +79,21 @@ def size_of(path: Path) -> tuple[int, int]:
     return deep.size_of(path)
 
 
+def check_header(path: Path, output: Path, scale: int, *, opaque: bool) -> None:
+    """UsageError if the format of `output` cannot hold this picture, `scale` times as large.
+
+    As far as its header says it at once.    opaque: whether the result may be, unlike the picture.
+    """
+    kind = format_of(output)
+    if kind in MOST_SIDE:
+        width, height = size_of(path)
+        check_sides(output, scale * width, scale * height)
+    if kind in OPAQUE and not opaque and not _is_light(path):
+        with suppress(UnidentifiedImageError), _opened(path) as image:
+            if image.has_transparency_data and _bits_per_channel(path, image) == 8:
+                check_alpha(output)
+
+
 def _exif_in(path: Path, image: Image.Image) -> Image.Exif:
     """What a picture says of itself; a PNG is decoded only where words follow its pixels."""
     if image.format == "PNG" and not words_follow_pixels(path):
@@ -93,7 +117,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         # Pillow warns above 89 megapixels and refuses above 179; only the refusal matters.
         with Image.open(path) as image:
             yield image
-    except (PictureError, UnidentifiedImageError):
+    except (ReddiffError, UnidentifiedImageError):
         raise
     except FileNotFoundError as error:
         raise PictureError(f"{path}: no such file", "Missing") from error
@@ -117,25 +141,6 @@ def save_picture(
         # After the picture: a crash in between leaves a record that does not fit, not one that
         # claims what was never done.
         _write_sidecar(path, record)
-
-
-def check_format(picture: Picture, path: Path) -> None:
-    """UsageError if the format of `path` cannot hold the picture's alpha or depth."""
-    kind = format_of(path)
-    if picture.alpha is not None and kind in ("JPEG", "HDR"):
-        better = ".png" if kind == "JPEG" else ".exr"
-        raise UsageError(f"{path}: {kind} cannot hold transparency; write {better} instead")
-    if picture.linear and kind not in ("EXR", "HDR", "TIFF"):
-        deepest = max(HOLDS.get(kind, (8,)))
-        raise UsageError(f"{path}: {kind} cannot hold float; write .exr, or use --depth {deepest}")
-    holds = HOLDS.get(kind, (8,))
-    if picture.depth not in holds:
-        if holds == (FLOAT,):
-            raise UsageError(
-                f"{path}: {kind} holds float, the picture has {picture.depth} bits; "
-                "write .png, or use --depth float"
-            )
-        raise UsageError(f"{path}: {kind} holds 8 bits, the picture has 16; write .png")
 
 
 def _read(path: Path, image: Image.Image) -> Picture:

@@ -1,12 +1,14 @@
 """A picture in memory: pixels, alpha, depth, and what its file said besides."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import UsageError
 from .formats.carriers import Metadata
-from .formats.kinds import FLOAT
+from .formats.kinds import FLOAT, HOLDS, check_alpha, format_of
 from .response import Response
 
 Pixels = NDArray[np.float32]
@@ -55,3 +57,21 @@ def with_depth(picture: Picture, depth: int) -> Picture:
     # A colour profile holds the transfer curve of the old values.
     metadata = replace(picture.metadata, icc=b"")
     return replace(picture, pixels=pixels, depth=depth, metadata=metadata)
+
+
+def check_format(picture: Picture, path: Path) -> None:
+    """UsageError if the format of `path` cannot hold the picture's alpha or depth."""
+    kind = format_of(path)
+    if picture.alpha is not None:
+        check_alpha(path)
+    if picture.linear and kind not in ("EXR", "HDR", "TIFF"):
+        deepest = max(HOLDS.get(kind, (8,)))
+        raise UsageError(f"{path}: {kind} cannot hold float; write .exr, or use --depth {deepest}")
+    holds = HOLDS.get(kind, (8,))
+    if picture.depth not in holds:
+        if holds == (FLOAT,):
+            raise UsageError(
+                f"{path}: {kind} holds float, the picture has {picture.depth} bits; "
+                "write .png, or use --depth float"
+            )
+        raise UsageError(f"{path}: {kind} holds 8 bits, the picture has 16; write .png")

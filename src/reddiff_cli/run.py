@@ -1,8 +1,10 @@
 """One command over its pictures: plan, restore, report, and say how it went."""
 
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,12 +17,12 @@ from .jobs import Job, OnNote, Record, plan_jobs
 from .masks import NothingToFill, check_mask_size
 from .models import Card, find_model
 from .options import MachineOptions, OutputOptions, ReportOptions, SolverOptions
-from .pictures import size_of
+from .pictures import check_header, size_of
 from .progress import FetchReporter
 from .record import files_of, make_record
 from .report import Reporter, print_plan
-from .shards import Shard
-from .task_options import InpaintOptions, TaskOptions
+from .shards import WHOLE, Shard
+from .task_options import InpaintOptions, RestoreOptions, SuperresOptions, TaskOptions
 
 if TYPE_CHECKING:
     from .restore import Restorer
@@ -41,7 +43,7 @@ class Run:
     machine: MachineOptions
     output: OutputOptions
     report: ReportOptions
-    shard: Shard = Shard()
+    shard: Shard = WHOLE
     offline: bool = False
 
     def show_plan(self) -> ExitCode:
@@ -49,41 +51,47 @@ class Run:
         jobs = self._plan(find_model(self.model, offline=True), lambda _: None)
         jobs = [self._check(job) for job in jobs]
         print_plan(jobs, self.report)
-        failed = any(job.action == "fail" for job in jobs)
+        failed = [job for job in jobs if job.action == "fail"]
+        if failed and all(job.kind == UsageError.__name__ for job in jobs):
+            return ExitCode.USAGE  # no picture could be restored this way
         return ExitCode.PICTURE_FAILED if failed else ExitCode.OK
 
     def restore(self) -> ExitCode:
         """Restore every picture that needs it; one failure never ends the run."""
-        with FetchReporter(self.report.quiet) as watcher:
-            card = find_model(self.model, offline=self.offline, watcher=watcher)
         notes: list[str] = []
-        jobs = self._plan(card, notes.append)
+        try:
+            with FetchReporter(self.report.quiet) as watcher:
+                card = find_model(self.model, offline=self.offline, watcher=watcher)
+            jobs = self._plan(card, notes.append)
+        except (ReddiffError, KeyboardInterrupt) as error:
+            _sum_up(Reporter(0, self.report), error)
+            raise
         with Reporter(len(jobs), self.report) as reporter:
             for note in notes:
                 reporter.note(note)
-            restorer = None
-            if any(job.action == "restore" for job in jobs):
-                from .restore import Restorer
-
-                solver = fit(card, self.solver)
-                restorer = Restorer(card, solver, self.machine, self.options, self.output)
-                where = f"{restorer.device}, {restorer.dtype}"
-                reporter.note(f"model {card.name} ({card.revision}) on {where}")
-                if card.source and not card.folder.is_dir():
-                    reporter.note(f"converting {card.source.name} once, to {card.folder}")
-            if any(format_of(job.output) in LOSSY for job in jobs):
-                reporter.note(
-                    "warning: lossy format: known pixels change a little; .png keeps them"
-                )
             try:
+                restorer = self._restorer(card, jobs, reporter)
                 self._restore_all(jobs, restorer, reporter)
-            except KeyboardInterrupt:
-                reporter.summary(ExitCode.INTERRUPTED)
-                raise
-            except ReddiffError as error:
-                reporter.summary(error.exit_code)
+            except (ReddiffError, KeyboardInterrupt) as error:
+                _sum_up(reporter, error)
                 raise
             return reporter.summary()
+
+    def _restorer(self, card: Card, jobs: list[Job], reporter: Reporter) -> "Restorer | None":
+        """What restores the pictures, if there is one to restore; and what is noted beforehand."""
+        restorer = None
+        if any(job.action == "restore" for job in jobs):
+            from .restore import Restorer
+
+            solver = fit(card, self.solver)
+            restorer = Restorer(card, solver, self.machine, self.options, self.output)
+            where = f"{restorer.device}, {restorer.dtype}"
+            reporter.note(f"model {card.name} ({card.revision}) on {where}")
+            if card.source and not card.folder.is_dir():
+                reporter.note(f"converting {card.source.name} once, to {card.folder}")
+        if any(format_of(job.output) in LOSSY for job in jobs if job.action != "fail"):
+            reporter.note("warning: lossy format: known pixels change a little; .png keeps them")
+        return restorer
 
     def _plan(self, card: Card, on_note: OnNote) -> list[Job]:
         solver = fit(card, self.solver)
@@ -92,21 +100,17 @@ class Run:
             return make_record(job, card, solver, self.options, self.output)
 
         masks = self.options.mask if isinstance(self.options, InpaintOptions) else None
-        jobs = plan_jobs(
+        return plan_jobs(
             *(self.options.task, self.inputs, masks, self.output, record_of, on_note),
             reads=files_of(self.options),
             sheets=self._sheets(),
+            shard=self._part(),
         )
-        if (
-            self.shard.launcher.startswith("SLURM")
-            and len(self.inputs) == 1
-            and not self.inputs[0].is_dir()
-        ):
-            return jobs  # a script whose tasks each name a picture of their own
-        mine = self.shard.take(jobs)
-        if not mine:
-            on_note(f"warning: {self.shard} holds none of {len(jobs)} pictures")
-        return mine
+
+    def _part(self) -> Shard:
+        """Which of the pictures: all, where the tasks of a script each name one of their own."""
+        single = len(self.inputs) == 1 and not self.inputs[0].is_dir()
+        return WHOLE if single and self.shard.launcher.startswith("SLURM") else self.shard
 
     def _sheets(self) -> list[str]:
         """What is written beside every result, by what comes after its stem."""
@@ -127,9 +131,20 @@ class Run:
             size = size_of(job.input)
             if job.mask:
                 check_mask_size(job.mask, size_of(job.mask), size)
+            self._check_format(job)
         except PictureError as error:
             return replace(job, action="fail", reason=str(error), kind=error.kind)
+        except UsageError as error:
+            kind = type(error).__name__
+            return replace(job, action="fail", reason=str(error), kind=kind)
         return job
+
+    def _check_format(self, job: Job) -> None:
+        """UsageError where a header says that the format of the output cannot hold the result."""
+        task = self.options.task
+        if task != "phase":
+            scale = _enlargement(self.options)
+            check_header(job.input, job.output, scale, opaque=task == "inpaint")
 
     def _restore_all(
         self, jobs: list[Job], restorer: "Restorer | None", reporter: Reporter
@@ -177,6 +192,7 @@ class Run:
             reporter.step(job, done, total, residual)
 
         try:
+            self._check_format(job)
             result = restorer.restore(job, on_step, reporter.note, partial(reporter.foretell, job))
         except NothingToFill as nothing:
             if str(job.output) in self.report.aliases:  # stdout would stay empty
@@ -207,3 +223,17 @@ class Run:
         reporter.fail(job, error)
         if self.report.fail_fast:
             stop.set()
+
+
+def _enlargement(options: TaskOptions) -> int:
+    """How many times as wide and high as the picture a result is."""
+    if isinstance(options, RestoreOptions):
+        return math.prod(part.scale for part in options.parts)
+    return options.scale if isinstance(options, SuperresOptions) else 1
+
+
+def _sum_up(reporter: Reporter, error: BaseException) -> None:
+    """The closing lines of a run that an error has ended."""
+    code = error.exit_code if isinstance(error, ReddiffError) else ExitCode.INTERRUPTED
+    with suppress(PictureError):  # where stdout takes nothing, the error is what people hear of
+        reporter.summary(code)

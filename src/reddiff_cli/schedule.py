@@ -98,4 +98,6 @@ def schedule_from_config(config: Mapping[str, Any]) -> Schedule:
 
 
 def _from_betas(betas: Tensor) -> Schedule:
+    if not len(betas) or not bool(((betas >= 0) & (betas < 1)).all()):
+        raise ValueError("betas are missing, or do not lie between 0 and 1")
     return Schedule(torch.cumprod(1 - betas, 0))

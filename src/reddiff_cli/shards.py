@@ -33,6 +33,9 @@ class Shard:
         return list(items[self.index :: self.count])
 
 
+WHOLE = Shard()
+
+
 def find_shard(text: str | None, environment: Mapping[str, str]) -> Shard:
     """`I/N` (I from 1), or what torchrun or a SLURM array says, or everything."""
     if text is not None:
@@ -50,7 +53,7 @@ def find_shard(text: str | None, environment: Mapping[str, str]) -> Shard:
                     f"{index}={environment[index]}, {count}={parts}: no such part; use --shard I/N"
                 )
             return Shard(place, parts, f"{index}={environment[index]}")
-    return Shard()
+    return WHOLE
 
 
 def local_device(device: str, environment: Mapping[str, str]) -> str:

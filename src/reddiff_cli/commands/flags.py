@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..devices import check_device
 from ..options import (
     MachineOptions,
     OutputOptions,
@@ -245,6 +246,7 @@ class Shared:
 
     def machine(self) -> MachineOptions:
         """Where to compute."""
+        check_device(self.device)
         device = local_device(self.device, os.environ)
         return MachineOptions(device, self.dtype, self.tile, self.tile_overlap, self.deterministic)
 

@@ -87,7 +87,8 @@ class EvalRun:
                 reporter.say(NOT_IN_SUITE)
             evaluator, absent = self._evaluator(card, ledger, reporter)
             keep_all = self.options.save_pictures or not absent["kid"]
-            rows = self._measure(evaluator, pictures, keep_all)
+            with ledger:
+                rows = self._measure(evaluator, pictures, keep_all)
             means = summarise(rows, cases, self.options.labels)
             kid = {} if absent["kid"] else self._kid(evaluator, rows)
             ledger.facts = {"missing": {name: why for name, why in absent.items() if why}}

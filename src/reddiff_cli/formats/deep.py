@@ -249,4 +249,5 @@ def turn(values: Pixels, orientation: int) -> Pixels:
         values = values[:, ::-1]
     if orientation in (3, 4, 7, 8):
         values = values[::-1]
-    return np.ascontiguousarray(values)
+    # ascontiguousarray would keep a negative stride of an axis of length 1, which torch refuses.
+    return np.array(values, order="C")

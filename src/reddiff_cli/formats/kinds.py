@@ -21,6 +21,10 @@ FORMATS = {
 FLOAT = 32  # depth of float files
 DEPTHS = {"8": 8, "16": 16, "float": FLOAT}
 HOLDS = {"PNG": (8, 16), "TIFF": (8, 16, FLOAT), "EXR": (FLOAT,), "HDR": (FLOAT,)}
+# Pixels a side that its encoder takes at most.
+MOST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
+# Without room for alpha, and what to write instead.
+OPAQUE = {"JPEG": ".png", "HDR": ".exr"}
 LOSSY = frozenset(("JPEG", "WEBP"))
 # Files that have had their noise smoothed away, as they are called.
 SMOOTHED = frozenset((".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".hif", ".jp2"))
@@ -33,6 +37,23 @@ def format_of(path: Path) -> str:
     if known is None:
         raise UsageError(f"{path}: cannot write '{path.suffix}'; use {', '.join(FORMATS)}")
     return known
+
+
+def check_sides(path: Path, width: int, height: int) -> None:
+    """UsageError if the format of `path` cannot hold a picture of this size."""
+    kind = format_of(path)
+    most = MOST_SIDE.get(kind, max(width, height))
+    if max(width, height) > most:
+        told = f"{path}: {kind} holds {most} pixels a side, the result has {width}x{height}"
+        raise UsageError(f"{told}; write .png instead")
+
+
+def check_alpha(path: Path) -> None:
+    """UsageError if the format of `path` cannot hold transparency."""
+    kind = format_of(path)
+    if kind in OPAQUE:
+        better = OPAQUE[kind]
+        raise UsageError(f"{path}: {kind} cannot hold transparency; write {better} instead")
 
 
 def is_jpeg(path: Path) -> bool:

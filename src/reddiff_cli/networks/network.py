@@ -28,6 +28,7 @@ from ..folders import (
     read_json,
     write_json,
 )
+from ..memory import is_out_of_memory
 from ..schedule import Schedule, schedule_from_config
 from .unet import make_unet
 from .weights import (
@@ -151,6 +152,21 @@ def load_prior(folder: Path, weights: str = WEIGHTS, dtype: torch.dtype = torch.
     weights: name of the file; another one than the default must have been checked by its sha256.
     ModelMissing when a file is absent, damaged or of a kind that is not supported.
     """
+    try:
+        return _load(folder, weights, dtype)
+    except ModelMissing:
+        raise
+    except Exception as error:  # what somebody has written into a configuration fails in any way
+        if is_out_of_memory(error):
+            raise
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        if not isinstance(error, RuntimeError | ValueError):
+            reason = f"{type(error).__name__}: {reason}"
+        told = f"{folder}: the prior cannot be loaded ({reason[:300]})"
+        raise ModelMissing(f"{told}; fetch or convert it again") from error
+
+
+def _load(folder: Path, weights: str, dtype: torch.dtype) -> Prior:
     parts = locate(folder, weights)
     config, scheduler = read_json(parts.config), read_json(parts.scheduler)
     if not parts.weights.is_file():
@@ -164,15 +180,11 @@ def load_prior(folder: Path, weights: str = WEIGHTS, dtype: torch.dtype = torch.
     state = rename_old_attention(read_state(parts.weights))
     if is_adm_port(config):
         state, config = repair_adm_state(config, state), repair_adm_config(config)
-    try:
-        schedule = schedule_from_config(scheduler)
-        # Weights are mapped from the file and cast once: no random start, no second copy.
-        with torch.device("meta"):
-            network = build(config)
-        network.unet.load_state_dict({k: v.to(dtype) for k, v in state.items()}, assign=True)
-    except (RuntimeError, ValueError) as error:
-        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-        raise ModelMissing(f"{folder}: the prior cannot be loaded ({reason[:300]})") from error
+    schedule = schedule_from_config(scheduler)
+    # Weights are mapped from the file and cast once: no random start, no second copy.
+    with torch.device("meta"):
+        network = build(config)
+    network.unet.load_state_dict({k: v.to(dtype) for k, v in state.items()}, assign=True)
     network.eval().requires_grad_(False)
     return Prior(network, schedule, prediction)
 
@@ -209,12 +221,15 @@ def _refuse_unsupported(config: Mapping[str, Any]) -> None:
     kind = config.get("_class_name", "UNet2DModel")
     if kind != "UNet2DModel":
         raise ModelMissing(f"config.json: a {kind} is not an unconditional UNet2DModel")
+    for key in ("in_channels", "block_out_channels"):
+        if key not in config:
+            raise ModelMissing(f"config.json: {key} is missing; fetch or convert the prior again")
     if config.get("class_embed_type") or config.get("num_class_embeds"):
         raise ModelMissing("config.json: class-conditional networks are not supported")
     if is_adm_port(config):
         raise ModelMissing("config.json: attention_legacy_order needs a repair first")
     unshuffle = int(config.get("pixel_unshuffle", 1))
-    if int(config.get("in_channels", 3)) not in (unshuffle**2, 3 * unshuffle**2):
+    if int(config["in_channels"]) not in (unshuffle**2, 3 * unshuffle**2):
         raise ModelMissing(f"config.json: {config['in_channels']} input channels; need 1 or 3")
     highest = config.get("highest_timestep")
     if highest is not None and not (isinstance(highest, int) and highest >= 0):

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelMissing
-from ..files import share_as_usual
+from ..files import share_as
 
 State = dict[str, Tensor]
 _OLD_ATTENTION = re.compile(r"(\.attentions\.\d+\.)(query|key|value|proj_attn)\.")
@@ -86,7 +86,7 @@ def write_state(path: Path, state: Mapping[str, Tensor]) -> None:
         save_file(tensors, temporary, metadata={"format": "pt"})
     except SafetensorError as error:
         raise OSError(f"cannot be written ({error})") from error
-    share_as_usual(temporary)  # safetensors makes files for their owner alone
+    share_as(temporary, path)  # safetensors makes files for their owner alone
     temporary.replace(path)
 
 

@@ -1,11 +1,13 @@
 """The folder of a training run: its checkpoint to go on from, and the prior to be used."""
 
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from ..errors import UsageError
+from ..errors import ModelMissing, UsageError
 from ..folders import write_json
 from ..networks.network import save_prior
 from .model_card import model_card
@@ -13,6 +15,9 @@ from .options import TrainOptions
 from .trainer import PREDICTION_TYPE, Trainer, new_trainer
 
 CHECKPOINT = "checkpoint.pt"
+# What a checkpoint holds; those of earlier versions do not name their optimiser.
+KEYS = frozenset(("config", "network", "average", "optimiser", "generator"))
+KEYS |= {"step", "seconds", "curve", "running_loss"}
 
 
 def save_checkpoint(trainer: Trainer) -> None:
@@ -40,6 +45,7 @@ def check_output(options: TrainOptions) -> None:
     output = options.output
     if output.exists() and not output.is_dir():
         raise UsageError(f"-o {output}: is a file; give a folder")
+    _check_place(output)
     if options.resume or not output.is_dir():
         return
     names = {path.name.removesuffix(".tmp") for path in output.iterdir()}
@@ -47,8 +53,23 @@ def check_output(options: TrainOptions) -> None:
         raise UsageError(f"-o {output}: holds other files; give a new or an empty folder")
 
 
+def _check_place(output: Path) -> None:
+    """UsageError where no folder can be made, or nothing written into it."""
+    folder = output.absolute()
+    try:
+        while not folder.exists():
+            folder = folder.parent
+    except OSError as error:  # too long a name, for example
+        raise UsageError(f"-o {output}: cannot be written ({error.strerror})") from error
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"-o {output}: cannot be written below {folder}; give another folder")
+
+
 def resume_or_start(options: TrainOptions, device: torch.device) -> Trainer:
-    """A new trainer, or the one that a checkpoint holds; UsageError if it does not fit."""
+    """A new trainer, or the one that a checkpoint holds.
+
+    UsageError if it does not fit, ModelMissing if it is damaged.
+    """
     path = options.output / CHECKPOINT
     if not options.resume:
         if path.exists():
@@ -56,23 +77,47 @@ def resume_or_start(options: TrainOptions, device: torch.device) -> Trainer:
         return new_trainer(options, device)
     if not path.is_file():
         raise UsageError(f"{path}: nothing to resume; drop --resume")
-    state = torch.load(path, map_location=device, weights_only=True)
+    state = _read(path, device)
     trainer = new_trainer(options, device)
     if state["config"] != trainer.network.config:
         raise UsageError(f"{path}: belongs to a network of another shape; use its settings")
     used = state.get("optimiser_name", "adamw")
     if used != options.optimiser:
         raise UsageError(f"{path}: was made with --optimiser {used}; use that")
+    try:
+        return _continued(trainer, state)
+    except Exception as error:  # of the right names, but not of the right kinds
+        raise _damaged(path, error) from error
+
+
+def _read(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # a damaged pickle fails in any way
+        raise _damaged(path, error) from error
+    lacks = KEYS - state.keys() if isinstance(state, dict) else KEYS
+    if lacks:
+        told = f"{path}: is no checkpoint of `reddiff train`, it lacks {', '.join(sorted(lacks))}"
+        raise ModelMissing(f"{told}; train anew in another folder")
+    return dict(state)
+
+
+def _damaged(path: Path, error: Exception) -> ModelMissing:
+    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    return ModelMissing(f"{path}: cannot be loaded ({reason}); train anew in another folder")
+
+
+def _continued(trainer: Trainer, state: dict[str, Any]) -> Trainer:
     trainer.network.unet.load_state_dict(state["network"])
     trainer.optimiser.load_state_dict(state["optimiser"])
     trainer.generator.set_state(state["generator"].cpu())
     trainer.average = state["average"]
     return replace(
         trainer,
-        step=state["step"],
-        seconds=state["seconds"],
-        curve=state["curve"],
-        running_loss=torch.tensor(state["running_loss"], device=device),
+        step=int(state["step"]),
+        seconds=float(state["seconds"]),
+        curve=list(state["curve"]),
+        running_loss=torch.tensor(float(state["running_loss"]), device=trainer.device),
     )
 
 
