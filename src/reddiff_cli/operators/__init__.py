@@ -36,6 +36,7 @@ __all__ = [
     "enlargement",
     "is_linear",
     "measure_jpeg",
+    "mixes_colours",
     "on_device",
     "rec601",
 ]
@@ -69,6 +70,13 @@ def enlargement(operator: object) -> int:
 def is_linear(operator: object) -> bool:
     """True if A is linear: then it has an adjoint."""
     return hasattr(operator, "adjoint")
+
+
+def mixes_colours(operator: object) -> bool:
+    """True if a channel of y is made of several of x; else A acts on each in the same way."""
+    if isinstance(operator, Chain):
+        return any(mixes_colours(part) for part in operator.parts)
+    return isinstance(operator, Grey | Jpeg)
 
 
 def on_device(operator: T, device: torch.device) -> T:
