@@ -451,6 +451,32 @@ def test_on_device_moves_every_part():
     assert not chain.parts[0].kernel.is_meta
 
 
+def test_an_operator_that_is_there_already_stays_as_it_is():
+    for case in ALL:
+        assert on_device(case.operator, torch.device("cpu")) is case.operator
+
+
+@pytest.mark.parametrize(
+    ("operator", "kept"),
+    [
+        (bicubic(2), "_apart"),
+        (Blur(product(3, 3)), "_apart"),
+        (Blur(kernel(3, 3)), "_transfers"),
+        (CircularBlur(kernel(3, 3)), "_transfers"),
+        (Chain((Blur(product(3, 3)), box(2))), "_apart"),
+    ],
+)
+def test_what_an_operator_keeps_goes_along(operator, kept):
+    """Eigenvectors of large pictures take seconds."""
+    x = random((1, 3, 14, 14), 1)
+    operator.data_step(x, operator(x), 0.1)
+    (here,) = getattr(operator, kept).items()
+    (there,) = getattr(on_device(operator, torch.device("meta")), kept).items()
+    assert there[0] == (*here[0][:2], torch.device("meta"))
+    part = there[1] if kept == "_transfers" else there[1].rows.turned
+    assert part.is_meta
+
+
 def test_smooth_filling_stays_between_its_neighbours():
     known = torch.ones(1, 1, 33, 41)
     known[:, :, 5:20, 8:30] = 0
