@@ -27,7 +27,9 @@ from reddiff_cli.operators import (
     frames,
     on_device,
     rec601,
+    separable,
 )
+from reddiff_cli.operators import chain as chains
 from reddiff_cli.operators.downsample import bicubic, box, from_kernel, gaussian, lanczos
 
 SHAPE = (2, 3, 12, 16)
@@ -59,6 +61,10 @@ def kernel(height, width, seed=1):
     return values / values.sum()
 
 
+def product(height, width):
+    return kernel(height, 1) * kernel(1, width, seed=2)
+
+
 LINEAR = [
     Case("mask", Inpaint(mask())),
     Case("all known", Inpaint(torch.ones(1, 1, *SHAPE[2:], dtype=torch.float64))),
@@ -87,6 +93,11 @@ LINEAR = [
         "blur, box, soft mask",
         Chain((Blur(kernel(3, 3)), box(2), Whitened(soft_mask(3, (5, 7))))),
         exact=False,
+    ),
+    Case(
+        "blur, blur, bicubic",
+        Chain((Blur(product(3, 4)), Blur(product(2, 3)), bicubic(2))),
+        (2, 3, 15, 21),
     ),
     Case("grey, bicubic", Chain((rec601(), bicubic(2))), exact=False),
 ]
@@ -187,6 +198,32 @@ def test_blurs_with_rows_and_columns_apart_are_solved_exactly(text, r):
     objective = (operator(x) - y).square().sum() + r * (x - d).square().sum()
     (gradient,) = torch.autograd.grad(objective, x)
     assert float(gradient.abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("r", [1e-3, 1e-2, 1.0])
+@pytest.mark.parametrize("text", ["gaussian:1.5", "uniform:5"])
+@pytest.mark.parametrize("last", [(), (box(2),), (bicubic(3),), (gaussian(2, 1.2), box(2))])
+def test_chains_with_rows_and_columns_apart_need_no_iterations(text, last, r, monkeypatch):
+    """Their data step is that of conjugate gradients, which stop early."""
+    chain = Chain((Blur(make_kernel(parse_kernel(text))), *last))
+    shape = chain.adjoint(torch.zeros(2, 3, 12, 9)).shape
+    d, x = random(shape, 3).float(), random(shape, 4).float()
+    y = chain(x)
+    close = solve_data_step(chain, d, y, r, iterations=1000, tolerance=1e-6)
+    monkeypatch.setattr(chains, "solve_data_step", None)
+    monkeypatch.setattr(frames, "solve_in_frame", None)
+    found = chain.data_step(d, y, r)
+    torch.testing.assert_close(found, close, atol=3e-4, rtol=0)
+    monkeypatch.setattr(separable.torch.linalg, "eigh", None)  # decomposed once
+    assert torch.equal(chain.data_step(d, y, r), found)
+
+
+@pytest.mark.parametrize("part", [Blur(kernel(3, 4)), Inpaint(torch.ones(1, 1, 12, 9))])
+def test_other_chains_are_solved_as_ever(part):
+    chain = Chain((Blur(product(3, 3)), part))
+    d = random((1, 3, 14 if isinstance(part, Inpaint) else 16, 11), 3)
+    y = chain(random(d.shape, 4))
+    assert torch.equal(chain.data_step(d, y, 0.1), solve_data_step(chain, d, y, 0.1))
 
 
 def test_a_filter_that_is_no_product_is_solved_too():
@@ -412,6 +449,32 @@ def test_on_device_moves_every_part():
     assert moved.parts[3].weights.is_meta
     assert isinstance(moved.parts[1], Downsample)
     assert not chain.parts[0].kernel.is_meta
+
+
+def test_an_operator_that_is_there_already_stays_as_it_is():
+    for case in ALL:
+        assert on_device(case.operator, torch.device("cpu")) is case.operator
+
+
+@pytest.mark.parametrize(
+    ("operator", "kept"),
+    [
+        (bicubic(2), "_apart"),
+        (Blur(product(3, 3)), "_apart"),
+        (Blur(kernel(3, 3)), "_transfers"),
+        (CircularBlur(kernel(3, 3)), "_transfers"),
+        (Chain((Blur(product(3, 3)), box(2))), "_apart"),
+    ],
+)
+def test_what_an_operator_keeps_goes_along(operator, kept):
+    """Eigenvectors of large pictures take seconds."""
+    x = random((1, 3, 14, 14), 1)
+    operator.data_step(x, operator(x), 0.1)
+    (here,) = getattr(operator, kept).items()
+    (there,) = getattr(on_device(operator, torch.device("meta")), kept).items()
+    assert there[0] == (*here[0][:2], torch.device("meta"))
+    part = there[1] if kept == "_transfers" else there[1].rows.turned
+    assert part.is_meta
 
 
 def test_smooth_filling_stays_between_its_neighbours():

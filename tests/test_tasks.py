@@ -411,6 +411,24 @@ def test_tiles_overlap_as_asked(overlap):
     assert made.view().overlap == overlap
 
 
+def test_tiles_are_as_the_prior_and_the_user_want_them():
+    """Any shape of as many pixels where the network takes any; what was asked for is a limit."""
+    made, natural = setting()[0], find_model("natural")
+
+    def sizes(card, shape, tile=None):
+        view = replace(made, card=card, machine=MachineOptions(tile=tile)).view()
+        return [axis.size for axis in view.axes(*shape)]
+
+    assert sizes(natural, (784, 784)) == [784, 784]
+    assert sizes(natural, (600, 800)) == [600, 800]
+    assert sizes(natural, (1000, 1000)) == [1000, 544]
+    assert sizes(natural, (600, 800), 768) == [600, 448]
+    assert sizes(natural, (600, 800), 0) == [600, 800]
+    attending = replace(natural, window=256, smallest=256, tile=256)
+    assert sizes(attending, (200, 300)) == [200, 256]
+    assert sizes(attending, (1000, 300)) == [256, 256]
+
+
 def save_light(path, spark):
     """Linear light of 0.5 with one pixel of another brightness."""
     light = np.full((24, 24, 3), 0.5, dtype=np.float32)

@@ -223,6 +223,22 @@ def test_what_is_told_are_the_degrees_of_freedom(factor, sigma):
     assert told_share(box(factor), torch.zeros(1, 3, 60, 60), sigma) == found
 
 
+@pytest.mark.parametrize(
+    ("operator", "channels"),
+    [(box(2), 1), (rec601(), 3), (Chain((box(2), rec601())), 3), (Chain((box(2), box(2))), 1)],
+)
+def test_one_channel_tells_of_all_where_colours_do_not_mix(operator, channels, monkeypatch):
+    seen, step = [], type(operator).data_step
+
+    def watched(operator, d, y, r):
+        seen.append(d.shape)
+        return step(operator, d, y, r)
+
+    monkeypatch.setattr(type(operator), "data_step", watched)
+    told_share(operator, torch.zeros(1, 3, 12, 16), 0.01)
+    assert seen == [(1, channels, 12, 16)]
+
+
 def test_where_little_is_told_solvers_start_higher():
     card = replace(CARD, starts={"deblur": 1.0}, faint_start=2.0)
     levels = [first_level("deblur", card, share) for share in (0.5, 0.16, 0.12, 0.08, 0.01)]

@@ -11,7 +11,7 @@ from reddiff_cli.holes.shape import (
     solid_share,
     wide_part,
 )
-from reddiff_cli.tiling import cover, grid, patchwork
+from reddiff_cli.tiling import Whole, cover, grid, patchwork
 
 
 def scratch(height=120, width=150):
@@ -166,3 +166,74 @@ def test_share_of_a_hole_that_is_solid():
     assert solid_share(scattered < 0.7) < 0.1
     assert solid_share(scattered < 0.9) == pytest.approx(0.9**8, abs=0.03)
     assert solid_share(np.ones((5, 5), dtype=bool)) == 1
+
+
+def tiles_of(view, shape, t=300):
+    """Sizes of what the network sees, and D of a network that does nothing."""
+    seen = []
+
+    def look(z, _):
+        seen.append(tuple(z.shape[2:]))
+        return z
+
+    z = torch.randn(1, 2, *shape, generator=torch.Generator().manual_seed(0))
+    return seen, view.denoise(look, z, torch.tensor([t])) - z
+
+
+# As for the bundled prior: any size, tiles of about 768 x 768 pixels.
+ANY_SIZE = Whole(768, 64, 64, round(1.1 * 768**2))
+
+
+@pytest.mark.parametrize(
+    ("shape", "count", "times"),
+    [
+        *[((770, 770), 1, 1.0), ((784, 784), 1, 1.0), ((600, 800), 1, 1.0)],
+        *[((768, 1024), 2, 1.1), ((1000, 1000), 2, 1.11), ((1080, 1920), 4, 1.15)],
+        *[((3000, 4000), 25, 1.2), ((100, 9000), 2, 1.1)],
+    ],
+)
+def test_tiles_see_little_twice(shape, count, times):
+    """Cut by the pixels that are too many and not by the longer side, and into equal parts."""
+    for t in (0, 300):
+        seen, _ = tiles_of(ANY_SIZE, shape, t)
+        assert (len(seen), len(set(seen))) == (count, 1)
+        assert sum(h * w for h, w in seen) <= times * shape[0] * shape[1]
+        assert max(h * w for h, w in seen) <= ANY_SIZE.pixels
+
+
+@pytest.mark.parametrize("shape", [(300, 200), (257, 1000), (2000, 448), (129, 131)])
+@pytest.mark.parametrize(("tile", "overlap"), [(256, 64), (128, 64), (128, 0), (100, 25)])
+def test_a_tile_that_was_asked_for_is_the_largest_side(shape, tile, overlap):
+    for t in (0, 77, 300):
+        seen, error = tiles_of(Whole(tile, overlap), shape, t)
+        assert max(max(sides) for sides in seen) <= tile
+        assert error.abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("length", [257, 448, 449, 640, 1000])
+def test_a_network_of_one_size_sees_that_size(length):
+    for t in (0, 77, 300):
+        seen, error = tiles_of(Whole(256, 64, 256), (256, length), t)
+        assert set(seen) == {(256, 256)}
+        assert len(seen) == -(-(length - 64 + 16) // 192)
+        assert error.abs().max() < 1e-5
+
+
+def test_seams_move_between_levels():
+    """What a network does wrong at the edges of tiles does not add up in one place."""
+
+    def edges(z, _):
+        border = torch.zeros_like(z)
+        border[..., 0] = border[..., -1] = 1
+        return border
+
+    for view, shape in ((Whole(256, 64), (256, 800)), (Whole(256, 64, 256), (256, 448))):
+        levels = [
+            view.denoise(edges, torch.zeros(1, 1, *shape), torch.tensor([t]))[0, 0, 0, 1:-1]
+            for t in (100, 200, 300, 400)
+        ]
+        together = torch.stack(levels)
+        # A raised cosine of 64 pixels begins with less than a thousandth.
+        assert together.max() < 1e-3
+        places = {tuple((level > 0).nonzero().flatten().tolist()) for level in levels}
+        assert len(places) > 2

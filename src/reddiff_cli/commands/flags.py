@@ -192,7 +192,7 @@ class Shared:
         int | None,
         typer.Option(
             "--tile",
-            help="Side of the pieces that the network sees of large pictures; 0: never cut.",
+            help="Largest side of what the network sees of a picture at once; 0: any.",
             rich_help_panel=MACHINE,
         ),
     ] = None

@@ -36,6 +36,7 @@ __all__ = [
     "enlargement",
     "is_linear",
     "measure_jpeg",
+    "mixes_colours",
     "on_device",
     "rec601",
 ]
@@ -71,14 +72,36 @@ def is_linear(operator: object) -> bool:
     return hasattr(operator, "adjoint")
 
 
+def mixes_colours(operator: object) -> bool:
+    """True if a channel of y is made of several of x; else A acts on each in the same way."""
+    if isinstance(operator, Chain):
+        return any(mixes_colours(part) for part in operator.parts)
+    return isinstance(operator, Grey | Jpeg)
+
+
 def on_device(operator: T, device: torch.device) -> T:
-    """The same operator with its tensors, and those of its parts, on a device."""
+    """The same operator with its tensors, and those of its parts, on a device.
+
+    Itself where they are there already. What it keeps, in fields that are not given to it, by
+    (size, dtype, device), goes along: it takes seconds to make.
+    """
     if isinstance(operator, Tensor):
         return cast(T, operator.to(device))
     if isinstance(operator, tuple):
-        return cast(T, tuple(on_device(part, device) for part in operator))
+        parts = tuple(on_device(part, device) for part in operator)
+        same = all(part is old for part, old in zip(parts, operator, strict=True))
+        return operator if same else cast(T, parts)
     if not hasattr(operator, "__dataclass_fields__"):
         return operator
     item = cast(Any, operator)
     moved = {f.name: on_device(getattr(item, f.name), device) for f in fields(item) if f.init}
-    return cast(T, replace(item, **moved))
+    if all(part is getattr(item, name) for name, part in moved.items()):
+        return operator
+    other = replace(item, **moved)
+    there = torch.empty(0, device=device).device  # with its number
+    for f in fields(item):
+        if not f.init:
+            kept = getattr(item, f.name).items()
+            made = {(*key[:2], there): on_device(value, device) for key, value in kept}
+            getattr(other, f.name).update(made)
+    return cast(T, other)

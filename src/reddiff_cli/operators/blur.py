@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ..linear import solve_data_step
 from ..metrics import rms
 from .frames import effort, solve_in_frame
-from .separable import Separable, decompose, factors, sliding
+from .separable import Matrices, Separable, factors, separable, sliding
 from .spectra import CircularSpectrum
 
 # Side of the largest canvas whose rows and columns are kept as matrices.
@@ -93,6 +93,13 @@ class Blur:
         (top, bottom), (left, right) = self.margins
         return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
 
+    def matrices(self, height: int, width: int) -> Matrices | None:
+        """Those of rows and columns, for y of this size; None if the kernel is no product."""
+        if self._factors is None:
+            return None
+        column, row = self._factors
+        return sliding(column, height), sliding(row, width)
+
     @cached_property
     def _factors(self) -> tuple[Tensor, Tensor] | None:
         return factors(self.kernel)
@@ -100,10 +107,9 @@ class Blur:
     def _separable(self, d: Tensor, y: Tensor) -> Separable:
         """A by rows and columns, for pictures like y."""
         key = (y.shape[2:], d.dtype, d.device)
-        if key not in self._apart and self._factors is not None:
-            pairs = zip(self._factors, y.shape[2:], strict=True)
-            sides = [decompose(sliding(taps, count), d) for taps, count in pairs]
-            self._apart[key] = Separable(*sides)
+        matrices = None if key in self._apart else self.matrices(*y.shape[2:])
+        if matrices is not None:
+            self._apart[key] = separable(matrices, d)
         return self._apart[key]
 
     def _transfer(self, size: tuple[int, int], like: Tensor) -> Tensor:

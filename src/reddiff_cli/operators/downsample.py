@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ..linear import solve_data_step
 from ..metrics import rms
-from .separable import Separable, decimation, decompose, factors
+from .separable import Matrices, Separable, decimation, factors, separable
 from .spectra import BoxSpectrum
 
 # Side of the largest picture whose rows and columns are kept as matrices.
@@ -86,6 +86,17 @@ class Downsample:
         same = self.taps.shape == (self.scale, self.scale) and self.offset == (0, 0)
         return same and bool((self.taps == self.taps[0, 0]).all())
 
+    def matrices(self, height: int, width: int) -> Matrices | None:
+        """Those of rows and columns, for y of this size; None if the filter is no product."""
+        if self._factors is None:
+            return None
+        column, row = self._factors
+        top, left = self.offset
+        return (
+            decimation(column, top, self.scale, height),
+            decimation(row, left, self.scale, width),
+        )
+
     @cached_property
     def _factors(self) -> tuple[Tensor, Tensor] | None:
         return factors(self.taps)
@@ -93,14 +104,9 @@ class Downsample:
     def _separable(self, d: Tensor, y: Tensor) -> Separable:
         """A by rows and columns, for pictures like y."""
         key = (y.shape[2:], d.dtype, d.device)
-        if key not in self._apart and self._factors is not None:
-            sides = [
-                decompose(decimation(taps, offset, self.scale, count), d)
-                for taps, offset, count in zip(
-                    self._factors, self.offset, y.shape[2:], strict=True
-                )
-            ]
-            self._apart[key] = Separable(*sides)
+        matrices = None if key in self._apart else self.matrices(*y.shape[2:])
+        if matrices is not None:
+            self._apart[key] = separable(matrices, d)
         return self._apart[key]
 
     def _kernel(self, like: Tensor) -> Tensor:

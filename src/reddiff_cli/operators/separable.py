@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+# R and C, float64 on the CPU.
+Matrices = tuple[Tensor, Tensor]
+
 
 @dataclass(frozen=True)
 class Side:
@@ -37,7 +40,13 @@ class Separable:
         return d + rows.turned.T @ scaled @ columns.turned
 
 
-def decompose(matrix: Tensor, like: Tensor) -> Side:
+def separable(matrices: Matrices, like: Tensor) -> Separable:
+    """A x = R x C^T, with the type and device of `like`."""
+    rows, columns = matrices
+    return Separable(_decompose(rows, like), _decompose(columns, like))
+
+
+def _decompose(matrix: Tensor, like: Tensor) -> Side:
     """Side of R, (n, N) in float64 on the CPU; the result has the type and device of `like`."""
     values, basis = torch.linalg.eigh(matrix @ matrix.T)
     parts = basis.T @ matrix, basis, values.clamp(min=0)
