@@ -61,7 +61,8 @@ def save(tmp_path, array, name="a.png"):
 def finished(problem):
     """The problem's own start, taken as the result."""
     for stage in problem.stages():
-        problem.accept(stage, stage.start)
+        if not stage.probe:
+            problem.accept(stage, stage.start)
     return problem.finish()
 
 

@@ -257,5 +257,5 @@ def test_stages_start_by_what_is_told(task, flags, level):
     specimen = degrade(load_picture(PICTURE), make_case(task, flags, 0.01), 96, 0)
     stage = next(specimen.pose(Setting(card, SolverOptions(noise=0.01), print)).stages())
     assert stage.s_start == pytest.approx(level)
-    asked = SolverOptions(s_start=0.7)
+    asked = SolverOptions(noise=0.01, s_start=0.7)
     assert next(specimen.pose(Setting(card, asked, print)).stages()).s_start == 0.7
