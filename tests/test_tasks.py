@@ -160,6 +160,27 @@ def test_boundaries(tmp_path):
     assert stage.start.shape == (1, 3, 28, 34)
 
 
+@pytest.mark.parametrize("how", ["superres", "restore"])
+def test_a_filter_that_lies_outside_is_no_fault_of_the_prior(tmp_path, how):
+    """At its origin a 5x5 filter with all its weight in a corner looks past two borders."""
+    path, kernel = save(tmp_path, scene(30, 24, 1)), tmp_path / "k.npy"
+    values = np.zeros((5, 5))
+    values[0, 0] = 1
+    for corner, fits in ((0, False), (2, True)):
+        np.save(kernel, np.roll(values, (corner, corner), (0, 1)))
+        chosen = parse_filter(str(kernel))
+        options = (
+            SuperresOptions(2, chosen)
+            if how == "superres"
+            else parse_degrade(f"blur gaussian:1 | down 2 {kernel}")
+        )
+        if fits:
+            posed(path, options)
+            continue
+        with pytest.raises(PictureError, match="its filter lies outside at its borders"):
+            posed(path, options)
+
+
 def test_kernel_larger_than_the_picture(tmp_path):
     path = save(tmp_path, scene(24, 30))
     for options in (DeblurOptions(parse_kernel("uniform:25")), parse_degrade("blur uniform:25")):

@@ -21,6 +21,8 @@ from .spectra import BoxSpectrum
 
 # Side of the largest picture whose rows and columns are kept as matrices.
 LARGEST = 8192
+# Share of a filter that has to lie inside the picture at its borders.
+LEAST_INSIDE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,11 @@ class Downsample:
         padded = F.pad(x.flatten(0, 1)[:, None], (left, right, top, bottom))
         out = F.conv2d(padded, self._kernel(x), stride=self.scale)
         return out.view(*x.shape[:2], *out.shape[2:])
+
+    def covers(self, height: int, width: int) -> bool:
+        """True if some of the filter lies inside the picture at the borders of y, of this size."""
+        blank = self.taps.new_empty(1, 1, self.scale * height, self.scale * width).float()
+        return float(self._weight(blank).min()) > LEAST_INSIDE
 
     def _weight(self, x: Tensor) -> Tensor:
         """Sum of the taps inside the picture at every output pixel, (1, 1, H, W)."""

@@ -21,7 +21,7 @@ from .heard import HeardPicture
 from .origin import find_origin
 from .problem import Stage, to_tensor
 from .setting import Setting
-from .superres import check_room, enlarge, make_downsample
+from .superres import check_filter, check_room, enlarge, make_downsample
 from .wide import WideFilling, fill_hole, share_of_patches
 
 Margins = tuple[int, int, int, int]  # left, right, top, bottom
@@ -157,10 +157,11 @@ def _measured(parts: tuple[Part, ...], seen: Tensor) -> Tensor:
 
 
 def _check_size(job: Job, chain: Chain, y: Tensor) -> None:
-    """A kernel may not be larger than the picture it was laid on."""
+    """A kernel may not be larger than the picture it was laid on, nor lie outside of it."""
     height, width = y.shape[2:]
     for part in reversed(chain.parts):
         if isinstance(part, Downsample):
+            check_filter(job, part, height, width)
             height, width = height * part.scale, width * part.scale
         if isinstance(part, Blur):
             check_kernel(job.input, part.kernel, height, width)

@@ -36,6 +36,7 @@ def pose(job: Job, options: SuperresOptions, setting: Setting) -> HeardPicture:
     origin = find_origin("superres", job.input, picture, y, setting)
     noise = origin.noise.sigma
     operator = make_downsample(options.scale, options.filter)
+    check_filter(job, operator, *y.shape[2:])
 
     def consistency(x: Tensor) -> str:
         seen = ((x.clamp(-1, 1) + 1) / 2 * 255).round() / 255 * 2 - 1
@@ -69,6 +70,13 @@ def check_room(job: Job, picture: Picture, scale: int, setting: Setting) -> None
             f"more than {BYTES * pixels / 1e9:.2g} GB, which are not free; enlarge it less",
             "OutOfMemory",
         )
+
+
+def check_filter(job: Job, operator: Downsample, height: int, width: int) -> None:
+    """PictureError if the filter of a file looks past the picture at a border of y."""
+    if not operator.covers(height, width):
+        told = "its filter lies outside at its borders; give one that is heaviest in its middle"
+        raise PictureError(f"{job.input}: {told}", "KernelSize")
 
 
 def make_downsample(scale: int, chosen: Filter) -> Downsample:
