@@ -33,17 +33,15 @@ SEED = 1_000_003
 # camera's noise of 2 they are estimated to have 1.6 to 11.4.
 QUIET = 1.5
 # A network of colours that sees a grey picture tells less noise than there is: 4.5 to 5 of 5 of
-# 255, 8.3 to 9.9 of 10, 17 to 23 of 25. It is asked about texture alone, which leaves it less than
-# so many times what is in the finest details.
-GREY = 0.6
+# 255, 8.3 to 9.9 of 10, 17 to 23 of 25; and in dark pictures more noise than LOUD is clipped: 40
+# of 50, which the finest details have as 46. There it is believed about what is no noise at all,
+# if it tells less than so many times what is in the finest details.
+DOUBTED, LOUD = 0.6, 20.0
 # The mean of the channels has more noise than so many times what each has by itself, more than so
 # many times what is in the finest details, and more than QUIET, if they share it. The crops of
 # estimation/tile_noise.py with grain of 3 of 255 have 9 times, 0.85 to 0.97 times, and 2.5 to 3.0;
 # of the textures alone fur has 4 times, but 0.4 times.
 SHARED, GRAIN = 1.7, 0.7
-# Beside more noise than so many of 255 texture hardly counts, and too much is clipped: white noise
-# of 50, which the finest details have as 46, is 40 for the network in a picture at night.
-LOUDEST = 20.0
 
 
 @dataclass
@@ -82,7 +80,7 @@ class Listening(DecodedPicture):
 
     def probing(self) -> Iterator[Stage]:
         """Some tiles of y, if there are any, whose noise is looked for as if it were white."""
-        if self.noise <= FLOOR / 255 or self._fine > 2 * LOUDEST / 255:
+        if self.noise <= FLOOR / 255:
             return
         tiles = tiles_of(self._heard)
         if tiles is None:
@@ -109,8 +107,8 @@ class Listening(DecodedPicture):
         found = self.tile_noise
         if found is None or not found.is_white(self._fine) or self._is_shared():
             return False
-        grey = self._heard.shape[1] == 1
-        if grey and (not self.white or found.total > GREY * self._fine):
+        grey, loud = self._heard.shape[1] == 1, self._fine > 2 * LOUD / 255
+        if (grey and not self.white) or ((grey or loud) and found.total > DOUBTED * self._fine):
             return False
         self.noise, self.white = max(found.total / 2, FLOOR / 255), True
         return True
@@ -143,6 +141,8 @@ class Listening(DecodedPicture):
 
     def _sounds_white(self, found: ColouredNoise) -> bool:
         """True if it is white; a grey picture does not tell more than it did before."""
+        if self.tile_noise is not None and self.tile_noise.is_wide():
+            return False
         return found.is_white(self._fine) if self._heard.shape[1] == 3 else self.white
 
     @cached_property
