@@ -39,8 +39,9 @@ UNEVEN = 1.3
 class Denoising(Listening):
     """A picture with noise on it.
 
-    Noise that was told, and is there and white as far as the picture tells: a few looks at it.
-    Else one look at y with much more noise tells what its noise is (`measure_noise`), and the
+    Noise that was told, and is there and white as far as the picture tells: a few looks at it. The
+    same for noise that tiles of y tell to be white, made even if they tell that it is not. Else
+    one look at y with much more noise tells what its noise is (`measure_noise`), and the
     looks after it make that white. Where it cannot be measured, and for samples and a path of
     levels, `WholePicture` as it is.
 

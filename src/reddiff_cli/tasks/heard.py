@@ -52,8 +52,9 @@ class HeardPicture(Listening):
     """One picture, its measurement y and operator: as of `WholePicture`.
 
     Noise that nobody told, and that seems to be wider than a pixel, is looked for in the nulls of
-    the kernel, or heard first; but not heard in lossy files: they are flat where it is measured
-    (unless a kernel is looked for as well, and then for that alone).
+    the kernel. Else tiles of y tell white noise, and other noise is heard; but not in lossy files:
+    they are flat where it is measured (unless a kernel is looked for as well, and then for that
+    alone).
 
     origin: of y, if that comes from a file.
     """
