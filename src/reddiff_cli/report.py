@@ -4,6 +4,7 @@ The only file that prints. On a terminal two bars; elsewhere one line per pictur
 """
 
 import json
+import os
 import re
 import sys
 import threading
@@ -175,6 +176,15 @@ class Reporter:
         """A decision that was taken (with -v), or a warning (always)."""
         if self.options.verbose or message.startswith("warning"):
             self._print(message)
+
+    def stopping(self) -> None:
+        """Ctrl-C was heard: said to people even if they want errors only, as it may take long."""
+        self._print("stopping after this step; Ctrl-C again stops at once", always=True)
+
+    def leave(self) -> None:
+        """Give the terminal back as it was; past the console, which a thread may hold."""
+        if not self.progress.disable:
+            os.write(2, b"\n\x1b[?25h")  # the bars hide the cursor
 
     def summary(self, ended: ExitCode | None = None) -> ExitCode:
         """The closing lines, and the exit code they stand for; ended: what cut the run short."""
