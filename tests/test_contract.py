@@ -247,6 +247,8 @@ KEYS = {
     "seconds": float,
     "residual": float,
     "residual_ratio": (float, type(None)),
+    "verdict": str,
+    "notes": list,
 }
 
 
@@ -831,3 +833,22 @@ def test_how_much_memory_is_free(tmp_path, monkeypatch, text, limit, expected):
         if content is not None:
             (tmp_path / name).write_text(content)
     assert memory.available_memory() == expected
+
+
+def test_scripts_hear_what_people_are_told(tmp_path, quick):
+    """The verdict, and the notes of each picture alone, with -q as well."""
+    alpha = np.full((40, 40, 1), 255, np.uint8)
+    for name, rim in (("a", 120), ("b", 0)):
+        alpha[10:20, 10:20] = rim
+        alpha[12:18, 12:18] = 0
+        Image.fromarray(np.dstack([scene(40, 40), alpha])).save(tmp_path / f"{name}.png")
+    files = [tmp_path / "a.png", tmp_path / "b.png"]
+    stdout, _ = reddiff("inpaint", *files, "-o", tmp_path / "o/", "--json", "-q", *quick)
+    told = {Path(e["input"]).stem: e["notes"] for e in map(json.loads, stdout.splitlines()[:2])}
+    assert any("64 partly transparent pixels stay" in note for note in told["a"])
+    assert not any("partly" in note for note in told["b"])
+    flags = ["--noise", "0.04", "--overwrite", "--json"]
+    stdout, stderr = reddiff("denoise", files[0], "-o", tmp_path / "o/", *flags, *quick)
+    verdict = json.loads(stdout.splitlines()[0])["verdict"]
+    assert verdict
+    assert f", {verdict}" in stderr

@@ -198,6 +198,11 @@ class Run:
             reporter.skip(job, job.reason)
             return
         reporter.picture(job)
+        notes: list[str] = []
+
+        def on_note(message: str) -> None:
+            notes.append(message)
+            reporter.note(message)
 
         def on_step(done: int, total: int, residual: Callable[[], float]) -> None:
             if stop.is_set():
@@ -206,7 +211,7 @@ class Run:
 
         try:
             self._check_format(job)
-            result = restorer.restore(job, on_step, reporter.note, partial(reporter.foretell, job))
+            result = restorer.restore(job, on_step, on_note, partial(reporter.foretell, job))
         except NothingToFill as nothing:
             if str(job.output) in self.report.aliases:  # stdout would stay empty
                 told = f"{job.input}: {nothing}; there is nothing to write"
@@ -228,7 +233,7 @@ class Run:
             unforeseen = PictureError(message, "Unforeseen").with_traceback(error.__traceback__)
             self._fail(job, unforeseen, reporter, stop)
         else:
-            reporter.finish(job, result)
+            reporter.finish(job, result, notes)
 
     def _fail(
         self, job: Job, error: ReddiffError, reporter: Reporter, stop: threading.Event
