@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -33,11 +34,13 @@ def command_of(pictures: Path, out: Path, prior: Path) -> list[str]:
     return ["reddiff", "denoise", str(pictures), "-o", str(out), *flags]
 
 
-def start(command: list[str]) -> multiprocessing.context.ForkServerProcess:
+def start(
+    command: list[str], run: Callable[[list[str]], None] | None = None
+) -> multiprocessing.context.ForkServerProcess:
     """The command in a process of its own, which need not load PyTorch once more."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["killing", "reddiff_cli.restore", "reddiff_cli.run", NETWORK])
-    process = context.Process(target=run_command, args=(command,))
+    process = context.Process(target=run or run_command, args=(command,))
     process.start()
     return process
 
@@ -50,6 +53,24 @@ def run_command(command: list[str]) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
+    sys.argv = command
+    main()
+
+
+def run_stuck(command: list[str]) -> None:
+    """The same with a network that never comes back; stderr goes to a file beside the output."""
+    from reddiff_cli.cli import main
+    from reddiff_cli.denoiser import Denoiser
+
+    out = Path(command[command.index("-o") + 1])
+    told = os.open(f"{out}.stderr", os.O_WRONLY | os.O_CREAT)
+    os.dup2(told, 2)
+
+    def stuck(*_: object) -> None:
+        os.write(2, b"computing\n")
+        time.sleep(600)
+
+    Denoiser._denoise = stuck  # type: ignore[method-assign, assignment]
     sys.argv = command
     main()
 

@@ -128,6 +128,7 @@ def test_mistakes_with_streams_name_streams_and_write_nothing(picture_file, quic
         (["-", "-o", "-"], b"", 2, "stdin is empty"),
         (["-", "-o", "-"], b"no picture", 1, "error: -: not a picture"),
         (["-", "-o", "-", "--json"], png, 2, "--json and -o -"),
+        (["-", "-o", "-", "--format", "jpg"], png, 2, "--format jpg and -o -: stdout gets a PNG"),
         (["-", "-o", "-", "--compare"], png, 2, "--compare and -o -"),
         (["-", "-o", "-", "--samples", "2"], png, 2, "--samples and -o -"),
     ]
@@ -247,6 +248,8 @@ KEYS = {
     "seconds": float,
     "residual": float,
     "residual_ratio": (float, type(None)),
+    "verdict": str,
+    "notes": list,
 }
 
 
@@ -831,3 +834,45 @@ def test_how_much_memory_is_free(tmp_path, monkeypatch, text, limit, expected):
         if content is not None:
             (tmp_path / name).write_text(content)
     assert memory.available_memory() == expected
+
+
+def test_scripts_hear_what_people_are_told(tmp_path, quick):
+    """The verdict, and the notes of each picture alone, with -q as well."""
+    alpha = np.full((40, 40, 1), 255, np.uint8)
+    for name, rim in (("a", 120), ("b", 0)):
+        alpha[10:20, 10:20] = rim
+        alpha[12:18, 12:18] = 0
+        Image.fromarray(np.dstack([scene(40, 40), alpha])).save(tmp_path / f"{name}.png")
+    files = [tmp_path / "a.png", tmp_path / "b.png"]
+    stdout, _ = reddiff("inpaint", *files, "-o", tmp_path / "o/", "--json", "-q", *quick)
+    told = {Path(e["input"]).stem: e["notes"] for e in map(json.loads, stdout.splitlines()[:2])}
+    assert any("64 partly transparent pixels stay" in note for note in told["a"])
+    assert not any("partly" in note for note in told["b"])
+    flags = ["--noise", "0.04", "--overwrite", "--json"]
+    stdout, stderr = reddiff("denoise", files[0], "-o", tmp_path / "o/", *flags, *quick)
+    verdict = json.loads(stdout.splitlines()[0])["verdict"]
+    assert verdict
+    assert f", {verdict}" in stderr
+
+
+def test_what_a_format_cannot_hold_is_told_of_the_result(picture_file, tmp_path, quick):
+    """The picture has 8 bits; --depth asked for more."""
+    flags = ["-o", tmp_path / "x.jpg", "--depth", "16"]
+    _, stderr = reddiff("denoise", picture_file, *flags, *quick, code=2)
+    assert "holds 8 bits, the result would have 16" in stderr
+
+
+def test_why_a_folder_takes_no_results_is_told(picture_file, tmp_path, quick, monkeypatch):
+    _, stderr = reddiff("denoise", picture_file, "-o", picture_file / "x.png", *quick, code=1)
+    assert "(Not a directory)" in stderr
+    # Said by the system to all but root.
+    monkeypatch.setattr(os, "access", lambda path, mode, **_: mode != os.W_OK)
+    _, stderr = reddiff("denoise", picture_file, "-o", tmp_path / "x.png", *quick, code=1)
+    assert f"below {tmp_path} (no write permission, or read-only); choose another -o" in stderr
+
+
+def test_the_help_of_denoise_says_how_little_it_takes():
+    stdout, _ = reddiff("denoise", "--help")
+    text = " ".join(re.sub("[^ -~]", " ", stdout).split())
+    assert "Takes 4 network evaluations (2 with --preset fast)" in text
+    assert "up to 20, 50, 100" in text

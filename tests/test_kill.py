@@ -16,8 +16,10 @@ from killing import (
     contents,
     make_pictures,
     results,
+    run_stuck,
     run_until,
     run_whole,
+    start,
 )
 from reddiff_cli.cli import app
 
@@ -63,6 +65,28 @@ def test_interrupt(undisturbed, tiny_prior):
     assert 2 <= check_whole(out) < len(expected)
     assert len(list(out.iterdir())) == len(results(out))
     assert contents(out).items() <= expected.items()
+
+
+@pytest.mark.parametrize("flags", [[], ["-q"]])
+def test_a_second_interrupt_ends_at_once(flags, tiny_prior, tmp_path):
+    """The first waits for the network and says so; the second waits for nothing."""
+    pictures, out = make_pictures(tmp_path / "in", 1), tmp_path / "out"
+    process = start([*command_of(pictures, out, tiny_prior), *flags], run_stuck)
+    log = tmp_path / "out.stderr"
+    try:
+        for told in ("computing", "Ctrl-C again stops at once"):
+            limit = time.monotonic() + 60
+            while not (log.exists() and told in log.read_text()) and time.monotonic() < limit:
+                time.sleep(0.01)
+            assert told in log.read_text()
+            assert process.is_alive()
+            os.kill(process.pid, signal.SIGINT)
+        process.join(60)
+        assert process.exitcode == 130
+    finally:
+        process.kill()
+    assert log.read_text().count("\n") == 2
+    assert not results(out)
 
 
 def test_left_over_files_are_no_inputs(undisturbed, tiny_prior, tmp_path):

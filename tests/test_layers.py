@@ -16,6 +16,7 @@ SOURCE = Path(reddiff_cli.__file__).parent
 LAYERS = {
     0: ["__init__", "errors", "transfer", "allocator"],
     1: [
+        "interrupts",
         *["schedule", "linear", "tiling", "metrics", "noise", "response", "alignment"],
         *["options", "kernelspec", "interpolation", "formats"],
         *["files", "folders", "devices", "shards", "streams", "progress", "room", "memory", "hub"],
@@ -48,7 +49,7 @@ LIGHT = [
     *["formats.arrays", "formats.attributes", "formats.carriers", "formats.comments"],
     *["formats.deep", "formats.heif", "formats.kinds", "formats.parts", "formats.pngchunks"],
     *["formats.tifftags", "pixels", "pictures", "masks", "files", "streams", "shards"],
-    *["devices", "outputs", "jobs", "record", "budget", "progress", "report", "run"],
+    *["devices", "outputs", "jobs", "record", "budget", "progress", "report", "run", "interrupts"],
     *["retrieval.options", "retrieval.diffraction", "training.options"],
     *["evaluation.options", "evaluation.ledger", "evaluation.plot", "evaluation.sheet"],
     *["evaluation.report", "evaluation.run"],

@@ -189,6 +189,7 @@ def test_list_is_for_people_and_path_and_verify_for_scripts():
     assert path == str(find_model("natural").folder)
     verified = reddiff("models", "verify", "natural")
     assert verified.stdout.startswith(find_model("natural").revision)
+    assert verified.stdout.endswith("no sha256 to compare with\n")
     assert reddiff("models", "path", "nonesuch").exit_code == 3
 
 

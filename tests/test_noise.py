@@ -190,12 +190,13 @@ def test_verdicts():
     assert {judge_residual(ratio, 0.02) for ratio in (0.71, 1.0, 1.19)} == {"right"}
     assert "fitted" in judge_residual(0.5, 0.02)
     assert "unexplained" in judge_residual(1.5, 0.02)
-    # The least that is taken for noise says nothing.
-    assert judge_residual(0.4, 0.6 / 255) == judge_residual(0.4, 1 / 255) == "right"
+    # The least that is taken for noise says nothing, but where all is right.
+    assert judge_residual(1.0, 0.6 / 255) == judge_residual(1.0, 0.02, hidden=True) == "right"
+    assert judge_residual(0.4, 0.6 / 255) == judge_residual(0.4, 1 / 255) == ""
     assert "fitted" in judge_residual(0.4, 1.01 / 255)
     assert "fitted" in judge_residual(0.4, 2.5 / 255)
-    assert judge_residual(0.4, 2.5 / 255, hidden=True) == "right"
-    assert judge_residual(0.42, 0.5 / 255) == judge_residual(0.3, 2 / 255) == "right"
+    assert judge_residual(0.4, 2.5 / 255, hidden=True) == ""
+    assert judge_residual(0.42, 0.5 / 255) == judge_residual(0.3, 2 / 255) == ""
     assert "unexplained" in judge_residual(3, 0.5 / 255)
-    assert judge_residual(1.5, 0.5 / 255) == "right"
+    assert judge_residual(1.5, 0.5 / 255) == ""
     assert "unexplained" in judge_residual(1.5, 0.1 / 255)

@@ -111,6 +111,24 @@ def test_a_result_that_is_asked_for_otherwise_is_not_done(work, more, told):
         assert "done already" in reddiff(f"denoise dark.png -o r.png {more}")
 
 
+@pytest.mark.parametrize(
+    ("line", "more"),
+    [
+        ("denoise dark.png", "--steps 50"),
+        ("denoise dark.png", "--start 1"),
+        ("restore dark.png --degrade blur_gaussian:1_|_noise_0.2", "--noise auto"),
+        ("phase pattern.npy --data amplitude --starts 2 --keep 1", "--start 0.4"),
+    ],
+)
+def test_a_default_is_another_setting_than_the_same_said(work, line, more):
+    """By default 4 looks at white noise are enough; 50 are taken where 50 are asked for."""
+    np.save("pattern.npy", np.abs(np.fft.fft2(scene(12, 12, 1), (24, 24))))
+    command = [word.replace("_", " ") for word in f"{line} -o r.png --device cpu".split()]
+    for words, told in ((command, "r.png"), ([*command, *more.split()], "other settings")):
+        assert told in RUNNER.invoke(app, words).stderr
+    assert "done already" in RUNNER.invoke(app, command).stderr
+
+
 def test_the_quality_of_lossy_formats_is_a_setting_of_theirs_alone(work):
     for name in ("r.png", "r.jpg"):
         reddiff(f"denoise dark.png -o {name}")

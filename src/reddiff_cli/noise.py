@@ -257,7 +257,7 @@ def judge_residual(ratio: float, sigma: float, *, hidden: bool = False) -> str:
     No noise is taken for less than FLOOR, in lossy files FLOOR_SMOOTHED. That is more than the
     rounding to 8 bits, or what compression does to a smooth picture: with nothing wrong, as where
     no more than SLIGHT was taken. Nor is a residual of LITTLE too much, beside noise that is not
-    told to be less than rounding.
+    told to be less than rounding. A ratio that is neither judged so nor in RIGHT gets no word.
 
     hidden: sigma is a guess at noise that a lossy file has smoothed, and is no judge of less.
     """
@@ -266,7 +266,7 @@ def judge_residual(ratio: float, sigma: float, *, hidden: bool = False) -> str:
     floor = sigma <= SLIGHT / 255 or math.isclose(sigma, FLOOR_SMOOTHED / 255)
     if ratio < RIGHT[0] and not floor and not hidden:
         return "noise is less than assumed, is being fitted, or is wider than pixels"
-    return "right"
+    return "right" if RIGHT[0] <= ratio <= RIGHT[1] else ""
 
 
 def _inner(known: Tensor) -> Tensor:

@@ -129,7 +129,10 @@ def _check_writable(output: Path) -> None:
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise PictureError(f"{output}: cannot be written below {folder}", "Unwritable")
+        # Of a file system that is read-only nobody tells before a file is opened.
+        reason = "no write permission, or read-only" if folder.is_dir() else "which is no folder"
+        told = f"{output}: cannot be written below {folder} ({reason}); choose another -o"
+        raise PictureError(told, "Unwritable")
 
 
 def _beside(output: Path, sheets: Sequence[str]) -> list[Path]:

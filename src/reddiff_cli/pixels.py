@@ -71,7 +71,7 @@ def check_format(picture: Picture, path: Path) -> None:
     if picture.depth not in holds:
         if holds == (FLOAT,):
             raise UsageError(
-                f"{path}: {kind} holds float, the picture has {picture.depth} bits; "
+                f"{path}: {kind} holds float, the result would have {picture.depth} bits; "
                 "write .png, or use --depth float"
             )
-        raise UsageError(f"{path}: {kind} holds 8 bits, the picture has 16; write .png")
+        raise UsageError(f"{path}: {kind} holds 8 bits, the result would have 16; write .png")

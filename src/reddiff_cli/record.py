@@ -33,6 +33,8 @@ def make_record(
         "samples": solver.samples,
         "input_sha256": file_digest(job.input),
     }
+    if asked := as_asked(solver):
+        record["asked"] = asked
     if card.configuration:
         record["configuration"] = card.configuration
     if output.depth != "auto":
@@ -57,6 +59,18 @@ def make_record(
         record["wide_hole"], record["wide_noise"] = card.wide_hole, card.wide_noise
         record["mask_sha256"] = file_digest(job.mask) if job.mask else None
     return record
+
+
+def as_asked(solver: SolverOptions) -> Record:
+    """What was given of that which, if not given, follows from the picture.
+
+    A value that is given may decide otherwise than the same value by default: 50 evaluations of
+    white noise are asked for, 4 are taken.
+    """
+    # Other methods take their evaluations whether or not they were asked for.
+    steps = solver.steps if solver.annealed else None
+    given = {"steps": steps, "start": solver.s_start, "noise": solver.noise}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def files_of(options: TaskOptions) -> list[Path]:

@@ -4,12 +4,13 @@ The only file that prints. On a terminal two bars; elsewhere one line per pictur
 """
 
 import json
+import os
 import re
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self
 
 from rich.console import Console
@@ -128,8 +129,8 @@ class Reporter:
             minutes = f"{seconds / 60:.0f} min" if seconds > 120 else f"{seconds:.0f} s"
             self._print(f"{job.input}: about {minutes} at this stage")
 
-    def finish(self, job: Job, result: Outcome) -> None:
-        """A picture is restored and written."""
+    def finish(self, job: Job, result: Outcome, notes: Sequence[str] = ()) -> None:
+        """A picture is restored and written; notes: what was said of it on the way."""
         parts = [f"{job.input} -> {job.output}  {result.seconds:.1f} s"]
         if result.residual_ratio is not None:
             parts.append(f"noise {result.noise:.4f}")
@@ -138,7 +139,8 @@ class Reporter:
         parts += [result.remark] if result.remark else []
         with self._lock:
             self.ok += 1
-            self._event(self._about(job, "ok") | result.facts())
+            said = {"notes": [renamed(note, self.options.aliases) for note in notes]}
+            self._event(self._about(job, "ok") | result.facts() | said)
             self._picture_line(job, "; ".join(parts))
 
     def skip(self, job: Job, reason: str) -> None:
@@ -175,6 +177,15 @@ class Reporter:
         """A decision that was taken (with -v), or a warning (always)."""
         if self.options.verbose or message.startswith("warning"):
             self._print(message)
+
+    def stopping(self) -> None:
+        """Ctrl-C was heard: said to people even if they want errors only, as it may take long."""
+        self._print("stopping after this step; Ctrl-C again stops at once", always=True)
+
+    def leave(self) -> None:
+        """Give the terminal back as it was; past the console, which a thread may hold."""
+        if not self.progress.disable:
+            os.write(2, b"\n\x1b[?25h")  # the bars hide the cursor
 
     def summary(self, ended: ExitCode | None = None) -> ExitCode:
         """The closing lines, and the exit code they stand for; ended: what cut the run short."""
@@ -269,6 +280,8 @@ def one_line(text: str) -> str:
 def _as_text(value: Any) -> Any:  # noqa: ANN401  (any value of an event)
     if isinstance(value, dict):
         return {key: _as_text(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_text(item) for item in value]
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 

@@ -61,7 +61,7 @@ class Result:
             "dtype": self.dtype,
             "seconds": round(self.seconds, 3),
             "residual": round(self.residual, 6),
-            **({"verdict": self.found} if self.found else {}),
             "residual_ratio": None if ratio is None else round(ratio, 4),
+            "verdict": self.found or self.verdict,
             "remark": self.remark,
         }

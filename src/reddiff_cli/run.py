@@ -8,11 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from .budget import fit
 from .errors import ExitCode, PictureError, ReddiffError, UsageError
 from .formats.kinds import LOSSY, format_of
+from .interrupts import Interrupts
 from .jobs import Job, OnNote, Record, plan_jobs
 from .masks import NothingToFill, check_mask_size
 from .models import Card, find_model
@@ -158,17 +160,28 @@ class Run:
             if not stop.is_set():
                 self._restore_one(job, restorer, reporter, stop, single)
 
-        pool = ThreadPoolExecutor(min(workers, len(jobs)) or 1)
-        try:
-            waiting: set[Future[None]] = {pool.submit(work, job) for job in jobs}
-            while waiting:
-                # Short waits, as only between them can Ctrl-C be heard.
-                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-        finally:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
+        with Interrupts(partial(self._leave, reporter)) as interrupts:
+            pool = ThreadPoolExecutor(min(workers, len(jobs)) or 1)
+            try:
+                waiting: set[Future[None]] = {pool.submit(work, job) for job in jobs}
+                while waiting:
+                    # Short waits, as only between them can Ctrl-C be heard.
+                    done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
+            finally:
+                stop.set()
+                if interrupts.heard:
+                    reporter.stopping()
+                pool.shutdown(cancel_futures=True)
+
+    def _leave(self, reporter: Reporter) -> None:
+        """What is left to do where the process ends at once; whole files stay whole."""
+        reporter.leave()
+        for (
+            path
+        ) in self.report.aliases:  # what stands for stdin and stdout, in a folder of its own
+            rmtree(Path(path).parent, ignore_errors=True)
 
     def _restore_one(
         self,
@@ -185,6 +198,11 @@ class Run:
             reporter.skip(job, job.reason)
             return
         reporter.picture(job)
+        notes: list[str] = []
+
+        def on_note(message: str) -> None:
+            notes.append(message)
+            reporter.note(message)
 
         def on_step(done: int, total: int, residual: Callable[[], float]) -> None:
             if stop.is_set():
@@ -193,7 +211,7 @@ class Run:
 
         try:
             self._check_format(job)
-            result = restorer.restore(job, on_step, reporter.note, partial(reporter.foretell, job))
+            result = restorer.restore(job, on_step, on_note, partial(reporter.foretell, job))
         except NothingToFill as nothing:
             if str(job.output) in self.report.aliases:  # stdout would stay empty
                 told = f"{job.input}: {nothing}; there is nothing to write"
@@ -215,7 +233,7 @@ class Run:
             unforeseen = PictureError(message, "Unforeseen").with_traceback(error.__traceback__)
             self._fail(job, unforeseen, reporter, stop)
         else:
-            reporter.finish(job, result)
+            reporter.finish(job, result, notes)
 
     def _fail(
         self, job: Job, error: ReddiffError, reporter: Reporter, stop: threading.Event

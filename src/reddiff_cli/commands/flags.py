@@ -124,7 +124,7 @@ class Shared:
         str,
         typer.Option(
             "--preset",
-            help="fast, standard, best: 20, 50, 100 network evaluations; "
+            help="fast, standard, best: up to 20, 50, 100 network evaluations; "
             "perceptual: sharper, farther from the truth; paper: the published form.",
             rich_help_panel=SOLVER,
         ),

@@ -92,6 +92,9 @@ def _check_stdout(options: TaskOptions, shared: Shared, target: Path | None) -> 
         return
     if shared.json:
         raise UsageError("--json and -o -: both go to stdout; drop one")
+    if shared.format not in ("auto", "png"):
+        told = f"--format {shared.format} and -o -: stdout gets a PNG"
+        raise UsageError(f"{told}; drop --format, or give -o FILE")
     beside = {
         "--compare": shared.compare,
         "--trace": shared.trace,

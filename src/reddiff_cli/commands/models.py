@@ -84,14 +84,16 @@ def path(name: Name) -> None:
 
 @models.command(epilog="Example: reddiff models verify natural")
 def verify(name: Name) -> None:
-    """Read the weights once more and compare their sha256 with the card's."""
+    """Read the weights once more and compare their sha256 with the card's, if it has one."""
     with errors_as_lines(0):
         from ..models import find_model, verify_model
         from ..report import print_line
 
         card = find_model(name, offline=True)
         digest, compared = verify_model(card)
-        print_line(f"{digest}  {card.name}  {'as expected' if compared else 'no card to compare'}")
+        print_line(
+            f"{digest}  {card.name}  {'as expected' if compared else 'no sha256 to compare with'}"
+        )
 
 
 @models.command(

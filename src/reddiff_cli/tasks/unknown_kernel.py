@@ -64,7 +64,8 @@ class BlindDeblurring(HeardPicture):
         # Compression looks like a blur, and a wrong kernel does more harm than none.
         hidden = smooths(self.path) and self._table is None and estimate.spec.family != "motion"
         if estimate.spec == SHARP and not hidden:
-            told = f"{self.path}: no blur found in it; give --kernel if you know one"
+            found = "no Gaussian, disk or straight motion found in it"
+            told = f"{self.path}: {found}; give --kernel if you know the blur"
             raise PictureError(told, "Kernel")
         if estimate.verdict != "sure" or hidden:
             why = "its compression hides it" if hidden else f"nearest: {estimate.spec}"
