@@ -21,6 +21,7 @@ from reddiff_cli.formats import kinds
 from reddiff_cli.formats.carriers import read_record
 from reddiff_cli.holes.smooth import bend_smoothly, fill_smoothly
 from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.tasks.problem import SRGB
 
 RUNNER = CliRunner()
 
@@ -599,6 +600,66 @@ def test_hdr_writes_light_and_pictures(tmp_path, picture_file, quick):
     assert load_picture(tmp_path / "img.hdr.png").depth == 16
 
 
+@pytest.mark.parametrize("depth", ["8", "16", "float", "auto"])
+def test_hdr_cuts_no_light_whatever_the_depth(tmp_path, quick, depth):
+    """16 bits of TIFF are exposed darker, as a PNG is; float holds the light."""
+    path, out = tmp_path / "a.png", tmp_path / "img.tif"
+    Image.fromarray((scene() * 2.0).clip(0, 255).astype(np.uint8)).save(path)
+    _, stderr = reddiff("hdr", path, "--stops", "2", "--depth", depth, "-o", out, *quick)
+    brightest = float(load_picture(out).pixels.max())
+    holds = depth in ("float", "auto")
+    assert ("exposed 2 stops darker" in stderr) is not holds
+    assert (brightest > 1) is holds
+
+
+@pytest.mark.parametrize("name", ["dark.exr", "dark.tif", "dark.jpg"])
+def test_what_cannot_hold_light_says_that_it_is_cut(tmp_path, quick, name):
+    path, out = tmp_path / "a.exr", tmp_path / name
+    save_picture(Picture(scene(24, 30) / np.float32(100), depth=32), path, None)
+    depth = {"exr": "auto", "tif": "16", "jpg": "8"}[name[-3:]]
+    flags = ["--noise", "0.001", "--depth", depth, "-o", out]
+    _, stderr = reddiff("denoise", path, *flags, *quick)
+    assert ("light above 1 is cut; write .exr to keep it" in stderr) is not name.endswith("exr")
+
+
+@pytest.mark.parametrize("name", ["a.exr", "a.png"])
+def test_hdr_shows_the_photograph_itself_before(tmp_path, picture_file, quick, name):
+    reddiff("hdr", picture_file, "--stops", "1", "--compare", "-o", tmp_path / name, *quick)
+    seen = load_picture(tmp_path / "a.compare.png").pixels
+    before = load_picture(picture_file).pixels
+    np.testing.assert_allclose(seen[: before.shape[0], : before.shape[1]], before, atol=1 / 255)
+
+
+def test_hdr_paper_speaks_of_no_exposure(tmp_path, picture_file, quick):
+    """It halves contrast about grey, in light as in pixels."""
+    files = tmp_path / "a.exr", tmp_path / "a.png"
+    for file in files:
+        _, stderr = reddiff("hdr", picture_file, "--operator", "paper", "-o", file, *quick)
+        assert "darker" not in stderr
+    light, pixels = (load_picture(file).pixels for file in files)
+    np.testing.assert_allclose(SRGB.encode(light), pixels, atol=1e-3)
+
+
+def test_hdr_of_several_exposures_minds_no_order(tmp_path, quick):
+    """Each counts as its noise says, and that of the least noisy is printed."""
+    generator = np.random.default_rng(0)
+    values = scene(64, 80).astype(np.float32) / 255
+    shots = {"dark": (0.3 * values + 0.03 * generator.normal(size=values.shape), 0)}
+    shots["bright"] = (1.3 * values, 2)
+    for name, (pixels, _) in shots.items():
+        save_picture(Picture(pixels.clip(0, 1).astype(np.float32)), tmp_path / f"{name}.png", None)
+    noise, light = [], []
+    for order in (("dark", "bright"), ("bright", "dark")):
+        files = [tmp_path / f"{name}.png" for name in order]
+        exposures = ",".join(str(shots[name][1]) for name in order)
+        flags = ["--exposures", exposures, "-o", tmp_path / "x.exr", "--json", "--overwrite"]
+        stdout, _ = reddiff("hdr", *files, *flags, *quick)
+        noise.append(json.loads(stdout.splitlines()[0])["noise"])
+        light.append(load_picture(tmp_path / "x.exr").pixels)
+    assert noise[0] == noise[1]
+    np.testing.assert_allclose(light[0], light[1], atol=2e-3)
+
+
 def test_hdr_of_several_exposures(tmp_path, quick):
     scene_ = scene().astype(np.float32) / 255
     names = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
@@ -657,7 +718,7 @@ def test_linear_light_goes_through_other_tasks(tmp_path, quick):
     tiff = tmp_path / "b.tif"
     save_picture(Picture(scene(24, 30) / np.float32(200), depth=32), tiff, None)
     _, stderr = reddiff("denoise", tiff, "--noise", "0.001", *quick)
-    assert "light above 1 is cut in PNG; write .exr to keep it" in stderr
+    assert "light above 1 is cut; write .exr to keep it" in stderr
     assert load_picture(tmp_path / "b.denoise.png").depth == 16
     reddiff("denoise", tiff, "--noise", "0.001", *quick, "-o", tmp_path / "c.tif")
     assert load_picture(tmp_path / "c.tif").depth == 32

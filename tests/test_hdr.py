@@ -112,6 +112,17 @@ def test_data_step_equals_a_brute_force_scan(number, r):
         assert x[i].item() == pytest.approx(best.item(), abs=2e-4)
 
 
+def test_exposures_count_as_their_noise_says():
+    """Where nothing is clipped x is their mean, weighed."""
+    operator = Exposures((0.0, 0.0), Response("linear"), trust=(1.0, 0.25))
+    y = torch.stack([torch.full((1, 3, 4, 4), -0.5), torch.full((1, 3, 4, 4), 0.0)], 1)
+    x = operator.data_step(torch.zeros(1, 3, 4, 4), y, 1e-6)
+    torch.testing.assert_close(x, torch.full_like(x, -0.4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(operator.start(y), x, atol=1e-4, rtol=0)
+    wanted = ((0.1**2 + 0.25 * 0.4**2) / 2) ** 0.5
+    assert float(operator.residual(x, y)) == pytest.approx(wanted, rel=1e-3)
+
+
 @pytest.mark.parametrize("operator", [Exposure(2.0), BRACKET], ids=["one", "three"])
 def test_a_clipped_pixel_is_a_bound_and_no_more(operator):
     scene = torch.full(SHAPE, 0.999, dtype=torch.float64)

@@ -221,6 +221,18 @@ def test_search_with_dead_pixels_and_unknown_scale():
     assert float(np.sqrt(np.square(error).mean())) < 0.02 * measured.amplitude.std()
 
 
+@pytest.mark.parametrize("noise", [None, 0.03])
+def test_noise_that_was_told_stays_when_the_scale_is_found(noise):
+    """It is told for a picture whose white is 1."""
+    u = picture()
+    options = PhaseOptions(data="amplitude", starts=2, keep=1, support=(32, 32))
+    problem = prepare(measured_from(u, (64, 64), 0.03, scale=300.0), options, noise)
+    before = problem.sigma
+    found, _ = search(problem, options)
+    assert found.scale != problem.scale
+    assert (found.sigma == before) is (noise is not None)
+
+
 def test_colours_face_the_same_way():
     shade = torch.linspace(0.6, 1, 32)
     u = torch.cat([picture(), 0.7 * picture() * shade, 0.9 * picture() * shade[:, None]], 1)

@@ -34,6 +34,11 @@ class Picture:
         return self.depth == FLOAT
 
     @property
+    def shines(self) -> bool:
+        """True if some of it is light above white, which 8 and 16 bits do not hold."""
+        return self.linear and float(self.pixels.max()) > 1
+
+    @property
     def height(self) -> int:
         return int(self.pixels.shape[0])
 

@@ -173,11 +173,11 @@ class Restorer:
         remark = problem.remark()
         record[FOUND] = {"noise": round(problem.noise, 6), "remark": remark, "evaluations": steps}
         restored = self._average(problem, solved, sheets) if self.sampling else problem.finish()
-        saved = None if self.output.strip else record
-        if restored.linear and format_of(job.output) == "PNG" and restored.pixels.max() > 1:
-            on_note(f"warning: {job.input}: light above 1 is cut in PNG; write .exr to keep it")
-        restored = self._as_asked(restored, job.output)
-        save_picture(restored, job.output, saved, self.output.quality)
+        shines, restored = restored.shines, self._as_asked(restored, job.output)
+        if shines and not restored.linear:
+            on_note(f"warning: {job.input}: light above 1 is cut; write .exr to keep it")
+        kept = None if self.output.strip else record
+        save_picture(restored, job.output, kept, self.output.quality)
         sheets.save(restored)
         return Result(
             width=restored.width,
@@ -225,7 +225,7 @@ class Restorer:
             # smallest = window: nor does a small picture go through in one piece.
             card = replace(card, window=window, smallest=window, tile=tile)
             machine = replace(machine, tile=None)
-        return Setting(card, self.solver, on_note, machine)
+        return Setting(card, self.solver, on_note, machine, self.output.depth)
 
     def _as_asked(self, picture: Picture, path: Path) -> Picture:
         """The picture with the depth of --depth; auto: a PNG file takes 16 bits of light."""

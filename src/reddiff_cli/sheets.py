@@ -28,7 +28,6 @@ class Sheets:
 
     def __init__(self, output: Path, problem: Problem, options: OutputOptions) -> None:
         self._output, self._problem, self._options = output, problem, options
-        self._before = _shown(problem.source)
         self._frames: list[Image.Image] = []
         self._spread: Pixels | None = None
 
@@ -48,7 +47,8 @@ class Sheets:
         """Write the sheets; PictureError when the file system refuses."""
         if self._options.compare:
             hole = getattr(self._problem, "hole", None)
-            panels = [self._before, _shown(restored)]
+            before = getattr(self._problem, "before", None) or self._problem.source
+            panels = [_shown(before), _shown(restored)]
             if hole is not None:
                 panels.insert(1, hole[:, :, None].astype(np.float32))
             self._write("compare.png", _png(_side_by_side(panels)))

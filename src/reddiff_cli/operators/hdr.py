@@ -55,7 +55,8 @@ class Exposures:
     x: (B, C, H, W), the scene at a level where its highlights fit into [-1, 1].
     y: (B, E, C, H, W) in [-1, 1].    stops: gain of each exposure over x, in stops.
     tolerance: values above 1 - tolerance in [0, 1] units count as clipped; about three times
-    the noise, and at least the rounding of the file.
+    the noise, and at least the rounding of the file.    trust: weight of each exposure, 1 where
+    its noise is sigma_y (empty: everywhere).
 
     Where every exposure is clipped, the strongest bound decides; where one is black, its small
     slope makes it weigh next to nothing.
@@ -64,6 +65,7 @@ class Exposures:
     stops: tuple[float, ...]
     response: Response = Response()
     tolerance: float = 1.5 / 255
+    trust: tuple[float, ...] = ()
 
     def __call__(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W) -> y: (B, E, C, H, W)."""
@@ -107,15 +109,15 @@ class Exposures:
         values, clipped = (y + 1) / 2, self.clipped(y)
         total = torch.zeros_like(values[:, 0])
         weight = torch.zeros_like(total)
-        for e, stops in enumerate(self.stops):
+        for e, (stops, trust) in enumerate(zip(self.stops, self._trusted(), strict=True)):
             u = self.response.expose(values[:, e], 2**-stops)[0]
             slope = self.response.expose(u, 2**stops)[1]
-            share = torch.where(clipped[:, e], torch.zeros_like(u), slope**2)
+            share = torch.where(clipped[:, e], torch.zeros_like(u), trust * slope**2)
             total, weight = total + share * u, weight + share
         return torch.where(weight > 0, total / weight.clamp(min=1e-12), weight), weight
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
-        """argmin_x sum_e loss_e(A_e(x) - y_e) + r |x - d|^2, pixel by pixel.
+        """argmin_x sum_e w_e loss_e(A_e(x) - y_e) + r |x - d|^2, pixel by pixel; w: `trust`.
 
         loss(v) = v^2, but zero for v > 0 where y is clipped. Gauss-Newton from d; the objective
         is piecewise nearly quadratic in one variable, so that it settles within a few rounds.
@@ -125,20 +127,24 @@ class Exposures:
         u = origin
         for _ in range(ROUNDS):
             pull, weight = r * (origin - u), torch.full_like(u, r)
-            for e, stops in enumerate(self.stops):
+            for e, (stops, trust) in enumerate(zip(self.stops, self._trusted(), strict=True)):
                 exposed, slope = self.response.expose(u, 2**stops)
                 miss = target[:, e] - exposed
-                active = (~clipped[:, e] | (miss > 0)).to(u.dtype)
+                active = trust * (~clipped[:, e] | (miss > 0)).to(u.dtype)
                 pull = pull + active * slope * miss
                 weight = weight + active * slope**2
             u = u + pull / weight
         return 2 * u - 1
 
+    def _trusted(self) -> tuple[float, ...]:
+        return self.trust or (1.0,) * len(self.stops)
+
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
-        """rms of y - A(x) over what was recorded, for each picture, (B,)."""
+        """rms of y - A(x) over what was recorded, for each picture, (B,), by `trust`."""
+        trust = y.new_tensor(self._trusted()).view(1, -1, 1, 1, 1)
         miss = (y - self(x)).square()
         recorded = (~self.clipped(y)).to(miss.dtype)
-        total = (miss * recorded).flatten(1).sum(1)
+        total = (miss * recorded * trust).flatten(1).sum(1)
         return (total / recorded.flatten(1).sum(1).clamp(min=1)).sqrt()
 
 

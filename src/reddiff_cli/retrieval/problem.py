@@ -27,6 +27,7 @@ class PhaseProblem:
 
     scale: detector amplitude per y.    ceiling: the largest value of the picture, infinite while
     the scale is unknown.    sigma: noise of y, a standard deviation.    notes: lines for people.
+    told: somebody told sigma, in units of a picture whose white is 1.
     """
 
     y: Tensor
@@ -36,6 +37,7 @@ class PhaseProblem:
     sigma: float
     oversampling: tuple[float, float]
     notes: tuple[str, ...]
+    told: bool = False
 
     @property
     def exact(self) -> bool:
@@ -55,9 +57,8 @@ class PhaseProblem:
 
     def rescaled(self, factor: float) -> "PhaseProblem":
         """The same problem for pictures that are `factor` times as bright."""
-        return replace(
-            self, y=self.y * factor, scale=self.scale / factor, sigma=self.sigma * factor
-        )
+        sigma = self.sigma if self.told else self.sigma * factor
+        return replace(self, y=self.y * factor, scale=self.scale / factor, sigma=sigma)
 
 
 def prepare(
@@ -65,9 +66,9 @@ def prepare(
 ) -> PhaseProblem:
     """Scale, support and noise of a measurement; PictureError if the support does not fit.
 
-    noise: standard deviation of the amplitudes in units of y, None = estimated. Without
-    options.scale the object gets a mean square of 1/4 over its support (Parseval: the sum of
-    squared amplitudes is that of the object), until `search` knows how bright its pixels are.
+    noise: standard deviation of the amplitudes of a picture whose white is 1, None = estimated.
+    Without options.scale the object gets a mean square of 1/4 over its support (Parseval: the sum
+    of squared amplitudes is that of the object), until `search` knows how bright its pixels are.
     """
     detector, notes = measurement.detector, list(measurement.notes)
     known = torch.from_numpy(measurement.known).float()
@@ -97,7 +98,8 @@ def prepare(
     sigma = sigma / scale if noise is None else noise
     operator = Phase(detector, support, known)
     y = amplitude / scale
-    problem = PhaseProblem(y, operator, scale, ceiling, sigma, oversampling, tuple(notes))
+    about = (y, operator, scale, ceiling, sigma, oversampling, tuple(notes))
+    problem = PhaseProblem(*about, told=noise is not None)
     if problem.exact:
         return problem
     return replace(problem, operator=replace(operator, iterations=NOISY_DESCENTS))

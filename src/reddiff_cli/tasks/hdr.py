@@ -30,8 +30,12 @@ WITHIN_OF_AN_ESTIMATE = 4 / 255
 
 @dataclass
 class Highlights(WholePicture):
-    """The scene at a level where its highlights fit; `gain` brings it back to its exposure."""
+    """The scene at a level where its highlights fit; `gain` brings it back to its exposure.
 
+    before: the photograph, as it was read; `source` is as the result will be.
+    """
+
+    before: Picture | None = None
     gain: float = 1.0
     response: Response = Response()
     floating: bool = False
@@ -63,29 +67,34 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
     pictures = [load_picture(path) for path in (job.input, *options.others)]
     _check_alike(job.input, options.others, pictures)
     shots = [to_tensor(picture) for picture in pictures]
-    noise = setting.noise("hdr", job.input, shots[0])
+    paths = (job.input, *options.others)
+    noises = [setting.noise("hdr", path, y) for path, y in zip(paths, shots, strict=True)]
+    noise = min(noises)
     response = parse_response(options.response)
     within = WITHIN_OF_AN_ESTIMATE if setting.told_noise("hdr") is None else 1.0
-    tolerance = max(1.5 / 255, min(CLIPPED_WITHIN * noise, within))
+    tolerance = max(1.5 / 255, min(CLIPPED_WITHIN * max(noises), within))
     operator: Operator
     if options.operator == "paper":
-        operator, y, level = PaperHdr(tolerance=min(1.0, 2 * tolerance)), shots[0], 1.0
+        operator, y, level = PaperHdr(tolerance=min(1.0, 2 * tolerance)), shots[0], 0.0
     elif options.others:
         lowest = min(options.exposures)
         stops = tuple(shot - lowest + options.stops for shot in options.exposures)
-        operator, y = Exposures(stops, response, tolerance), torch.stack(shots, 1)
+        trust = tuple((noise / other) ** 2 if other else 1.0 for other in noises)
+        operator, y = Exposures(stops, response, tolerance, trust), torch.stack(shots, 1)
         level = options.stops - lowest
     else:
         operator, y, level = Exposure(options.stops, response, tolerance), shots[0], options.stops
-    floating = format_of(job.output) in FLOAT_FORMATS
+    floating = _holds_light(job.output, setting.depth)
     metadata = replace(pictures[0].metadata, icc=b"")  # it describes the values that were clipped
     source = replace(pictures[0], metadata=metadata, depth=FLOAT if floating else 16)
-    shown = "" if floating else f"exposed {level:g} stops darker, so that the highlights fit"
+    as_it_is = floating or options.operator == "paper"  # which halves contrast instead
+    shown = "" if as_it_is else f"exposed {level:g} stops darker, so that the highlights fit"
     share = _share_clipped(operator, y)
     if share == 0:
         setting.on_note(f"warning: {job.input}: nothing is clipped in it")
     return Highlights(
         task="hdr",
+        before=pictures[0],
         source=source,
         operator=operator,
         y=y,
@@ -98,6 +107,11 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
         floating=floating,
         tonemap=options.tonemap,
     )
+
+
+def _holds_light(path: Path, depth: str) -> bool:
+    """True if a file of this name and --depth holds light above 1."""
+    return format_of(path) in FLOAT_FORMATS and depth in ("auto", "float")
 
 
 def _share_clipped(operator: Operator, y: Tensor) -> float:

@@ -23,12 +23,16 @@ MORE = 1.1
 
 @dataclass(frozen=True)
 class Setting:
-    """What the tasks need of a run: the prior's card, the solver's options, a voice, tiles."""
+    """What the tasks need of a run: the prior's card, the solver's options, a voice, tiles.
+
+    depth: of the files that are written, as --depth says it.
+    """
 
     card: Card
     solver: SolverOptions
     on_note: OnNote
     machine: MachineOptions = MachineOptions()
+    depth: str = "auto"
 
     def told_noise(self, task: str) -> float | None:
         """The noise that somebody told, or the task takes for granted; None: to be estimated."""
