@@ -138,6 +138,15 @@ def test_of_a_jpeg_whose_coefficients_are_not_read_noise_is_a_guess(options, tmp
     assert "a guess" in posed(path, options, preset="paper")[1][0]
 
 
+@pytest.mark.parametrize(("tint", "told"), [(0.0, True), (0.01, True), (0.05, False)])
+def test_colorize_says_when_no_colour_came(tmp_path, tint, told):
+    problem, _ = posed(save(tmp_path, scene(20, 30, 1)), ColorizeOptions())
+    tints = tint * torch.tensor([1.0, 0.0, -1.0])[:, None, None]
+    for stage in problem.stages():
+        problem.accept(stage, stage.start.mean(1, keepdim=True) + tints)
+    assert ("hardly any colour" in problem.remark()) is told
+
+
 def test_colorize(tmp_path):
     problem, notes = posed(save(tmp_path, scene(24, 24, 1)), ColorizeOptions())
     result = finished(problem)

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from torch import Tensor
+
 from ..jobs import Job
 from ..noise import is_grey
 from ..operators import rec601
@@ -10,6 +12,10 @@ from ..task_options import ColorizeOptions
 from .problem import to_tensor
 from .setting import Setting
 from .whole import WholePicture
+
+
+# Mean distance of the channels, of 255, below which a picture looks grey.
+GREYISH = 2.0
 
 
 def pose(job: Job, options: ColorizeOptions, setting: Setting) -> WholePicture:
@@ -23,7 +29,13 @@ def pose(job: Job, options: ColorizeOptions, setting: Setting) -> WholePicture:
     noise, operator = setting.noise("colorize", job.input, y), rec601()
     white = setting.white(operator, job.input, y, noise)
     about = (coloured(picture), operator, y, noise, setting)
-    return WholePicture("colorize", *about, white=white)
+    return WholePicture("colorize", *about, note=colours_found, white=white)
+
+
+def colours_found(x: Tensor) -> str:
+    """What a person should know who sees no colours."""
+    spread = 127.5 * float((x.amax(1) - x.amin(1)).mean())
+    return "" if spread >= GREYISH else "the prior found hardly any colour"
 
 
 def coloured(picture: Picture) -> Picture:
