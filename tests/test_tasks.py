@@ -138,7 +138,7 @@ def test_of_a_jpeg_whose_coefficients_are_not_read_noise_is_a_guess(options, tmp
     assert "a guess" in posed(path, options, preset="paper")[1][0]
 
 
-@pytest.mark.parametrize(("tint", "told"), [(0.0, True), (0.01, True), (0.05, False)])
+@pytest.mark.parametrize(("tint", "told"), [(0.0, True), (0.005, True), (0.05, False)])
 def test_colorize_says_when_no_colour_came(tmp_path, tint, told):
     problem, _ = posed(save(tmp_path, scene(20, 30, 1)), ColorizeOptions())
     tints = tint * torch.tensor([1.0, 0.0, -1.0])[:, None, None]

@@ -13,7 +13,6 @@ from .problem import to_tensor
 from .setting import Setting
 from .whole import WholePicture
 
-
 # Mean distance of the channels, of 255, below which a picture looks grey.
 GREYISH = 2.0
 
