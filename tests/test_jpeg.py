@@ -1,6 +1,9 @@
 """JPEG files as they are stored, the encoder's model, and the projection on its intervals."""
 
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -370,3 +373,36 @@ def test_other_files_have_no_table(tmp_path):
     (tmp_path / "text.jpg").write_bytes(b"hello")
     for name in ("a.png", "cmyk.jpg", "rgb.jpg", "text.jpg", "none.jpg"):
         assert find_luminance_table(tmp_path / name) is None
+
+
+def test_threads_read_coefficients_one_after_the_other(tmp_path, monkeypatch):
+    """The library is not made for two at once, which damages the heap."""
+    jpeglib = pytest.importorskip("jpeglib")
+    path = tmp_path / "a.jpg"
+    photograph(40, 32).save(path)
+    inside, together, guard = [], [], threading.Lock()
+
+    class Slow:
+        def __init__(self, stored):
+            self.stored = stored
+
+        def __getattr__(self, name):
+            if name == "Cr":  # the last that is read
+                time.sleep(0.01)
+                with guard:
+                    inside.pop()
+            return getattr(self.stored, name)
+
+    read = jpeglib.read_dct
+
+    def entered(name):
+        with guard:
+            inside.append(name)
+            together.append(len(inside))
+        return Slow(read(name))
+
+    monkeypatch.setattr(jpeglib, "read_dct", entered)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(read_jpeg, [path] * 8))
+    assert together == [1] * 8
+    assert len({each.components[0].coefficients.tobytes() for each in found}) == 1
