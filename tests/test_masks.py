@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from conftest import scene
 from reddiff_cli.errors import PictureError, UsageError
@@ -25,6 +25,27 @@ def test_white_is_fill_from_half_grey_on(tmp_path):
     values[3, 4], values[5, 6], values[7, 8] = 255, 128, 127
     hole = load_hole(PICTURE, save_mask(tmp_path / "m.png", values), InpaintOptions())
     assert sorted(zip(*np.nonzero(hole), strict=True)) == [(3, 4), (5, 6)]
+
+
+@pytest.mark.parametrize(("radius", "grow", "told"), [(0, 0, 0), (4, 0, 7), (4, 7, 0), (4, 3, 7)])
+def test_soft_edges_are_told_with_what_fills_them(tmp_path, radius, grow, told):
+    """Until --grow-mask takes all of them."""
+    mask = Image.new("L", (64, 48))
+    mask.paste(255, (20, 14, 44, 34))
+    path, notes = tmp_path / "m.png", []
+    mask.filter(ImageFilter.GaussianBlur(radius)).save(path)
+    load_hole(PICTURE, path, InpaintOptions(grow=grow), notes.append)
+    assert [note.split("; ")[1].split(" fills")[0] for note in notes] == (
+        [f"--grow-mask {told}"] if told else []
+    )
+
+
+def test_smooth_letters_are_not_soft(tmp_path):
+    values = np.zeros((48, 64))
+    values[20:22, 10:50], values[19, 10:50], values[22, 10:50] = 255, 90, 60
+    notes = []
+    load_hole(PICTURE, save_mask(tmp_path / "m.png", values), InpaintOptions(), notes.append)
+    assert notes == []
 
 
 def test_invert_and_grow(tmp_path):

@@ -1,8 +1,10 @@
 """Masks of users (white = fill) -> holes (True = fill). The one place where the flip happens."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import PictureError, UsageError
 from .formats.kinds import PICTURE_SUFFIXES
@@ -15,19 +17,36 @@ WHITE_FROM = 128  # of 255: half of the range
 # so were 0 and 1, of 255 or of 65535, for no and yes.
 DARK = 32
 NEARLY_ALL = 0.95
+# Edges are soft if more pixels than this share of the hole are brighter than this, of 255, but not
+# filled, as far as this from it at most, and farther than those of smooth lines and letters.
+SOFT, FEW_SOFT, FARTHEST, ANTIALIASED = 12, 0.1, 32, 1
 
 
 class NothingToFill(Exception):
     """The mask is empty: the picture is skipped, which is no failure."""
 
 
-def load_hole(picture: Picture, path: Path | None, options: InpaintOptions) -> Hole:
+def load_hole(
+    picture: Picture,
+    path: Path | None,
+    options: InpaintOptions,
+    on_note: Callable[[str], None] = lambda _: None,
+) -> Hole:
     """(H, W), True where the picture is to be filled.
 
     From a mask file (>= 50 % grey = fill), else fully transparent pixels, else pixels of exactly
-    (255, 0, 255). PictureError for a wrong size or nothing known; NothingToFill if empty.
+    (255, 0, 255). PictureError for a wrong size or nothing known; NothingToFill if empty. on_note
+    is told of soft edges that are cut.
     """
-    hole = _from_picture(picture) if path is None else hole_from_file(picture, path)
+    if path is None:
+        hole = _from_picture(picture)
+    else:
+        values = _values_of(picture, path)
+        hole = values >= WHITE_FROM
+        reach = 0 if options.invert else soft_reach(values)
+        if reach > options.grow:
+            told = f"its soft edges are cut at half; --grow-mask {reach} fills all of them"
+            on_note(f"warning: {path}: {told}")
     if options.invert:
         hole = ~hole
     if not hole.any():
@@ -100,23 +119,44 @@ def _pictures_by_stem(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
+def soft_reach(values: NDArray[np.float32]) -> int:
+    """Pixels by which what is filled has to grow to take soft edges with it; 0 if they are hard.
+
+    values: (H, W), of 255.
+    """
+    hole: Hole = values >= WHITE_FROM
+    soft = (values > SOFT) & ~hole
+    if soft.sum() <= FEW_SOFT * hole.sum():
+        return 0
+    for reach in range(1, FARTHEST + 1):
+        hole = _grow(hole, 1)
+        if not (soft & ~hole).any():
+            return reach if reach > ANTIALIASED else 0
+    return 0  # no edge, but something else that is grey
+
+
 def hole_from_file(picture: Picture, path: Path) -> Hole:
     """(H, W), True where a mask file is white; PictureError if its size is another."""
+    hole: Hole = _values_of(picture, path) >= WHITE_FROM
+    return hole
+
+
+def _values_of(picture: Picture, path: Path) -> NDArray[np.float32]:
+    """(H, W), of 255; PictureError if they are another picture's, or all too dark."""
     mask = load_picture(path)
     check_mask_size(path, (mask.width, mask.height), (picture.width, picture.height))
     # A mask drawn on transparency counts where it is opaque.
     grey = mask.pixels.mean(2)
     if mask.alpha is not None:
         grey = grey * mask.alpha
-    values = np.rint(grey * 255)
+    values: NDArray[np.float32] = np.rint(grey * 255)
     brightest = int(values.max())
     if grey.any() and (brightest <= 1 or DARK <= brightest < WHITE_FROM):
         told = (
             f"{path}: its brightest value is {brightest} of 255; {WHITE_FROM} and more is filled"
         )
         raise PictureError(f"{told}; make what is to be filled white", "MaskDark")
-    hole: Hole = values >= WHITE_FROM
-    return hole
+    return values
 
 
 def check_mask_size(path: Path, mask: tuple[int, int], picture: tuple[int, int]) -> None:

@@ -101,7 +101,7 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
         noise=noise,
         setting=setting,
         note=lambda _: shown,
-        sigma_least=least_noise(pictures[0]),
+        sigma_least=max(map(least_noise, pictures)),
         gain=2**level,
         response=response,
         floating=floating,

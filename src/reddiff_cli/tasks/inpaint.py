@@ -31,7 +31,7 @@ WIDE_START = 2.0
 def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
     """The picture and its mask as a problem."""
     picture = load_picture(job.input)
-    hole = load_hole(picture, job.mask, options)
+    hole = load_hole(picture, job.mask, options, setting.on_note)
     source = make_opaque(picture, hole)
     if job.mask is None and picture.alpha is not None and not picture.alpha.all():
         partly = int(((picture.alpha > 0) & (picture.alpha < 1)).sum())
