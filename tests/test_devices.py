@@ -21,6 +21,8 @@ from conftest import scene
 from reddiff_cli.batching import Batcher
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import load_denoiser
+from reddiff_cli.methods import draws
+from reddiff_cli.solvers.consistency import likeliest_noise
 from reddiff_cli.train import train
 from reddiff_cli.training.options import TrainOptions
 
@@ -82,6 +84,19 @@ def test_time_steps_may_lie_on_either_side(tiny_prior, device):
     z, t = noisy(3)
     there = denoiser(z.to(device), t.to(device))
     assert torch.allclose(there, denoiser(z.to(device), t), atol=1e-5)
+
+
+def test_noise_is_told_alike(tiny_prior, device):
+    """Tiles on the device, every one at a level of its own in the end."""
+    tiles = 0.3 * noisy(4)[0].clamp(-2, 2)
+    exact, here = (load_denoiser(tiny_prior, where, torch.float32) for where in (CPU, device))
+    told = []
+    for denoiser, where in ((exact, CPU), (here, device)):
+        y = tiles.to(where)
+        *_, (_, answer) = likeliest_noise(y, 0.1, denoiser, denoiser.schedule, draws(y, 0))
+        assert answer.device.type == where.type
+        told.append(answer.cpu())
+    torch.testing.assert_close(told[1], told[0], rtol=1e-2, atol=1e-3)
 
 
 def test_the_way_back_is_near_the_exact_one(tiny_prior, device):

@@ -61,6 +61,8 @@ THERE = 1.25
 # noise which they share, as that of a grey scan in three channels. 17 validation crops of 160x160,
 # noise of 1 to 10 of 255: 0.92 to 1.26, one 1.59 at 1; shared noise 1.56 and more.
 SHARED = 1.4
+# Values nearer than this to an end of the scale are clipped.
+CLIPPED = 1e-6
 # Rests of rounding in what is constant. Frames and drawings have no noise to tell about.
 NOTHING = 1e-6
 # Texture alone reads as this much noise (of 255) in lossy files, whose flat places are too flat.
@@ -195,9 +197,16 @@ def _wide_share(
     return min(1.0, max(0.0, (grain / fine - WHITE) / (SMOOTH - WHITE))), grain
 
 
+def is_recorded(picture: Tensor) -> Tensor:
+    """1 where a value is not clipped and carries noise, 0 elsewhere; of the shape of a picture in
+    [-1, 1].
+    """
+    return (picture.abs() < 1 - CLIPPED).to(picture.dtype)
+
+
 def _usable(picture: Tensor, known: Tensor | None) -> Tensor:
     """1 where a value was recorded and carries noise, (1, C, H, W)."""
-    usable = (picture.abs() < 1 - 1e-6).to(picture.dtype)
+    usable = is_recorded(picture)
     return usable if known is None else usable * _inner(known)
 
 

@@ -178,9 +178,7 @@ class Run:
     def _leave(self, reporter: Reporter) -> None:
         """What is left to do where the process ends at once; whole files stay whole."""
         reporter.leave()
-        for (
-            path
-        ) in self.report.aliases:  # what stands for stdin and stdout, in a folder of its own
+        for path in self.report.aliases:  # for stdin and stdout, in a folder of their own
             rmtree(Path(path).parent, ignore_errors=True)
 
     def _restore_one(

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..interpolation import interpolated
-from .flat_tiles import STRIDE, cut, flattest_of_each, has_tiles
+from ..noise import is_recorded
+from .flat_tiles import STRIDE, cut, flattest_of_each, has_tiles, slope_of
 from .stationary import TILE, spectrum_of, white_power
 
 # Side of the means that brightness is told from.
@@ -98,10 +99,10 @@ def measure_noise(y: Tensor, clean: Tensor) -> ColouredNoise | None:
     """
     if not has_tiles(y.shape[2], y.shape[3]):
         return None
-    recorded = ((y > 1e-6 - 1) & (y < 1 - 1e-6)).all(1, keepdim=True).to(y.dtype)
+    recorded = is_recorded(y).amin(1, keepdim=True)
     whole = _of_tiles(recorded) > WHOLE
     light = _of_tiles(clean.mean(1, keepdim=True))
-    chosen = flattest_of_each(_of_tiles(_slope(clean)), light, whole)
+    chosen = flattest_of_each(_of_tiles(slope_of(clean)), light, whole)
     if not chosen:
         return None
     spectra, strengths, lights = [], [], []
@@ -114,13 +115,6 @@ def measure_noise(y: Tensor, clean: Tensor) -> ColouredNoise | None:
     power = torch.stack(spectra).sum(0) / sum(len(places) for places in chosen)
     power = (power + power.mH) / 2
     return ColouredNoise(power, torch.stack(lights), torch.stack(strengths))
-
-
-def _slope(x: Tensor) -> Tensor:
-    """Squared differences to the neighbours, mean of the channels, (1, 1, H, W)."""
-    across = F.pad(x, (1, 0, 0, 0), mode="replicate").diff(dim=3)
-    down = F.pad(x, (0, 0, 1, 0), mode="replicate").diff(dim=2)
-    return (across.square() + down.square()).mean(1, keepdim=True)
 
 
 def _of_tiles(values: Tensor) -> Tensor:

@@ -31,6 +31,13 @@ def bumps_of(means: Tensor) -> Tensor:
     return bumps
 
 
+def slope_of(x: Tensor) -> Tensor:
+    """Squared differences to the neighbours, mean of the channels, (1, 1, H, W)."""
+    across = F.pad(x, (1, 0, 0, 0), mode="replicate").diff(dim=3)
+    down = F.pad(x, (0, 0, 1, 0), mode="replicate").diff(dim=2)
+    return (across.square() + down.square()).mean(1, keepdim=True)
+
+
 def flattest_of_each(bumps: Tensor, light: Tensor, whole: Tensor) -> list[Tensor]:
     """Rows and columns of the flattest whole tiles, (n, 2), by brightness from dark to light."""
     places = whole.nonzero()

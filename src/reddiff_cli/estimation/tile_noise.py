@@ -6,34 +6,33 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..noise import is_recorded
+from .flat_tiles import PART, slope_of
+
 # Side of a tile, in pixels, and of the smallest one; how many of each brightness.
 SIDE, SMALLEST, OF_EACH, BRIGHTNESSES = 96, 32, 2, 4
 # Half as many, unless they are no more than half of the picture.
 SHARE = 0.5
-# Side of the parts whose means tell how flat a tile is.
-PART = 4
 # Pixels that are clipped carry no noise; so many values of a tile must not be.
 # If there is no such tile the best one will do, if it has so many.
 WHOLE, PARTLY = 0.7, 0.2
 # Bands of frequencies, as radii in cycles per pixel; the mean of a tile is in none.
 LOW, MIDDLE, HIGH = (0.02, 0.13), (0.13, 0.3), (0.3, 0.8)
 BANDS = (LOW, MIDDLE, HIGH)
-# Values nearer than this to an end of the scale are clipped.
-CLIPPED = 1e-6
 # Noise is not white if so many times as much as in high frequencies is left in middle ones, or
-# somewhat less, and much in low ones, too. 21 crops of 256x256, most of them fur, stone, skin and
+# somewhat less, and much in low ones, too. 19 crops of 256x256, most of them fur, stone, skin and
 # the like, with white noise of 1 and 3 of 255, and, of 6, with that of a camera's mosaic:
 #                1             3             mosaic, 3     mosaic, 5     mosaic, 10
 #   low          0.84 to 1.90  0.79 to 1.34  1.12 to 1.69  1.31 to 2.26  1.54 to 2.62
 #   middle       0.94 to 1.30  0.93 to 1.10  1.14 to 1.49  1.27 to 1.75  1.68 to 2.19
 MIDDLE_MOST, MIDDLE_MUCH, LOW_MUCH = 1.25, 1.1, 1.3
 # But if it is so much of what is in the finest details, there it is, and the rest may be a part
-# of the picture (noise of a mosaic of 5 of 255 is 0.36 to 0.65, of 17 crops two 0.8 and 0.9),
+# of the picture (noise of a mosaic of 5 of 255 is 0.35 to 0.65, of 17 crops two 0.8 and 0.9),
 # unless there is even more of it; noise of twice the size of a pixel has next to nothing there, of
 # 255, and 1.33 to 1.58 in middle frequencies, or 2.2 and more.
 PLAIN, THERE, MIDDLE_SURE = 0.8, 1.2, 1.6
 # So many times as much tells that noise is wide where what is heard of it does not: at night (1.5
-# to 2.4), and of a mosaic of 5 and 10 of 255 in 9 of the 12.
+# to 2.4), and of a mosaic of 5 and 10 of 255 in 10 of the 12.
 MIDDLE_WIDE = 1.45
 
 
@@ -101,7 +100,7 @@ def tiles_of(y: Tensor) -> Tensor | None:
     stride = side // 2 // PART * PART
     whole = F.avg_pool2d(is_recorded(y).mean(1, keepdim=True), side, stride)[0, 0]
     light = F.avg_pool2d(y.mean(1, keepdim=True), side, stride)[0, 0]
-    bumps = F.avg_pool2d(_slope(F.avg_pool2d(y, PART)), side // PART - 1, stride // PART)[0, 0]
+    bumps = F.avg_pool2d(slope_of(F.avg_pool2d(y, PART)), side // PART, stride // PART)[0, 0]
     if float(whole.max()) < PARTLY:
         return None
     places = (whole >= min(WHOLE, float(whole.max()))).nonzero()
@@ -112,11 +111,6 @@ def tiles_of(y: Tensor) -> Tensor | None:
         flattest = bumps[group[:, 0], group[:, 1]].argsort()[: OF_EACH // 2 if few else OF_EACH]
         chosen += (stride * group[flattest]).tolist()
     return torch.cat([y[..., a : a + side, b : b + side] for a, b in chosen])
-
-
-def is_recorded(y: Tensor) -> Tensor:
-    """1 where a value is not clipped, 0 elsewhere; of y's shape."""
-    return (y.abs() < 1 - CLIPPED).to(y.dtype)
 
 
 def in_bands(a: Tensor, b: Tensor) -> Tensor:
@@ -134,9 +128,3 @@ def in_bands(a: Tensor, b: Tensor) -> Tensor:
     radius = (frequency[:, None].square() + frequency.square()).sqrt()
     inside = [(radius >= low) & (radius < high) for low, high in BANDS]
     return torch.stack([(power * band).sum((1, 2)) for band in inside], 1)
-
-
-def _slope(means: Tensor) -> Tensor:
-    """Squared differences to the neighbours, mean of the channels; one smaller each way."""
-    across, down = means.diff(dim=3)[:, :, 1:], means.diff(dim=2)[..., 1:]
-    return (across.square() + down.square()).mean(1, keepdim=True)

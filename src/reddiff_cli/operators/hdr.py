@@ -100,7 +100,7 @@ class Exposures:
         recorded, weight = self._recorded(y)
         clipped = weight == 0
         level = self.level()
-        # Half as wide a gap has 0.1 dB less in 8 bits, and in noise of 1 % 0.2 to 0.4 dB.
+        # Half as wide a gap has 0.04 to 0.1 dB less in 8 bits, in noise of 1 % 0.2 to 0.4 dB.
         guess = guess_highlights(recorded, clipped, level, 2 * self.tolerance * level)
         return (guess * 2 - 1).clamp(-1, 1)
 

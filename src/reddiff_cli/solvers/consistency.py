@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from ..estimation.tile_noise import in_bands, is_recorded
+from ..estimation.tile_noise import in_bands
+from ..noise import is_recorded
 from ..schedule import Schedule
 from .look import Denoise
 

@@ -33,13 +33,13 @@ SEED = 1_000_003
 # camera's noise of 2 they are estimated to have 1.6 to 11.4.
 QUIET = 1.5
 # A network of colours that sees a grey picture tells less noise than there is: 4.5 to 5 of 5 of
-# 255, 8.3 to 9.9 of 10, 17 to 23 of 25; and in dark pictures more noise than LOUD is clipped: 40
-# of 50, which the finest details have as 46. There it is believed about what is no noise at all,
-# if it tells less than so many times what is in the finest details.
+# 255, 8.3 to 9.9 of 10, 17 to 23 of 25; and much of what is above LOUD is clipped: 39 to 43 of 50,
+# which the finest details have as 43 to 47. There it is believed about what is no noise at all, if
+# it tells less than so many times what is in the finest details.
 DOUBTED, LOUD = 0.6, 20.0
 # The mean of the channels has more noise than so many times what each has by itself, more than so
 # many times what is in the finest details, and more than QUIET, if they share it. The crops of
-# estimation/tile_noise.py with grain of 3 of 255 have 9 times, 0.85 to 0.97 times, and 2.5 to 3.0;
+# estimation/tile_noise.py with grain of 3 of 255 have 10 times, 0.9 to 1.0 times, and 2.8 to 3.0;
 # of the textures alone fur has 4 times, but 0.4 times.
 SHARED, GRAIN = 1.7, 0.7
 
