@@ -44,7 +44,12 @@ def gaussian_prior(side: int, schedule: Schedule, *, white: bool = False) -> Gau
 
 
 def told_of_tiles(stage: Stage, sigma: float, *, wide: bool = False) -> Tensor:
-    """What a probe would tell if all tiles had this noise, in [-1, 1] units, white or not."""
+    """What a probe would tell if all tiles had this noise, in [-1, 1] units, white or not.
+
+    Of noise that was heard: all of it.
+    """
+    if stage.whitening is not None:
+        return torch.ones(1, 1)
     left = torch.tensor([2.0, 1.7, 0.9]) if wide else torch.ones(3)
     answer = torch.cat([torch.tensor([sigma]), left, torch.ones(3)])
     return answer.expand(len(stage.y), -1)

@@ -19,6 +19,7 @@ from .models import Card
 from .operators import Inpaint, Operator, Whitened, is_linear
 from .options import TASKS, SolverOptions, check_solver
 from .schedule import Schedule
+from .solvers.confirmation import confirmed_share
 from .solvers.consistency import likeliest_noise
 from .solvers.ddrm import ETA as DDRM_ETA
 from .solvers.ddrm import Spectral, ddrm
@@ -82,6 +83,8 @@ class Solving:
     def _probe(self) -> Steps:
         stage = self.stage
         _, _, denoise, schedule, _, noise = self._problem(self.denoiser)
+        if stage.whitening is not None:
+            return confirmed_share(stage.whitening, denoise, schedule, noise)
         return likeliest_noise(stage.y, stage.sigma_y, denoise, schedule, noise)
 
     def _problem(

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ..interpolation import interpolated
 from ..noise import is_recorded
 from .flat_tiles import STRIDE, cut, flattest_of_each, has_tiles, slope_of
-from .stationary import TILE, spectrum_of, white_power
+from .stationary import TILE, apart, spectrum_of, white_power
 
 # Side of the means that brightness is told from.
 AROUND = 7
@@ -45,18 +45,21 @@ class ColouredNoise:
     brightness: Tensor
     strength: Tensor
 
+    @property
+    def loudness(self) -> float:
+        """Standard deviation, of all brightnesses alike."""
+        return float(self.strength.square().mean().sqrt())
+
     def is_white(self, fine: float) -> bool:
         """True if this noise of three channels differs in every value of every pixel.
 
         fine: its standard deviation in the finest details. What the channels share may be texture
         of the picture, so noise is called wide by the differences of channels alone.
         """
-        share = torch.eye(3) - 1 / 3
-        apart = (share @ self.power.real @ share).diagonal(dim1=2, dim2=3).sum(-1) / 2
-        apart *= float(self.strength.square().mean()) / fine**2  # 1 in all frequencies: white
+        own = apart(self.power) * (self.loudness / fine) ** 2  # 1: white
         frequency = torch.fft.fftfreq(TILE)
         radius = (frequency[:, None].square() + frequency.square()).sqrt()
-        low, high = apart[radius < LOW].mean(), apart[radius > HIGH].mean()
+        low, high = own[radius < LOW].mean(), own[radius > HIGH].mean()
         return bool(high > OWN and low < WIDE * high)
 
     def of_mean(self, weights: Tensor) -> Tensor:
@@ -66,7 +69,7 @@ class ColouredNoise:
         """
         weights = weights.to(self.power)
         power = torch.einsum("c,yxcd,d->yx", weights, self.power, weights).real
-        return power * self.strength.square().mean()
+        return power * self.loudness**2
 
     def as_white(self, sigma: float, even: float) -> "ColouredNoise":
         """White noise of standard deviation sigma, which follows the brightness as this does.

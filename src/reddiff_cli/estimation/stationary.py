@@ -26,6 +26,23 @@ def white_power(channels: int) -> Tensor:
     return torch.eye(channels, dtype=torch.complex64).expand(TILE, TILE, -1, -1).clone()
 
 
+def apart(power: Tensor) -> Tensor:
+    """Of what differs from channel to channel, for each of them, (TILE, TILE).
+
+    power: (TILE, TILE, C, C), C at least 2. That of white noise is its variance.
+    """
+    channels = power.shape[2]
+    share = torch.eye(channels, device=power.device) - 1 / channels
+    differing = (share @ power.real @ share).diagonal(dim1=2, dim2=3).sum(-1)
+    return differing / (channels - 1)
+
+
+def of_side(power: Tensor, side: int) -> Tensor:
+    """At the frequencies of a picture with this side, (side, side): those of the nearest ones."""
+    nearest = (torch.fft.fftfreq(side) * TILE).round().long() % TILE
+    return power[nearest][:, nearest]
+
+
 def shaping_kernel(power: Tensor) -> Tensor:
     """The filter whose output has this power when its input is white, (C, C, T, T).
 

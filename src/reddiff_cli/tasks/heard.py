@@ -100,7 +100,7 @@ class HeardPicture(Listening):
         loud = self.noise >= QUIET / 255 and has_tiles(self.y.shape[2], self.y.shape[3])
         if loud and self._doubts():
             if self.clean is None:
-                yield self.hearing()
+                yield from self.listening()
             self._settle()
 
     def _doubts(self) -> bool:

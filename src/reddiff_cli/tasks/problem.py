@@ -42,7 +42,8 @@ class Stage:
     from pixel to pixel.    whitening: what makes it so.    enough: above 0, so many looks at y are
     enough, if nobody asks for more.    shared: above 0, it makes what all methods and samples
     share, by the default solver in so many network evaluations.    probe: its result is no
-    picture, but what `likeliest_noise` tells of y, tiles whose noise is sigma_y at most, about.
+    picture, but what `likeliest_noise` tells of y, tiles whose noise is sigma_y at most, about,
+    or `confirmed_share` of those of whitening.
     """
 
     view: View

@@ -1,0 +1,98 @@
+"""How much of a noise that was heard is noise under the prior, and not texture.
+
+Noise is heard in what a denoiser takes away where it leaves nothing but flat colour. Of fur and
+stone that is texture as well. If y is x + c n, n of the spectrum P that was heard, and n' of the
+spectrum T = s^2 - c^2 P is added, z = y + n' has white noise of s^2, and at every frequency
+
+    E |z - D|^2 = s^2 (1 - J),    E <n', z - D> = T (1 - J)
+
+as in consistency.py. The likelihood of c under the prior is at its top where the sums of c^2 P
+over the two sides of
+
+    rho = sum P |z - D|^2 / sum P s^2 <n', z - D> / T
+
+are equal; where rho is less than 1, c is less. Only differences of channels are asked about: there
+texture and noise are told apart, while in their mean the network takes some texture for noise. -n'
+is added as well, as the mean of both looks forgets what y itself has to do with n'.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from ..estimation.stationary import apart, of_side
+from ..noise import is_recorded
+from ..schedule import Schedule
+from .look import Denoise
+from .whitening import Whitening, peak
+
+# Shares of what was heard, as standard deviations: from the first one down in steps, as long as
+# they are more than LEAST of 255.
+FIRST, STEP, LEAST = 0.5, math.sqrt(2), 1.0
+# Texture is what has less than this at the first share: 0.91 to 0.97, where noise of a mosaic of 3
+# to 8 of 255 that outlasts JPEG has 0.98 to 1.32 (41 crops of 256x256 that are heard to have more
+# than 2 of 255).
+NOISE = 0.98
+# The level s is so many times the strongest of the noise, so that enough is added everywhere, and
+# no less than this (of 255), as the last levels of a schedule are far apart.
+ABOVE, LEVEL = math.sqrt(2), 1.9
+# What is added has so much of s^2 at least, as a spectrum that was measured is not exact.
+LEFT = 0.1
+
+
+def confirmed_share(
+    heard: Whitening,
+    denoiser: Denoise,
+    schedule: Schedule,
+    draw_noise: Callable[[], Tensor],
+) -> Iterator[tuple[int, Tensor]]:
+    """(looks so far, how many times as strong the noise is as it was heard, (1, 1)).
+
+    heard: tiles y (n, C, side, side) with a (n, 1, side, side), C at least 2.    draw_noise: fresh
+    N(0, I) of their shape.    1 if it is noise, else FIRST or less.
+    """
+    for k, share in enumerate(shares_of(heard)):
+        rho = _rho(heard.scaled(share), denoiser, schedule, draw_noise())
+        noise = rho >= NOISE
+        answer = 1.0 if noise and k == 0 else share
+        yield 2 * (k + 1), heard.y.new_full((1, 1), answer)
+        if noise:
+            break
+
+
+def shares_of(heard: Whitening) -> list[float]:
+    """Those that are asked about, falling; one at least."""
+    loudness = float(heard.a.square().mean().sqrt()) * 127.5 / LEAST
+    count = 1 + max(0, math.floor(math.log(max(FIRST * loudness, 1.0), STEP)))
+    return [FIRST / STEP**k for k in range(count)]
+
+
+def _rho(noise: Whitening, denoiser: Denoise, schedule: Schedule, xi: Tensor) -> float:
+    """1 if the differences of channels have this noise, less if they have less of it."""
+    y, strength = noise.y, noise.a.square().mean((1, 2, 3))
+    level = max(ABOVE * float(noise.a.max()) * peak(noise.power), LEVEL / 127.5)
+    t = schedule.nearest_t(level)
+    s = float(schedule.s[t])
+    added, times = noise.added(s, xi), torch.full((len(y),), t)
+    over, under = (z - denoiser(z, times) for z in (y + added, y - added))
+    energy, probe = _energies(y, over, under, added)
+    power = strength[:, None, None] * of_side(apart(noise.power), y.shape[-1]).to(y)
+    rest = (s**2 - power).clamp(min=LEFT * s**2)
+    foretold = float((power * s**2 * probe / rest).sum())
+    return float((power * energy).sum()) / foretold if foretold > 0 else math.inf
+
+
+def _energies(y: Tensor, over: Tensor, under: Tensor, added: Tensor) -> tuple[Tensor, Tensor]:
+    """|z - D|^2 and <n', z - D> of the differences of channels by frequency, (n, side, side).
+
+    over, under: z - D where n' is added, and where -n' is.    What is clipped counts for nothing.
+    """
+    hann = torch.hann_window(y.shape[-1]).to(y)
+    window = is_recorded(y).amin(1, keepdim=True) * hann[:, None] * hann
+    plus, minus, probe = (
+        torch.fft.fft2((v - v.mean(1, keepdim=True)) * window) for v in (over, under, added)
+    )
+    energy = (plus.abs().square() + minus.abs().square()).sum(1) / 2
+    return energy, ((plus - minus) / 2 * probe.conj()).real.sum(1)

@@ -1,0 +1,229 @@
+"""Whether what was heard as noise is noise to the network, and not texture."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from doubles import GaussianPrior, gaussian_prior, told_of_tiles
+from reddiff_cli.estimation.stationary import TILE, apart, of_side, shaping_kernel, white_power
+from reddiff_cli.jobs import Job
+from reddiff_cli.metrics import psnr
+from reddiff_cli.models import find_model
+from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.restore import Restorer
+from reddiff_cli.schedule import linear_betas
+from reddiff_cli.solvers.confirmation import FIRST, LEAST, STEP, confirmed_share, shares_of
+from reddiff_cli.solvers.whitening import Whitening
+from reddiff_cli.task_options import DenoiseOptions
+from reddiff_cli.tasks import Setting, pose
+from reddiff_cli.tasks.hearing import AGAIN, OVER_FINE
+from reddiff_cli.tasks.problem import to_tensor
+
+PICTURE = Path(__file__).parent / "pictures" / "coffee.png"
+SIDE, TILES = 12, 8
+
+
+def draws(shape, seed=0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    return lambda: torch.randn(shape, generator=generator, dtype=dtype)
+
+
+@dataclass
+class Colours:
+    """(n, 3, TILES * 12, TILES * 12): independent pictures of a prior, each 12 x 12."""
+
+    prior: GaussianPrior
+
+    def __call__(self, z, t):
+        parts = z.view(-1, TILES, SIDE, TILES, SIDE).transpose(2, 3).reshape(-1, 1, SIDE, SIDE)
+        return self.sewn(self.prior(parts, t[:1].expand(len(parts))), len(z))
+
+    def sewn(self, parts, count):
+        quilt = parts.view(-1, TILES, TILES, SIDE, SIDE).transpose(2, 3)
+        return quilt.reshape(count, 3, TILES * SIDE, TILES * SIDE)
+
+    def pictures(self, count):
+        root = torch.linalg.cholesky(self.prior.covariance)
+        flat = draws((count * 3 * TILES**2, SIDE**2))() @ root.T
+        return self.sewn((self.prior.mean + flat).view(-1, 1, SIDE, SIDE), count)
+
+
+def colours():
+    prior = gaussian_prior(SIDE, linear_betas())
+    return Colours(replace(prior, mean=0.2 * prior.mean, covariance=0.1 * prior.covariance))
+
+
+def wide_power(channels=3):
+    """As of a camera's colours: falling with the frequency, 1 in the mean."""
+    f = torch.fft.fftfreq(TILE)
+    falling = torch.exp(-20 * (f[:, None].square() + f.square()))
+    return white_power(channels) * (falling / falling.mean())[..., None, None]
+
+
+def noise_of(power, shape, seed):
+    kernel = shaping_kernel(power).double()
+    around = torch.nn.functional.pad(draws(shape, seed)(), (8, 7, 8, 7), mode="circular")
+    return torch.nn.functional.conv2d(around, kernel)
+
+
+def answer(y, power, sigma, prior):
+    heard = Whitening(y, power, torch.full_like(y[:, :1], sigma))
+    *_, (looks, told) = confirmed_share(heard, prior, prior.prior.schedule, draws(y.shape, 3))
+    return float(told), looks
+
+
+@pytest.mark.parametrize("true", [1.0, 0.8])
+def test_noise_that_is_there_is_confirmed(true):
+    """Under an exact prior; one level is enough to know."""
+    prior = colours()
+    x, power = prior.pictures(4), wide_power()
+    y = (x + true * 0.1 * noise_of(power, x.shape, 5)).clamp(-0.999, 0.999)
+    assert answer(y, power, 0.1, prior) == (1.0, 2)
+
+
+@pytest.mark.parametrize("true", [0.35, 0.18])
+def test_of_noise_that_was_heard_too_loud_as_much_is_left_as_there_is(true):
+    prior = colours()
+    x, power = prior.pictures(4), wide_power()
+    y = (x + true * 0.1 * noise_of(power, x.shape, 5)).clamp(-0.999, 0.999)
+    share, looks = answer(y, power, 0.1, prior)
+    assert true / STEP <= share <= true * STEP
+    assert looks > 2
+
+
+def test_texture_is_none():
+    prior = colours()
+    share, _ = answer(prior.pictures(4).clamp(-0.999, 0.999), wide_power(), 0.1, prior)
+    assert share * 0.1 * 127.5 < LEAST * STEP
+
+
+def test_what_is_clipped_says_nothing():
+    """There is no noise, and all that is added goes: as if there were too little."""
+    prior = colours()
+    x, power = prior.pictures(4), wide_power()
+    y = (x + 0.1 * noise_of(power, x.shape, 5)).clamp(-0.999, 0.999)
+    y[..., : TILES * SIDE // 2] = 1
+
+    class Knows(Colours):
+        def __call__(self, z, t):
+            return torch.where(y == 1, 1.0, super().__call__(z, t))
+
+    assert answer(y, power, 0.1, Knows(prior.prior)) == (1.0, 2)
+
+
+def test_shares_fall_to_the_least_noise():
+    y = torch.zeros(2, 3, 32, 32)
+
+    def shares(sigma):
+        return shares_of(Whitening(y, wide_power(), torch.full_like(y[:, :1], sigma / 127.5)))
+
+    assert shares(0.5) == shares(2.0) == [FIRST]
+    falling = shares(10)
+    assert falling[0] == FIRST
+    assert LEAST <= 10 * falling[-1] < LEAST * STEP
+
+
+def test_apart_is_what_channels_do_not_share():
+    power = torch.zeros(TILE, TILE, 3, 3, dtype=torch.complex64)
+    torch.testing.assert_close(apart(power + 5), torch.zeros(TILE, TILE))  # the same in all
+    torch.testing.assert_close(apart(2 * white_power(3) + 5), torch.full((TILE, TILE), 2.0))
+
+
+def test_of_side_keeps_the_frequencies():
+    power = torch.exp(-20 * torch.fft.fftfreq(TILE).square()).expand(TILE, TILE)
+    torch.testing.assert_close(of_side(power, TILE), power)
+    wider = of_side(power, 96)
+    torch.testing.assert_close(wider[0, ::6], power[0])
+    torch.testing.assert_close(wider[7, :3], power[0, :1].expand(3))
+
+
+def stages_of(tmp_path, answer, *, noise="auto", grey=False, shared=0.0):
+    """The problem of wide noise of 5 of 255 in a flat file that smooths noise, and its stages.
+
+    answer: what the network confirms.    shared: what it tells of the mean of the channels.
+    """
+    path = tmp_path / "img.png"
+    scene = torch.linspace(0.3, 0.7, 192).expand(1, 1, 192, 192).expand(1, 3, 192, 192)
+    x = scene + 5 / 255 * noise_of(wide_power(), scene.shape, 4).float()
+    x = x.mean(1, keepdim=True).expand_as(x) if grey else x
+    save_picture(Picture(x[0].permute(1, 2, 0).clamp(0, 1).numpy()), path, None)
+    setting = Setting(find_model("natural"), SolverOptions(noise=noise), print)
+    problem = pose(Job("denoise", path, path), DenoiseOptions(), setting)
+    problem.lossy = True  # nobody asks about white noise
+    stages = []
+    for stage in problem.stages():
+        stages.append(stage)
+        told = torch.tensor([[answer]]) if stage.whitening else told_of_tiles(stage, shared)
+        problem.accept(stage, told if stage.probe else scene * 2 - 1)
+    return problem, stages
+
+
+def test_texture_is_looked_at_as_a_part_of_the_picture(tmp_path):
+    whole, before = stages_of(tmp_path, 1.0)
+    part, after = stages_of(tmp_path, 0.25)
+    heard = [False, False]  # again, as nearly half of what was added was heard
+    assert [stage.probe for stage in before] == [*heard, True, False]
+    assert [stage.probe for stage in after] == [*heard, True, True, False]
+    assert before[1].sigma_y == pytest.approx(OVER_FINE * 2 * whole.noise, rel=0.1)
+    assert 255 * whole.noise == pytest.approx(5, rel=0.15)
+    assert part.noise == pytest.approx(0.25 * whole.noise)
+    torch.testing.assert_close(after[-1].whitening.a, 0.25 * before[-1].whitening.a)
+
+
+def test_what_is_heard_is_heard_again_until_its_own_noise_hardly_counts(tmp_path):
+    """A denoiser that leaves nothing of what it is shown hears as much as there is at once."""
+    path = tmp_path / "img.png"
+    scene = torch.linspace(0.3, 0.7, 192).expand(1, 3, 192, 192)
+    x = scene + 5 / 255 * noise_of(wide_power(), scene.shape, 4).float()
+    save_picture(Picture(x[0].permute(1, 2, 0).numpy()), path, None)
+    setting = Setting(find_model("natural"), SolverOptions(), print)
+    problem = pose(Job("denoise", path, path), DenoiseOptions(), setting)
+
+    def added(takes):
+        found = []
+        for stage in problem.listening():
+            found.append(stage.sigma_y)
+            clean = scene * 2 - 1
+            problem.accept(stage, clean + (1 - takes(stage)) * (problem.y - clean))
+        return found
+
+    assert len(added(lambda _: 0.1)) == 1  # little is heard, and that is that
+    assert len(added(lambda stage: 20 * stage.sigma_y)) == 1 + AGAIN
+    first, second = added(lambda stage: 1.0)
+    assert second == pytest.approx(OVER_FINE * 10 / 255, rel=0.15)
+    assert first < second
+
+
+def test_grain_that_the_channels_share_is_noise(tmp_path):
+    """Though the differences of the channels, which are asked about first, have none of it."""
+    grain, _ = stages_of(tmp_path, 0.25, shared=5 / 127.5)
+    assert 255 * grain.noise == pytest.approx(5, rel=0.15)
+
+
+@pytest.mark.parametrize("about", [{"noise": 0.02}, {"grey": True}])
+def test_noise_that_was_told_and_that_of_grey_pictures_is_not_asked_about(about, tmp_path):
+    _, stages = stages_of(tmp_path, 0.25, **about)
+    assert not any(stage.probe for stage in stages)
+
+
+@pytest.mark.parametrize("quality", [85, 92])
+def test_texture_of_a_jpeg_is_kept(quality, tmp_path):
+    """The coarse cloth under the cup, which sounds like noise of 10 of 255."""
+    path, out = tmp_path / "img.jpg", tmp_path / "out.png"
+    pixels = load_picture(PICTURE).pixels[256:384, :128]
+    save_picture(Picture(pixels), path, None, quality)
+    restorer = Restorer(
+        find_model("natural"),
+        SolverOptions(preset="fast"),
+        MachineOptions(device="cpu"),
+        DenoiseOptions(),
+        OutputOptions(),
+    )
+    result = restorer.restore(Job("denoise", path, out), lambda *_: None, lambda _: None)
+    truth = to_tensor(Picture(pixels))
+    before, after = (psnr(to_tensor(load_picture(file)), truth) for file in (path, out))
+    assert 255 * result.noise < 2
+    assert float(after) > float(before) - 0.1  # 5 dB less, if its texture were taken for noise
