@@ -316,6 +316,15 @@ def test_a_folder_that_cannot_be_made_is_told_before_the_work(folder, tmp_path):
         run(options(folder, tmp_path / "file" / "x"))
 
 
+def test_what_a_killed_run_left_half_is_cleared_and_no_hindrance(folder, tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / ".reddiff-abc").write_bytes(b"half a checkpoint")
+    run(options(folder, tmp_path / "p"))
+    names = {path.name for path in (tmp_path / "p").iterdir()}
+    assert "checkpoint.pt" in names
+    assert not any(name.startswith(".") or "tmp" in name for name in names)
+
+
 def test_stopped_run_keeps_its_checkpoint(folder, tmp_path):
     def stop(step, loss, done):
         if step == 2:

@@ -16,7 +16,13 @@ from torch import Tensor
 
 from .denoiser import Denoiser, cpu_has_bf16
 from .errors import UsageError
-from .training.checkpoints import check_output, export, resume_or_start, save_checkpoint
+from .training.checkpoints import (
+    check_output,
+    export,
+    make_output,
+    resume_or_start,
+    save_checkpoint,
+)
 from .training.loss import draw_batch
 from .training.optimisers import set_rate
 from .training.options import TrainOptions
@@ -51,7 +57,7 @@ def train(
     if options.validation is not None:
         crops = centre_crops(read_photographs(options.validation, 256), 256)
     trainer = resume_or_start(options, device)
-    options.output.mkdir(parents=True, exist_ok=True)
+    make_output(options.output)
     if _progress(trainer, 0.0) >= 1:
         on_note(f"warning: the run has its {trainer.step} steps already; give more --steps")
     try:

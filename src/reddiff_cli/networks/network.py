@@ -18,16 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import ModelMissing
-from ..folders import (
-    CONFIG,
-    PICKLE,
-    SCHEDULER,
-    WEIGHTS,
-    locate,
-    native_size,
-    read_json,
-    write_json,
-)
+from ..files import write_json
+from ..folders import CONFIG, PICKLE, SCHEDULER, WEIGHTS, locate, native_size, read_json
 from ..memory import is_out_of_memory
 from ..schedule import Schedule, schedule_from_config
 from .unet import make_unet

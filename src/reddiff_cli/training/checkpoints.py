@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..errors import ModelMissing, UsageError
-from ..folders import write_json
+from ..files import TEMPORARY, replacing, write_json
 from ..networks.network import save_prior
 from .model_card import model_card
 from .options import TrainOptions
@@ -21,9 +21,7 @@ KEYS |= {"step", "seconds", "curve", "running_loss"}
 
 
 def save_checkpoint(trainer: Trainer) -> None:
-    """Everything that is needed to go on exactly, through a temporary file."""
-    path = trainer.options.output / CHECKPOINT
-    temporary = path.with_name(path.name + ".tmp")
+    """Everything that is needed to go on exactly; never half of it."""
     state = {
         "config": trainer.network.config,
         "network": trainer.network.unet.state_dict(),
@@ -36,8 +34,18 @@ def save_checkpoint(trainer: Trainer) -> None:
         "curve": trainer.curve,
         "running_loss": float(trainer.running_loss),
     }
-    torch.save(state, temporary)
-    temporary.replace(path)
+    with (
+        replacing(trainer.options.output / CHECKPOINT) as temporary,
+        temporary.open("wb") as file,  # given a path, torch takes no name that begins with a dot
+    ):
+        torch.save(state, file)
+
+
+def make_output(output: Path) -> None:
+    """The folder of a run, without what was half written when an earlier one was killed."""
+    output.mkdir(parents=True, exist_ok=True)
+    for path in output.glob(f"{TEMPORARY}*"):
+        path.unlink()
 
 
 def check_output(options: TrainOptions) -> None:
@@ -48,7 +56,7 @@ def check_output(options: TrainOptions) -> None:
     _check_place(output)
     if options.resume or not output.is_dir():
         return
-    names = {path.name.removesuffix(".tmp") for path in output.iterdir()}
+    names = {path.name for path in output.iterdir() if not path.name.startswith(TEMPORARY)}
     if names and CHECKPOINT not in names:
         raise UsageError(f"-o {output}: holds other files; give a new or an empty folder")
 
