@@ -6,12 +6,13 @@ import torch
 from PIL import Image
 
 from conftest import scene
+from doubles import windows_everywhere
 from reddiff_cli import foretell, report
 from reddiff_cli.denoiser import Denoiser, load_denoiser
 from reddiff_cli.foretell import RECORDED, Foreteller, pixels_seen
 from reddiff_cli.operators import Identity
 from reddiff_cli.tasks import Stage
-from reddiff_cli.tiling import Whole, grid, patchwork
+from reddiff_cli.tiling import Whole
 from test_cli import reddiff
 
 
@@ -27,7 +28,7 @@ def test_pixels_of_all_windows_count():
     rows, columns = tiles.axes(40, 60)
     assert (rows.count, columns.count) == (2, 3)
     assert pixels_seen(stage(tiles, start)) == 2 * 6 * rows.size * columns.size
-    windows = patchwork((40, 60), grid(40, 60, 16, 4), 16, 4)
+    windows = windows_everywhere(40, 60, 16, 4)
     flat = windows.take(start[:1])
     assert pixels_seen(stage(windows, flat)) == len(windows.index) * 16 * 16
 
