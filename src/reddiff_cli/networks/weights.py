@@ -82,7 +82,7 @@ def write_state(path: Path, state: Mapping[str, Tensor]) -> None:
         try:
             save_file(tensors, temporary, metadata={"format": "pt"})
         except SafetensorError as error:
-            raise OSError(f"cannot be written ({error})") from error
+            raise OSError(_reason(error)) from error
 
 
 def rename_old_attention(state: Mapping[str, Tensor]) -> State:
