@@ -1,6 +1,7 @@
 """Training: a folder that can be used at once, exact resume, honest validation."""
 
 import errno
+import inspect
 import io
 import json
 import os
@@ -15,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from conftest import scene
+from reddiff_cli.commands.train import train as command
 from reddiff_cli.denoiser import load_denoiser
 from reddiff_cli.errors import ModelMissing, ReddiffError, UsageError
 from reddiff_cli.metrics import psnr
@@ -112,6 +114,14 @@ def test_the_shape_of_natural_is_the_default(folder, tmp_path):
     ours = new_config(asked.channels, asked.layers, 128, asked.unshuffle, asked.groups)
     theirs = load_prior(find_model("natural").folder).network.config
     assert ours.items() <= theirs.items()
+
+
+def test_the_command_has_the_defaults_of_a_run(folder, tmp_path):
+    asked = TrainOptions(folder, tmp_path, steps=1)
+    flags = inspect.signature(command).parameters
+    for name in flags.keys() & vars(asked).keys() - {"folder", "output", "steps", "channels"}:
+        assert flags[name].default == getattr(asked, name), name
+    assert asked.batch == 8
 
 
 def test_resumed_run_equals_an_undisturbed_one(folder, tmp_path):
