@@ -12,7 +12,7 @@ from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from .budget import fit
-from .errors import ExitCode, PictureError, ReddiffError, UsageError
+from .errors import ExitCode, PictureError, ReddiffError, UsageError, code_of
 from .formats.kinds import LOSSY, format_of
 from .interrupts import Interrupts
 from .jobs import Job, OnNote, Record, plan_jobs
@@ -250,6 +250,5 @@ def _enlargement(options: TaskOptions) -> int:
 
 def _sum_up(reporter: Reporter, error: BaseException) -> None:
     """The closing lines of a run that an error has ended."""
-    code = error.exit_code if isinstance(error, ReddiffError) else ExitCode.INTERRUPTED
     with suppress(PictureError):  # where stdout takes nothing, the error is what people hear of
-        reporter.summary(code)
+        reporter.summary(code_of(error))
