@@ -267,6 +267,24 @@ def test_bf16_is_near_fp32(tiny_prior):
     assert float((rough - exact).abs().max()) < 0.05
 
 
+def test_what_a_check_raises_ends_an_evaluation(tiny_prior):
+    denoiser = load_denoiser(tiny_prior, CPU, torch.float32)
+    z, t = torch.full((1, 3, 32, 32), 0.3), torch.tensor([20])
+    before, calls = denoiser(z, t), []
+
+    def check():
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyError
+
+    denoiser.heed(check)
+    with pytest.raises(KeyError):
+        denoiser(z, t)
+    assert len(calls) == 3
+    assert torch.equal(denoiser(z, t), before)
+    assert len(calls) > 10
+
+
 def test_large_picture_in_windows_has_no_seam_on_a_constant(tiny_prior):
     """D of a per-pixel function in windows is that function, and windows blend without a step."""
     denoiser = load_denoiser(tiny_prior, CPU, torch.float32)

@@ -72,21 +72,25 @@ class Run:
             for note in notes:
                 reporter.note(note)
             try:
-                restorer = self._restorer(card, jobs, reporter)
-                self._restore_all(jobs, restorer, reporter)
+                stop = threading.Event()
+                restorer = self._restorer(card, jobs, reporter, stop)
+                self._restore_all(jobs, restorer, reporter, stop)
             except (ReddiffError, KeyboardInterrupt) as error:
                 _sum_up(reporter, error)
                 raise
             return reporter.summary()
 
-    def _restorer(self, card: Card, jobs: list[Job], reporter: Reporter) -> "Restorer | None":
+    def _restorer(
+        self, card: Card, jobs: list[Job], reporter: Reporter, stop: threading.Event
+    ) -> "Restorer | None":
         """What restores the pictures, if there is one to restore; and what is noted beforehand."""
         restorer = None
         if any(job.action == "restore" for job in jobs):
             from .restore import Restorer
 
             solver = fit(card, self.solver)
-            restorer = Restorer(card, solver, self.machine, self.options, self.output)
+            about = card, solver, self.machine, self.options, self.output
+            restorer = Restorer(*about, check=partial(_go_on, stop))
             where = f"{restorer.device}, {restorer.dtype}"
             reporter.note(f"model {card.name} ({card.revision}) on {where}")
             if card.source and not card.folder.is_dir():
@@ -149,10 +153,13 @@ class Run:
             check_header(job.input, job.output, scale, opaque=task == "inpaint")
 
     def _restore_all(
-        self, jobs: list[Job], restorer: "Restorer | None", reporter: Reporter
+        self,
+        jobs: list[Job],
+        restorer: "Restorer | None",
+        reporter: Reporter,
+        stop: threading.Event,
     ) -> None:
         """All jobs, a few at a time; stops at Ctrl-C, and with --fail-fast at a failure."""
-        stop = threading.Event()
         single = len(jobs) == 1
         workers = restorer.workers if restorer else 1
 
@@ -203,8 +210,7 @@ class Run:
             reporter.note(message)
 
         def on_step(done: int, total: int, residual: Callable[[], float]) -> None:
-            if stop.is_set():
-                raise Stopped
+            _go_on(stop)
             reporter.step(job, done, total, residual)
 
         try:
@@ -239,6 +245,12 @@ class Run:
         reporter.fail(job, error)
         if self.report.fail_fast:
             stop.set()
+
+
+def _go_on(stop: threading.Event) -> None:
+    """Stopped where the run is to end."""
+    if stop.is_set():
+        raise Stopped
 
 
 def _enlargement(options: TaskOptions) -> int:
