@@ -2,11 +2,19 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from reddiff_cli.schedule import Schedule
 from reddiff_cli.tasks import Stage
+from reddiff_cli.tiling import Patchwork, cover, patchwork
+
+
+def windows_everywhere(height: int, width: int, size: int, overlap: int) -> Patchwork:
+    """Windows over a whole canvas."""
+    hole = np.ones((height, width), dtype=bool)
+    return patchwork((height, width), cover(hole, size, overlap // 2), size, overlap)
 
 
 @dataclass(frozen=True)

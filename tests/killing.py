@@ -59,18 +59,45 @@ def run_command(command: list[str]) -> None:
 
 def run_stuck(command: list[str]) -> None:
     """The same with a network that never comes back; stderr goes to a file beside the output."""
-    from reddiff_cli.cli import main
     from reddiff_cli.denoiser import Denoiser
-
-    out = Path(command[command.index("-o") + 1])
-    told = os.open(f"{out}.stderr", os.O_WRONLY | os.O_CREAT)
-    os.dup2(told, 2)
 
     def stuck(*_: object) -> None:
         os.write(2, b"computing\n")
         time.sleep(600)
 
     Denoiser._denoise = stuck  # type: ignore[method-assign, assignment]
+    _run_logged(command)
+
+
+def run_slow(command: list[str]) -> None:
+    """The first block of its network ends once a stop was asked for, and the second never does."""
+    from reddiff_cli.networks.blocks import Residual
+
+    log = log_of(command)
+
+    def slow(_: Residual, x: torch.Tensor, time_of_noise: torch.Tensor) -> torch.Tensor:
+        if log.read_text():
+            os.write(2, b"went on\n")
+            time.sleep(600)
+        os.write(2, b"computing\n")
+        while "stopping" not in log.read_text():
+            time.sleep(0.01)
+        return x
+
+    Residual.forward = slow  # type: ignore[method-assign]
+    _run_logged(command)
+
+
+def log_of(command: list[str]) -> Path:
+    """Where the stderr of such a run goes."""
+    return Path(command[command.index("-o") + 1] + ".stderr")
+
+
+def _run_logged(command: list[str]) -> None:
+    from reddiff_cli.cli import main
+
+    told = os.open(log_of(command), os.O_WRONLY | os.O_CREAT)
+    os.dup2(told, 2)
     sys.argv = command
     main()
 

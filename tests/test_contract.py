@@ -322,6 +322,15 @@ def test_steps_are_those_that_were_taken(picture_file, tiny_prior):
     assert "took 4 network evaluations, not 3" in stderr
 
 
+def test_the_residual_of_samples_is_that_of_their_mean(tmp_path, picture_file, quick):
+    """Which is what is written: that of a sample would be another picture's."""
+    out = tmp_path / "o.png"
+    flags = ["--samples", "3", "--noise", "0.1", "--depth", "16", "--json", "-o", out]
+    stdout, _ = reddiff("denoise", picture_file, *flags, *quick)
+    left = load_picture(picture_file).pixels - load_picture(out).pixels
+    assert events(stdout)[0]["residual"] == pytest.approx(np.sqrt(np.mean(left**2)), abs=1e-4)
+
+
 def test_the_spread_of_samples_is_called_what_it_is(picture_file, quick):
     _, stderr = reddiff("denoise", picture_file, "--samples", "2", *quick)
     assert "relative, uncalibrated" in stderr

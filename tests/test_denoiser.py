@@ -10,6 +10,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 from safetensors.torch import save_file
 
 from conftest import save_random_prior
+from doubles import windows_everywhere
 from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_denoiser, load_model
 from reddiff_cli.errors import DeviceMissing, ModelMissing, UsageError
 from reddiff_cli.grey import Completion
@@ -18,7 +19,6 @@ from reddiff_cli.models import find_model
 from reddiff_cli.networks.network import WEIGHTS, load_prior
 from reddiff_cli.pictures import load_picture
 from reddiff_cli.schedule import linear_betas
-from reddiff_cli.tiling import grid, patchwork
 
 CPU = torch.device("cpu")
 PICTURES = Path(__file__).parent / "pictures"
@@ -238,7 +238,7 @@ def test_recorded_rows_beyond_a_part_give_the_same_gradient(tiny_prior):
 def test_recording_leaves_weights_alone_and_runs_through_windows(tiny_prior):
     prior = load_prior(tiny_prior)
     denoiser = Denoiser(prior, CPU, torch.float32)
-    work = patchwork((20, 28), grid(20, 28, 16, 4), 16, 4)
+    work = windows_everywhere(20, 28, 16, 4)
     torch.manual_seed(4)
     z, t = work.take(torch.randn(1, 3, 20, 28)), torch.tensor([300])
     vector, way = torch.randn_like(z), torch.randn_like(z)
@@ -267,10 +267,28 @@ def test_bf16_is_near_fp32(tiny_prior):
     assert float((rough - exact).abs().max()) < 0.05
 
 
+def test_what_a_check_raises_ends_an_evaluation(tiny_prior):
+    denoiser = load_denoiser(tiny_prior, CPU, torch.float32)
+    z, t = torch.full((1, 3, 32, 32), 0.3), torch.tensor([20])
+    before, calls = denoiser(z, t), []
+
+    def check():
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyError
+
+    denoiser.heed(check)
+    with pytest.raises(KeyError):
+        denoiser(z, t)
+    assert len(calls) == 3
+    assert torch.equal(denoiser(z, t), before)
+    assert len(calls) > 10
+
+
 def test_large_picture_in_windows_has_no_seam_on_a_constant(tiny_prior):
     """D of a per-pixel function in windows is that function, and windows blend without a step."""
     denoiser = load_denoiser(tiny_prior, CPU, torch.float32)
-    work = patchwork((70, 90), grid(70, 90, 32, 8), 32, 8)
+    work = windows_everywhere(70, 90, 32, 8)
     z, t = torch.full((1, 3, 70, 90), 0.3), torch.tensor([20])
     blended = work.put(z, work.denoise(denoiser, work.take(z), t))
     steps = [(blended[:, :, 1:] - blended[:, :, :-1]), (blended[..., 1:] - blended[..., :-1])]

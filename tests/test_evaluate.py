@@ -391,6 +391,51 @@ def test_a_failed_picture_is_left_out(photos, tmp_path, quick):
     assert "bad.png: not a picture" in stderr
 
 
+@pytest.mark.parametrize(
+    ("flags", "code"),
+    [
+        (["--device", "cuda:99"], 4),
+        (["--model", "nonesuch"], 3),
+    ],
+)
+def test_a_run_that_ends_before_its_first_row_still_sums_up(photos, tmp_path, quick, flags, code):
+    command = ["eval", "denoise", photos, "-o", tmp_path / "out", *quick, "--json"]
+    stdout, stderr = reddiff(*command, *flags, code=code)
+    assert_sums_up(stdout, 0, code)
+    assert stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_without_a_picture_it_still_sums_up(tmp_path, quick):
+    (tmp_path / "empty").mkdir()
+    command = ["eval", "denoise", tmp_path / "empty", "-o", tmp_path / "out", *quick]
+    stdout, _ = reddiff(*command, "--json", code=2)
+    assert_sums_up(stdout, 0, 2)
+    assert reddiff(*command, code=2)[0] == ""  # people read the error
+
+
+@pytest.mark.parametrize("measured", [0, 1])
+def test_an_interrupted_run_still_sums_up(photos, tmp_path, quick, monkeypatch, measured):
+    calls = []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) > measured:
+            raise KeyboardInterrupt
+        return degrade(*arguments)
+
+    monkeypatch.setattr(evaluate, "degrade", interrupted)
+    command = ["eval", "denoise", photos, "-o", tmp_path / "out", *quick, "--json"]
+    stdout, _ = reddiff(*command, code=130)
+    assert_sums_up(stdout, 2 * measured, 130)
+
+
+def assert_sums_up(stdout, rows, code):
+    *before, summary = [json.loads(line) for line in stdout.splitlines()]
+    assert [event["event"] for event in before] == ["row"] * rows
+    counts = [summary[key] for key in ("event", "ok", "skipped", "failed", "exit_code")]
+    assert counts == ["summary", rows, 0, 0, code]
+
+
 def test_phase_is_aligned_before_it_is_measured(tmp_path, tiny_prior, monkeypatch):
     exact_network(monkeypatch)
     # The search mixes a picture that is nearly its own twin with it.

@@ -6,12 +6,13 @@ import torch
 from PIL import Image
 
 from conftest import scene
+from doubles import windows_everywhere
 from reddiff_cli import foretell, report
 from reddiff_cli.denoiser import Denoiser, load_denoiser
 from reddiff_cli.foretell import RECORDED, Foreteller, pixels_seen
 from reddiff_cli.operators import Identity
 from reddiff_cli.tasks import Stage
-from reddiff_cli.tiling import Whole, grid, patchwork
+from reddiff_cli.tiling import Whole
 from test_cli import reddiff
 
 
@@ -27,7 +28,7 @@ def test_pixels_of_all_windows_count():
     rows, columns = tiles.axes(40, 60)
     assert (rows.count, columns.count) == (2, 3)
     assert pixels_seen(stage(tiles, start)) == 2 * 6 * rows.size * columns.size
-    windows = patchwork((40, 60), grid(40, 60, 16, 4), 16, 4)
+    windows = windows_everywhere(40, 60, 16, 4)
     flat = windows.take(start[:1])
     assert pixels_seen(stage(windows, flat)) == len(windows.index) * 16 * 16
 
@@ -51,7 +52,20 @@ def test_only_long_work_is_timed(tiny_prior, monkeypatch):
     assert foreteller.seconds(work, denoiser, 100, recorded=False) == pytest.approx(2 * once)
     back = foreteller.seconds(work, denoiser, 50, recorded=True)
     assert back == pytest.approx(RECORDED * once)
-    assert len(calls) == 2  # for all three
+    assert len(calls) == 3  # for all
+
+
+@pytest.mark.parametrize(("taken", "cost"), [([0.2, 4.0, 3.0], 3 / 128**2), ([2.0], 2 / 64**2)])
+def test_what_only_the_first_of_a_size_takes_does_not_count(tiny_prior, monkeypatch, taken, cost):
+    """Choosing kernels; a network that is slow at once is not asked again."""
+    denoiser = load_denoiser(tiny_prior, torch.device("cpu"), torch.float32)
+    left = iter(taken)
+    monkeypatch.setattr(foretell, "SMALL", 0)
+    monkeypatch.setattr(foretell, "_time", lambda *_: next(left))
+    work = stage(Whole(0), torch.zeros(1, 3, 64, 64))
+    seconds = Foreteller().seconds(work, denoiser, 50, recorded=False)
+    assert seconds == pytest.approx(50 * 64**2 * cost)
+    assert next(left, None) is None
 
 
 def test_it_is_said_before_the_first_step(tmp_path, tiny_prior, monkeypatch):

@@ -161,15 +161,26 @@ def test_the_prior_closes_an_edge_across_a_wide_hole(tmp_path):
 
 @pytest.fixture
 def posed(tmp_path):
-    def make(solver, picture=None, hole=None):
+    def make(solver, picture=None, hole=None, tile=None):
         picture = disc() if picture is None else picture
         if hole is None:
             hole = np.zeros((SIDE, SIDE), bool)
             hole[30:62, 30:62] = True
-        setting = Setting(find_model("natural"), solver, lambda _: None)
+        setting = Setting(find_model("natural"), solver, lambda _: None, MachineOptions(tile=tile))
         return pose(job_of(tmp_path, picture, hole), InpaintOptions(), setting)
 
     return make
+
+
+@pytest.mark.parametrize(("tile", "side"), [(None, 96), (0, 96), (95, 64), (64, 64), (32, 32)])
+def test_no_window_is_larger_than_asked_for(posed, tile, side):
+    """Of thin holes and wide ones, and of the guide's sizes."""
+    scattered = np.zeros((SIDE, SIDE), bool)
+    scattered[::8, ::8] = True
+    (thin,) = posed(SolverOptions(), hole=scattered, tile=tile).stages()
+    assert tuple(thin.view.index.shape[1:]) == (side, side)
+    for stage in posed(SolverOptions(), tile=tile).stages():
+        assert max(stage.view.index.shape[1:]) <= (tile or SIDE)
 
 
 def test_sizes_are_solved_from_small_to_half(posed):

@@ -14,8 +14,10 @@ from killing import (
     check_whole,
     command_of,
     contents,
+    log_of,
     make_pictures,
     results,
+    run_slow,
     run_stuck,
     run_until,
     run_whole,
@@ -71,8 +73,8 @@ def test_interrupt(undisturbed, tiny_prior):
 def test_a_second_interrupt_ends_at_once(flags, tiny_prior, tmp_path):
     """The first waits for the network and says so; the second waits for nothing."""
     pictures, out = make_pictures(tmp_path / "in", 1), tmp_path / "out"
-    process = start([*command_of(pictures, out, tiny_prior), *flags], run_stuck)
-    log = tmp_path / "out.stderr"
+    command = [*command_of(pictures, out, tiny_prior), *flags]
+    process, log = start(command, run_stuck), log_of(command)
     try:
         for told in ("computing", "Ctrl-C again stops at once"):
             limit = time.monotonic() + 60
@@ -86,6 +88,24 @@ def test_a_second_interrupt_ends_at_once(flags, tiny_prior, tmp_path):
     finally:
         process.kill()
     assert log.read_text().count("\n") == 2
+    assert not results(out)
+
+
+def test_an_interrupt_does_not_wait_for_an_evaluation(tiny_prior, tmp_path):
+    """On a CPU one may take many seconds: the network stops between two of its blocks."""
+    pictures, out = make_pictures(tmp_path / "in", 1), tmp_path / "out"
+    command = command_of(pictures, out, tiny_prior)
+    process, log = start(command, run_slow), log_of(command)
+    try:
+        limit = time.monotonic() + 60
+        while not (log.exists() and log.read_text()) and time.monotonic() < limit:
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGINT)
+        process.join(60)
+        assert process.exitcode == 130
+    finally:
+        process.kill()
+    assert "went on" not in log.read_text()
     assert not results(out)
 
 

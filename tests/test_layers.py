@@ -14,7 +14,7 @@ SOURCE = Path(reddiff_cli.__file__).parent
 
 # A module or package may import only those of a smaller number.
 LAYERS = {
-    0: ["__init__", "errors", "transfer", "allocator"],
+    0: ["__init__", "errors", "transfer", "allocator", "luma"],
     1: [
         "interrupts",
         *["schedule", "linear", "tiling", "metrics", "noise", "response", "alignment"],

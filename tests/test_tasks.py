@@ -37,6 +37,7 @@ from reddiff_cli.task_options import (
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.compose import canvas_margins
 from reddiff_cli.tasks.levels import FIRST, S_END, noise_levels
+from reddiff_cli.tasks.problem import to_tensor
 from reddiff_cli.tasks.whole import WholePicture
 
 
@@ -582,6 +583,34 @@ def test_an_estimate_of_noise_makes_few_values_clipped(tmp_path, told, within):
     problem = pose(Job("hdr", path, tmp_path / "o.exr"), HdrOptions(), made)
     assert problem.noise > 0.04
     assert problem.operator.tolerance == pytest.approx(within)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_noisiest_exposure_says_what_may_be_clipped(tmp_path, first):
+    """Its clipped values lie as far below white; those of the others next to white say little."""
+    rng = np.random.default_rng(0)
+    paths = []
+    for k, sigma in enumerate((0.4, 1.1)):
+        noisy = 100 + rng.normal(0, sigma, (96, 96, 3))
+        paths.append(save(tmp_path, np.rint(noisy).clip(0, 255).astype(np.uint8), f"{k}.png"))
+    made, _ = setting()
+    noises = [made.noise("hdr", path, to_tensor(load_picture(path))) for path in paths]
+    assert 3 * noises[0] < 2 / 255 < 3 * noises[1] < 4 / 255
+    options = HdrOptions(others=(paths[1 - first],), exposures=(0.0, 2.0))
+    problem = pose(Job("hdr", paths[first], tmp_path / "o.exr"), options, made)
+    assert problem.noise == noises[0]
+    assert problem.operator.tolerance == pytest.approx(3 * noises[1])
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_exposures_are_believed_as_far_as_the_coarsest_was_rounded(tmp_path, first):
+    kinds = ("uint8", "uint16")
+    paths = [save(tmp_path, np.full((16, 16), 100, kind), f"{kind}.png") for kind in kinds]
+    options = HdrOptions(others=(paths[1 - first],), exposures=(0.0, 2.0))
+    made, _ = setting(noise=0.0)
+    problem = pose(Job("hdr", paths[first], tmp_path / "o.exr"), options, made)
+    (stage,) = problem.stages()
+    assert stage.sigma_least == SIGMA_FLOOR
 
 
 def test_partly_transparent_pixels_that_stay_are_told(tmp_path):

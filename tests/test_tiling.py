@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from doubles import windows_everywhere
 from reddiff_cli.holes.shape import (
     bounding_region,
     cheapest_patchwork,
@@ -11,7 +12,7 @@ from reddiff_cli.holes.shape import (
     solid_share,
     wide_part,
 )
-from reddiff_cli.tiling import Whole, cover, grid, patchwork
+from reddiff_cli.tiling import Whole, cover, patchwork
 
 
 def scratch(height=120, width=150):
@@ -48,8 +49,8 @@ def test_windows_follow_the_hole_and_not_the_picture():
 
 
 @pytest.mark.parametrize("shape", [(100, 130), (32, 32), (20, 90), (33, 31)])
-def test_grid_covers_everything_and_weights_sum_to_one(shape):
-    work = patchwork(shape, grid(*shape, 32, 8), 32, 8)
+def test_windows_cover_everything_and_weights_sum_to_one(shape):
+    work = windows_everywhere(*shape, 32, 8)
     assert len(work.pixels) == shape[0] * shape[1]
     total = torch.zeros(len(work.pixels)).index_add_(
         0, work.index.flatten(), work.weight.flatten()
@@ -58,7 +59,7 @@ def test_grid_covers_everything_and_weights_sum_to_one(shape):
 
 
 def test_local_network_in_windows_equals_the_whole():
-    work = patchwork((70, 90), grid(70, 90, 32, 8), 32, 8)
+    work = windows_everywhere(70, 90, 32, 8)
     z, t = torch.randn(2, 3, 70, 90), torch.tensor([1, 2])
 
     def local(x, t):
@@ -149,7 +150,7 @@ def test_regions_separate_what_is_far_apart():
 
 
 def test_functions_of_windows_blend_to_the_whole():
-    work = patchwork((70, 90), grid(70, 90, 32, 8), 32, 8)
+    work = windows_everywhere(70, 90, 32, 8)
     canvas, other = torch.randn(1, 3, 70, 90), torch.rand(1, 1, 70, 90)
     result = work.map_windows(lambda x, k: x * k, work.take(canvas), work.take(other))
     torch.testing.assert_close(work.put(canvas, result), canvas * other, atol=1e-5, rtol=1e-5)

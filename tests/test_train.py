@@ -1,6 +1,10 @@
 """Training: a folder that can be used at once, exact resume, honest validation."""
 
+import errno
+import inspect
+import io
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +16,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from conftest import scene
+from reddiff_cli.commands.train import train as command
 from reddiff_cli.denoiser import load_denoiser
-from reddiff_cli.errors import ModelMissing, UsageError
+from reddiff_cli.errors import ModelMissing, ReddiffError, UsageError
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
 from reddiff_cli.networks.network import build, load_prior, new_config, save_prior
@@ -109,6 +114,14 @@ def test_the_shape_of_natural_is_the_default(folder, tmp_path):
     ours = new_config(asked.channels, asked.layers, 128, asked.unshuffle, asked.groups)
     theirs = load_prior(find_model("natural").folder).network.config
     assert ours.items() <= theirs.items()
+
+
+def test_the_command_has_the_defaults_of_a_run(folder, tmp_path):
+    asked = TrainOptions(folder, tmp_path, steps=1)
+    flags = inspect.signature(command).parameters
+    for name in flags.keys() & vars(asked).keys() - {"folder", "output", "steps", "channels"}:
+        assert flags[name].default == getattr(asked, name), name
+    assert asked.batch == 8
 
 
 def test_resumed_run_equals_an_undisturbed_one(folder, tmp_path):
@@ -314,6 +327,80 @@ def test_a_folder_that_cannot_be_made_is_told_before_the_work(folder, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="file/x: cannot be written below"):
         run(options(folder, tmp_path / "file" / "x"))
+
+
+def test_what_a_killed_run_left_half_is_cleared_and_no_hindrance(folder, tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / ".reddiff-abc").write_bytes(b"half a checkpoint")
+    run(options(folder, tmp_path / "p"))
+    names = {path.name for path in (tmp_path / "p").iterdir()}
+    assert "checkpoint.pt" in names
+    assert not any(name.startswith(".") or "tmp" in name for name in names)
+
+
+def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(folder, tmp_path, monkeypatch):
+    output, usual = tmp_path / "p", Path.open
+    run(options(folder, output))
+    before = {p.name: p.read_bytes() for p in output.iterdir()}
+
+    class Full(io.BytesIO):
+        def write(self, content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def without_room(path, mode="r", *rest, **named):
+        return Full() if mode == "wb" else usual(path, mode, *rest, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", without_room)
+        told = r"p: step 3 cannot be saved \(No space left on device\); .*--resume$"
+        with pytest.raises(ReddiffError, match=told) as caught:
+            run(options(folder, output, steps=4, resume=True))
+        assert caught.value.exit_code == 1
+        with pytest.raises(ReddiffError, match="step 1 cannot be saved .* start again$"):
+            run(options(folder, tmp_path / "q", steps=4))
+    assert {p.name: p.read_bytes() for p in output.iterdir()} == before
+    run(options(folder, output, steps=4, resume=True))
+    run(options(folder, tmp_path / "q", steps=4))
+    assert_same_weights(output, tmp_path / "q")
+
+
+def test_a_prior_that_cannot_be_written_is_one_line(folder, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("reddiff_cli.training.checkpoints.save_prior", full)
+        with pytest.raises(ReddiffError, match="step 1 cannot be saved .* with --resume$"):
+            run(options(folder, tmp_path / "p"))
+    run(options(folder, tmp_path / "p", resume=True))
+
+
+def test_a_folder_that_cannot_be_read_is_told(folder, tmp_path, monkeypatch):
+    for place in ("photos/open", "photos/shut"):
+        (tmp_path / place).mkdir(parents=True)
+        Image.fromarray(scene(80, 90)).save(tmp_path / place / "a.png")
+    usual = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "shut":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return usual(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    told = f"{tmp_path / 'photos/shut'}: folder cannot be read (Permission denied)"
+    _, notes = run(options(tmp_path / "photos", tmp_path / "p"))
+    assert notes[:2] == ["1 pictures, 0.0 megapixels", told]
+    with pytest.raises(UsageError, match="no usable picture of 1 .*shut: folder cannot be read"):
+        run(options(tmp_path / "photos/shut", tmp_path / "q"))
+
+
+def test_pictures_that_measure_nothing_are_told(folder, tmp_path):
+    """Of --val, as those that are trained on."""
+    (tmp_path / "val").mkdir()
+    for name, side in (("a.png", 256), ("b.png", 60)):
+        Image.fromarray(scene(side, side)).save(tmp_path / "val" / name)
+    _, notes = run(options(folder, tmp_path / "p", validation=tmp_path / "val"))
+    assert any("b.png: smaller than 256 pixels" in note for note in notes)
 
 
 def test_stopped_run_keeps_its_checkpoint(folder, tmp_path):

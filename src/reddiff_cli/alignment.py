@@ -1,17 +1,15 @@
 """Alignment of pictures that are equal up to what magnitudes of a spectrum cannot tell.
 
-Shift, rotation by 180 degrees and, where asked, sign: found by cross-correlation (the best of
-all candidates at once, by FFT), for all channels jointly.
+Shift and rotation by 180 degrees: found by cross-correlation (the best of all candidates at once,
+by FFT), for all channels jointly.
 """
 
 import torch
 from torch import Tensor
 
 
-def align(
-    x: Tensor, reference: Tensor, *, max_shift: int | None = None, signs: bool = False
-) -> Tensor:
-    """x turned, shifted cyclically and perhaps negated, to be nearest to the reference.
+def align(x: Tensor, reference: Tensor, *, max_shift: int | None = None) -> Tensor:
+    """x turned and shifted cyclically, to be nearest to the reference.
 
     x: (B, C, H, W).    reference: (1 or B, C, H, W).    max_shift: pixels per axis, None = any.
     Each picture is treated alone. The distance minimised is the sum of squares over all channels.
@@ -21,7 +19,7 @@ def align(
         raise ValueError(f"picture is {found}, reference is {wanted}")
     rows = reference.expand(len(x), -1, -1, -1)
     pairs = zip(x, rows, strict=True)
-    return torch.stack([_align_one(one, row, max_shift, signs) for one, row in pairs])
+    return torch.stack([_align_one(one, row, max_shift) for one, row in pairs])
 
 
 def distance(x: Tensor, reference: Tensor) -> Tensor:
@@ -29,7 +27,7 @@ def distance(x: Tensor, reference: Tensor) -> Tensor:
     return (align(x, reference) - reference).square().flatten(1).mean(1).sqrt()
 
 
-def _align_one(x: Tensor, reference: Tensor, max_shift: int | None, signs: bool) -> Tensor:
+def _align_one(x: Tensor, reference: Tensor, max_shift: int | None) -> Tensor:
     """(C, H, W) each."""
     height, width = x.shape[-2:]
     # Upright first: where both orientations fit equally well, nothing is turned.
@@ -37,14 +35,11 @@ def _align_one(x: Tensor, reference: Tensor, max_shift: int | None, signs: bool)
     correlation = _correlate(candidates, reference)  # (2, H, W)
     if max_shift is not None:
         far = _far(height, width, max_shift).to(correlation.device)
-        correlation = correlation.masked_fill(far, 0 if signs else -torch.inf)
-    score = correlation.abs() if signs else correlation
-    best = int(score.flatten().argmax())
+        correlation = correlation.masked_fill(far, -torch.inf)
+    best = int(correlation.flatten().argmax())
     turned, place = divmod(best, height * width)
     shift = divmod(place, width)
-    moved = torch.roll(candidates[turned], shift, (-2, -1))
-    negated = signs and float(correlation.flatten()[best]) < 0
-    return -moved if negated else moved
+    return torch.roll(candidates[turned], shift, (-2, -1))
 
 
 def _correlate(candidates: Tensor, reference: Tensor) -> Tensor:

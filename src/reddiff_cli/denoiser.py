@@ -98,6 +98,15 @@ class Denoiser:
         layout = str(layout_on(self.device)).removeprefix("torch.")
         return f"{'graph' if self._graphs else 'eager'}, {layout}"
 
+    def heed(self, check: Callable[[], None]) -> None:
+        """Call `check` within evaluations, too, where they take seconds: on a CPU.
+
+        What it raises ends them. Of the 3.4 s that 1024x560 pixels take on a core, no block takes
+        more than 0.5; all checks together take 0.15 ms.
+        """
+        if self.device.type == "cpu":
+            self._network.heed(check)
+
     def padded(self, length: int) -> int:
         """Side of what the network sees of a picture of this side."""
         return _padded(length, self.multiple, self.smallest)

@@ -53,3 +53,8 @@ class DeviceMissing(ReddiffError):
     """The device that was named does not exist on this machine."""
 
     exit_code = ExitCode.DEVICE_MISSING
+
+
+def code_of(error: BaseException) -> ExitCode:
+    """The exit code of a run that ends by one of our errors, or else by Ctrl-C."""
+    return error.exit_code if isinstance(error, ReddiffError) else ExitCode.INTERRUPTED

@@ -71,10 +71,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelMissing(f"{path}: does not hold a JSON object")
     return content
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON through a temporary file, so that a reader never sees half of it."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)

@@ -180,7 +180,7 @@ class Reporter:
 
     def stopping(self) -> None:
         """Ctrl-C was heard: said to people even if they want errors only, as it may take long."""
-        self._print("stopping after this step; Ctrl-C again stops at once", always=True)
+        self._print("stopping; Ctrl-C again stops at once", always=True)
 
     def leave(self) -> None:
         """Give the terminal back as it was; past the console, which a thread may hold."""

@@ -13,14 +13,7 @@ import torch
 from torch import Tensor
 
 from .batching import Batcher
-from .denoiser import (
-    DTYPES,
-    Denoiser,
-    choose_device,
-    choose_dtype,
-    compute_exactly,
-    load_model,
-)
+from .denoiser import DTYPES, Denoiser, choose_device, choose_dtype, compute_exactly, load_model
 from .errors import PictureError
 from .foretell import Foreteller
 from .formats.kinds import DEPTHS, format_of
@@ -76,8 +69,11 @@ class Restorer:
         output: OutputOptions,
         *,
         together: bool = True,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
-        """together: whether several pictures may share batches, where the device gains by it."""
+        """together: whether several pictures may share batches, where the device gains by it.
+        check: called often while the network computes; what it raises ends that.
+        """
         self.card, self.solver, self.options, self.output = card, solver, options, output
         self.machine = machine
         self.device = choose_device(machine.device)
@@ -88,6 +84,7 @@ class Restorer:
         else:  # in 16 bits a network gains nothing by TF32, and data steps would lose by it
             torch.backends.cudnn.allow_tf32 = False
         self._denoiser: Denoiser | Batcher | None = None
+        self._check = check
         self._lock = threading.RLock()
         self._foreteller = Foreteller()
         # Recorded evaluations hold much memory: of these methods, one picture at a time.
@@ -102,6 +99,7 @@ class Restorer:
         with self._lock:
             if self._denoiser is None:
                 denoiser = load_model(self.card, self.device, self.dtype)
+                denoiser.heed(self._check)
                 rows = SHARED_ROWS // 2 if denoiser.parameters > HEAVY else SHARED_ROWS
                 self._denoiser = Batcher(denoiser, rows) if self.shared else denoiser
             return self._denoiser

@@ -12,7 +12,7 @@ from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from .budget import fit
-from .errors import ExitCode, PictureError, ReddiffError, UsageError
+from .errors import ExitCode, PictureError, ReddiffError, UsageError, code_of
 from .formats.kinds import LOSSY, format_of
 from .interrupts import Interrupts
 from .jobs import Job, OnNote, Record, plan_jobs
@@ -72,21 +72,25 @@ class Run:
             for note in notes:
                 reporter.note(note)
             try:
-                restorer = self._restorer(card, jobs, reporter)
-                self._restore_all(jobs, restorer, reporter)
+                stop = threading.Event()
+                restorer = self._restorer(card, jobs, reporter, stop)
+                self._restore_all(jobs, restorer, reporter, stop)
             except (ReddiffError, KeyboardInterrupt) as error:
                 _sum_up(reporter, error)
                 raise
             return reporter.summary()
 
-    def _restorer(self, card: Card, jobs: list[Job], reporter: Reporter) -> "Restorer | None":
+    def _restorer(
+        self, card: Card, jobs: list[Job], reporter: Reporter, stop: threading.Event
+    ) -> "Restorer | None":
         """What restores the pictures, if there is one to restore; and what is noted beforehand."""
         restorer = None
         if any(job.action == "restore" for job in jobs):
             from .restore import Restorer
 
             solver = fit(card, self.solver)
-            restorer = Restorer(card, solver, self.machine, self.options, self.output)
+            about = card, solver, self.machine, self.options, self.output
+            restorer = Restorer(*about, check=partial(_go_on, stop))
             where = f"{restorer.device}, {restorer.dtype}"
             reporter.note(f"model {card.name} ({card.revision}) on {where}")
             if card.source and not card.folder.is_dir():
@@ -149,10 +153,13 @@ class Run:
             check_header(job.input, job.output, scale, opaque=task == "inpaint")
 
     def _restore_all(
-        self, jobs: list[Job], restorer: "Restorer | None", reporter: Reporter
+        self,
+        jobs: list[Job],
+        restorer: "Restorer | None",
+        reporter: Reporter,
+        stop: threading.Event,
     ) -> None:
         """All jobs, a few at a time; stops at Ctrl-C, and with --fail-fast at a failure."""
-        stop = threading.Event()
         single = len(jobs) == 1
         workers = restorer.workers if restorer else 1
 
@@ -203,8 +210,7 @@ class Run:
             reporter.note(message)
 
         def on_step(done: int, total: int, residual: Callable[[], float]) -> None:
-            if stop.is_set():
-                raise Stopped
+            _go_on(stop)
             reporter.step(job, done, total, residual)
 
         try:
@@ -241,6 +247,12 @@ class Run:
             stop.set()
 
 
+def _go_on(stop: threading.Event) -> None:
+    """Stopped where the run is to end."""
+    if stop.is_set():
+        raise Stopped
+
+
 def _enlargement(options: TaskOptions) -> int:
     """How many times as wide and high as the picture a result is."""
     if isinstance(options, RestoreOptions):
@@ -250,6 +262,5 @@ def _enlargement(options: TaskOptions) -> int:
 
 def _sum_up(reporter: Reporter, error: BaseException) -> None:
     """The closing lines of a run that an error has ended."""
-    code = error.exit_code if isinstance(error, ReddiffError) else ExitCode.INTERRUPTED
     with suppress(PictureError):  # where stdout takes nothing, the error is what people hear of
-        reporter.summary(code)
+        reporter.summary(code_of(error))

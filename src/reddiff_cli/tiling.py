@@ -206,15 +206,6 @@ def cover(hole: Hole, size: int, margin: int) -> list[Box]:
     return boxes
 
 
-def grid(height: int, width: int, size: int, overlap: int) -> list[Box]:
-    """Windows of `size` in even rows and columns over a whole canvas."""
-    return [
-        (top, left)
-        for top in _stops(height, size, overlap)
-        for left in _stops(width, size, overlap)
-    ]
-
-
 def patchwork(shape: tuple[int, int], boxes: list[Box], size: int, overlap: int) -> Patchwork:
     """Patchwork of windows of `size` (or of the canvas, where that is smaller)."""
     height, width = shape
@@ -248,13 +239,6 @@ def _groups(positions: NDArray[np.intp], span: int) -> list[tuple[int, int]]:
 def _centred(first: int, last: int, size: int, length: int) -> int:
     """Start of a window of `size` around first..last, kept inside 0..length."""
     return max(0, min((first + last + 1 - size) // 2, length - size))
-
-
-def _stops(length: int, size: int, overlap: int) -> list[int]:
-    if length <= size:
-        return [0]
-    count = -(-(length - overlap) // max(1, size - overlap))
-    return [round(k * (length - size) / (count - 1)) for k in range(count)]
 
 
 def _weight(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .denoiser import Denoiser, cpu_has_bf16
 from .errors import UsageError
-from .training.checkpoints import check_output, export, resume_or_start, save_checkpoint
+from .training.checkpoints import check_output, make_output, resume_or_start, save
 from .training.loss import draw_batch
 from .training.optimisers import set_rate
 from .training.options import TrainOptions
@@ -49,22 +49,23 @@ def train(
         on_note(line)
     crops = None
     if options.validation is not None:
-        crops = centre_crops(read_photographs(options.validation, 256), 256)
+        held_out = read_photographs(options.validation, 256)
+        for line in held_out.unreadable:
+            on_note(line)
+        crops = centre_crops(held_out, 256)
     trainer = resume_or_start(options, device)
-    options.output.mkdir(parents=True, exist_ok=True)
+    make_output(options.output)
     if _progress(trainer, 0.0) >= 1:
         on_note(f"warning: the run has its {trainer.step} steps already; give more --steps")
     try:
         _loop(trainer, photographs, crops, on_step, on_note)
     finally:
         if bool(trainer.running_loss.isfinite()):  # else the last checkpoint is the better one
-            save_checkpoint(trainer)
-            export(trainer)
+            save(trainer)
     _check_loss(trainer)
     if crops is not None:
         _validate(trainer, crops, on_note)
-        save_checkpoint(trainer)  # a run that goes on from here keeps this row of the curve
-        export(trainer)
+        save(trainer)  # a run that goes on from here keeps this row of the curve
     return options.output
 
 
@@ -87,8 +88,7 @@ def _loop(
             _check_loss(trainer)
             if crops is not None:
                 _validate(trainer, crops[:: max(1, len(crops) // 16)], on_note)
-            save_checkpoint(trainer)
-            export(trainer)
+            save(trainer)
             last_save = time.monotonic()
 
 

@@ -200,7 +200,7 @@ class Shared:
         int | None,
         typer.Option(
             "--tile-overlap",
-            help="Pixels shared by pieces; a quarter of one, 64 at most.",
+            help="Pixels shared by pieces; a quarter of one, 64 at most. Not of inpaint.",
             rich_help_panel=MACHINE,
         ),
     ] = None

@@ -19,6 +19,11 @@ Validation = Annotated[
 ]
 Channels = Annotated[str, typer.Option("--channels", help="Width of each level.")]
 Layers = Annotated[int, typer.Option("--layers", help="Residual blocks per level.")]
+Unshuffle = Annotated[int, typer.Option("--unshuffle", help="Pixel-unshuffle factor.")]
+Batch = Annotated[int, typer.Option("--batch", help="Crops per step.")]
+Rate = Annotated[float | None, typer.Option("--lr", help="Its step: 0.001, muon 0.01.")]
+Average = Annotated[float, typer.Option("--ema", help="Decay of the averaged weights.")]
+Prediction = Annotated[str, typer.Option("--prediction", help="epsilon or v.")]
 Loss = Annotated[
     str, typer.Option("--loss", help="Of a crop: log of its squared error, mse or min-snr.")
 ]
@@ -58,22 +63,22 @@ def train(
     val: Validation = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps in all.")] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Length of this run.")] = None,
-    size: Annotated[int, typer.Option("--size", help="Side of the crops.")] = 64,
+    size: Annotated[int, typer.Option("--size", help="Side of the crops.")] = TrainOptions.size,
     channels: Channels = CHANNELS,
     layers: Layers = TrainOptions.layers,
-    unshuffle: Annotated[int, typer.Option("--unshuffle", help="Pixel-unshuffle factor.")] = 1,
-    batch: Annotated[int, typer.Option("--batch", help="Crops per step.")] = 8,
-    optimiser: Optimiser = "adamw",
-    lr: Annotated[float | None, typer.Option("--lr", help="Its step: 0.001, muon 0.01.")] = None,
-    ema: Annotated[float, typer.Option("--ema", help="Decay of the averaged weights.")] = 0.999,
-    prediction: Annotated[str, typer.Option("--prediction", help="epsilon or v.")] = "epsilon",
-    loss: Loss = "log",
-    decay: Decay = 0.3,
-    wide_every: WideEvery = 4,
-    reduce: Reduce = 0.3,
-    turns: Turns = "mirror",
-    seed: Annotated[int, typer.Option("--seed")] = 0,
-    checkpoint_minutes: CheckpointMinutes = 5.0,
+    unshuffle: Unshuffle = TrainOptions.unshuffle,
+    batch: Batch = TrainOptions.batch,
+    optimiser: Optimiser = TrainOptions.optimiser,
+    lr: Rate = TrainOptions.lr,
+    ema: Average = TrainOptions.ema,
+    prediction: Prediction = TrainOptions.prediction,
+    loss: Loss = TrainOptions.loss,
+    decay: Decay = TrainOptions.decay,
+    wide_every: WideEvery = TrainOptions.wide_every,
+    reduce: Reduce = TrainOptions.reduce,
+    turns: Turns = TrainOptions.turns,
+    seed: Annotated[int, typer.Option("--seed")] = TrainOptions.seed,
+    checkpoint_minutes: CheckpointMinutes = TrainOptions.checkpoint_minutes,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     init: Init = None,
     device: Device = "auto",

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..luma import REC601
+
 # Sides of the windows: of large pictures, and of small ones.
 WINDOW, SMALL_WINDOW = 128, 64
 MOST_WINDOWS = 16  # per axis
 # Variance of what rounding to 8 bits adds, in [-1, 1] units.
 QUANTISATION = (2 / 255) ** 2 / 12
-# Rec. 601.
-LUMINANCE = (0.299, 0.587, 0.114)
 # Frequencies in which a window shows structure, in cycles per pixel.
 STRUCTURE = 0.03, 0.2
 # How far the power of noise is known, as standard deviation of its logarithm; and that of an
@@ -97,7 +97,7 @@ def measure_spectrum(
 def luminance_weights(channels: int) -> Tensor:
     """(C,), of sum 1."""
     if channels == 3:
-        return torch.tensor(LUMINANCE, dtype=torch.float64)
+        return torch.tensor(REC601, dtype=torch.float64)
     return torch.full((channels,), 1 / channels, dtype=torch.float64)
 
 

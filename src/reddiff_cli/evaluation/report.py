@@ -1,22 +1,25 @@
 """What an evaluation tells: a line per picture on stderr, the table or JSON lines on stdout."""
 
 import time
+from contextlib import suppress
 from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..errors import ExitCode
+from ..errors import ExitCode, PictureError, ReddiffError, code_of
 from ..options import ReportOptions
 from ..report import one_line, print_event, print_table
 from .ledger import FAILED, OK, Means, Row, table
 
 
 class EvalReporter:
-    """Counts, a bar and messages of one evaluation; a context manager around it."""
+    """Counts, a bar and messages of one evaluation; a context manager around it, which sums up
+    for scripts what an error or Ctrl-C has ended.
+    """
 
-    def __init__(self, pictures: int, rows: int, options: ReportOptions) -> None:
-        self.options, self.pictures = options, pictures
+    def __init__(self, options: ReportOptions) -> None:
+        self.options, self.pictures = options, 0
         self.began = time.monotonic()
         self.failures: list[str] = []
         self.done = self.fresh = self.kept = 0
@@ -31,14 +34,22 @@ class EvalReporter:
             transient=True,
             disable=not live,
         )
-        self._task = self._bar.add_task("rows", total=rows, now="")
+        self._task = self._bar.add_task("rows", now="")
 
     def __enter__(self) -> Self:
-        self._bar.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._bar.stop()
+        if self.options.json and isinstance(error, ReddiffError | KeyboardInterrupt):
+            with suppress(PictureError):  # stdout takes nothing: the error says so
+                print_event(self._summary(code_of(error)))
+
+    def expect(self, pictures: int, rows: int) -> None:
+        """How much is to be measured, before the first row."""
+        self.pictures = pictures
+        self._bar.update(self._task, total=rows)
+        self._bar.start()
 
     def begin(self, case: str, picture: str, method: str) -> None:
         """A row is being measured."""

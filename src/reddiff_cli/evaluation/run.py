@@ -72,35 +72,37 @@ class EvalRun:
 
     def evaluate(self) -> ExitCode:
         """Measure every row that is not there yet; one failed picture never ends the run."""
-        with FetchReporter(self.report.quiet) as watcher:
-            card = find_model(self.model, offline=self.offline, watcher=watcher)
-        return replace(self, options=self.options.fit(card))._evaluate(card)
+        with EvalReporter(self.report) as reporter:
+            with FetchReporter(self.report.quiet) as watcher:
+                card = find_model(self.model, offline=self.offline, watcher=watcher)
+            fitted = replace(self, options=self.options.fit(card))
+            means, kid = fitted._evaluate(card, reporter)
+        return reporter.finish(means, len(self.options.cases) > 1, kid)
 
-    def _evaluate(self, card: Card) -> ExitCode:
+    def _evaluate(self, card: Card, reporter: EvalReporter) -> tuple[list[Means], Kid]:
         pictures, cases = self.pictures(), self.options.cases
         settings = {case.name: self._settings(case, card) for case in cases}
         ledger = Ledger(self.folder, settings, self.shard, overwrite=self.overwrite)
         count = len(pictures) * len(cases)
-        rows_each = 1 + len(self.options.methods)
-        with EvalReporter(count, count * rows_each, self.report) as reporter:
-            if self.options.suite:
-                reporter.say(NOT_IN_SUITE)
-            evaluator, absent = self._evaluator(card, ledger, reporter)
-            keep_all = self.options.save_pictures or not absent["kid"]
-            with ledger:
-                rows = self._measure(evaluator, pictures, keep_all)
-            means = summarise(rows, cases, self.options.labels)
-            kid = {} if absent["kid"] else self._kid(evaluator, rows)
-            ledger.facts = {"missing": {name: why for name, why in absent.items() if why}}
-            ledger.means = [
-                entry.facts() | {"kid": kid.get((entry.case, entry.method))} for entry in means
-            ]
-            ledger.write()
-            self._draw(evaluator, rows, means, ledger.part)
-            for name, why in absent.items():
-                if why:
-                    reporter.note(f"{name.upper()}: not measured: {why}")
-        return reporter.finish(means, len(cases) > 1, kid)
+        reporter.expect(count, count * (1 + len(self.options.methods)))
+        if self.options.suite:
+            reporter.say(NOT_IN_SUITE)
+        evaluator, absent = self._evaluator(card, ledger, reporter)
+        keep_all = self.options.save_pictures or not absent["kid"]
+        with ledger:
+            rows = self._measure(evaluator, pictures, keep_all)
+        means = summarise(rows, cases, self.options.labels)
+        kid = {} if absent["kid"] else self._kid(evaluator, rows)
+        ledger.facts = {"missing": {name: why for name, why in absent.items() if why}}
+        ledger.means = [
+            entry.facts() | {"kid": kid.get((entry.case, entry.method))} for entry in means
+        ]
+        ledger.write()
+        self._draw(evaluator, rows, means, ledger.part)
+        for name, why in absent.items():
+            if why:
+                reporter.note(f"{name.upper()}: not measured: {why}")
+        return means, kid
 
     def _settings(self, case: Case, card: Card) -> dict[str, Any]:
         """Everything that decides the rows of a case but the method; else they are not mixed."""

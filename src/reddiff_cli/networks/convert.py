@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelMissing
-from ..folders import CONFIG, PICKLE, SCHEDULER, WEIGHTS, locate, read_json, write_json
+from ..files import write_json
+from ..folders import CONFIG, PICKLE, SCHEDULER, WEIGHTS, locate, read_json
 from .unet import make_unet
 from .weights import (
     ADM_SETTINGS,

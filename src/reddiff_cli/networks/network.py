@@ -8,7 +8,7 @@ view; `highest_timestep`, the last one that the network was trained on (denoiser
 above it); and `zero_mean` of an epsilon network, whose noise has no mean colour.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import ModelMissing
-from ..folders import (
-    CONFIG,
-    PICKLE,
-    SCHEDULER,
-    WEIGHTS,
-    locate,
-    native_size,
-    read_json,
-    write_json,
-)
+from ..files import write_json
+from ..folders import CONFIG, PICKLE, SCHEDULER, WEIGHTS, locate, native_size, read_json
 from ..memory import is_out_of_memory
 from ..schedule import Schedule, schedule_from_config
+from .blocks import Attention, Residual
 from .unet import make_unet
 from .weights import (
     is_adm_port,
@@ -72,6 +65,12 @@ class Network(nn.Module):
         out: Tensor = (told if isinstance(told, Tensor) else told.sample)[:, :channels]
         out = F.pixel_shuffle(out, self.unshuffle) if self.unshuffle > 1 else out
         return _without_mean(out) if self.zero_mean else out
+
+    def heed(self, check: Callable[[], None]) -> None:
+        """Call `check` before every block from now on: what it raises ends an evaluation."""
+        for module in self.unet.modules():
+            if isinstance(module, Residual | Attention):
+                module.register_forward_pre_hook(lambda *_: check())
 
 
 def _without_mean(eps: Tensor) -> Tensor:

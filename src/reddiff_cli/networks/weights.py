@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelMissing
-from ..files import share_as
+from ..files import replacing
 
 State = dict[str, Tensor]
 _OLD_ATTENTION = re.compile(r"(\.attentions\.\d+\.)(query|key|value|proj_attn)\.")
@@ -73,21 +73,16 @@ def _reason(error: Exception) -> str:
 
 
 def write_state(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Write safetensors through a temporary file, so that a reader never sees half of it.
-
-    OSError if the disk does not take it.
-    """
+    """Write safetensors so that a reader never sees half; OSError if the disk takes them not."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    temporary = path.with_name(path.name + ".tmp")
     tensors = {key: value.contiguous() for key, value in state.items()}
-    try:
-        save_file(tensors, temporary, metadata={"format": "pt"})
-    except SafetensorError as error:
-        raise OSError(f"cannot be written ({error})") from error
-    share_as(temporary, path)  # safetensors makes files for their owner alone
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise OSError(_reason(error)) from error
 
 
 def rename_old_attention(state: Mapping[str, Tensor]) -> State:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..luma import REC601
 from ..metrics import rms
 from ..transfer import send
 
@@ -25,11 +26,10 @@ SCALE = 127.5
 # Standard deviation of rounding, the sigma_y that belongs to y.
 SIGMA = 1 / math.sqrt(12)
 # JFIF: rows Y, Cb, Cr over columns R, G, B.
-_LUMA = (0.299, 0.587, 0.114)
 _TO_YCBCR = (
-    _LUMA,
-    tuple((float(k == 2) - _LUMA[k]) / (2 * (1 - _LUMA[2])) for k in range(3)),
-    tuple((float(k == 0) - _LUMA[k]) / (2 * (1 - _LUMA[0])) for k in range(3)),
+    REC601,
+    tuple((float(k == 2) - REC601[k]) / (2 * (1 - REC601[2])) for k in range(3)),
+    tuple((float(k == 0) - REC601[k]) / (2 * (1 - REC601[0])) for k in range(3)),
 )
 
 

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..luma import REC601
 from ..metrics import rms
 from .spectra import ColourSpectrum, MaskSpectrum
-
-# ITU-R BT.601, the weights that make Pillow's `L` from RGB.
-REC601 = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)

@@ -87,12 +87,6 @@ def find_layout(amplitude: Array) -> str:
     return "centered" if in_centre > in_corners else "corner"
 
 
-def opposite(values: Array) -> Array:
-    """Values at -k for every k, DC at [0, 0]; (..., M, N)."""
-    flipped: Array = np.roll(np.flip(values, (-2, -1)), (1, 1), (-2, -1))
-    return flipped
-
-
 def _channels_first(path: Path, values: Array) -> Array:
     """(M, N), (C, M, N) or (M, N, C) -> float64 (C, M, N), C 1 or 3."""
     if values.dtype.kind in "cV":
@@ -143,13 +137,17 @@ def _check_sign(path: Path, values: Array) -> list[str]:
 
 def _check_symmetry(path: Path, amplitude: Array, known: Known) -> list[str]:
     """Warnings of a pattern that no real object at this centre can have made."""
-    both = known & opposite(known)
+    import torch  # which --dry-run does without
+
+    from ..operators.hio import opposite
+
+    both = known & opposite(torch.from_numpy(known)).numpy()
     both[0, 0] = False
     strong = amplitude.mean(0) * both
     if not both.any() or not strong.any():
         return []
     chosen = strong >= max(np.quantile(strong[both], 1 - STRONGEST), np.finfo(np.float64).tiny)
-    difference = (amplitude - opposite(amplitude))[:, chosen]
+    difference = (amplitude - opposite(torch.from_numpy(amplitude)).numpy())[:, chosen]
     size = np.square(amplitude[:, chosen]).mean()
     asymmetry = float(np.sqrt(np.square(difference).mean() / 2 / size))
     if asymmetry <= ASYMMETRIC:

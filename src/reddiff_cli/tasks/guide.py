@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..holes.scales import Scale, enlarged, finer, halvings, levels_to_narrow
-from ..holes.shape import WHOLE, Region, cheapest_patchwork
+from ..holes.shape import Region
 from ..holes.synthesis import thickness
 from ..operators import Inpaint
 from ..solvers.reddiff import SIGMA_FLOOR
@@ -82,9 +82,7 @@ class Guide:
 
     def _stage(self, level: int, scale: Scale, s_start: float, steps: int) -> Stage:
         """The picture at 1 / 2^level of its size."""
-        card = self._setting.card
-        whole = min(WHOLE, card.whole)
-        work = cheapest_patchwork(scale.wide.numpy(), MARGIN, card.windows(WINDOWS), whole)
+        work = self._setting.windows(scale.wide.numpy(), MARGIN, WINDOWS)
         start, known = work.take(scale.x), work.take(scale.known)
         sigma_y = 2 * self._noise / 2**level  # the mean of four pixels has half of their noise
         solver = solver_of_shared(self._setting.solver, steps)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..holes.grain import VISIBLE, Grain, add_grain, measure_grain, surroundings
-from ..holes.shape import WHOLE, cheapest_patchwork, solid_share
+from ..holes.shape import solid_share
 from ..jobs import Job
 from ..masks import NEARLY_ALL, covered_share, load_hole
 from ..operators import Inpaint
@@ -162,12 +162,10 @@ class Inpainting:
         *,
         patched: bool = False,
     ) -> Stage:
-        card = self._setting.card
-        whole = min(WHOLE, card.whole)
         if self._denoise:
             work = patchwork(hole.shape, [(0, 0)], max(hole.shape), margin)
         else:
-            work = cheapest_patchwork(hole, margin, card.windows(sizes), whole)
+            work = self._setting.windows(hole, margin, sizes)
         start = work.take(self._canvas)
         known = work.take(torch.from_numpy(~hole)[None, None]).to(start)
         weight = self._setting.weight("inpaint", float(known.mean()))

@@ -75,11 +75,13 @@ class Stage:
     def residual(self, mu: Tensor) -> float:
         """rms of what A(mu) leaves of y, in [0, 1] units; JPEG: in steps of its tables, halved.
 
-        0 if there is no mu.
+        Of samples, that of their mean, which is the result; of runs, that of the worst. 0 if there
+        is no mu.
         """
         if self.probe:
             return 0.0
-        return float(self.operator.residual(mu, self.y).max()) / 2
+        result = mu if len(mu) == len(self.start) else mu.mean(0, keepdim=True)
+        return float(self.operator.residual(result, self.y).max()) / 2
 
 
 def solver_of(stage: Stage, solver: SolverOptions) -> SolverOptions:

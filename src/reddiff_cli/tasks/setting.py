@@ -7,12 +7,13 @@ from pathlib import Path
 from torch import Tensor
 
 from ..formats.kinds import smooths
+from ..holes.shape import WHOLE, cheapest_patchwork
 from ..jobs import OnNote
 from ..models import Card
 from ..noise import NoiseEstimate, estimate_noise, is_white
 from ..operators import Operator, is_linear
 from ..options import OVERLAP, TASKS, MachineOptions, SolverOptions
-from ..tiling import Whole
+from ..tiling import Hole, Patchwork, Whole
 from .levels import FALLING, SPARSE, UNIT_STEPS, noise_levels
 
 # Pixels of the largest tile of a network that takes any size, in squares of the card's `tile`, so
@@ -98,6 +99,13 @@ class Setting:
             overlap = min(asked.tile_overlap, tile // 2)
         free = asked.tile is None and math.isinf(card.whole)
         return Whole(tile, overlap, card.smallest, round(MORE * tile**2) if free else 0)
+
+    def windows(self, hole: Hole, margin: int, sizes: tuple[int, ...]) -> Patchwork:
+        """Windows over a hole, of those sizes that suit the network; none larger than --tile."""
+        card, tile = self.card, self.machine.tile or math.inf
+        fitting = tuple(size for size in card.windows(sizes) if size <= tile)
+        whole = min(WHOLE, card.whole) if max(hole.shape) <= tile else 0
+        return cheapest_patchwork(hole, margin, fitting or (round(tile),), whole)
 
     def levels(self, task: str, sigma_y: float, solid: float = 0.0) -> tuple[float, float]:
         """First and last noise level: as given, or as of `noise_levels`."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from ..errors import ModelMissing, UsageError
-from ..folders import write_json
+from ..errors import ModelMissing, ReddiffError, UsageError
+from ..files import TEMPORARY, replacing, write_json
 from ..networks.network import save_prior
 from .model_card import model_card
 from .options import TrainOptions
@@ -20,10 +20,24 @@ KEYS = frozenset(("config", "network", "average", "optimiser", "generator"))
 KEYS |= {"step", "seconds", "curve", "running_loss"}
 
 
-def save_checkpoint(trainer: Trainer) -> None:
-    """Everything that is needed to go on exactly, through a temporary file."""
-    path = trainer.options.output / CHECKPOINT
-    temporary = path.with_name(path.name + ".tmp")
+def save(trainer: Trainer) -> None:
+    """The checkpoint and the prior, each file whole or as it was before.
+
+    ReddiffError if the disk does not take them: the last checkpoint stays.
+    """
+    folder = trainer.options.output
+    try:
+        _save_checkpoint(trainer)
+        _export(trainer)
+    except OSError as error:
+        known = (folder / CHECKPOINT).exists()
+        cure = "go on from the last checkpoint with --resume" if known else "start again"
+        told = f"{folder}: step {trainer.step} cannot be saved ({error.strerror or error})"
+        raise ReddiffError(f"{told}; mend that, then {cure}") from error
+
+
+def _save_checkpoint(trainer: Trainer) -> None:
+    """Everything that is needed to go on exactly."""
     state = {
         "config": trainer.network.config,
         "network": trainer.network.unet.state_dict(),
@@ -36,8 +50,23 @@ def save_checkpoint(trainer: Trainer) -> None:
         "curve": trainer.curve,
         "running_loss": float(trainer.running_loss),
     }
-    torch.save(state, temporary)
-    temporary.replace(path)
+    with (
+        replacing(trainer.options.output / CHECKPOINT) as temporary,
+        temporary.open("wb") as file,  # given a path, torch takes no name that begins with a dot
+    ):
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # torch's own error hides what the disk said
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+
+def make_output(output: Path) -> None:
+    """The folder of a run, without what was half written when an earlier one was killed."""
+    output.mkdir(parents=True, exist_ok=True)
+    for path in output.glob(f"{TEMPORARY}*"):
+        path.unlink()
 
 
 def check_output(options: TrainOptions) -> None:
@@ -48,7 +77,7 @@ def check_output(options: TrainOptions) -> None:
     _check_place(output)
     if options.resume or not output.is_dir():
         return
-    names = {path.name.removesuffix(".tmp") for path in output.iterdir()}
+    names = {path.name for path in output.iterdir() if not path.name.startswith(TEMPORARY)}
     if names and CHECKPOINT not in names:
         raise UsageError(f"-o {output}: holds other files; give a new or an empty folder")
 
@@ -121,8 +150,8 @@ def _continued(trainer: Trainer, state: dict[str, Any]) -> Trainer:
     )
 
 
-def export(trainer: Trainer) -> None:
-    """Write the averaged weights as a diffusers folder, with training.json and a model card."""
+def _export(trainer: Trainer) -> None:
+    """The averaged weights as a diffusers folder, with training.json and a model card."""
     options = trainer.options
     save_prior(
         options.output,
@@ -139,9 +168,9 @@ def export(trainer: Trainer) -> None:
         "curve": trainer.curve,
     }
     write_json(options.output / "training.json", content)
-    (options.output / "README.md").write_text(
-        model_card(options, trainer.step, trainer.seconds, trainer.curve), encoding="utf-8"
-    )
+    card = model_card(options, trainer.step, trainer.seconds, trainer.curve)
+    with replacing(options.output / "README.md") as temporary:
+        temporary.write_text(card, encoding="utf-8")
 
 
 def _plain(value: object) -> object:

@@ -36,7 +36,7 @@ class TrainOptions:
     layers: int = 2
     unshuffle: int = 1
     groups: int = 8
-    batch: int = 16
+    batch: int = 8
     steps: int | None = None
     minutes: float | None = None
     optimiser: str = "adamw"

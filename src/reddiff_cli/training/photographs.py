@@ -1,5 +1,6 @@
 """Photographs for training: read once, kept as bytes, handed out as random crops."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
@@ -57,15 +58,17 @@ class Photographs:
 def read_photographs(folder: Path, smallest: int) -> Photographs:
     """All pictures below a folder as RGB bytes, by path; those below `smallest` are left out.
 
-    UsageError if nothing usable is found.
+    What cannot be read is told, files and folders. UsageError if nothing usable is found.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: is no folder; give a folder of photographs")
-    paths = [
+    closed: list[OSError] = []
+    paths = sorted(
         path
-        for path in sorted(folder.rglob("*"))
+        for top, _, names in os.walk(folder, onerror=closed.append)
+        for path in (Path(top) / name for name in names)
         if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
-    ]
+    )
     with ThreadPoolExecutor(READERS) as pool:
         read = list(pool.map(lambda path: _read(path, smallest), paths))
     found = [
@@ -73,7 +76,8 @@ def read_photographs(folder: Path, smallest: int) -> Photographs:
     ]
     pixels = [item for _, item in found]
     names = [path.relative_to(folder).as_posix() for path, _ in found]
-    unreadable = [item for item in read if isinstance(item, str)]
+    unreadable = [f"{e.filename}: folder cannot be read ({e.strerror})" for e in closed]
+    unreadable += [item for item in read if isinstance(item, str)]
     if not pixels:
         first = f" of {len(unreadable)} ({unreadable[0]})" if unreadable else ""
         raise UsageError(f"{folder}: holds no usable picture{first}; give a folder of photographs")
