@@ -11,6 +11,7 @@ from reddiff_cli.estimation.stationary import TILE, apart, of_side, shaping_kern
 from reddiff_cli.jobs import Job
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
+from reddiff_cli.noise import RISE
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import Restorer
@@ -140,7 +141,7 @@ def test_of_side_keeps_the_frequencies():
     torch.testing.assert_close(wider[7, :3], power[0, :1].expand(3))
 
 
-def stages_of(tmp_path, answer, *, noise="auto", grey=False, shared=0.0):
+def stages_of(tmp_path, answer, *, noise="auto", grey=False, shared=0.0, **solver):
     """The problem of wide noise of 5 of 255 in a flat file that smooths noise, and its stages.
 
     answer: what the network confirms.    shared: what it tells of the mean of the channels.
@@ -150,7 +151,7 @@ def stages_of(tmp_path, answer, *, noise="auto", grey=False, shared=0.0):
     x = scene + 5 / 255 * noise_of(wide_power(), scene.shape, 4).float()
     x = x.mean(1, keepdim=True).expand_as(x) if grey else x
     save_picture(Picture(x[0].permute(1, 2, 0).clamp(0, 1).numpy()), path, None)
-    setting = Setting(find_model("natural"), SolverOptions(noise=noise), print)
+    setting = Setting(find_model("natural"), SolverOptions(noise=noise, **solver), print)
     problem = pose(Job("denoise", path, path), DenoiseOptions(), setting)
     problem.lossy = True  # nobody asks about white noise
     stages = []
@@ -201,6 +202,15 @@ def test_grain_that_the_channels_share_is_noise(tmp_path):
     """Though the differences of the channels, which are asked about first, have none of it."""
     grain, _ = stages_of(tmp_path, 0.25, shared=5 / 127.5)
     assert 255 * grain.noise == pytest.approx(5, rel=0.15)
+
+
+@pytest.mark.parametrize("about", [{"samples": 2}, {"s_start": 1.0}, {"method": "ddrm"}])
+def test_what_goes_through_levels_takes_what_is_heard_a_little_stronger(about, tmp_path):
+    looked_at, _ = stages_of(tmp_path, 1.0)
+    problem, stages = stages_of(tmp_path, 1.0, **about)
+    assert problem.noise == pytest.approx(RISE * looked_at.noise)
+    assert stages[-1].whitening is None
+    assert stages[-1].sigma_y == 2 * problem.noise
 
 
 @pytest.mark.parametrize("about", [{"noise": 0.02}, {"grey": True}])

@@ -14,7 +14,7 @@ from ..estimation.stationary import white_power
 from ..formats.jpeg import find_luminance_table
 from ..formats.kinds import smooths
 from ..jobs import Job
-from ..noise import FLOOR, estimate_noise, is_grey, is_white, wavelet_sigma
+from ..noise import FLOOR, RISE, estimate_noise, is_grey, is_white, wavelet_sigma
 from ..operators import Identity
 from ..pictures import load_picture
 from ..solvers.whitening import Whitening
@@ -66,7 +66,10 @@ class Denoising(Listening):
     step: float = 0.0
 
     def stages(self) -> Iterator[Stage]:
-        """One that hears the noise, unless it is sure what it is, and one that takes it away."""
+        """One that hears the noise, unless it is sure what it is, and one that takes it away.
+
+        Samples and a path of levels take what was heard `RISE` times.
+        """
         looks = straight(self.setting.solver)
         if self.decoding is not None:
             yield from self.decoded()
@@ -77,7 +80,7 @@ class Denoising(Listening):
                 yield self._whitened(None if self._quiet() else self._by_light())
                 return
         self.white = self.white or self._quiet()
-        if self._sure() or not looks:
+        if self._sure() or not (looks or self.told is None):
             yield from super().stages()
             return
         yield from self.listening()
@@ -87,7 +90,13 @@ class Denoising(Listening):
             yield from self.asking(heard)
             self.noise *= self.confirmed
             whitening = whitening.scaled(self.confirmed)
-        yield self._whitened(whitening)
+        if self.told is None:
+            self.noise = max(self.noise, FLOOR / 255)
+        if looks:
+            yield self._whitened(whitening)
+            return
+        self.noise *= 1.0 if self.white else RISE
+        yield from super().stages()
 
     def _whitened(self, whitening: Whitening | None) -> Stage:
         """The stage that takes the noise away, with that made white, unless it is."""
