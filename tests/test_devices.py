@@ -21,8 +21,11 @@ from conftest import scene
 from reddiff_cli.batching import Batcher
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import load_denoiser
+from reddiff_cli.estimation.stationary import white_power
 from reddiff_cli.methods import draws
+from reddiff_cli.solvers.confirmation import confirmed_share
 from reddiff_cli.solvers.consistency import likeliest_noise
+from reddiff_cli.solvers.whitening import Whitening
 from reddiff_cli.train import train
 from reddiff_cli.training.options import TrainOptions
 
@@ -97,6 +100,21 @@ def test_noise_is_told_alike(tiny_prior, device):
         assert answer.device.type == where.type
         told.append(answer.cpu())
     torch.testing.assert_close(told[1], told[0], rtol=1e-2, atol=1e-3)
+
+
+def test_what_was_heard_is_confirmed_alike(tiny_prior, device):
+    """The spectrum stays where it was measured, the tiles are on the device."""
+    tiles = 0.3 * noisy(4)[0].clamp(-2, 2)
+    heard = Whitening(tiles, white_power(tiles.shape[1]), torch.full_like(tiles[:, :1], 0.1))
+    exact, here = (load_denoiser(tiny_prior, where, torch.float32) for where in (CPU, device))
+    told = []
+    for denoiser, where in ((exact, CPU), (here, device)):
+        there = heard.to(where)
+        drawn = draws(there.y, 0)
+        *_, (_, answer) = confirmed_share(there, denoiser, denoiser.schedule, drawn)
+        assert answer.device.type == where.type
+        told.append(answer.cpu())
+    torch.testing.assert_close(told[1], told[0])
 
 
 def test_the_way_back_is_near_the_exact_one(tiny_prior, device):
