@@ -678,6 +678,31 @@ def test_hdr_of_several_exposures(tmp_path, quick):
     assert "give different stops" in stderr
 
 
+@pytest.mark.parametrize(
+    ("exposures", "response", "right"),
+    [
+        ("-2,0,2", "srgb", True),
+        ("2,0,-2", "srgb", False),
+        ("-1,0,1", "srgb", False),
+        ("-2,0,2", "gamma:1", False),
+    ],
+)
+@pytest.mark.parametrize("noise", [0, 0.02])
+def test_exposures_that_do_not_agree_are_told(tmp_path, quick, exposures, response, right, noise):
+    generator = np.random.default_rng(0)
+    light = SRGB.decode(scene() / 255) / 2
+    names = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
+    for name, gain in zip(names, (1, 4, 16), strict=True):
+        values = SRGB.encode(gain * light) + noise * generator.normal(size=light.shape)
+        Image.fromarray((values.clip(0, 1) * 255).round().astype(np.uint8)).save(name)
+    flags = ["--exposures", exposures, "--response", response, "-o", tmp_path / "scene.exr"]
+    stdout, stderr = reddiff("hdr", *names, *flags, "--json", *quick)
+    verdict = json.loads(stdout.splitlines()[0])["verdict"]
+    assert ("order, steps (EV) or --response" in verdict) != right
+    assert right or verdict in stderr
+    assert not right or verdict == ""
+
+
 def test_exposures_that_are_not_alike(tmp_path, quick):
     first, small, grey, light = (tmp_path / name for name in ("a.png", "b.png", "c.png", "d.exr"))
     Image.fromarray(scene(24, 30)).save(first)

@@ -15,6 +15,7 @@ from reddiff_cli.noise import (
     judge_residual,
     wavelet_sigma,
 )
+from reddiff_cli.result import judge_exposures
 
 
 def picture(sigma=0.0, seed=0, channels=3, size=192):
@@ -200,3 +201,6 @@ def test_verdicts():
     assert "unexplained" in judge_residual(3, 0.5 / 255)
     assert judge_residual(1.5, 0.5 / 255) == ""
     assert "unexplained" in judge_residual(1.5, 0.1 / 255)
+    assert judge_exposures(0.4, 0.02) == judge_exposures(1.0, 0.02) == ""
+    assert judge_exposures(2.4, 0.5 / 255) == ""
+    assert "order, steps (EV) or --response" in judge_exposures(1.5, 0.02)

@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from conftest import scene
+from doubles import told_of_tiles
 from reddiff_cli.denoiser import load_model
 from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.evaluation.degrade import degrade
 from reddiff_cli.evaluation.options import make_case
+from reddiff_cli.formats.deep import encode_float
 from reddiff_cli.formats.kinds import FLOAT
 from reddiff_cli.jobs import Job
 from reddiff_cli.kernelspec import parse_kernel
@@ -20,8 +22,9 @@ from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import Card, find_model
 from reddiff_cli.operators import Blur, Chain, CircularBlur, Downsample, Inpaint
-from reddiff_cli.options import MachineOptions, SolverOptions
+from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.sheets import Sheets
 from reddiff_cli.solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR, SIGMA_SINGLE
 from reddiff_cli.task_options import (
     ColorizeOptions,
@@ -65,6 +68,16 @@ def finished(problem):
         if not stage.probe:
             problem.accept(stage, stage.start)
     return problem.finish()
+
+
+def solved(problem, tells):
+    """Stages of a problem of which the network tells so much noise, of 255."""
+    stages = []
+    for stage in problem.stages():
+        stages.append(stage)
+        answer = told_of_tiles(stage, tells / 127.5) if stage.probe else stage.start
+        problem.accept(stage, answer)
+    return stages
 
 
 OPTIONS = [
@@ -611,6 +624,96 @@ def test_exposures_are_believed_as_far_as_the_coarsest_was_rounded(tmp_path, fir
     problem = pose(Job("hdr", paths[first], tmp_path / "o.exr"), options, made)
     (stage,) = problem.stages()
     assert stage.sigma_least == SIGMA_FLOOR
+
+
+@pytest.mark.parametrize(
+    ("tells", "taken"), [(1.2, 1.2), (0.1, 0.5), (30, None)], ids=["texture", "nothing", "more"]
+)
+def test_hdr_asks_the_network_for_noise(tmp_path, tells, taken):
+    """Texture is no noise, and edges of what is clipped make it tell too much."""
+    rng = np.random.default_rng(0)
+    cloth = np.clip(scene(96, 96).astype(float) + rng.normal(0, 4, (96, 96, 3)), 0, 255)
+    problem, _ = posed(save(tmp_path, cloth.astype(np.uint8)), HdrOptions())
+    estimated = problem.noise
+    probe, *_ = solved(problem, tells)
+    assert probe.probe
+    assert problem.preview(probe, None).depth == 8
+    wanted = estimated if taken is None else taken / 255
+    assert problem.noise == pytest.approx(wanted)
+    assert problem.operator.tolerance == pytest.approx(max(1.5, min(3 * 255 * wanted, 4)) / 255)
+
+
+def test_hdr_does_not_ask_where_noise_is_told_or_hidden_or_averaged(tmp_path):
+    noisy = scene(96, 96)
+    path, lossy = save(tmp_path, noisy), save(tmp_path, noisy, "a.jpg")
+    assert len(solved(posed(path, HdrOptions())[0], 1)) > 1
+    assert len(solved(posed(path, HdrOptions(), noise=0.02)[0], 1)) == 1
+    assert len(solved(posed(lossy, HdrOptions())[0], 1)) == 1
+    several = HdrOptions(exposures=(0.0, 2.0), others=(path,))
+    assert len(solved(posed(path, several)[0], 1)) == 1
+
+
+def test_light_of_alpha_0_that_is_lost_is_told(tmp_path):
+    """A flame in the frame of a film."""
+    stored = np.full((24, 24, 4), 0.5, np.float32)
+    stored[4:9, 4:9, 3] = 0
+    path = tmp_path / "a.exr"
+    colours, alpha = stored[..., :3], stored[..., 3]
+    path.write_bytes(encode_float(colours, alpha, ".exr", b"", stored=colours))
+    flame = load_picture(path)
+    assert flame.glows
+    for options, name, lost in [
+        (DenoiseOptions(), "o.exr", False),
+        (DenoiseOptions(), "o.png", True),
+        (SuperresOptions(2), "o.exr", True),
+    ]:
+        made, notes = setting(noise=0.01)
+        pose(Job(options.task, path, tmp_path / name), options, made)
+        assert any("light of alpha 0" in note for note in notes) == lost
+    made, notes = setting(noise=0.01)
+    save_picture(replace(flame, alpha=np.ones_like(alpha)), path, None)
+    pose(Job("denoise", path, tmp_path / "o.png"), DenoiseOptions(), made)
+    assert not any("light of alpha 0" in note for note in notes)
+
+
+@pytest.mark.parametrize("space", ["sRGB", "LAB", "damaged"])
+def test_profile_of_highlights_stays_or_is_told(tmp_path, space):
+    """Darker values keep curve and primaries, linear light has another curve."""
+    icc = b"damaged"
+    if space != "damaged":
+        icc = ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes()
+    path = tmp_path / "a.png"
+    Image.fromarray(scene(24, 24)).save(path, icc_profile=icc)
+    for options, name, depth in [
+        (HdrOptions(), "o.png", "auto"),
+        (HdrOptions(), "o.exr", "auto"),
+        (DenoiseOptions(), "o.png", "auto"),
+        (DenoiseOptions(), "o.exr", "float"),
+    ]:
+        made, notes = setting(noise=0.01)
+        job = Job(options.task, path, tmp_path / name)
+        source = pose(job, options, replace(made, depth=depth)).source
+        light = name == "o.exr"
+        assert source.metadata.icc == (b"" if light and options.task == "hdr" else icc)
+        told = [note for note in notes if "colour profile" in note]
+        assert bool(told) == (light and space != "sRGB")
+        assert all(("Lab identity" if space == "LAB" else "without a name") in n for n in told)
+
+
+@pytest.mark.parametrize("samples", [2, 3, 7])
+def test_samples_that_agree_are_their_mean(tmp_path, samples):
+    """To the last bit, as known pixels have to stay; others differ by n - 1."""
+    rng = np.random.default_rng(0)
+    known = rng.random((24, 24, 3)).astype(np.float32)
+    drawn = [known.copy() for _ in range(samples)]
+    for number, pixels in enumerate(drawn):
+        pixels[0, 0] = number
+    sheets = Sheets(tmp_path / "o.exr", None, OutputOptions())
+    mean = sheets.average([Picture(pixels, depth=FLOAT) for pixels in drawn]).pixels
+    assert np.array_equal(mean[1:], known[1:])
+    np.testing.assert_allclose(mean[0, 0], (samples - 1) / 2)
+    assert not sheets._spread[1:].any()
+    np.testing.assert_allclose(sheets._spread[0, 0], np.arange(samples).std(ddof=1), rtol=1e-6)
 
 
 def test_partly_transparent_pixels_that_stay_are_told(tmp_path):

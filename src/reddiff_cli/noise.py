@@ -78,6 +78,7 @@ RIGHT = (0.7, 1.2)
 # of quality 75 to 95, whose coefficients are read, leave `denoise` with 0.7 to 1.2, at ratios of
 # 0.9 to 1.4. (Where less noise than FLOOR was told, more than rounding to 8 bits can be seen.)
 LITTLE = 1.25
+TOO_MUCH = "too much is left unexplained"
 # Nor is so much noise, of 255, judged to be too much: a third of it is left by rounding alone, and
 # clean pictures are estimated to have it.
 SLIGHT = 1.0
@@ -270,12 +271,17 @@ def judge_residual(ratio: float, sigma: float, *, hidden: bool = False) -> str:
 
     hidden: sigma is a guess at noise that a lossy file has smoothed, and is no judge of less.
     """
-    if ratio > RIGHT[1] and (sigma < FLOOR / 255 or ratio * sigma > LITTLE / 255):
-        return "too much is left unexplained: wrong operator, more noise, or too much prior weight"
+    if is_too_much(ratio, sigma):
+        return f"{TOO_MUCH}: wrong operator, more noise, or too much prior weight"
     floor = sigma <= SLIGHT / 255 or math.isclose(sigma, FLOOR_SMOOTHED / 255)
     if ratio < RIGHT[0] and not floor and not hidden:
         return "noise is less than assumed, is being fitted, or is wider than pixels"
     return "right" if RIGHT[0] <= ratio <= RIGHT[1] else ""
+
+
+def is_too_much(ratio: float, sigma: float) -> bool:
+    """True if so much residual over noise, in [0, 1] units, is neither noise nor rounding."""
+    return ratio > RIGHT[1] and (sigma < FLOOR / 255 or ratio * sigma > LITTLE / 255)
 
 
 def _inner(known: Tensor) -> Tensor:
