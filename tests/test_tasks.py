@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from conftest import scene
+from doubles import told_of_tiles
 from reddiff_cli.denoiser import load_model
 from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.evaluation.degrade import degrade
@@ -64,6 +65,16 @@ def finished(problem):
         if not stage.probe:
             problem.accept(stage, stage.start)
     return problem.finish()
+
+
+def solved(problem, tells):
+    """Stages of a problem of which the network tells so much noise, of 255."""
+    stages = []
+    for stage in problem.stages():
+        stages.append(stage)
+        answer = told_of_tiles(stage, tells / 127.5) if stage.probe else stage.start
+        problem.accept(stage, answer)
+    return stages
 
 
 OPTIONS = [
@@ -582,6 +593,33 @@ def test_an_estimate_of_noise_makes_few_values_clipped(tmp_path, told, within):
     problem = pose(Job("hdr", path, tmp_path / "o.exr"), HdrOptions(), made)
     assert problem.noise > 0.04
     assert problem.operator.tolerance == pytest.approx(within)
+
+
+@pytest.mark.parametrize(
+    ("tells", "taken"), [(1.2, 1.2), (0.1, 0.5), (30, None)], ids=["texture", "nothing", "more"]
+)
+def test_hdr_asks_the_network_for_noise(tmp_path, tells, taken):
+    """Texture is no noise, and edges of what is clipped make it tell too much."""
+    rng = np.random.default_rng(0)
+    cloth = np.clip(scene(96, 96).astype(float) + rng.normal(0, 4, (96, 96, 3)), 0, 255)
+    problem, _ = posed(save(tmp_path, cloth.astype(np.uint8)), HdrOptions())
+    estimated = problem.noise
+    probe, *_ = solved(problem, tells)
+    assert probe.probe
+    assert problem.preview(probe, None).depth == 8
+    wanted = estimated if taken is None else taken / 255
+    assert problem.noise == pytest.approx(wanted)
+    assert problem.operator.tolerance == pytest.approx(max(1.5, min(3 * 255 * wanted, 4)) / 255)
+
+
+def test_hdr_does_not_ask_where_noise_is_told_or_hidden_or_averaged(tmp_path):
+    noisy = scene(96, 96)
+    path, lossy = save(tmp_path, noisy), save(tmp_path, noisy, "a.jpg")
+    assert len(solved(posed(path, HdrOptions())[0], 1)) > 1
+    assert len(solved(posed(path, HdrOptions(), noise=0.02)[0], 1)) == 1
+    assert len(solved(posed(lossy, HdrOptions())[0], 1)) == 1
+    several = HdrOptions(exposures=(0.0, 2.0), others=(path,))
+    assert len(solved(posed(path, several)[0], 1)) == 1
 
 
 def test_partly_transparent_pixels_that_stay_are_told(tmp_path):

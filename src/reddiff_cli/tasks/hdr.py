@@ -1,6 +1,7 @@
 """Highlights above the clipping level, from one over-exposed photograph or several exposures."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,16 +10,17 @@ import torch
 from torch import Tensor
 
 from ..errors import PictureError
-from ..formats.kinds import FLOAT, format_of
+from ..formats.kinds import FLOAT, format_of, smooths
 from ..jobs import Job
 from ..operators import Exposure, Exposures, Operator, PaperHdr
 from ..pictures import Picture, Pixels, load_picture
 from ..response import Response, parse_response
 from ..task_options import HdrOptions
 from ..tonemap import tonemap
-from .problem import to_pixels, to_tensor
+from .hearing import Listening
+from .problem import Stage, to_pixels, to_tensor
 from .setting import Setting
-from .whole import WholePicture, least_noise
+from .whole import least_noise
 
 FLOAT_FORMATS = ("EXR", "HDR", "TIFF")
 # A recorded value this many standard deviations below white may be a clipped one with noise.
@@ -29,10 +31,14 @@ WITHIN_OF_AN_ESTIMATE = 4 / 255
 
 
 @dataclass
-class Highlights(WholePicture):
+class Highlights(Listening):
     """The scene at a level where its highlights fit; `gain` brings it back to its exposure.
 
-    before: the photograph, as it was read; `source` is as the result will be.
+    Noise that nobody told is taken away from what was recorded, too; so one photograph tells it
+    to the network, which knows texture, if its file has not smoothed it.
+
+    before: the photograph, as it was read; `source` is as the result will be.    lossy: y comes
+    from a file that has smoothed its noise.
     """
 
     before: Picture | None = None
@@ -40,6 +46,25 @@ class Highlights(WholePicture):
     response: Response = Response()
     floating: bool = False
     tonemap: bool = False
+    lossy: bool = False
+
+    def stages(self) -> Iterator[Stage]:
+        """One that tells the noise, if need be, and the one that restores the picture."""
+        told = self.setting.told_noise(self.task) is not None
+        if isinstance(self.operator, Exposure) and not (told or self.lossy):
+            estimated = self.noise
+            yield from self.probing()
+            if self._takes_as_white():
+                self.noise = min(self.noise, estimated)  # edges of what is clipped count as noise
+                tolerance = _tolerance(self.noise, WITHIN_OF_AN_ESTIMATE)
+                self.operator = replace(self.operator, tolerance=tolerance)
+        yield from super().stages()
+
+    def preview(self, stage: Stage, mu: Tensor) -> Picture:
+        """The result if the stage ended at mu."""
+        if stage.probe and self.before is not None:
+            return self.before
+        return super().preview(stage, mu)
 
     def finish(self) -> Picture:
         """Linear light for float files, where 1 is white; else the picture, exposed for its
@@ -72,7 +97,7 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
     noise = min(noises)
     response = parse_response(options.response)
     within = WITHIN_OF_AN_ESTIMATE if setting.told_noise("hdr") is None else 1.0
-    tolerance = max(1.5 / 255, min(CLIPPED_WITHIN * max(noises), within))
+    tolerance = _tolerance(max(noises), within)
     operator: Operator
     if options.operator == "paper":
         operator, y, level = PaperHdr(tolerance=min(1.0, 2 * tolerance)), shots[0], 0.0
@@ -106,7 +131,13 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
         response=response,
         floating=floating,
         tonemap=options.tonemap,
+        lossy=smooths(job.input),
     )
+
+
+def _tolerance(noise: float, within: float) -> float:
+    """How far below white a value may be a clipped one; all in [0, 1] units."""
+    return max(1.5 / 255, min(CLIPPED_WITHIN * noise, within))
 
 
 def _holds_light(path: Path, depth: str) -> bool:
