@@ -437,6 +437,28 @@ def test_light_behind_alpha(tmp_path, suffix):
     np.testing.assert_allclose(again.pixels[seen], picture.pixels[seen], rtol=1e-6)
 
 
+def test_light_behind_alpha_is_written_as_it_was(tmp_path):
+    """Also where nothing covers it: a flame has light, and alpha 0."""
+    rng = np.random.default_rng(0)
+    alpha = rng.random((24, 32)).astype(np.float32)
+    alpha[:6], alpha[6:12] = 0, 1
+    stored = np.dstack([light() * np.where(alpha > 0, alpha, 0)[:, :, None], alpha])
+    stored[:3, :, :3] = [2, 1, 0.5]
+    write_float(tmp_path / "a.exr", stored)
+    picture = load_picture(tmp_path / "a.exr")
+    assert picture.glows
+    assert not replace(picture, pixels=picture.pixels * (alpha > 0)[:, :, None]).glows
+    save_picture(picture, tmp_path / "b.exr", RECORD)
+    assert np.array_equal(oiio.ImageBuf(str(tmp_path / "b.exr")).get_pixels(oiio.FLOAT), stored)
+    # What was restored is multiplied; dark places that nothing covers stay dark.
+    brighter = replace(picture, pixels=picture.pixels + np.float32(0.25))
+    save_picture(brighter, tmp_path / "c.exr", RECORD)
+    written = oiio.ImageBuf(str(tmp_path / "c.exr")).get_pixels(oiio.FLOAT)[:, :, :3]
+    assert np.array_equal(written[:3], brighter.pixels[:3])
+    assert not written[3:6].any()
+    np.testing.assert_allclose(written[6:], brighter.pixels[6:] * alpha[6:, :, None])
+
+
 def test_float_tiff_is_turned_upright(tmp_path):
     write_float(tmp_path / "a.tif", light(), orientation=6)
     assert np.array_equal(load_picture(tmp_path / "a.tif").pixels, np.rot90(light(), -1))

@@ -14,6 +14,7 @@ from reddiff_cli.denoiser import load_model
 from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.evaluation.degrade import degrade
 from reddiff_cli.evaluation.options import make_case
+from reddiff_cli.formats.deep import encode_float
 from reddiff_cli.formats.kinds import FLOAT
 from reddiff_cli.jobs import Job
 from reddiff_cli.kernelspec import parse_kernel
@@ -620,6 +621,29 @@ def test_hdr_does_not_ask_where_noise_is_told_or_hidden_or_averaged(tmp_path):
     assert len(solved(posed(lossy, HdrOptions())[0], 1)) == 1
     several = HdrOptions(exposures=(0.0, 2.0), others=(path,))
     assert len(solved(posed(path, several)[0], 1)) == 1
+
+
+def test_light_of_alpha_0_that_is_lost_is_told(tmp_path):
+    """A flame in the frame of a film."""
+    stored = np.full((24, 24, 4), 0.5, np.float32)
+    stored[4:9, 4:9, 3] = 0
+    path = tmp_path / "a.exr"
+    colours, alpha = stored[..., :3], stored[..., 3]
+    path.write_bytes(encode_float(colours, alpha, ".exr", b"", stored=colours))
+    flame = load_picture(path)
+    assert flame.glows
+    for options, name, lost in [
+        (DenoiseOptions(), "o.exr", False),
+        (DenoiseOptions(), "o.png", True),
+        (SuperresOptions(2), "o.exr", True),
+    ]:
+        made, notes = setting(noise=0.01)
+        pose(Job(options.task, path, tmp_path / name), options, made)
+        assert any("light of alpha 0" in note for note in notes) == lost
+    made, notes = setting(noise=0.01)
+    save_picture(replace(flame, alpha=np.ones_like(alpha)), path, None)
+    pose(Job("denoise", path, tmp_path / "o.png"), DenoiseOptions(), made)
+    assert not any("light of alpha 0" in note for note in notes)
 
 
 def test_partly_transparent_pixels_that_stay_are_told(tmp_path):

@@ -56,8 +56,8 @@ _ON_SIDE = 5  # the first orientation of those that exchange width and height
 def load_picture(path: Path) -> Picture:
     """Read one picture, upright. PictureError names the file and the reason."""
     if _is_light(path):
-        pixels, alpha = deep.read_float(path)
-        return Picture(pixels, alpha, FLOAT, metadata_of_file(path))
+        pixels, alpha, stored = deep.read_float(path)
+        return Picture(pixels, alpha, FLOAT, metadata_of_file(path), stored)
     with suppress(UnidentifiedImageError), _opened(path) as image:
         return _read(path, image)
     _check_odd_tiff(path)
@@ -151,8 +151,8 @@ def _read(path: Path, image: Image.Image) -> Picture:
         image.load()
     metadata = metadata_of(image)
     if image.format == "TIFF" and _tag(image, _SAMPLE_FORMAT, 1) == _IS_FLOAT:
-        pixels, alpha = deep.read_float(path)
-        return Picture(pixels, alpha, FLOAT, metadata)
+        pixels, alpha, stored = deep.read_float(path)
+        return Picture(pixels, alpha, FLOAT, metadata, stored)
     if bits > 8 and image.format == "HEIF":
         return Picture(*deep.split(path, heif.read(path)), 16, metadata)
     if bits > 8:
@@ -192,7 +192,8 @@ def _read_odd_tiff(path: Path) -> Picture:
     with suppress(PictureError):
         return Picture(*deep.read(path, 16, stored), 16, metadata)
     try:
-        return Picture(*deep.read_float(path), FLOAT, metadata)
+        pixels, alpha, multiplied = deep.read_float(path)
+        return Picture(pixels, alpha, FLOAT, metadata, multiplied)
     except PictureError as error:
         if error.kind != "Unreadable":
             raise
@@ -255,16 +256,18 @@ def _encode(picture: Picture, path: Path, record: dict[str, Any] | None, quality
 def _encode_deep(picture: Picture, path: Path, text: str | None) -> bytes:
     icc = b"" if text is None else picture.metadata.icc
     metadata, kind = picture.metadata, format_of(path)
+    values, stored = (picture.pixels, picture.alpha, path.suffix, icc), picture.stored
     if kind == "PNG":
-        content = deep.encode(picture.pixels, picture.alpha, path.suffix, icc)
+        content = deep.encode(*values)
         return content if text is None else with_chunks(content, metadata, text)
     if kind == "TIFF":
-        encode = deep.encode_float if picture.linear else deep.encode
-        return tiff_with(encode(picture.pixels, picture.alpha, path.suffix, icc), metadata, text)
+        light = picture.linear
+        content = deep.encode_float(*values, stored=stored) if light else deep.encode(*values)
+        return tiff_with(content, metadata, text)
     attributes = exr_attributes(metadata, text) if kind == "EXR" else ()
     # Where a picture lies in its frame is no metadata: it is kept with --strip, too.
     place = metadata.window
-    return deep.encode_float(picture.pixels, picture.alpha, path.suffix, icc, attributes, place)
+    return deep.encode_float(*values, attributes, place, stored)
 
 
 def _encode_eight(picture: Picture, kind: str, text: str | None, quality: int) -> bytes:

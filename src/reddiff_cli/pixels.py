@@ -20,13 +20,15 @@ class Picture:
     """pixels: float32 (H, W, 1 or 3) in [0, 1], upright.    alpha: float32 (H, W) or None.
 
     depth: bits of the file, 8, 16, or 32 = float. Then pixels are linear light, 0 or more, with
-    no upper bound; otherwise sRGB values. Colours are never multiplied by alpha.
+    no upper bound; otherwise sRGB values. Colours are never multiplied by alpha, but in `stored`,
+    which holds those of a float file as they are there: what stays is written so again.
     """
 
     pixels: Pixels
     alpha: Pixels | None = None
     depth: int = 8
     metadata: Metadata = field(default_factory=Metadata)
+    stored: Pixels | None = None
 
     @property
     def linear(self) -> bool:
@@ -37,6 +39,17 @@ class Picture:
     def shines(self) -> bool:
         """True if some of it is light above white, which 8 and 16 bits do not hold."""
         return self.linear and float(self.pixels.max()) > 1
+
+    @property
+    def glows(self) -> bool:
+        """True if some light has alpha 0, as flames have, which only float files hold.
+
+        alpha may be that of a picture which is whole times as large.
+        """
+        if self.alpha is None or self.stored is None:
+            return False
+        factor = len(self.alpha) // self.height
+        return bool((self.pixels[self.alpha[::factor, ::factor] == 0] > 0).any())
 
     @property
     def height(self) -> int:

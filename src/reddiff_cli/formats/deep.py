@@ -76,10 +76,11 @@ def is_deep(path: Path) -> bool:
     return bool(deep)
 
 
-def read_float(path: Path) -> tuple[Pixels, Pixels | None]:
-    """Linear light (H, W, 1 or 3), 0 or more and often above 1, and alpha (H, W) in [0, 1].
+def read_float(path: Path) -> tuple[Pixels, Pixels | None, Pixels | None]:
+    """Linear light (H, W, 1 or 3), 0 or more and often above 1; alpha (H, W) in [0, 1]; `stored`.
 
-    Upright; colours not multiplied by alpha. PictureError for integers, NaN, negative light.
+    Upright; colours not multiplied by alpha, but in `stored`, which is as in the file.
+    PictureError for integers, NaN, negative light.
     """
     import OpenImageIO as oiio
 
@@ -102,9 +103,9 @@ def read_float(path: Path) -> tuple[Pixels, Pixels | None]:
         alpha = None
     _check_light(path, light, alpha)
     if alpha is None:
-        return light, None
+        return light, None, None
     alpha = alpha.clip(0, 1)
-    return _divided(light, alpha), alpha
+    return _divided(light, alpha), alpha, light
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
@@ -118,9 +119,22 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
 
 
 def _divided(pixels: Pixels, alpha: Pixels) -> Pixels:
-    """Colours that were multiplied by alpha, as they are; black stays where nothing is seen."""
+    """Colours that were multiplied by alpha, as they are; where that is 0, they stay."""
     covered = alpha[:, :, None]
     return np.divide(pixels, covered, out=pixels.copy(), where=covered > 0)
+
+
+def _multiplied(light: Pixels, alpha: Pixels, stored: Pixels | None) -> Pixels:
+    """The reverse; exactly what was stored where light is what `_divided` made of that.
+
+    Light behind which nothing covers (a flame, alpha 0) stays as it is, if there was some.
+    """
+    covered = alpha[:, :, None]
+    values: Pixels = light * covered
+    if stored is None or stored.shape[:2] != alpha.shape:
+        return values
+    values = np.where((covered == 0) & (stored > 0), light, values)
+    return np.where(light == _divided(stored, alpha), stored, values)
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -199,10 +213,12 @@ def encode_float(
     icc: bytes,
     attributes: tuple[Attribute, ...] = (),
     window: tuple[int, ...] = (),
+    stored: Pixels | None = None,
 ) -> bytes:
     """The bytes of a float file; .exr and .tif in full precision, .hdr as shared exponents.
 
-    attributes, window: of an EXR file; the others have no room for them.
+    attributes, window: of an EXR file; the others have no room for them.    stored: as of
+    `read_float`.
     """
     import OpenImageIO as oiio
 
@@ -210,8 +226,7 @@ def encode_float(
         light = np.repeat(light, 3, axis=2)
     values = light
     if alpha is not None:
-        covered = alpha[:, :, None]
-        values = np.concatenate([light * covered, covered], axis=2)
+        values = np.concatenate([_multiplied(light, alpha, stored), alpha[:, :, None]], axis=2)
     height, width, channels = values.shape
     spec = oiio.ImageSpec(width, height, channels, oiio.FLOAT)
     if channels <= 2:

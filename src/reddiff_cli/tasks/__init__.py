@@ -44,6 +44,7 @@ def pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
     problem = _pose(job, options, setting)
     if isinstance(problem, WholePicture) and not isinstance(problem, hdr.Highlights):
         _check_light(job, problem.source, setting)
+    _check_glow(job, problem.source, setting)
     return problem
 
 
@@ -59,6 +60,15 @@ def _check_light(job: Job, picture: Picture, setting: Setting) -> None:
     if ratio > MOST:
         raise PictureError(told, "Range")
     setting.on_note(f"warning: {told}")
+
+
+def _check_glow(job: Job, picture: Picture, setting: Setting) -> None:
+    """Warning for light of alpha 0 that the result cannot hold, or that is not enlarged."""
+    if picture.alpha is None or not picture.glows:
+        return
+    alike = picture.alpha.shape == (picture.height, picture.width)
+    if not (alike and hdr.holds_light(job.output, setting.depth)):
+        setting.on_note(f"warning: {job.input}: its light of alpha 0 (glow, flames) is lost")
 
 
 def _pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:

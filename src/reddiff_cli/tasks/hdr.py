@@ -109,7 +109,7 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
         level = options.stops - lowest
     else:
         operator, y, level = Exposure(options.stops, response, tolerance), shots[0], options.stops
-    floating = _holds_light(job.output, setting.depth)
+    floating = holds_light(job.output, setting.depth)
     metadata = replace(pictures[0].metadata, icc=b"")  # it describes the values that were clipped
     source = replace(pictures[0], metadata=metadata, depth=FLOAT if floating else 16)
     as_it_is = floating or options.operator == "paper"  # which halves contrast instead
@@ -140,7 +140,7 @@ def _tolerance(noise: float, within: float) -> float:
     return max(1.5 / 255, min(CLIPPED_WITHIN * noise, within))
 
 
-def _holds_light(path: Path, depth: str) -> bool:
+def holds_light(path: Path, depth: str) -> bool:
     """True if a file of this name and --depth holds light above 1."""
     return format_of(path) in FLOAT_FORMATS and depth in ("auto", "float")
 
