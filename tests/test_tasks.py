@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from conftest import scene
 from doubles import told_of_tiles
@@ -644,6 +644,30 @@ def test_light_of_alpha_0_that_is_lost_is_told(tmp_path):
     save_picture(replace(flame, alpha=np.ones_like(alpha)), path, None)
     pose(Job("denoise", path, tmp_path / "o.png"), DenoiseOptions(), made)
     assert not any("light of alpha 0" in note for note in notes)
+
+
+@pytest.mark.parametrize("space", ["sRGB", "LAB", "damaged"])
+def test_profile_of_highlights_stays_or_is_told(tmp_path, space):
+    """Darker values keep curve and primaries, linear light has another curve."""
+    icc = b"damaged"
+    if space != "damaged":
+        icc = ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes()
+    path = tmp_path / "a.png"
+    Image.fromarray(scene(24, 24)).save(path, icc_profile=icc)
+    for options, name, depth in [
+        (HdrOptions(), "o.png", "auto"),
+        (HdrOptions(), "o.exr", "auto"),
+        (DenoiseOptions(), "o.png", "auto"),
+        (DenoiseOptions(), "o.exr", "float"),
+    ]:
+        made, notes = setting(noise=0.01)
+        job = Job(options.task, path, tmp_path / name)
+        source = pose(job, options, replace(made, depth=depth)).source
+        light = name == "o.exr"
+        assert source.metadata.icc == (b"" if light and options.task == "hdr" else icc)
+        told = [note for note in notes if "colour profile" in note]
+        assert bool(told) == (light and space != "sRGB")
+        assert all(("Lab identity" if space == "LAB" else "without a name") in n for n in told)
 
 
 def test_partly_transparent_pixels_that_stay_are_told(tmp_path):

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,15 @@ def metadata_of(image: Image.Image) -> Metadata:
         xmp=_TURN.sub(b"", xmp) if isinstance(xmp, bytes) else b"",
         dpi=_sensible(image.info.get("dpi")) or _resolution_in(image.getexif),
     )
+
+
+def name_of_profile(icc: bytes) -> str:
+    """What a colour profile calls itself; empty where that cannot be told."""
+    from PIL import ImageCms
+
+    with suppress(Exception):  # a damaged profile raises nearly anything
+        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(icc))).strip()
+    return ""
 
 
 def metadata_of_file(path: Path) -> Metadata:

@@ -1,6 +1,7 @@
 """Restoration tasks: each turns a file and what is said about its damage into a problem."""
 
 from ..errors import PictureError, UsageError
+from ..formats.carriers import name_of_profile
 from ..jobs import Job
 from ..pictures import Picture
 from ..retrieval.options import PhaseOptions
@@ -45,6 +46,7 @@ def pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
     if isinstance(problem, WholePicture) and not isinstance(problem, hdr.Highlights):
         _check_light(job, problem.source, setting)
     _check_glow(job, problem.source, setting)
+    _check_profile(job, problem, setting)
     return problem
 
 
@@ -69,6 +71,20 @@ def _check_glow(job: Job, picture: Picture, setting: Setting) -> None:
     alike = picture.alpha.shape == (picture.height, picture.width)
     if not (alike and hdr.holds_light(job.output, setting.depth)):
         setting.on_note(f"warning: {job.input}: its light of alpha 0 (glow, flames) is lost")
+
+
+def _check_profile(job: Job, problem: Problem, setting: Setting) -> None:
+    """Warning where linear light is written without the profile of the values it comes from."""
+    picture: Picture = getattr(problem, "before", None) or problem.source
+    becomes_light = problem.source.linear or setting.depth == "float"
+    if picture.linear or not becomes_light or not picture.metadata.icc:
+        return
+    name = name_of_profile(picture.metadata.icc)
+    if "sRGB" not in name:  # whose primaries are what such files mean
+        setting.on_note(
+            f"warning: {job.input}: its colour profile ({name or 'without a name'}) is not one of "
+            "linear light and is left out; tell its primaries to what opens the result"
+        )
 
 
 def _pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:

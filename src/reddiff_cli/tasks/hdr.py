@@ -110,8 +110,9 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
     else:
         operator, y, level = Exposure(options.stops, response, tolerance), shots[0], options.stops
     floating = holds_light(job.output, setting.depth)
-    metadata = replace(pictures[0].metadata, icc=b"")  # it describes the values that were clipped
-    source = replace(pictures[0], metadata=metadata, depth=FLOAT if floating else 16)
+    # Darker values of the same curve and primaries; a profile is not one of linear light.
+    kept = pictures[0].metadata if not floating else replace(pictures[0].metadata, icc=b"")
+    source = replace(pictures[0], metadata=kept, depth=FLOAT if floating else 16)
     as_it_is = floating or options.operator == "paper"  # which halves contrast instead
     shown = "" if as_it_is else f"exposed {level:g} stops darker, so that the highlights fit"
     share = _share_clipped(operator, y)
