@@ -22,8 +22,9 @@ from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import Card, find_model
 from reddiff_cli.operators import Blur, Chain, CircularBlur, Downsample, Inpaint
-from reddiff_cli.options import MachineOptions, SolverOptions
+from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.sheets import Sheets
 from reddiff_cli.solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR, SIGMA_SINGLE
 from reddiff_cli.task_options import (
     ColorizeOptions,
@@ -668,6 +669,22 @@ def test_profile_of_highlights_stays_or_is_told(tmp_path, space):
         told = [note for note in notes if "colour profile" in note]
         assert bool(told) == (light and space != "sRGB")
         assert all(("Lab identity" if space == "LAB" else "without a name") in n for n in told)
+
+
+@pytest.mark.parametrize("samples", [2, 3, 7])
+def test_samples_that_agree_are_their_mean(tmp_path, samples):
+    """To the last bit, as known pixels have to stay; others differ by n - 1."""
+    rng = np.random.default_rng(0)
+    known = rng.random((24, 24, 3)).astype(np.float32)
+    drawn = [known.copy() for _ in range(samples)]
+    for number, pixels in enumerate(drawn):
+        pixels[0, 0] = number
+    sheets = Sheets(tmp_path / "o.exr", None, OutputOptions())
+    mean = sheets.average([Picture(pixels, depth=FLOAT) for pixels in drawn]).pixels
+    assert np.array_equal(mean[1:], known[1:])
+    np.testing.assert_allclose(mean[0, 0], (samples - 1) / 2)
+    assert not sheets._spread[1:].any()
+    np.testing.assert_allclose(sheets._spread[0, 0], np.arange(samples).std(ddof=1), rtol=1e-6)
 
 
 def test_partly_transparent_pixels_that_stay_are_told(tmp_path):

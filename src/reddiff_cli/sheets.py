@@ -40,8 +40,11 @@ class Sheets:
     def average(self, pictures: Sequence[Picture]) -> Picture:
         """Mean of samples; their standard deviation is kept for `save`."""
         stack = np.stack([picture.pixels for picture in pictures])
-        self._spread = stack.std(0, ddof=1).astype(np.float32)
-        return replace(pictures[0], pixels=stack.mean(0, dtype=np.float32))
+        # In single precision the mean of three equal values may be another.
+        mean = stack.mean(0, dtype=np.float64)
+        squares = sum(np.square(pixels - mean) for pixels in stack)
+        self._spread = np.sqrt(squares / (len(stack) - 1)).astype(np.float32)
+        return replace(pictures[0], pixels=mean.astype(np.float32))
 
     def save(self, restored: Picture) -> None:
         """Write the sheets; PictureError when the file system refuses."""
