@@ -130,11 +130,13 @@ def test_saved_pipelines_have_sub_folders(tmp_path):
             "NCSN",
         ),
         ({}, {"_class_name": "EDMEulerScheduler", "sigma_max": 80.0}, "EDMEulerScheduler"),
+        ({}, {"_class_name": "IPNDMScheduler", "trained_betas": None}, "IPNDM.* names no betas"),
         ({}, {"beta_schedule": "linear", "rescale_betas_zero_snr": True}, "zero_snr"),
+        ({}, {"beta_schedule": "linear", "use_flow_sigmas": True}, "use_flow_sigmas"),
         ({}, {"beta_schedule": "sigmoid"}, "sigmoid"),
         ({}, {"beta_schedule": "linear", "prediction_type": "flow"}, "flow"),
     ],
-    ids=["ncsnpp", "edm", "zero-snr", "betas", "prediction"],
+    ids=["ncsnpp", "edm", "ipndm", "zero-snr", "flow-sigmas", "betas", "prediction"],
 )
 def test_other_diffusions_are_refused(tmp_path, config, scheduler, message):
     folder = save_random_prior(tmp_path / "p", unshuffle=1)
@@ -152,6 +154,9 @@ def test_other_diffusions_are_refused(tmp_path, config, scheduler, message):
         ({"block_out_channels": 3}, {}, "cannot build it"),
         ({"in_channels": None}, {}, "TypeError"),
         ({"pixel_unshuffle": 0}, {}, "need 1 or 3"),
+        ({"out_channels": 4}, {}, "12 input and 4 output channels; need as many"),
+        ({"out_channels": 36}, {}, "12 input and 36 output channels"),
+        ({"out_channels": ...}, {}, "12 input and 3 output channels"),
         ({"norm_num_groups": 0}, {}, "ZeroDivisionError"),
         ({}, {"num_train_timesteps": None}, "TypeError"),
         ({}, {"num_train_timesteps": 0}, "betas are missing"),

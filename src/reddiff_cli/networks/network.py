@@ -231,6 +231,10 @@ def _refuse_unsupported(config: Mapping[str, Any]) -> None:
     unshuffle = int(config.get("pixel_unshuffle", 1))
     if int(config["in_channels"]) not in (unshuffle**2, 3 * unshuffle**2):
         raise ModelMissing(f"config.json: {config['in_channels']} input channels; need 1 or 3")
+    channels, out = int(config["in_channels"]), int(config.get("out_channels", 3))
+    if out not in (channels, 2 * channels):  # the second half is a learned variance
+        told = f"{channels} input and {out} output channels"
+        raise ModelMissing(f"config.json: {told}; need as many, or twice as many")
     highest = config.get("highest_timestep")
     if highest is not None and not (isinstance(highest, int) and highest >= 0):
         raise ModelMissing(f"config.json: highest_timestep {highest!r}; must be 0 or more")
@@ -247,7 +251,10 @@ def _refuse_other_processes(config: Mapping[str, Any], scheduler: Mapping[str, A
             f"{CONFIG}: a score network of a stochastic differential equation (NCSN++), fed with "
             "log sigma; only networks with a table of betas (DDPM, ADM) are supported"
         )
-    if not any(key in scheduler for key in ("beta_start", "beta_schedule", "trained_betas")):
+    betas = (scheduler.get(key) for key in ("beta_start", "beta_schedule", "trained_betas"))
+    if all(value is None for value in betas):
         raise ModelMissing(f"{SCHEDULER}: {kind} names no betas; only DDPM and ADM networks fit")
     if scheduler.get("rescale_betas_zero_snr"):
         raise ModelMissing(f"{SCHEDULER}: rescale_betas_zero_snr is not supported")
+    if scheduler.get("use_flow_sigmas"):
+        raise ModelMissing(f"{SCHEDULER}: use_flow_sigmas is not supported; it is a flow model")
