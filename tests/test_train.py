@@ -374,6 +374,18 @@ def test_empty_folder(tmp_path):
         read_photographs(tmp_path / "a.png", 16)
 
 
+def test_small_pictures_are_left_out_where_crops_are_larger(tmp_path):
+    """Wide crops and reduced ones take twice the side."""
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(scene(40, 40)).save(tmp_path / "photos/a.png")
+    asked = options(tmp_path / "photos", tmp_path / "p", size=32)
+    for changes in ({"reduce": 0.0}, {"wide_every": 0}):
+        with pytest.raises(UsageError, match=r"a\.png: smaller than 64 pixels"):
+            run(replace(asked, **changes))
+    _, notes = run(replace(asked, wide_every=0, reduce=0.0))
+    assert notes[0].startswith("1 pictures")
+
+
 def test_files_of_somebody_else_are_kept(folder, tmp_path):
     (tmp_path / "p").mkdir()
     run(options(folder, tmp_path / "p"))  # an empty folder will do

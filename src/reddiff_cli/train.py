@@ -43,7 +43,7 @@ def train(
     """
     check_output(options)
     torch.backends.cudnn.benchmark = True  # few shapes, many steps: the search for kernels pays
-    photographs = read_photographs(options.folder, 2 * options.size).to(device)
+    photographs = read_photographs(options.folder, options.smallest).to(device)
     on_note(f"{len(photographs.names)} pictures, {photographs.megapixels:.1f} megapixels")
     for line in photographs.unreadable:
         on_note(line)

@@ -64,6 +64,11 @@ class TrainOptions:
         """The optimiser's step before warm-up and decay."""
         return RATES[self.optimiser] if self.lr is None else self.lr
 
+    @property
+    def smallest(self) -> int:
+        """Side of the smallest picture that all kinds of crops fit into."""
+        return self.size * (2 if self.wide_every or self.reduce else 1)
+
     def __post_init__(self) -> None:
         if self.resume and self.init is not None:
             raise UsageError("--init and --resume: a checkpoint has weights of its own; drop one")
