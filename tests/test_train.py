@@ -386,6 +386,26 @@ def test_small_pictures_are_left_out_where_crops_are_larger(tmp_path):
     assert notes[0].startswith("1 pictures")
 
 
+def test_what_validates_is_not_trained_on(tmp_path):
+    """Neither what lies below --val nor the same file elsewhere; val's bad files are told."""
+    photos, apart = tmp_path / "photos", tmp_path / "photos/held"
+    apart.mkdir(parents=True)
+    for k in range(3):
+        Image.fromarray(scene(80, 90, seed=k)).save(photos / f"{k}.png")
+    Image.fromarray(scene(260, 260)).save(apart / "h.png")
+    Image.fromarray(scene(64, 64)).save(apart / "small.png")
+    (photos / "linked.png").symlink_to(apart / "h.png")
+    (apart / "linked.png").symlink_to(photos / "2.png")
+    asked = options(photos, tmp_path / "p", validation=apart)
+    _, notes = run(asked)
+    assert notes[0] == f"5 pictures of --val {apart} are not trained on"
+    assert notes[1].startswith("2 pictures, 0.0 megapixels")
+    assert any("small.png: smaller than 256 pixels" in note for note in notes)
+    for folder, validation in ((photos, photos), (apart, photos), (photos, tmp_path)):
+        with pytest.raises(UsageError, match=r"--val .*: holds all pictures of .*; give"):
+            run(replace(asked, folder=folder, output=tmp_path / "q", validation=validation))
+
+
 def test_files_of_somebody_else_are_kept(folder, tmp_path):
     (tmp_path / "p").mkdir()
     run(options(folder, tmp_path / "p"))  # an empty folder will do

@@ -1,5 +1,6 @@
 """Photographs for training: read once, kept as bytes, handed out as random crops."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
@@ -54,18 +55,31 @@ class Photographs:
         return len(self.bytes) / 3e6
 
 
-def read_photographs(folder: Path, smallest: int) -> Photographs:
-    """All pictures below a folder as RGB bytes, by path; those below `smallest` are left out.
-
-    UsageError if nothing usable is found.
-    """
+def list_photographs(folder: Path) -> list[Path]:
+    """Files below a folder that are called as pictures are; UsageError if it is none."""
     if not folder.is_dir():
         raise UsageError(f"{folder}: is no folder; give a folder of photographs")
-    paths = [
+    return [
         path
         for path in sorted(folder.rglob("*"))
         if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
     ]
+
+
+def not_among(paths: Sequence[Path], others: Sequence[Path]) -> list[Path]:
+    """Those that are not the same file as one of the others, by whatever name."""
+    held = {path.resolve() for path in others}
+    return [path for path in paths if path.resolve() not in held]
+
+
+def read_photographs(
+    folder: Path, smallest: int, paths: Sequence[Path] | None = None
+) -> Photographs:
+    """All pictures below a folder as RGB bytes, by path; those below `smallest` are left out.
+
+    paths: of those below it that are wanted.    UsageError if nothing usable is found.
+    """
+    paths = list_photographs(folder) if paths is None else paths
     with ThreadPoolExecutor(READERS) as pool:
         read = list(pool.map(lambda path: _read(path, smallest), paths))
     found = [
