@@ -406,6 +406,17 @@ def test_what_validates_is_not_trained_on(tmp_path):
             run(replace(asked, folder=folder, output=tmp_path / "q", validation=validation))
 
 
+def test_transparent_pictures_are_left_out(tmp_path):
+    opaque = np.dstack([scene(40, 40), np.full((40, 40), 255, np.uint8)])
+    clear = opaque.copy()
+    clear[3, 4] = 0
+    for name, values in (("opaque", opaque), ("clear", clear)):
+        Image.fromarray(values).save(tmp_path / f"{name}.png")
+    photographs = read_photographs(tmp_path, 32)
+    assert photographs.names == ["opaque.png"]
+    assert photographs.unreadable == [f"{tmp_path}/clear.png: has transparent pixels, left out"]
+
+
 def test_files_of_somebody_else_are_kept(folder, tmp_path):
     (tmp_path / "p").mkdir()
     run(options(folder, tmp_path / "p"))  # an empty folder will do

@@ -75,8 +75,9 @@ def not_among(paths: Sequence[Path], others: Sequence[Path]) -> list[Path]:
 def read_photographs(
     folder: Path, smallest: int, paths: Sequence[Path] | None = None
 ) -> Photographs:
-    """All pictures below a folder as RGB bytes, by path; those below `smallest` are left out.
+    """All pictures below a folder as RGB bytes, by path.
 
+    Those with a side below `smallest` or with transparent pixels are left out.
     paths: of those below it that are wanted.    UsageError if nothing usable is found.
     """
     paths = list_photographs(folder) if paths is None else paths
@@ -103,6 +104,9 @@ def _read(path: Path, smallest: int) -> Tensor | str:
         return str(error)
     if min(picture.pixels.shape[:2]) < smallest:
         return f"{path}: smaller than {smallest} pixels, left out"
+    if picture.alpha is not None and float(picture.alpha.min()) < 1:
+        # What lies behind them is whatever a program left there.
+        return f"{path}: has transparent pixels, left out"
     rgb = np.broadcast_to(picture.pixels, (*picture.pixels.shape[:2], 3))
     rounded = np.rint(rgb * 255).astype(np.uint8)
     return torch.from_numpy(rounded).permute(2, 0, 1).contiguous()
