@@ -18,7 +18,7 @@ from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
 from reddiff_cli.networks.network import build, load_prior, new_config, save_prior
 from reddiff_cli.schedule import linear_betas
-from reddiff_cli.train import train
+from reddiff_cli.train import _update_average, train
 from reddiff_cli.training.loss import FOCUS, Batch, denoising_loss, draw_batch, draw_levels
 from reddiff_cli.training.model_card import model_card
 from reddiff_cli.training.optimisers import make_optimiser, make_recordable
@@ -542,3 +542,42 @@ def test_crops_are_cut_from_the_pictures(tmp_path, turns):
     assert steps == {tuple(f * n for n in step) for step in seen for f in (1, 2)}
     shares = [float((p == 255).all((0, 1, 2))) for p in crops]
     assert sum(shares) / 128 == pytest.approx(6300 / 22300, abs=0.15)  # by area
+
+
+def test_averaged_weights_follow_slowly(folder, tmp_path):
+    """By the share 1 - ema of a step, more in the first ones."""
+    trainer = new_trainer(options(folder, tmp_path / "p", ema=0.75), CPU)
+    for step, share in ((1000, 0.25), (2, 0.75)):
+        trainer.step = step
+        before = {key: value.clone() for key, value in trainer.average.items()}
+        with torch.no_grad():
+            for weight in trainer.network.unet.parameters():
+                weight.add_(1)
+        _update_average(trainer)
+        weights = dict(trainer.network.unet.named_parameters())
+        for key, value in trainer.average.items():
+            wanted = (1 - share) * before[key] + share * weights[key]
+            torch.testing.assert_close(value, wanted.detach())
+
+
+def test_validation_asks_at_the_level_of_its_noise():
+    """Noise of sigma of 255 is 2 sigma / 255 in pictures in [-1, 1]."""
+    schedule, asked = linear_betas(), []
+
+    def denoiser(z, t):
+        asked.append(float(schedule.s[t[0]]))
+        return z
+
+    denoising_psnr(denoiser, schedule, torch.zeros(1, 3, 64, 64))
+    assert asked == pytest.approx([2 * sigma / 255 for sigma in SIGMAS], rel=0.03)
+
+
+def test_flat_crops_take_nothing_of_the_colour_they_had():
+    """Their colours are drawn evenly; what photographs have is not."""
+    detail = 0.1 * torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    detail -= detail.mean((2, 3), keepdim=True)
+    flat = [
+        flatten_some(colour + detail, 1.0, torch.Generator().manual_seed(1))
+        for colour in (-0.6, 0.6)
+    ]
+    torch.testing.assert_close(flat[0], flat[1], atol=1e-6, rtol=0)
