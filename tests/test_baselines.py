@@ -14,11 +14,21 @@ from reddiff_cli.denoiser import load_denoiser
 from reddiff_cli.errors import UsageError
 from reddiff_cli.models import Card
 from reddiff_cli.operators import CircularBlur, Inpaint
-from reddiff_cli.options import METHODS, TASKS, SolverOptions, check_method, check_solver
+from reddiff_cli.options import (
+    METHOD_STEPS,
+    METHODS,
+    STEPS,
+    TASKS,
+    SolverOptions,
+    check_method,
+    check_solver,
+)
 from reddiff_cli.schedule import linear_betas
-from reddiff_cli.solvers.ddrm import ddrm
-from reddiff_cli.solvers.diffpir import SETTINGS, diffpir
+from reddiff_cli.solvers.ddrm import ETA as DDRM_ETA
+from reddiff_cli.solvers.ddrm import ETA_B, ddrm
+from reddiff_cli.solvers.diffpir import SETTINGS, SIGMA_LEAST, diffpir
 from reddiff_cli.solvers.dps import ZETA, default_zeta, dps
+from reddiff_cli.solvers.pigdm import ETA as PIGDM_ETA
 from reddiff_cli.solvers.pigdm import pigdm
 from reddiff_cli.solvers.reddiff import SIGMA_FLOOR, SIGMA_SINGLE
 from reddiff_cli.tasks import Stage
@@ -650,3 +660,47 @@ def test_directions_of_noise_alone_are_left_to_the_prior():
     }
     assert torch.equal(*results[0.05])
     assert not torch.equal(*results[0.0])
+
+
+# Task: step size, lambda without and with noise. Of the configurations and the test script of
+# github.com/NVlabs/RED-diff (100 steps in its README); phase: 0.25 for pictures in [-1, 1], whose
+# loss is 4 times that of ours in [0, 1]. It has no denoise, colorize, restore: its defaults.
+PAPER = {
+    "inpaint": (0.25, 0.25, 1.0),
+    "superres": (0.1, 0.25, 0.25),
+    "deblur": (0.5, 0.25, 0.25),
+    "hdr": (0.5, 0.25, 0.25),
+    "jpeg": (0.5, 0.25, 0.25),
+    "phase": (0.5, 0.0625, 0.0625),
+    "denoise": (0.5, 0.25, 0.25),
+    "colorize": (0.5, 0.25, 0.25),
+    "restore": (0.5, 0.25, 0.25),
+}
+
+
+def test_published_constants():
+    """Every one that a comparison rests on, with where it was published."""
+    found = {
+        task: (row.paper_lr, row.paper_weight, row.paper_weight_noisy)
+        for task, row in TASKS.items()
+    }
+    assert found == PAPER
+    # Chung et al. 2022, configurations of github.com/DPS2022/diffusion-posterior-sampling: 0.5
+    # inpainting, 0.3 superres and blur, 1.0 phase (2.0 for amplitudes of pictures in [0, 1]).
+    published = {"inpaint": 0.5, "superres": 0.3, "deblur": 0.3, "phase": 2.0}
+    assert {task: ZETA[task] for task in published} == published
+    assert {ZETA[task] for task in set(ZETA) - set(published)} == {0.3}
+    # Song et al. 2023, 100 steps; eta of the test script in github.com/NVlabs/RED-diff.
+    assert PIGDM_ETA == 1.0
+    # Kawar et al. 2022, README of github.com/bahjat-kawar/ddrm.
+    assert (DDRM_ETA, ETA_B) == (0.85, 1.0)
+    # Zhu et al. 2023, scripts and tables of github.com/yuanzhi-zhu/DiffPIR: (zeta, lambda), and
+    # the least noise, 0.001 in [0, 1].
+    published = {"inpaint": (1.0, 1.0), "superres": (0.25, 1.0), "deblur": (0.1, 7.0)}
+    assert {task: SETTINGS[task] for task in published} == published
+    assert {SETTINGS[task] for task in set(SETTINGS) - set(published)} == {(0.25, 4.0)}
+    assert SIGMA_LEAST == 0.002
+    # Network evaluations of the papers.
+    steps = {"dps": 1000, "pigdm": 100, "ddrm": 20, "diffpir": 100}
+    assert {name: count for name, count in METHOD_STEPS.items() if count} == steps
+    assert STEPS["paper"] == 100

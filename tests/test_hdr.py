@@ -312,3 +312,11 @@ def test_tonemap_keeps_hue_and_hits_its_key():
     assert light[1] / light[0] == pytest.approx(0.5, abs=0.02)
     # key 0.18, white 1: 0.18 (1 + 0.18) / (1 + 0.18) = 0.18
     assert light @ np.array((0.2126, 0.7152, 0.0722)) == pytest.approx(0.18, abs=0.01)
+
+
+def test_recorded_exposures_are_averaged_by_the_inverse_variance_of_light():
+    """Noise of y is noise of x over the slope, so that its square is the weight."""
+    operator = Exposures((0.0, -1.0), Response("linear"))
+    y = 2 * torch.stack([torch.full((1, 3, 4, 4), 0.6), torch.full((1, 3, 4, 4), 0.2)], 1) - 1
+    u = (operator.start(y) + 1) / 2
+    torch.testing.assert_close(u, torch.full_like(u, (0.6 + 0.25 * 0.4) / 1.25))

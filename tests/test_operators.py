@@ -532,3 +532,12 @@ def test_nothing_is_bent_where_everything_is_known(monkeypatch):
     bent = bend_smoothly(x, torch.ones(1, 1, 8, 9))
     assert torch.equal(bent, x)
     assert bent.data_ptr() != x.data_ptr()
+
+
+@pytest.mark.parametrize("width", [8, 9])
+def test_half_spectra_count_every_frequency_once(width):
+    """Their inner product is that of the whole ones; so the last column of an even width."""
+    a, b = random((2, 3, 6, width), 1), random((2, 3, 6, width), 2)
+    halves = [torch.view_as_real(torch.fft.rfft2(v)) for v in (a, b)]
+    whole = (torch.fft.fft2(a) * torch.fft.fft2(b).conj()).real.sum((1, 2, 3))
+    torch.testing.assert_close(frames._dot(*halves, (6, width)).flatten(), whole)

@@ -367,3 +367,25 @@ def test_padding_puts_the_object_in_the_corner():
     field = pad(u, (7, 9))
     assert torch.equal(field[..., :3, :4], u)
     assert float(field.sum()) == pytest.approx(float(u.sum()))
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.03])
+def test_what_noise_leaves_of_the_truth_is_no_excess(sigma):
+    """As half of it is symmetric, which is all that a real object can meet: 1 / EXCESS."""
+    u = random(1, 1, 32, 32).float()  # whose magnitudes are well above the noise
+    options = PhaseOptions(data="amplitude", keep=1, starts=1, scale=1.0, support=(32, 32))
+    measured = measured_from(u, (64, 64), sigma)
+    problem = prepare(measured, options, sigma)
+    assert problem.sigma == pytest.approx(sigma)
+    found = phase_pipeline.excess(problem, float(misfit(u, problem.measured)))
+    assert found == pytest.approx(1 / phase_pipeline.EXCESS, rel=0.06)
+
+
+def test_noise_of_the_stage_is_that_of_the_data_in_its_own_units():
+    """y shows a picture in [0, 1], a solver counts in [-1, 1]."""
+    setting = Setting(Card("none", None), SolverOptions(noise=0.02), lambda _: None)
+    options = PhaseOptions(data="amplitude", keep=1, starts=2, scale=1.0, support=(32, 32))
+    problem = task.Diffraction(measured_from(picture(), (64, 64), 0.02), options, setting)
+    (stage,) = problem.stages()
+    assert problem.noise == pytest.approx(0.02)
+    assert stage.sigma_y == pytest.approx(0.04)

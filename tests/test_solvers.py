@@ -343,3 +343,23 @@ def test_pictures_of_a_batch_do_not_change_each_other_in_the_published_form():
         return mu
 
     torch.testing.assert_close(solved([0, 1, 2])[1:2], solved([1]), atol=0, rtol=0)
+
+
+def test_paper_form_is_adam_with_the_published_betas():
+    """(0.9, 0.99), by the formulas of Kingma and Ba 2015, where only the data pull."""
+    y = torch.tensor([0.9, -0.4, 0.1, 0.0], dtype=torch.float64).view(1, 1, 2, 2)
+    start, lr, steps = torch.zeros_like(y), 0.3, 6
+    seen = red_diff_paper(
+        *(y, lambda x: x, lambda z, t: z, SCHEDULE, start, lambda: torch.zeros_like(y)),
+        steps=steps,
+        lr=lr,
+        prior_weight=0.0,
+    )
+    mu, first, second = start.clone(), torch.zeros_like(y), torch.zeros_like(y)
+    for k, found in seen:
+        torch.testing.assert_close(found, mu, atol=1e-9, rtol=0)
+        gradient = (mu - y) / y.numel()
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.99 * second + 0.01 * gradient**2
+        root = (second / (1 - 0.99**k)).sqrt() + 1e-8
+        mu = mu - lr * first / (1 - 0.9**k) / root

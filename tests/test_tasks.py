@@ -727,3 +727,17 @@ def test_partly_transparent_pixels_that_stay_are_told(tmp_path):
     alpha[alpha == 120] = 255
     _, notes = posed(save(tmp_path, np.dstack([scene(40, 40), alpha])), InpaintOptions())
     assert not any("partly" in note for note in notes)
+
+
+def test_a_noisy_exposure_counts_as_its_noise_says(tmp_path):
+    rng = np.random.default_rng(0)
+    values = scene(96, 96).astype(float)
+    calm = save(tmp_path, values.astype(np.uint8), "calm.png")
+    noisy = np.clip(values + rng.normal(0, 20, values.shape), 0, 255).astype(np.uint8)
+    other = save(tmp_path, noisy, "noisy.png")
+    problem, _ = posed(calm, HdrOptions(exposures=(0.0, 1.0), others=(other,)))
+    made, _ = setting()
+    noises = [made.noise("hdr", path, to_tensor(load_picture(path))) for path in (calm, other)]
+    assert problem.operator.trust == pytest.approx((1, (noises[0] / noises[1]) ** 2))
+    assert problem.operator.trust[1] < 0.1
+    assert problem.noise == noises[0]

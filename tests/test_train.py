@@ -23,7 +23,7 @@ from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
 from reddiff_cli.networks.network import build, load_prior, new_config, save_prior
 from reddiff_cli.schedule import linear_betas
-from reddiff_cli.train import train
+from reddiff_cli.train import _update_average, train
 from reddiff_cli.training.loss import FOCUS, Batch, denoising_loss, draw_batch, draw_levels
 from reddiff_cli.training.model_card import model_card
 from reddiff_cli.training.optimisers import make_optimiser, make_recordable
@@ -473,6 +473,37 @@ def test_small_pictures_are_left_out_where_crops_are_larger(tmp_path):
     assert notes[0].startswith("1 pictures")
 
 
+def test_what_validates_is_not_trained_on(tmp_path):
+    """Neither what lies below --val nor the same file elsewhere; val's bad files are told."""
+    photos, apart = tmp_path / "photos", tmp_path / "photos/held"
+    apart.mkdir(parents=True)
+    for k in range(3):
+        Image.fromarray(scene(80, 90, seed=k)).save(photos / f"{k}.png")
+    Image.fromarray(scene(260, 260)).save(apart / "h.png")
+    Image.fromarray(scene(64, 64)).save(apart / "small.png")
+    (photos / "linked.png").symlink_to(apart / "h.png")
+    (apart / "linked.png").symlink_to(photos / "2.png")
+    asked = options(photos, tmp_path / "p", validation=apart)
+    _, notes = run(asked)
+    assert notes[0] == f"5 pictures of --val {apart} are not trained on"
+    assert notes[1].startswith("2 pictures, 0.0 megapixels")
+    assert any("small.png: smaller than 256 pixels" in note for note in notes)
+    for folder, validation in ((photos, photos), (apart, photos), (photos, tmp_path)):
+        with pytest.raises(UsageError, match=r"--val .*: holds all pictures of .*; give"):
+            run(replace(asked, folder=folder, output=tmp_path / "q", validation=validation))
+
+
+def test_transparent_pictures_are_left_out(tmp_path):
+    opaque = np.dstack([scene(40, 40), np.full((40, 40), 255, np.uint8)])
+    clear = opaque.copy()
+    clear[3, 4] = 0
+    for name, values in (("opaque", opaque), ("clear", clear)):
+        Image.fromarray(values).save(tmp_path / f"{name}.png")
+    photographs = read_photographs(tmp_path, 32)
+    assert photographs.names == ["opaque.png"]
+    assert photographs.unreadable == [f"{tmp_path}/clear.png: has transparent pixels, left out"]
+
+
 def test_files_of_somebody_else_are_kept(folder, tmp_path):
     (tmp_path / "p").mkdir()
     run(options(folder, tmp_path / "p"))  # an empty folder will do
@@ -531,7 +562,7 @@ def test_validation_measures_what_it_says():
         noise = torch.randn(2, 1, 3, 64, 64, generator=generator) * 2 * sigma / 255
         expected = sum(float(psnr(n.clamp(-1, 1), torch.zeros_like(n))) for n in noise) / 2
         assert measured[str(sigma)] == pytest.approx(expected, abs=1e-4)
-    grey = colour_error(lambda z, t: torch.zeros_like(z), schedule, CPU, 16)
+    grey = colour_error(lambda z, t: torch.zeros_like(z), schedule, CPU)
     assert all(40 < error < 100 for error in grey.values())
     exact = colour_error(lambda z, t: z.mean((2, 3), keepdim=True).expand_as(z), schedule, CPU)
     assert exact["0.3"] < 1
@@ -598,3 +629,42 @@ def test_crops_are_cut_from_the_pictures(tmp_path, turns):
     assert steps == {tuple(f * n for n in step) for step in seen for f in (1, 2)}
     shares = [float((p == 255).all((0, 1, 2))) for p in crops]
     assert sum(shares) / 128 == pytest.approx(6300 / 22300, abs=0.15)  # by area
+
+
+def test_averaged_weights_follow_slowly(folder, tmp_path):
+    """By the share 1 - ema of a step, more in the first ones."""
+    trainer = new_trainer(options(folder, tmp_path / "p", ema=0.75), CPU)
+    for step, share in ((1000, 0.25), (2, 0.75)):
+        trainer.step = step
+        before = {key: value.clone() for key, value in trainer.average.items()}
+        with torch.no_grad():
+            for weight in trainer.network.unet.parameters():
+                weight.add_(1)
+        _update_average(trainer)
+        weights = dict(trainer.network.unet.named_parameters())
+        for key, value in trainer.average.items():
+            wanted = (1 - share) * before[key] + share * weights[key]
+            torch.testing.assert_close(value, wanted.detach())
+
+
+def test_validation_asks_at_the_level_of_its_noise():
+    """Noise of sigma of 255 is 2 sigma / 255 in pictures in [-1, 1]."""
+    schedule, asked = linear_betas(), []
+
+    def denoiser(z, t):
+        asked.append(float(schedule.s[t[0]]))
+        return z
+
+    denoising_psnr(denoiser, schedule, torch.zeros(1, 3, 64, 64))
+    assert asked == pytest.approx([2 * sigma / 255 for sigma in SIGMAS], rel=0.03)
+
+
+def test_flat_crops_take_nothing_of_the_colour_they_had():
+    """Their colours are drawn evenly; what photographs have is not."""
+    detail = 0.1 * torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    detail -= detail.mean((2, 3), keepdim=True)
+    flat = [
+        flatten_some(colour + detail, 1.0, torch.Generator().manual_seed(1))
+        for colour in (-0.6, 0.6)
+    ]
+    torch.testing.assert_close(flat[0], flat[1], atol=1e-6, rtol=0)

@@ -155,7 +155,6 @@ def measure(
     size: int = 256,
     batches: tuple[int, ...] = (1, 4, 8),
     repeats: int = 5,
-    tasks: tuple[str, ...] = SOLVED,
     graphs: bool = False,
 ) -> dict[str, Any]:
     """Everything that `reddiff bench` tells; keys are never renamed."""
@@ -170,7 +169,7 @@ def measure(
         call()
         seconds = statistics.median(in_turns({"": call}, repeats, device)[""])
         evaluations.append({"batch": batch, "seconds": round(seconds / batch, 5)})
-    loops = [measure_loop(task, denoiser, card, size, repeats) for task in tasks]
+    loops = [measure_loop(task, denoiser, card, size, repeats) for task in SOLVED]
     each = statistics.median(second / loop.rows for loop in loops for second in loop.loop)
     return {
         "model": card.name,

@@ -25,6 +25,8 @@ from .training.photographs import (
     centre_crops,
     draw_crops,
     flatten_some,
+    list_photographs,
+    not_among,
     read_photographs,
 )
 from .training.trainer import Trainer
@@ -32,6 +34,7 @@ from .training.validation import colour_error, denoising_psnr
 
 # Reading the loss of a GPU waits for it.
 REPORT_EVERY = 20
+HELD_OUT = 256  # side of the crops of --val
 OnStep = Callable[[int, float, float], None]  # step, loss, share of the run that is done
 
 
@@ -43,16 +46,9 @@ def train(
     """
     check_output(options)
     torch.backends.cudnn.benchmark = True  # few shapes, many steps: the search for kernels pays
-    photographs = read_photographs(options.folder, options.smallest).to(device)
-    on_note(f"{len(photographs.names)} pictures, {photographs.megapixels:.1f} megapixels")
-    for line in photographs.unreadable:
-        on_note(line)
-    crops = None
-    if options.validation is not None:
-        held_out = read_photographs(options.validation, 256)
-        for line in held_out.unreadable:
-            on_note(line)
-        crops = centre_crops(held_out, 256)
+    photographs, held_out = _read(options, on_note)
+    photographs = photographs.to(device)
+    crops = None if held_out is None else centre_crops(held_out, HELD_OUT)
     trainer = resume_or_start(options, device)
     make_output(options.output)
     if _progress(trainer, 0.0) >= 1:
@@ -67,6 +63,31 @@ def train(
         _validate(trainer, crops, on_note)
         save(trainer)  # a run that goes on from here keeps this row of the curve
     return options.output
+
+
+def _read(
+    options: TrainOptions, on_note: Callable[[str], None]
+) -> tuple[Photographs, Photographs | None]:
+    """Photographs to train on, and those of --val, none of which is trained on.
+
+    UsageError if nothing is left, or nothing usable is there.
+    """
+    (paths, closed), held_out = list_photographs(options.folder), None
+    if options.validation is not None:
+        apart = list_photographs(options.validation)
+        left = not_among(paths, apart[0])
+        if paths and not left:
+            told = f"--val {options.validation}: holds all pictures of {options.folder}"
+            raise UsageError(f"{told}; give a folder of others")
+        if len(left) < len(paths):
+            count, paths = len(paths) - len(left), left
+            on_note(f"{count} pictures of --val {options.validation} are not trained on")
+        held_out = read_photographs(options.validation, HELD_OUT, apart)
+    photographs = read_photographs(options.folder, options.smallest, (paths, closed))
+    on_note(f"{len(photographs.names)} pictures, {photographs.megapixels:.1f} megapixels")
+    for line in (*photographs.unreadable, *(held_out.unreadable if held_out else ())):
+        on_note(line)
+    return photographs, held_out
 
 
 def _loop(

@@ -15,7 +15,10 @@ CHANNELS = ",".join(map(str, TrainOptions.channels))
 EXAMPLE = "Example: reddiff train photos --val held-out -o my-prior --minutes 60"
 
 Validation = Annotated[
-    Path | None, typer.Option("--val", help="Photographs to measure the denoising PSNR on.")
+    Path | None,
+    typer.Option(
+        "--val", help="Photographs to measure the denoising PSNR on, and not to train on."
+    ),
 ]
 Channels = Annotated[str, typer.Option("--channels", help="Width of each level.")]
 Layers = Annotated[int, typer.Option("--layers", help="Residual blocks per level.")]

@@ -1,6 +1,7 @@
 """Photographs for training: read once, kept as bytes, handed out as random crops."""
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
@@ -19,6 +20,10 @@ from ..transfer import send
 
 # Threads that decode; each holds one picture as floats.
 READERS = 8
+
+
+# Paths of pictures, and lines about folders that cannot be read.
+Listing = tuple[list[Path], list[str]]
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,9 @@ class Photographs:
         return len(self.bytes) / 3e6
 
 
-def read_photographs(folder: Path, smallest: int) -> Photographs:
-    """All pictures below a folder as RGB bytes, by path; those below `smallest` are left out.
-
-    What cannot be read is told, files and folders. UsageError if nothing usable is found.
+def list_photographs(folder: Path) -> Listing:
+    """Files below a folder that are called as pictures are, sorted; and lines that tell which of
+    its folders cannot be read. UsageError if it is no folder.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: is no folder; give a folder of photographs")
@@ -69,6 +73,23 @@ def read_photographs(folder: Path, smallest: int) -> Photographs:
         for path in (Path(top) / name for name in names)
         if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
     )
+    return paths, [f"{e.filename}: folder cannot be read ({e.strerror})" for e in closed]
+
+
+def not_among(paths: Sequence[Path], others: Sequence[Path]) -> list[Path]:
+    """Those that are not the same file as one of the others, by whatever name."""
+    held = {path.resolve() for path in others}
+    return [path for path in paths if path.resolve() not in held]
+
+
+def read_photographs(folder: Path, smallest: int, listing: Listing | None = None) -> Photographs:
+    """All pictures below a folder as RGB bytes, by path.
+
+    Those with a side below `smallest` or with transparent pixels are left out, and told as what
+    cannot be read. listing: of those below it that are wanted.    UsageError if nothing usable is
+    found.
+    """
+    paths, closed = listing or list_photographs(folder)
     with ThreadPoolExecutor(READERS) as pool:
         read = list(pool.map(lambda path: _read(path, smallest), paths))
     found = [
@@ -76,8 +97,7 @@ def read_photographs(folder: Path, smallest: int) -> Photographs:
     ]
     pixels = [item for _, item in found]
     names = [path.relative_to(folder).as_posix() for path, _ in found]
-    unreadable = [f"{e.filename}: folder cannot be read ({e.strerror})" for e in closed]
-    unreadable += [item for item in read if isinstance(item, str)]
+    unreadable = closed + [item for item in read if isinstance(item, str)]
     if not pixels:
         first = f" of {len(unreadable)} ({unreadable[0]})" if unreadable else ""
         raise UsageError(f"{folder}: holds no usable picture{first}; give a folder of photographs")
@@ -93,6 +113,9 @@ def _read(path: Path, smallest: int) -> Tensor | str:
         return str(error)
     if min(picture.pixels.shape[:2]) < smallest:
         return f"{path}: smaller than {smallest} pixels, left out"
+    if picture.alpha is not None and float(picture.alpha.min()) < 1:
+        # What lies behind them is whatever a program left there.
+        return f"{path}: has transparent pixels, left out"
     rgb = np.broadcast_to(picture.pixels, (*picture.pixels.shape[:2], 3))
     rounded = np.rint(rgb * 255).astype(np.uint8)
     return torch.from_numpy(rounded).permute(2, 0, 1).contiguous()

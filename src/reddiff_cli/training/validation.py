@@ -4,8 +4,6 @@ FFDNet (Zhang, Zuo and Zhang 2018), the classical yardstick, reaches 35.25 / 32.
 sigma 15 / 25 / 50 on the centre 256x256 crops of the 67 validation photographs.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -15,17 +13,15 @@ from ..schedule import Schedule
 
 SIGMAS = (15, 25, 50)
 COLOUR_LEVELS = (0.3, 1.0, 3.0)
+SIDE = 128  # of the constant pictures
 
 
 def denoising_psnr(
-    denoiser: DenoiseFunction,
-    schedule: Schedule,
-    crops: Tensor,
-    sigmas: Sequence[int] = SIGMAS,
+    denoiser: DenoiseFunction, schedule: Schedule, crops: Tensor
 ) -> dict[str, float]:
-    """Mean PSNR in dB of D at noise sigma (of 255) over crops (N, 3, H, W) in [-1, 1]."""
+    """Mean PSNR in dB of D at each of SIGMAS (of 255) over crops (N, 3, H, W) in [-1, 1]."""
     result = {}
-    for sigma in sigmas:
+    for sigma in SIGMAS:
         t = schedule.nearest_t(2 * sigma / 255)
         generator = torch.Generator().manual_seed(sigma)
         total = 0.0
@@ -38,7 +34,7 @@ def denoising_psnr(
 
 
 def colour_error(
-    denoiser: DenoiseFunction, schedule: Schedule, device: torch.device, size: int = 128
+    denoiser: DenoiseFunction, schedule: Schedule, device: torch.device
 ) -> dict[str, float]:
     """Rms error (of 255) of the mean colour of D on 20 noisy constant pictures, per level s."""
     generator = torch.Generator().manual_seed(20)
@@ -47,7 +43,7 @@ def colour_error(
     for level in COLOUR_LEVELS:
         t = schedule.nearest_t(level)
         s = float(schedule.s[t])
-        noise = torch.randn(20, 3, size, size, generator=generator)
+        noise = torch.randn(20, 3, SIDE, SIDE, generator=generator)
         z = (colours + s * noise).to(device)
         mean = denoiser(z, torch.full((20,), t, device=device)).mean((2, 3), keepdim=True).cpu()
         result[f"{level:g}"] = float((mean - colours).square().mean().sqrt()) * 127.5
