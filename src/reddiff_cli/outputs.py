@@ -29,10 +29,16 @@ def is_result(path: Path, *, sheets: bool = True) -> bool:
 
     sheets: those of what lies beside a result as well.
     """
-    stem = path.stem
-    for sheet in SHEETS if sheets else ():
-        stem = stem.removesuffix(f".{sheet}")
+    stem = without_sheet(path) if sheets else path.stem
     return any(stem.endswith(f".{task}") for task in TASKS)
+
+
+def without_sheet(path: Path) -> str:
+    """The stem of a result, for what lies beside it as well."""
+    stem = path.stem
+    for sheet in SHEETS:
+        stem = stem.removesuffix(f".{sheet}")
+    return stem
 
 
 def sheets_of(output: Path, sheets: Sequence[str]) -> list[Path]:
