@@ -102,6 +102,15 @@ def test_the_results_of_the_last_run_among_named_files_are_left_out(tmp_path):
     assert len(notes) == 2
 
 
+def test_names_in_braces_are_refused(tmp_path):
+    make(tmp_path / "a.png")
+    with pytest.raises(UsageError, match="braces"):
+        plan([tmp_path / "a.png"], path=tmp_path / "x_{stem}.png")
+    (tmp_path / "{here}").mkdir()
+    (job,) = plan([tmp_path / "a.png"], path=tmp_path / "{here}")
+    assert job.output == tmp_path / "{here}" / "a.png"
+
+
 def test_missing_input(tmp_path):
     with pytest.raises(UsageError, match="no such file"):
         plan([tmp_path / "none.png"])

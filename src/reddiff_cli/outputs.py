@@ -1,6 +1,7 @@
 """What results are called, and that nothing of the user is lost by writing them."""
 
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,8 @@ from .options import TASKS, OutputOptions
 
 # What is written beside a result: `img.denoise.compare.png`.
 SHEETS = ("compare", "std", "tonemap")
+# As in the names that the help text gives.
+PLACEHOLDER = re.compile(r"\{\w*\}")
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ def name_outputs(
     one file.
     """
     target = options.path
+    if target is not None and PLACEHOLDER.search(str(target)) and not target.exists():
+        raise UsageError(f"-o {target}: names in braces are not filled in; give a file or folder/")
     if target is not None and not options.folder and _is_file_target(target, inputs):
         if (
             options.format != "auto"
