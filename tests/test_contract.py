@@ -164,13 +164,15 @@ def test_no_escape_codes_where_there_is_no_terminal(folder, quick, environment):
     _, stderr = reddiff("denoise", folder, "-o", out, *quick, code=1, env=environment)
     assert "\x1b" not in stderr
     lines = stderr.splitlines()
+    (why,) = [line for line in lines if "not a picture" in line]  # is said once
+    assert why.startswith(f"error: {folder}/text.png: ")
     counters = [line[:5] for line in lines if line.startswith("[")]
     assert len(counters) == 3  # the failed picture counts too, and has its own line
     assert counters == sorted(counters)
     assert set(counters) < {"[1/4]", "[2/4]", "[3/4]", "[4/4]"}
     assert lines[-2:] == [
         "3 restored, 0 skipped, 1 failed",
-        f"  {folder}/text.png: not a picture, or damaged",
+        f"  {folder}/text.png",
     ]
 
 
@@ -868,7 +870,18 @@ def test_what_a_format_cannot_hold_is_told_of_the_result(picture_file, tmp_path,
     """The picture has 8 bits; --depth asked for more."""
     flags = ["-o", tmp_path / "x.jpg", "--depth", "16"]
     _, stderr = reddiff("denoise", picture_file, *flags, *quick, code=2)
-    assert "holds 8 bits, the result would have 16" in stderr
+    assert "holds 8 bits, the result would have 16; write .png, or use --depth 8" in stderr
+
+
+def test_a_file_that_begins_with_a_dash(tmp_path, quick, monkeypatch):
+    """A shell makes it of `*.png`."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(scene(24, 32)).save("-dash.png")
+    _, stderr = reddiff("denoise", "-dash.png", *quick, code=2)
+    assert "write ./-dash.png" in stderr
+    _, stderr = reddiff("denoise", "-x.png", *quick, code=2)
+    assert "No such option" in stderr
+    reddiff("denoise", "./-dash.png", *quick)
 
 
 def test_why_a_folder_takes_no_results_is_told(picture_file, tmp_path, quick, monkeypatch):

@@ -73,6 +73,44 @@ def test_an_input_is_never_overwritten(tmp_path):
         plan([tmp_path / "a.png"], path=tmp_path, overwrite=True)
 
 
+def test_the_results_of_the_last_run_among_named_files_are_left_out(tmp_path):
+    """What `denoise *.png` becomes when it is said again."""
+    make(tmp_path / "a.png", tmp_path / "b.denoise.png", tmp_path / "a.denoise.compare.png")
+    save_picture(Picture(scene(8, 8) / np.float32(255)), tmp_path / "a.denoise.png", {"seed": 1})
+    notes = []
+
+    def named(task, *names, **options):
+        jobs = plan_jobs(
+            task,
+            [tmp_path / name for name in names],
+            None,
+            OutputOptions(**options),
+            lambda *_: {"seed": 1},
+            notes.append,
+        )
+        return {job.input.name: job.action for job in jobs}
+
+    everything = sorted(path.name for path in tmp_path.iterdir())
+    # Who made b.denoise.png nobody knows.
+    assert named("denoise", *everything) == {"a.png": "skip", "b.denoise.png": "restore"}
+    assert named("denoise", *everything, compare=True)["a.png"] == "skip"
+    (note, _) = notes
+    assert note.startswith("warning: 2 left out")
+    # Of other tasks, and by themselves, they are pictures as others are.
+    assert set(named("superres", *everything)) == set(everything)
+    assert named("denoise", "a.denoise.png") == {"a.denoise.png": "restore"}
+    assert len(notes) == 2
+
+
+def test_names_in_braces_are_refused(tmp_path):
+    make(tmp_path / "a.png")
+    with pytest.raises(UsageError, match="braces"):
+        plan([tmp_path / "a.png"], path=tmp_path / "x_{stem}.png")
+    (tmp_path / "{here}").mkdir()
+    (job,) = plan([tmp_path / "a.png"], path=tmp_path / "{here}")
+    assert job.output == tmp_path / "{here}" / "a.png"
+
+
 def test_missing_input(tmp_path):
     with pytest.raises(UsageError, match="no such file"):
         plan([tmp_path / "none.png"])

@@ -14,7 +14,7 @@ from typing import Any
 from .errors import PictureError, UsageError
 from .formats.arrays import ARRAY_SUFFIXES
 from .formats.carriers import read_record
-from .formats.kinds import PICTURE_SUFFIXES
+from .formats.kinds import FORMATS, PICTURE_SUFFIXES
 from .masks import Masks
 from .options import OutputOptions
 from .outputs import (
@@ -25,6 +25,7 @@ from .outputs import (
     is_result,
     name_outputs,
     sheets_of,
+    without_sheet,
 )
 from .shards import WHOLE, Shard
 
@@ -67,6 +68,7 @@ def plan_jobs(
     those of all, but only its own are read to see what is done.
     """
     suffixes = ARRAY_SUFFIXES if task == "phase" else PICTURE_SUFFIXES
+    inputs = _without_results(task, inputs, on_note)
     for path in inputs:
         if path.is_dir() and options.path and _same_place(path, options.path):
             raise UsageError(
@@ -138,6 +140,32 @@ def _why_not_done(found: Record | None, wanted: Record) -> str:
     if all(inputs) and inputs[0] != inputs[1]:
         return "is the result of another picture; give another -o, or --overwrite to lose it"
     return "exists with other settings; use --overwrite"
+
+
+def _without_results(task: str, inputs: list[Path], on_note: OnNote) -> list[Path]:
+    """Inputs less the results of the task, unless there are no others.
+
+    Of `*.png` a shell makes the results of the last run as well.
+    """
+    results = [path for path in inputs if not path.is_dir() and _is_made(path, task)]
+    if not results or len(results) == len(inputs):
+        return inputs
+    shown = ", ".join(map(str, results[:3])) + (", ..." if len(results) > 3 else "")
+    on_note(
+        f"warning: {len(results)} left out that {task} has made ({shown}); "
+        "give them without others to restore them again"
+    )
+    return [path for path in inputs if path not in results]
+
+
+def _is_made(path: Path, task: str) -> bool:
+    """True for results of a task, by their name and record, and for what lies beside one."""
+    stem = without_sheet(path)
+    if not stem.endswith(f".{task}"):
+        return False
+    # Sheets hold no record, and have not always the suffix of their result.
+    named = [path] if stem == path.stem else [path.with_name(f"{stem}{s}") for s in FORMATS]
+    return any(read_record(result) for result in named)
 
 
 def _expand(

@@ -1,6 +1,7 @@
 """What results are called, and that nothing of the user is lost by writing them."""
 
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,8 @@ from .options import TASKS, OutputOptions
 
 # What is written beside a result: `img.denoise.compare.png`.
 SHEETS = ("compare", "std", "tonemap")
+# As in the names that the help text gives.
+PLACEHOLDER = re.compile(r"\{\w*\}")
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,16 @@ def is_result(path: Path, *, sheets: bool = True) -> bool:
 
     sheets: those of what lies beside a result as well.
     """
-    stem = path.stem
-    for sheet in SHEETS if sheets else ():
-        stem = stem.removesuffix(f".{sheet}")
+    stem = without_sheet(path) if sheets else path.stem
     return any(stem.endswith(f".{task}") for task in TASKS)
+
+
+def without_sheet(path: Path) -> str:
+    """The stem of a result, for what lies beside it as well."""
+    stem = path.stem
+    for sheet in SHEETS:
+        stem = stem.removesuffix(f".{sheet}")
+    return stem
 
 
 def sheets_of(output: Path, sheets: Sequence[str]) -> list[Path]:
@@ -53,6 +62,8 @@ def name_outputs(
     one file.
     """
     target = options.path
+    if target is not None and PLACEHOLDER.search(str(target)) and not target.exists():
+        raise UsageError(f"-o {target}: names in braces are not filled in; give a file or folder/")
     if target is not None and not options.folder and _is_file_target(target, inputs):
         if (
             options.format != "auto"

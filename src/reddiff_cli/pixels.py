@@ -92,4 +92,5 @@ def check_format(picture: Picture, path: Path) -> None:
                 f"{path}: {kind} holds float, the result would have {picture.depth} bits; "
                 "write .png, or use --depth float"
             )
-        raise UsageError(f"{path}: {kind} holds 8 bits, the result would have 16; write .png")
+        told = f"{path}: {kind} holds 8 bits, the result would have 16"
+        raise UsageError(f"{told}; write .png, or use --depth 8")

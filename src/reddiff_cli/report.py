@@ -79,7 +79,7 @@ class Reporter:
     def __init__(self, total: int, options: ReportOptions) -> None:
         self.total, self.options = total, options
         self.done = self.ok = self.skipped = 0
-        self.failures: list[str] = []
+        self.failures: list[str] = []  # what failed; why was said then
         self.mistakes = 0  # of the failures: of the command line, not of a picture
         self.began = time.monotonic()
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -166,7 +166,7 @@ class Reporter:
         message = one_line(renamed(text, self.options.aliases))
         kind = error.kind if isinstance(error, PictureError) else type(error).__name__
         with self._lock:
-            self.failures.append(message)
+            self.failures.append(renamed(str(job.input), self.options.aliases))
             self.mistakes += isinstance(error, UsageError)
             told = {"error": {"type": kind, "message": message}}
             self._event(self._about(job, "failed") | {"output": None} | told)

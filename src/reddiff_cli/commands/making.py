@@ -5,11 +5,13 @@
 
 import inspect
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 from ..errors import ExitCode, ReddiffError, UsageError
 from ..options import TASKS, check_solver
@@ -43,9 +45,25 @@ def restores(
         command.__doc__ = make_options.__doc__
         defaults = TASKS[task]
         epilog = f"Example: {example}\n\nDefaults: --noise {defaults.noise}"
-        app.command(task, epilog=epilog)(command)
+        app.command(task, cls=_Restoring, epilog=epilog)(command)
 
     return register
+
+
+class _Restoring(TyperCommand):
+    """A command that says how to name a file which begins with a dash."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (not exported)
+        """As Typer does; a file that is taken for flags, as of `*.png`, gets a line of its own."""
+        files = [a for a in args if re.match("-[^-]", a) and os.path.lexists(a)]
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            flag = getattr(error, "option_name", "")  # one that there is not
+            file = next((file for file in files if flag[1:] and flag[1:] in file), "")
+            if not file:
+                raise
+            raise typer.BadParameter(f"{file}: is taken for flags; write ./{file}", ctx) from error
 
 
 def keywords(source: Callable[..., object], hints: dict[str, Any]) -> list[inspect.Parameter]:
