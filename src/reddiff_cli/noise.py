@@ -20,7 +20,7 @@ of 384x384, noise of the mosaic 2 / 5 / 10 of 255, told 1, 1.5 and 2 times that,
 (`noise.py FOLDER --camera --restore --limit 6 --size 384`), dB:
 
     deblur gaussian:1 30.9 32.9 33.4, 33.8    31.0 32.4 32.0, 32.3    28.9 30.7 30.3, 30.7
-    denoise           35.8 35.6 35.2, 35.5    34.4 33.7 33.0, 34.4    32.3 31.4 30.7, 32.5
+    denoise           35.7 35.6 35.2, 35.2    34.4 33.6 33.0, 34.2    32.3 31.4 30.6, 32.3
 
 Texture that fills a picture passes for noise in all of this; the network knows it, and is asked
 for white noise where it can be (solvers/consistency.py).
