@@ -539,6 +539,11 @@ BAD_TASKS = [
     (["deblur"], "--kernel", 2),
     (["deblur", "--kernel", "gaussian:-1"], "gaussian:-1", 2),
     (["deblur", "--kernel", "gaussian:1", "--boundary", "mirror"], "--boundary mirror", 2),
+    (
+        ["deblur", "--kernel", "gaussian:1", "--response", "film"],
+        "--response film: unknown; use auto, srgb",
+        2,
+    ),
     (["deblur", "--kernel", "uniform:64"], "kernel is 64x64, picture is 64x48", 1),
     (["denoise", "--noise", "loud"], "--noise loud", 2),
     (["denoise", "--noise", "nan"], "--noise nan", 2),

@@ -482,6 +482,8 @@ BAD = [
     (["eval", "denoise", "PHOTOS", "-o", "x", "--curve", "10,x"], "--curve 10,x"),
     (["eval", "jpeg", "PHOTOS", "-o", "x", "--noise", "0.1"], "--noise 0.1"),
     (["eval", "deblur", "PHOTOS", "-o", "x", "--kernel", "auto"], "--kernel auto"),
+    (["eval", "deblur", "PHOTOS", "-o", "x", "--response", "auto"], "--response auto"),
+    (["eval", "deblur", "PHOTOS", "-o", "x", "--response", "film"], "--response film: unknown"),
     (["eval", "restore", "PHOTOS", "-o", "x"], "--degrade: missing"),
     (["eval", "denoise", "PHOTOS", "-o", "x", "--suite", "paper"], "drop denoise"),
     (["eval", "PHOTOS", "-o", "x", "--suite", "all"], "--suite all: unknown"),

@@ -109,9 +109,17 @@ def deblur(
             help="What lay outside the picture: unknown, reflect, replicate, circular.",
         ),
     ] = "unknown",
+    response: Annotated[
+        str,
+        typer.Option(
+            "--response",
+            help="From light, which cameras blur, to values: auto, srgb, linear (values were "
+            "blurred), gamma:G.",
+        ),
+    ] = "auto",
 ) -> DeblurOptions:
     """Undo a known blur: out of focus, motion, or a kernel of your own."""
-    return DeblurOptions(parse_kernel(kernel), boundary)
+    return DeblurOptions(parse_kernel(kernel), boundary, response)
 
 
 @restores(app, "phase", "reddiff phase pattern.npy --data intensity")

@@ -16,7 +16,7 @@ from .budget import straight
 from .denoiser import DenoiseFunction, Denoiser
 from .errors import UsageError
 from .models import Card
-from .operators import Inpaint, Operator, Whitened, is_linear
+from .operators import Inpaint, Operator, Whitened, keeps_noise
 from .options import TASKS, SolverOptions, check_solver
 from .schedule import Schedule
 from .solvers.confirmation import confirmed_share
@@ -142,9 +142,9 @@ class Solving:
         return Seen(where.to(stage.y.device), stage.y, sigma)
 
     def _through(self) -> Through | None:
-        """y as a noisy picture behind a linear operator that shows no pixel as it is, if it is."""
+        """y as a noisy picture behind an operator that shows no pixel as it is, if it is."""
         stage, operator = self.stage, self.stage.operator
-        if not is_linear(operator) or getattr(operator, "direct", None) is not None:
+        if not keeps_noise(operator) or getattr(operator, "direct", None) is not None:
             return None
         if stage.sigma_y <= stage.sigma_least:
             return None

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .errors import UsageError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
@@ -18,6 +20,7 @@ Values = TypeVar("Values", "Tensor", "NDArray[Any]")
 SRGB, LINEAR, GAMMA = "srgb", "linear", "gamma"
 _TOE, _SLOPE = 0.0031308, 12.92
 _POWER = 2.4
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,13 @@ class Response:
             return _choose(value <= toe, value / _SLOPE, curve)
         return _odd_power(value, self.gamma) if self.kind == GAMMA else 1 * value
 
+    def slope(self, value: Values) -> Values:
+        """Derivative of `decode`: light by value."""
+        if self.kind == SRGB:
+            return 1 / _srgb_slope(self.decode(value))
+        power = self.gamma if self.kind == GAMMA else 1.0
+        return power * _magnitude(value) ** (power - 1)
+
     def expose(self, value: Values, gain: float) -> tuple[Values, Values]:
         """OETF(gain EOTF(value)), not clipped, and its derivative by value."""
         if self.kind != SRGB:
@@ -65,6 +75,17 @@ def parse_response(text: str) -> Response:
     return Response(GAMMA, float(match[1]))
 
 
+def check_response(text: str, *others: str) -> None:
+    """UsageError unless `parse_response` knows it, or it is one of the others."""
+    if text in others:
+        return
+    try:
+        parse_response(text)
+    except ValueError as error:
+        told = ", ".join((*others, str(error).partition("use ")[2]))
+        raise UsageError(f"--response {text}: unknown; use {told}") from error
+
+
 def _srgb_slope(light: Values) -> Values:
     """Derivative of the sRGB curve by linear light."""
     curve = 1.055 / _POWER * light.clip(min=_TOE) ** (1 / _POWER - 1)
@@ -78,4 +99,10 @@ def _choose(condition: Values, yes: Values, no: Values) -> Values:
 
 
 def _odd_power(base: Values, exponent: float) -> Values:
-    return base.clip(min=0) ** exponent - (-base).clip(min=0) ** exponent
+    """sign(base) |base| ^ exponent, with a finite gradient at 0."""
+    return base * _magnitude(base) ** (exponent - 1)
+
+
+def _magnitude(base: Values) -> Values:
+    size: Values = abs(base)
+    return size.clip(min=_TINY)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from .errors import UsageError
 from .kernelspec import KernelSpec, parse_kernel
-from .response import parse_response
+from .response import check_response
 
 BOUNDARIES = ("unknown", "reflect", "replicate", "circular")
 FILTERS = ("bicubic", "box", "lanczos")
@@ -81,11 +81,12 @@ class SuperresOptions(TaskOptions):
 
 @dataclass(frozen=True)
 class DeblurOptions(TaskOptions):
-    """What blurred the picture, and what lay outside of it."""
+    """What blurred the light (response linear: the values), and what lay outside the picture."""
 
     task: ClassVar[str] = "deblur"
     kernel: KernelSpec
     boundary: str = "unknown"
+    response: str = "linear"
 
     @property
     def blurred(self) -> bool:
@@ -94,9 +95,11 @@ class DeblurOptions(TaskOptions):
     def __post_init__(self) -> None:
         if self.boundary not in BOUNDARIES:
             raise UsageError(f"--boundary {self.boundary}: unknown; use {', '.join(BOUNDARIES)}")
+        check_response(self.response, "auto")
 
     def settings(self) -> dict[str, Any]:
-        return {"kernel": self.kernel.path or str(self.kernel), "boundary": self.boundary}
+        settings = {"kernel": self.kernel.path or str(self.kernel), "boundary": self.boundary}
+        return settings | {"response": self.response}
 
 
 @dataclass(frozen=True)
@@ -124,10 +127,7 @@ class HdrOptions(TaskOptions):
         if self.operator == "paper" and (self.stops != 1 or self.response != "srgb"):
             told = "--operator paper: doubles the values of the picture"
             raise UsageError(f"{told}; drop --stops and --response")
-        try:
-            parse_response(self.response)
-        except ValueError as error:
-            raise UsageError(f"--response {self.response}: {error}") from error
+        check_response(self.response)
 
     def claim(self, inputs: list[Path]) -> tuple[TaskOptions, list[Path]]:
         """Several exposures are one picture."""

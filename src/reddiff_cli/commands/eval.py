@@ -64,7 +64,10 @@ class Damage:
     starts: Annotated[int | None, _damage("phase: starts of the search.", "--starts")] = None
     keep: Annotated[int | None, _damage("phase: runs that are refined.", "--keep")] = None
     stops: Annotated[float | None, _damage("hdr: over-exposure.", "--stops")] = None
-    response: Annotated[str | None, _damage("hdr: srgb, linear, gamma:G.", "--response")] = None
+    response: Annotated[
+        str | None,
+        _damage("deblur, hdr: from light to values; linear, srgb, gamma:G.", "--response"),
+    ] = None
     operator: Annotated[str | None, _damage("hdr: exposure, paper.", "--operator")] = None
     quality: Annotated[int | None, _damage("jpeg: of the encoder; 10.", "--quality")] = None
     degrade: Annotated[

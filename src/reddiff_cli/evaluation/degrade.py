@@ -189,11 +189,11 @@ def _make(x: Tensor, case: Case, crop: int, seed: int) -> _Made:
 
 
 def _make_blur(x: Tensor, options: DeblurOptions, crop: int) -> _Made:
-    kernel = make_kernel(options.kernel)
-    operator, blur = make_blur(NOWHERE, kernel, options.boundary, x)
+    kernel, response = make_kernel(options.kernel), parse_response(options.response)
+    operator, blur = make_blur(NOWHERE, kernel, options.boundary, x, response)
     if blur is None:
         canvas = cut(x, crop)
-        operator, _ = make_blur(NOWHERE, kernel, options.boundary, canvas)
+        operator, _ = make_blur(NOWHERE, kernel, options.boundary, canvas, response)
         return _Made(operator, canvas)
     (top, bottom), (left, right) = blur.margins
     margins = (left, right, top, bottom)

@@ -30,7 +30,7 @@ EVAL_METHODS = (METHODS[0], PAPER, *METHODS[1:])
 TASK_FLAGS = {
     "inpaint": ("hole",),
     "superres": ("scale", "downsample"),
-    "deblur": ("kernel", "boundary"),
+    "deblur": ("kernel", "boundary", "response"),
     "phase": ("starts", "keep"),
     "hdr": ("stops", "response", "operator"),
     "denoise": (),
@@ -231,7 +231,10 @@ def _options(task: str, given: dict[str, Any]) -> TaskOptions:
             kernel = parse_kernel(given.get("kernel", "gaussian:3"))
             if kernel.family == "auto":
                 raise UsageError("--kernel auto: the blur is made here; name its kernel")
-            return DeblurOptions(kernel, given.get("boundary", "unknown"))
+            response = given.get("response", "linear")
+            if response == "auto":
+                raise UsageError("--response auto: the blur is made here; name its response")
+            return DeblurOptions(kernel, given.get("boundary", "unknown"), response)
         case "phase":
             return PhaseOptions(layout="corner", scale=1.0, **given)
         case "hdr":

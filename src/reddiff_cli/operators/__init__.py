@@ -13,6 +13,7 @@ from .downsample import Downsample
 from .hdr import Exposure, Exposures, PaperHdr
 from .inpaint import Inpaint, Whitened
 from .jpeg import Jpeg, Layout, measure_jpeg
+from .light_blur import LightBlur
 from .phase import Phase
 from .pointwise import Grey, Identity, rec601
 
@@ -28,6 +29,7 @@ __all__ = [
     "Inpaint",
     "Jpeg",
     "Layout",
+    "LightBlur",
     "Operator",
     "PaddedBlur",
     "PaperHdr",
@@ -35,6 +37,7 @@ __all__ = [
     "Whitened",
     "enlargement",
     "is_linear",
+    "keeps_noise",
     "measure_jpeg",
     "mixes_colours",
     "on_device",
@@ -70,6 +73,11 @@ def enlargement(operator: object) -> int:
 def is_linear(operator: object) -> bool:
     """True if A is linear: then it has an adjoint."""
     return hasattr(operator, "adjoint")
+
+
+def keeps_noise(operator: object) -> bool:
+    """True if A is linear or has a tangent, so that noise behind it is noise of x."""
+    return is_linear(operator) or hasattr(operator, "tangent")
 
 
 def mixes_colours(operator: object) -> bool:

@@ -37,21 +37,34 @@ WIDER = 1.6
 
 
 class Linear(Protocol):
-    """What is needed of an operator; A must be linear."""
+    """What is needed of an operator."""
 
     def __call__(self, x: Tensor) -> Tensor: ...
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor: ...
 
 
+class Bent(Linear, Protocol):
+    """An operator that is nearly linear near a picture, where its data step is exact."""
+
+    def tangent(self, x: Tensor) -> Linear: ...
+
+
+def tangent(operator: Linear | Bent, x: Tensor) -> Linear:
+    """The linear map that A is near x; A itself if it is linear."""
+    near: Linear = operator.tangent(x) if hasattr(operator, "tangent") else operator
+    return near
+
+
 @dataclass(frozen=True)
 class Through:
     """y = A x + sigma n, n ~ N(0, I).
 
-    operator: A.    y: of any shape that A returns.    sigma: above 0, in [-1, 1] units.
+    operator: A, linear or with a tangent.    y: of any shape that A returns.    sigma: above 0,
+    in [-1, 1] units.
     """
 
-    operator: Linear
+    operator: Linear | Bent
     y: Tensor
     sigma: float
 
@@ -62,12 +75,14 @@ class Through:
 
         With r = sigma^2 / (2 s^2),
             centre    = argmin_x |A x - y|^2 + r |x - mu|^2,
-            deviation = argmin_x |A x - s A xi|^2 + r |x - s other|^2.
+            deviation = argmin_x |A x - s A xi|^2 + r |x - s other|^2,
+        A being that near the centre in the second.
         In a direction where A multiplies by a, y has the weight w = a^2 / (a^2 + r) in the centre
         and leaves noise w sigma / a in it. The deviation has the variance s^2 (w^2 + (1 - w)^2),
         and both together s^2, as (w sigma / a)^2 = 2 w (1 - w) s^2: whatever a is.
         """
         r = self.sigma**2 / (2 * s**2)
         centre = self.operator.data_step(mu, self.y, r)
-        deviation = self.operator.data_step(s * other, s * self.operator(xi), r)
+        near = tangent(self.operator, centre)
+        deviation = near.data_step(s * other, s * near(xi), r)
         return centre, deviation

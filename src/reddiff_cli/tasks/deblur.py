@@ -1,5 +1,6 @@
 """Deblurring with a known kernel."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -7,42 +8,76 @@ from torch import Tensor
 from ..errors import PictureError
 from ..jobs import Job
 from ..kernels import make_kernel
-from ..operators import Blur, CircularBlur, Operator, PaddedBlur
+from ..operators import Blur, CircularBlur, LightBlur, Operator, PaddedBlur
+from ..operators.light_blur import AnyBlur
 from ..pictures import load_picture
+from ..response import LINEAR, Response
 from ..task_options import DeblurOptions
+from .blurred_light import AUTO, VALUES, choose_response
 from .heard import HeardPicture
 from .origin import find_origin
 from .problem import to_tensor
 from .setting import Setting
 
 
-def pose(job: Job, options: DeblurOptions, setting: Setting) -> HeardPicture:
+@dataclass
+class Deblurring(HeardPicture):
+    """A picture behind a known kernel.    said: what was found out about it, for people."""
+
+    said: str = ""
+
+    def remark(self) -> str:
+        """What the kernel acted on, if that was told from the picture."""
+        return self.said
+
+
+def pose(job: Job, options: DeblurOptions, setting: Setting) -> Deblurring:
     """The picture as a measurement of a sharp one."""
     picture = load_picture(job.input)
-    y = to_tensor(picture)
+    y, kernel = to_tensor(picture), make_kernel(options.kernel)
+    check_kernel(job.input, kernel, *y.shape[2:])
     origin = find_origin("deblur", job.input, picture, y, setting, blurred=options.blurred)
     noise = origin.noise.sigma
-    operator, crop = make_blur(job.input, make_kernel(options.kernel), options.boundary, y)
+    response = choose_response(
+        asked(options, setting), options.kernel, y, origin, linear=picture.linear
+    )
+    operator, crop = make_blur(job.input, kernel, options.boundary, y, response)
     about = ("deblur", picture, operator, y, noise, setting)
-    problem = HeardPicture(*about).read_from(origin)
+    problem = Deblurring(*about, said=remark_on(response, options)).read_from(origin)
     problem.white = setting.white(operator, job.input, y, noise)
     if crop is not None:
         problem.crop = crop.crop
     return problem
 
 
+def asked(options: DeblurOptions, setting: Setting) -> str:
+    """The response as it was asked for; what others published acts on values."""
+    return LINEAR if options.response == AUTO and not setting.solver.annealed else options.response
+
+
+def remark_on(response: Response, options: DeblurOptions) -> str:
+    """What was taken, where nobody told it."""
+    return f"response {response.kind} (estimated)" if options.response == AUTO else ""
+
+
 def make_blur(
-    path: Path, kernel: Tensor, boundary: str, y: Tensor
+    path: Path, kernel: Tensor, boundary: str, y: Tensor, response: Response = VALUES
 ) -> tuple[Operator, Blur | None]:
     """The operator, and what crops its canvas, if it has one."""
     height, width = y.shape[2:]
     check_kernel(path, kernel, height, width)
+    canvas, blur = None, _blur(kernel, boundary, (height, width))
+    if isinstance(blur, Blur):
+        canvas = blur
+    return (blur if response == VALUES else LightBlur(blur, response)), canvas
+
+
+def _blur(kernel: Tensor, boundary: str, size: tuple[int, int]) -> AnyBlur:
     if boundary == "unknown":
-        blur = Blur(kernel)
-        return blur, blur
+        return Blur(kernel)
     if boundary == "circular":
-        return CircularBlur(kernel, (height, width)), None
-    return PaddedBlur(kernel, boundary), None
+        return CircularBlur(kernel, size)
+    return PaddedBlur(kernel, boundary)
 
 
 def check_kernel(path: Path, kernel: Tensor, height: int, width: int) -> None:

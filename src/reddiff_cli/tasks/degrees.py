@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ..cards import FAINT_TASKS, Card
-from ..operators import Operator, mixes_colours
+from ..operators import LightBlur, Operator, mixes_colours
 from ..options import TASKS
 from ..solvers.reddiff import SIGMA_FLOOR
 
@@ -56,4 +56,6 @@ def level_behind(
     """
     if task not in FAINT_TASKS or not card.faint_start:
         return None
-    return first_level(task, card, told_share(operator, like, max(sigma_y, SIGMA_FLOOR)))
+    # Where slopes are even, a blur of light tells what one of values does.
+    told = operator.blur if isinstance(operator, LightBlur) else operator
+    return first_level(task, card, told_share(told, like, max(sigma_y, SIGMA_FLOOR)))

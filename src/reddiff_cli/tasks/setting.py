@@ -11,7 +11,7 @@ from ..holes.shape import WHOLE, cheapest_patchwork
 from ..jobs import OnNote
 from ..models import Card
 from ..noise import NoiseEstimate, estimate_noise, is_white
-from ..operators import Operator, is_linear
+from ..operators import Operator, keeps_noise
 from ..options import OVERLAP, TASKS, MachineOptions, SolverOptions
 from ..tiling import Hole, Patchwork, Whole
 from .levels import FALLING, SPARSE, UNIT_STEPS, noise_levels
@@ -85,7 +85,7 @@ class Setting:
         Not measured without noise, and where y shows no picture. Behind a blur and the like
         noise may be told too high.
         """
-        if noise == 0 or not is_linear(operator):
+        if noise == 0 or not keeps_noise(operator):
             return True
         at_least = 0.0 if getattr(operator, "direct", None) is None else noise
         return is_white(y, at_least, known, smoothed=smooths(path))

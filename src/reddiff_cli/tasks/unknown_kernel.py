@@ -17,7 +17,8 @@ from ..kernelspec import KernelSpec
 from ..operators import Blur
 from ..pictures import load_picture
 from ..task_options import DeblurOptions
-from .deblur import make_blur
+from .blurred_light import VALUES, choose_response
+from .deblur import asked, make_blur, remark_on
 from .heard import HeardPicture
 from .origin import find_origin
 from .problem import Stage, to_tensor
@@ -28,16 +29,17 @@ from .setting import Setting
 class BlindDeblurring(HeardPicture):
     """A picture whose blur is told from its spectrum, once the noise in that has been heard.
 
-    path: for messages.    boundary: as of `make_blur`.    kernel: None until it is found.
-    gaussian: one that may be right, too.
+    path: for messages.    kernel: None until it is found.    gaussian: one that may be right,
+    too.    said: of the response.
 
     Noise of a camera is no white noise: its spectrum falls as if it had been blurred itself.
     """
 
     path: Path = Path()
-    boundary: str = "unknown"
+    options: DeblurOptions = DeblurOptions(KernelSpec("auto", ()))
     kernel: KernelSpec | None = None
     gaussian: KernelSpec | None = None
+    said: str = ""
 
     def stages(self) -> Iterator[Stage]:
         """One that hears the noise, and one that restores the picture with the kernel found."""
@@ -45,8 +47,13 @@ class BlindDeblurring(HeardPicture):
             yield self.hearing()
         found = self.estimate()
         self.kernel, self.gaussian = self.believe(found), found.gaussian
-        made = make_kernel(self.kernel)
-        self.operator, canvas = make_blur(self.path, made, self.boundary, self.y)
+        made, boundary = make_kernel(self.kernel), self.options.boundary
+        response = VALUES
+        if self.origin is not None:
+            about = (asked(self.options, self.setting), self.kernel, self.y, self.origin)
+            response = choose_response(*about, linear=self.source.linear)
+        self.said = remark_on(response, self.options)
+        self.operator, canvas = make_blur(self.path, made, boundary, self.y, response)
         if canvas is not None:
             self.crop = canvas.crop
         yield from super().stages()
@@ -82,7 +89,8 @@ class BlindDeblurring(HeardPicture):
     def remark(self) -> str:
         """The kernel, and one that may be tried as well."""
         also = "" if self.gaussian is None else f"; {self.gaussian} may be right as well"
-        return f"kernel {self.kernel} (estimated{also})"
+        kernel = f"kernel {self.kernel} (estimated{also})"
+        return f"{kernel}; {self.said}" if self.said else kernel
 
     def _spectrum_of_noise(self) -> float | Tensor:
         """As `estimate_kernel` wants it; PictureError if it is not white and cannot be told."""
@@ -109,5 +117,5 @@ def pose(job: Job, options: DeblurOptions, setting: Setting) -> BlindDeblurring:
     nothing = Blur(torch.ones(1, 1))
     white = setting.white(nothing, job.input, y, noise)
     about = ("deblur", picture, nothing, y, noise, setting)
-    problem = BlindDeblurring(*about, white=white, path=job.input, boundary=options.boundary)
+    problem = BlindDeblurring(*about, white=white, path=job.input, options=options)
     return problem.read_from(origin)

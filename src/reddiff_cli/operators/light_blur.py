@@ -1,0 +1,153 @@
+"""Blur as cameras make it: light is blurred, and values are made of it afterwards.
+
+    y = OETF(k * EOTF(u)),    u = (x + 1) / 2
+
+Motion and defocus act on light, before the response curve. Beside something bright that differs
+from a blur of values by much more than noise does.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..linear import conjugate_gradients
+from ..metrics import rms
+from ..response import Response
+from .blur import Blur, CircularBlur, PaddedBlur
+
+ROUNDS, HALVINGS = 2, 3
+PACE, FEW, MANY = 1.0, 4, 25
+TOLERANCE = 1e-4
+# Curves that are flat at black, or steep, have no finite slope there.
+FLATTEST = 0.02
+# From so many values on, CPUs take one channel after the other, and memory holds one.
+LARGE = 2**18
+
+AnyBlur = Blur | CircularBlur | PaddedBlur
+
+
+@dataclass(frozen=True)
+class Tangent:
+    """A linear map, x -> outside * blur(within * x): what a `LightBlur` is near a picture.
+
+    within: (B, C, H, W), slopes of light by value.    outside: of y's shape, of value by light.
+    """
+
+    blur: AnyBlur
+    within: Tensor
+    outside: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Change of y for a change x of the picture."""
+        return self.outside * self.blur(self.within * x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """The transpose."""
+        return self.within * self.blur.adjoint(self.outside * y)
+
+    def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
+        """argmin_x |A x - y|^2 + r |x - d|^2 by a few conjugate gradients from d."""
+        return self.improved(d, d, y - self(d), r)
+
+    def improved(self, x: Tensor, d: Tensor, miss: Tensor, r: float) -> Tensor:
+        """argmin_v |A v - miss|^2 + r |x + v - d|^2, added to x.
+
+        Not preconditioned by the kernel's inverse: that halves the iterations where slopes are
+        even, and at lamps by night takes four times as many.
+        """
+        if x.device.type == "cpu" and x.numel() >= LARGE and x.shape[:2] != (1, 1):
+            return self._improved_apart(x, d, miss, r)
+        iterations = min(MANY, max(FEW, math.ceil(PACE / math.sqrt(max(r, 1e-12)))))
+
+        def normal(v: Tensor) -> Tensor:
+            return self.adjoint(self(v)) + r * v
+
+        downhill = self.adjoint(miss) + r * (d - x)
+        return x + conjugate_gradients(normal, downhill, iterations, TOLERANCE)
+
+    def _improved_apart(self, x: Tensor, d: Tensor, miss: Tensor, r: float) -> Tensor:
+        """The same, one channel after the other."""
+        found = torch.empty_like(x)
+        for row in range(x.shape[0]):
+            for channel in range(x.shape[1]):
+                one = slice(row, row + 1), slice(channel, channel + 1)
+                part = Tangent(self.blur, self.within[one], self.outside[one])
+                found[one] = part.improved(x[one], d[one], miss[one], r)
+        return found
+
+
+@dataclass(frozen=True)
+class LightBlur:
+    """A blur between two response curves; shapes and borders as those of `blur`.
+
+    blur: what happens to light.
+    """
+
+    blur: AnyBlur
+    response: Response = Response()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The blurred picture."""
+        return self._value(self.blur(self._light(x)))
+
+    @property
+    def kernel(self) -> Tensor:
+        """(kh, kw). Where it lets nothing through, y holds next to nothing but noise, either.
+
+        22 crops, kernels and noise as of tasks/blurred_light.py:
+        """
+        return self.blur.kernel
+
+    def start(self, y: Tensor) -> Tensor:
+        """As that of the blur."""
+        return self.blur.start(y)
+
+    def tangent(self, x: Tensor) -> Tangent:
+        """What A is near x."""
+        value = self(x)
+        return Tangent(self.blur, self._slope(x), 1 / self._slope(value))
+
+    def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
+        """argmin_x |A(x) - y|^2 + r |x - d|^2 by Gauss-Newton steps from d.
+
+        A step that does not lower the objective is halved, picture by picture.
+        """
+        x, miss = d, y - self(d)
+        for _ in range(ROUNDS):
+            there = self.tangent(x).improved(x, d, miss, r)
+            x, miss = self._lower(x, miss, there, d, y, r)
+        return x
+
+    def _lower(
+        self, x: Tensor, miss: Tensor, there: Tensor, d: Tensor, y: Tensor, r: float
+    ) -> tuple[Tensor, Tensor]:
+        """A point between x and `there` that is no worse than x, and y - A of it."""
+        before = _squares(miss) + r * _squares(x - d)
+        for _ in range(HALVINGS):
+            left = y - self(there)
+            worse = _squares(left) + r * _squares(there - d) > before
+            if not bool(worse.any()):
+                return there, left
+            there = torch.where(worse, (x + there) / 2, there)
+        return torch.where(worse, x, there), torch.where(worse, miss, left)
+
+    def residual(self, x: Tensor, y: Tensor) -> Tensor:
+        """rms of y - A(x) for each picture, (B,)."""
+        return rms(y - self(x))
+
+    def _light(self, x: Tensor) -> Tensor:
+        return self.response.decode((x + 1) / 2)
+
+    def _value(self, light: Tensor) -> Tensor:
+        return 2 * self.response.encode(light) - 1
+
+    def _slope(self, x: Tensor) -> Tensor:
+        """Of light by value, both in [-1, 1] units."""
+        return self.response.slope((x + 1) / 2).clamp(min=FLATTEST)
+
+
+def _squares(x: Tensor) -> Tensor:
+    """Sum of squares of each picture, (B, 1, 1, 1)."""
+    return x.square().flatten(1).sum(1).view(-1, 1, 1, 1)

@@ -1,0 +1,232 @@
+"""Blur of light between two response curves: its tangent, its data step, and who asks for it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from reddiff_cli.cli import app
+from reddiff_cli.formats.carriers import read_record
+from reddiff_cli.kernels import make_kernel
+from reddiff_cli.kernelspec import parse_kernel
+from reddiff_cli.linear import solve_data_step
+from reddiff_cli.noise import NoiseEstimate
+from reddiff_cli.operators import (
+    Blur,
+    CircularBlur,
+    LightBlur,
+    PaddedBlur,
+    is_linear,
+    light_blur,
+    on_device,
+)
+from reddiff_cli.pictures import load_picture
+from reddiff_cli.response import parse_response
+from reddiff_cli.solvers.through import Through
+from reddiff_cli.tasks.blurred_light import LIGHT, VALUES, choose_response, find_response
+from reddiff_cli.tasks.origin import Origin
+from reddiff_cli.tasks.problem import to_tensor
+
+PICTURE = Path(__file__).parent / "pictures" / "coffee.png"
+RUNNER = CliRunner()
+ORIGIN = Origin(None, NoiseEstimate(0.004))
+KERNEL = torch.tensor([[0.1, 0.3, 0.1], [0.0, 0.4, 0.1]], dtype=torch.float64)
+BLURS = [
+    Blur(KERNEL),
+    CircularBlur(KERNEL),
+    PaddedBlur(KERNEL, "reflect"),
+    PaddedBlur(KERNEL, "replicate"),
+]
+RESPONSES = ["srgb", "linear", "gamma:2.2", "gamma:0.5"]
+
+
+def values(seed, rows=2, reach=0.9):
+    generator = torch.Generator().manual_seed(seed)
+    return reach * (2 * torch.rand(rows, 3, 8, 9, generator=generator, dtype=torch.float64) - 1)
+
+
+def light_blurs():
+    return [LightBlur(blur, parse_response(text)) for blur in BLURS for text in RESPONSES]
+
+
+def objective(operator, x, d, y, r):
+    return (y - operator(x)).square().sum() + r * (x - d).square().sum()
+
+
+def lowest(operator, d, y, r):
+    """The minimum by Newton-like steps of L-BFGS, from d."""
+    x = d.clone().requires_grad_(True)
+    search = torch.optim.LBFGS([x], max_iter=2000, tolerance_grad=1e-12, tolerance_change=0)
+    search.param_groups[0]["line_search_fn"] = "strong_wolfe"
+
+    def closure():
+        search.zero_grad()
+        loss = objective(operator, x, d, y, r)
+        loss.backward()
+        return loss
+
+    search.step(closure)
+    return x.detach()
+
+
+@pytest.mark.parametrize("operator", light_blurs(), ids=lambda o: o.response.kind)
+def test_the_tangent_is_the_derivative(operator):
+    x, v = values(1), values(2)
+    near, h = operator.tangent(x), 1e-5
+    expected = (operator(x + h * v) - operator(x - h * v)) / (2 * h)
+    torch.testing.assert_close(near(v), expected, atol=1e-5, rtol=1e-5)
+    u = values(3)[..., : expected.shape[2], : expected.shape[3]]
+    torch.testing.assert_close((near(v) * u).sum(), (v * near.adjoint(u)).sum())
+    (gradient,) = torch.autograd.grad(operator(x.requires_grad_(True)), x, u)
+    torch.testing.assert_close(gradient, near.adjoint(u))
+
+
+@pytest.mark.parametrize("r", [0.003, 0.1])
+@pytest.mark.parametrize("operator", light_blurs(), ids=lambda o: o.response.kind)
+def test_the_data_step_comes_to_the_minimum(operator, r, monkeypatch):
+    x = values(1)
+    y, d = operator(x), x + 0.2 * values(2)
+    y = y + 0.02 * values(3)[..., : y.shape[2], : y.shape[3]]
+    best = lowest(operator, d, y, r)
+    least = objective(operator, best, d, y, r)
+    assert objective(operator, operator.data_step(d, y, r), d, y, r) < 1.05 * least
+    monkeypatch.setattr(light_blur, "ROUNDS", 40)
+    monkeypatch.setattr(light_blur, "PACE", 100.0)
+    monkeypatch.setattr(light_blur, "MANY", 400)
+    monkeypatch.setattr(light_blur, "TOLERANCE", 1e-9)
+    found = operator.data_step(d, y, r)
+    # gamma:2.2 is flat at black, where a floor stands in for its slope.
+    near = 0.02 if operator.response.gamma > 1 and operator.response.kind == "gamma" else 1e-4
+    torch.testing.assert_close(found, best, atol=near, rtol=0)
+
+
+@pytest.mark.parametrize("blur", BLURS)
+def test_of_values_it_is_the_blur(blur, monkeypatch):
+    operator = LightBlur(blur, parse_response("linear"))
+    monkeypatch.setattr(light_blur, "MANY", 400)
+    monkeypatch.setattr(light_blur, "PACE", 100.0)
+    monkeypatch.setattr(light_blur, "TOLERANCE", 1e-9)
+    x, d = values(1), values(2)
+    y = blur(x)
+    torch.testing.assert_close(operator(x), y)
+    torch.testing.assert_close(operator.start(y), blur.start(y))
+    step = solve_data_step(blur, d, y, 0.01, 400, 1e-9)
+    torch.testing.assert_close(operator.data_step(d, y, 0.01), step, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("response", RESPONSES)
+def test_no_step_makes_it_worse_nor_leaves_numbers(response):
+    """Lamps in the night: slopes differ a hundredfold, and values leave the range."""
+    operator = LightBlur(Blur(make_kernel(parse_kernel("motion:9,30"))), parse_response(response))
+    x = torch.full((1, 3, 40, 40), -1.0)
+    x[:, :, 18:22, 18:22] = 1.0
+    y = operator(x) + 0.01 * torch.randn(operator(x).shape, generator=torch.Generator())
+    for d in (operator.start(y), 1.3 * x, -x):
+        for r in (1e-5, 1e-2):
+            found = operator.data_step(d, y, r)
+            assert found.isfinite().all()
+            before = objective(operator, d, d, y, r)
+            assert objective(operator, found, d, y, r) <= before * (1 + 1e-5)
+
+
+def test_rows_and_channels_are_solved_alone(monkeypatch):
+    operator = light_blurs()[0]
+    d, y = values(2), operator(values(1))
+    monkeypatch.setattr(light_blur, "PACE", 20.0)
+    monkeypatch.setattr(light_blur, "MANY", 200)
+    both = operator.data_step(d, y, 0.01)
+    torch.testing.assert_close(both[:1], operator.data_step(d[:1], y[:1], 0.01))
+    monkeypatch.setattr(light_blur, "LARGE", 1)
+    apart = operator.data_step(d, y, 0.01)
+    torch.testing.assert_close(apart, both, atol=1e-2, rtol=0)
+
+
+def test_moves_with_its_kernel():
+    moved = on_device(light_blurs()[0], torch.device("meta"))
+    assert moved.kernel.is_meta
+    assert not is_linear(moved)
+
+
+def test_the_network_sees_noise_through_the_tangent():
+    """What z has too little of s, in a direction that y tells, is what y's own noise has."""
+    operator = LightBlur(CircularBlur(KERNEL), parse_response("srgb"))
+    mu = values(1, rows=1, reach=0.2)
+    around = Through(operator, operator(mu), 0.05).around(mu, 0.3, values(2, 1), values(3, 1))
+    near = operator.tangent(mu)
+    expected = Through(near, near(mu), 0.05).around(mu, 0.3, values(2, 1), values(3, 1))
+    for one, other in zip(around, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
+
+
+def photograph(side=200):
+    return to_tensor(load_picture(PICTURE))[:, :, 40 : 40 + side, 60 : 60 + side]
+
+
+def blurred(response, kernel, noise=0.004, side=200):
+    """(what it shows, blurred and rounded to 8 bits; the truth), (1, 3, H, W) in [-1, 1]."""
+    blur = Blur(make_kernel(parse_kernel(kernel)))
+    x = photograph(side)
+    y = LightBlur(blur, response)(x)
+    y = y + 2 * noise * torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+    return ((y + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1, blur.crop(x)
+
+
+@pytest.mark.parametrize("response", [LIGHT, VALUES])
+@pytest.mark.parametrize("kernel", ["motion:9,30", "motion:13,25", "disk:3"])
+@pytest.mark.parametrize("noise", [0.002, 0.004])
+def test_what_was_blurred_is_found(response, kernel, noise):
+    y, _ = blurred(response, kernel, noise)
+    assert find_response(y, make_kernel(parse_kernel(kernel))) == response
+
+
+def test_what_is_told_or_light_is_not_asked():
+    y, _ = blurred(LIGHT, "disk:3")
+    disk, gaussian = parse_kernel("disk:3"), parse_kernel("gaussian:2")
+    assert choose_response("auto", disk, y, ORIGIN, linear=False) == LIGHT
+    assert choose_response("linear", disk, y, ORIGIN, linear=False) == VALUES
+    assert choose_response("auto", gaussian, y, ORIGIN, linear=False) == VALUES
+    assert choose_response("linear", gaussian, y, ORIGIN, linear=True) == LIGHT
+    assert choose_response("gamma:2", disk, y, ORIGIN, linear=False).gamma == 2
+
+
+def test_nothing_recorded_is_a_blur_of_values():
+    white = torch.ones(1, 3, 32, 32)
+    assert find_response(white, make_kernel(parse_kernel("disk:3"))) == VALUES
+
+
+def deblur(path, *arguments):
+    """PSNR's picture, (H, W, 3) in 0 to 255, and what the run said of it."""
+    output = path.with_name("out.png")
+    command = ["deblur", path, "-o", output, "--overwrite", "--device", "cpu", "--json"]
+    command += ["--kernel", "motion:9,30", "--steps", "8", *arguments]
+    result = RUNNER.invoke(app, [str(word) for word in command])
+    assert result.exit_code == 0, result.stderr
+    said = [json.loads(line) for line in result.stdout.splitlines()]
+    [done] = [event for event in said if event.get("status") == "ok"]
+    return np.asarray(Image.open(output)).astype(float), done, read_record(output)
+
+
+@pytest.mark.parametrize("response, other", [(LIGHT, VALUES), (VALUES, LIGHT)])
+def test_the_right_response_is_taken_and_restores_better(tmp_path, response, other):
+    y, truth = blurred(response, "motion:9,30", side=128)
+    path = tmp_path / "img.png"
+    shown = ((y[0] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    Image.fromarray(shown).save(path)
+    truth = ((truth[0] + 1) * 127.5).permute(1, 2, 0).numpy()
+
+    def psnr(*arguments):
+        return -10 * np.log10((((deblur(path, *arguments)[0] - truth) / 255) ** 2).mean())
+
+    right, wrong = psnr("--response", response.kind), psnr("--response", other.kind)
+    assert right > wrong + 1.5
+    found, done, record = deblur(path)
+    assert done["remark"] == f"response {response.kind} (estimated)"
+    assert record["response"] == "auto"
+    by_hand = deblur(path, "--response", response.kind)
+    assert np.array_equal(found, by_hand[0])
+    assert by_hand[1]["remark"] == ""
+    assert by_hand[2]["response"] == response.kind
