@@ -224,7 +224,7 @@ def test_the_right_response_is_taken_and_restores_better(tmp_path, response, oth
     right, wrong = psnr("--response", response.kind), psnr("--response", other.kind)
     assert right > wrong + 1.5
     found, done, record = deblur(path)
-    assert done["remark"] == f"response {response.kind} (estimated)"
+    assert done["remark"] == f"response {response.kind} (auto)"
     assert record["response"] == "auto"
     by_hand = deblur(path, "--response", response.kind)
     assert np.array_equal(found, by_hand[0])
