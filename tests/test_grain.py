@@ -64,6 +64,44 @@ def test_texture_is_not_grain():
     assert 127.5 * grain.sigma == pytest.approx(5, abs=1.5)
 
 
+def mortar(seed=5):
+    """Lines at random, thin and few: sparse edges, of the same strength as visible grain."""
+    generator = torch.Generator().manual_seed(seed)
+    lines = (torch.rand((1, 1, 320, 320), generator=generator) > 0.97).float()
+    return -0.5 * F.avg_pool2d(lines, (1, 5), 1, (0, 2)).expand(1, 3, -1, -1)
+
+
+def test_beside_a_wall_a_smooth_sky_tells_the_grain():
+    """Three quarters of the picture are texture; the sky has none to weave in."""
+    wall = sky() + mortar()
+    wall[..., 240:] = 0.9 + 0.002 * torch.randn(80, generator=torch.Generator().manual_seed(1))
+    grain = measure_grain(wall, EVERYWHERE)
+    assert grain is not None
+    assert 127.5 * grain.sigma < 1
+    assert not grain.is_likely
+    brightest = grain.draw(torch.full((1, 3, 99, 99), 0.9), torch.Generator().manual_seed(0))
+    assert 127.5 * float(brightest.std()) < 1
+
+
+def test_a_smooth_border_does_not_hide_the_grain_of_a_film():
+    film = sky() + coarse_grain(8)
+    film[..., :80] = 0.002 * torch.randn(80, generator=torch.Generator().manual_seed(1)) - 0.95
+    grain = measure_grain(film, EVERYWHERE)
+    assert grain is not None
+    assert grain.is_likely
+    inside = grain.draw(torch.zeros(1, 3, 99, 99), torch.Generator().manual_seed(0))
+    assert float(inside.std()) == pytest.approx(looks(coarse_grain(8))[0], rel=0.2)
+
+
+def test_what_looks_like_texture_is_not_called_grain():
+    """It is as strong as grain that is."""
+    for picture, likely in ((sky() + mortar(), False), (sky() + coarse_grain(5), True)):
+        grain = measure_grain(picture, EVERYWHERE)
+        assert grain is not None
+        assert 127.5 * grain.sigma > VISIBLE
+        assert grain.is_likely == likely
+
+
 def test_clean_pictures_have_next_to_none():
     grain = measure_grain(sky(), EVERYWHERE)
     assert grain is not None

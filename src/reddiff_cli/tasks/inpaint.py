@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..holes.grain import VISIBLE, Grain, add_grain, measure_grain, surroundings
+from ..holes.grain import Grain, add_grain, measure_grain, surroundings
 from ..holes.shape import solid_share
 from ..jobs import Job
 from ..masks import NEARLY_ALL, covered_share, load_hole
@@ -141,9 +141,9 @@ class Inpainting:
         sigma = self._grain.sigma / 2
         if self._grainy:
             return f"grain {sigma:.4f}"
-        if 255 * sigma < VISIBLE:
+        if not self._grain.is_likely:
             return ""
-        return f"the picture is grainy ({sigma:.4f}); --grain gives the filled places the same"
+        return f"the picture may be grainy ({sigma:.4f}); --grain gives the filled places the same"
 
     @cached_property
     def _grain(self) -> Grain | None:
