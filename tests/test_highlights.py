@@ -156,6 +156,20 @@ def test_how_far_a_dome_reaches(below, expected):
     assert float(found) == pytest.approx(wanted, rel=0.05)
 
 
+def test_a_sharp_edge_does_not_hurry_a_slow_sky():
+    """A roof below a sky that grows white: beside the sky the dome rises as slowly as that did."""
+    level, slope = 0.7, 0.002
+    u = level - slope * (29.5 - torch.arange(60).float()).clamp(min=0).expand(1, 1, 60, 60)
+    u = torch.where(torch.arange(60)[:, None] >= 40, 0.05, u)
+    whole = torch.zeros_like(u)
+    whole[..., :40, 30:] = 1
+    found = reach_of_dome(u, whole, level)[0, 0]
+    slow = min(DOME * (1 - level) / (STEEPER * slope), FARTHEST)
+    assert float(found[10, 32]) == pytest.approx(slow, rel=0.2)
+    assert float(found[20, 45]) > 0.3 * slow
+    assert float(found[38, 50]) < 0.3 * slow
+
+
 def test_in_a_wide_place_the_law_stays():
     """Far from the border a channel is what the others of its pixel say."""
     u = torch.full((1, 3, SIDE, SIDE), 0.5)
