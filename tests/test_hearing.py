@@ -316,10 +316,27 @@ def test_a_composition_with_a_hole_does_not_listen(tmp_path):
 
 def test_grey_pictures_are_heard_in_one_channel(tmp_path):
     y = blurred("gaussian:0.5", wide, 5)[:, :1].expand(1, 3, SIDE, SIDE)
-    probe, heard, _ = posed(saved(tmp_path, y), KNOWN).stages()
-    assert probe.probe
+    heard, _ = posed(saved(tmp_path, y), KNOWN).stages()
     assert heard.shared == 1
-    assert (probe.y.shape[1], heard.y.shape) == (1, (1, 1, SIDE, SIDE))
+    assert heard.y.shape == (1, 1, SIDE, SIDE)
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        (KNOWN, False),
+        (parse_degrade("blur gaussian:0.5 | down 2 box"), False),
+        (parse_degrade("down 2 box"), True),
+        (SuperresOptions(2, parse_filter("bicubic")), True),
+    ],
+)
+def test_tiles_are_asked_about_white_noise_where_nothing_is_blurred(options, asked, tmp_path):
+    """Behind a blur the network takes noise for less than there is, and there is no need."""
+    y = blurred("gaussian:0.5", white, 5)
+    problem = posed(saved(tmp_path, y), options)
+    assert next(problem.stages()).probe == asked
+    if not asked:
+        assert 255 * problem.noise == pytest.approx(5, rel=0.1)
 
 
 @pytest.mark.parametrize("options", [MOTION, parse_degrade("blur motion:9,30")])

@@ -74,6 +74,10 @@ class Composition(HeardPicture):
         return not isinstance(self._parts[-1], Inpaint | Whitened) and super()._listens()
 
     @property
+    def _blurred(self) -> bool:
+        return any(isinstance(part, Blur) for part in self._parts)
+
+    @property
     def _parts(self) -> tuple[Part, ...]:
         return cast(Chain, self.operator).parts
 
