@@ -209,7 +209,6 @@ def test_what_goes_through_levels_takes_what_is_heard_a_little_stronger(about, t
     looked_at, _ = stages_of(tmp_path, 1.0)
     problem, stages = stages_of(tmp_path, 1.0, **about)
     assert problem.noise == pytest.approx(RISE * looked_at.noise)
-    assert stages[-1].whitening is None
     assert stages[-1].sigma_y == 2 * problem.noise
 
 

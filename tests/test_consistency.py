@@ -219,7 +219,7 @@ def test_where_most_is_clipped_the_best_tile_will_do():
     assert float(is_recorded(tiles).mean()) > 0.3
 
 
-def denoised(tmp_path, answers, sigma, side=192):
+def denoised(tmp_path, answers, sigma, side=192, **solver):
     """The problem of white noise of sigma, of 255, and its stages; the network says `answers`.
 
     answers: for each probe, what it would tell.
@@ -229,7 +229,7 @@ def denoised(tmp_path, answers, sigma, side=192):
     scene = scene * torch.tensor([1.0, 0.9, 0.8])
     noise = sigma / 255 * draws((side, side, 3))()
     save_picture(Picture((scene + noise).clamp(0, 1).numpy()), path, None)
-    setting = Setting(find_model("natural"), SolverOptions(), print)
+    setting = Setting(find_model("natural"), SolverOptions(**solver), print)
     problem = pose(Job("denoise", path, path), DenoiseOptions(), setting)
     clean, stages, waiting = scene.permute(2, 0, 1)[None] * 2 - 1, [], iter(answers)
     for stage in problem.stages():
@@ -245,11 +245,13 @@ def telling(sigma, *, wide=False):
     return lambda stage: told_of_tiles(stage, sigma / 127.5, wide=wide)
 
 
-def test_white_noise_needs_no_hearing(tmp_path):
-    problem, stages = denoised(tmp_path, [telling(4.8)], 5)
+@pytest.mark.parametrize("about", [{}, {"samples": 2}, {"method": "ddrm"}])
+def test_white_noise_needs_no_hearing(about, tmp_path):
+    problem, stages = denoised(tmp_path, [telling(4.8)], 5, **about)
     assert [stage.probe for stage in stages] == [True, False]
     assert 255 * problem.noise == pytest.approx(4.8)
     assert stages[-1].whitening is None
+    assert stages[-1].sigma_y == 2 * problem.noise
 
 
 def test_what_tiles_tell_to_be_wide_is_not_taken_for_white(tmp_path):

@@ -116,15 +116,23 @@ def tiles_of(y: Tensor) -> Tensor | None:
 def in_bands(a: Tensor, b: Tensor) -> Tensor:
     """Inner products of the channels' differences of a and b in the `BANDS`, (n, 3).
 
-    a, b: (n, C, side, side), under a window, as opposite borders do not meet.
+    a, b: (n, C, side, side).
     """
     side = a.shape[-1]
-    hann = torch.hann_window(side).to(a)
-    spectra = [
-        torch.fft.fft2((v - v.mean(1, keepdim=True)) * hann[:, None] * hann) for v in (a, b)
-    ]
-    power = (spectra[0] * spectra[1].conj()).real.sum(1)
+    power = (spectra_apart(a) * spectra_apart(b).conj()).real.sum(1)
     frequency = torch.fft.fftfreq(side).to(a)
     radius = (frequency[:, None].square() + frequency.square()).sqrt()
     inside = [(radius >= low) & (radius < high) for low, high in BANDS]
     return torch.stack([(power * band).sum((1, 2)) for band in inside], 1)
+
+
+def spectra_apart(v: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Fourier transform of the channels' differences from their mean, of v's shape.
+
+    v: (n, C, side, side), under a window, as opposite borders do not meet.    weight: (n, 1, side,
+    side), of the pixels.
+    """
+    hann = torch.hann_window(v.shape[-1]).to(v)
+    differences = (v - v.mean(1, keepdim=True)) * hann[:, None] * hann
+    spectra: Tensor = torch.fft.fft2(differences if weight is None else differences * weight)
+    return spectra

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from ..estimation.stationary import apart, of_side
+from ..estimation.tile_noise import spectra_apart
 from ..noise import is_recorded
 from ..schedule import Schedule
 from .look import Denoise
@@ -89,10 +90,7 @@ def _energies(y: Tensor, over: Tensor, under: Tensor, added: Tensor) -> tuple[Te
 
     over, under: z - D where n' is added, and where -n' is.    What is clipped counts for nothing.
     """
-    hann = torch.hann_window(y.shape[-1]).to(y)
-    window = is_recorded(y).amin(1, keepdim=True) * hann[:, None] * hann
-    plus, minus, probe = (
-        torch.fft.fft2((v - v.mean(1, keepdim=True)) * window) for v in (over, under, added)
-    )
+    recorded = is_recorded(y).amin(1, keepdim=True)
+    plus, minus, probe = (spectra_apart(v, recorded) for v in (over, under, added))
     energy = (plus.abs().square() + minus.abs().square()).sum(1) / 2
     return energy, ((plus - minus) / 2 * probe.conj()).real.sum(1)

@@ -24,8 +24,8 @@ VALUES, LIGHT = Response(LINEAR), Response(SRGB)
 #   noise 0.004, JPEG 90    141 / 142    108 of 110 / 81 of 82
 #   noise 0.004, JPEG 75    137 / 141     92 of 98 / 71 of 74
 STRONG, LEAST, LEAST_LOSSY = 1.5, 0.01, 0.03
-# Side of the part that is looked at: that whose values differ most.
-SIDE = 320
+# Side of the part that is looked at, that whose values differ most; and over that of the kernel.
+SIDE, WIDER = 320, 2
 
 
 def choose_response(
@@ -54,7 +54,7 @@ def find_response(y: Tensor, kernel: Tensor, r: float = LEAST) -> Response:
     y: (1, C, H, W) in [-1, 1].    kernel: (kh, kw), not larger than that.
     r: of the data step.
     """
-    part = _richest(y)
+    part = _richest(y, max(SIDE, WIDER * max(kernel.shape)))
     by_light, by_values = (_left(part, LightBlur(Blur(kernel), o), r) for o in (LIGHT, VALUES))
     return LIGHT if by_light < by_values else VALUES
 
@@ -66,9 +66,9 @@ def _left(y: Tensor, operator: LightBlur, r: float) -> float:
     return float(miss.mean()) if len(miss) else 0.0
 
 
-def _richest(y: Tensor) -> Tensor:
+def _richest(y: Tensor, side: int) -> Tensor:
     """The square whose values have the largest variance, of those side by side."""
-    height, width = (min(SIDE, n) for n in y.shape[2:])
+    height, width = (min(side, n) for n in y.shape[2:])
     rows = range(0, y.shape[2] - height + 1, height)
     columns = range(0, y.shape[3] - width + 1, width)
     parts = [y[:, :, i : i + height, j : j + width] for i in rows for j in columns]

@@ -53,8 +53,8 @@ class Denoising(Listening):
     Noise that was told, and is there and white as far as the picture tells: a few looks at it. The
     same for noise that tiles of y tell to be white, made even if they tell that it is not. Else
     one look at y with much more noise tells what its noise is (`measure_noise`), and the
-    looks after it make that white. Where it cannot be measured, and for samples and a path of
-    levels, `WholePicture` as it is.
+    looks after it make that white, while samples, a path of levels and other methods take it as it
+    is. Where it cannot be measured, `WholePicture` as it is.
 
     least: of a JPEG, what its noise was estimated to be as it is decoded.    lossy: y comes from a
     file that has smoothed its noise.    step: median of its steps in luminance, of 255; infinite
@@ -68,7 +68,7 @@ class Denoising(Listening):
     def stages(self) -> Iterator[Stage]:
         """One that hears the noise, unless it is sure what it is, and one that takes it away.
 
-        Samples and a path of levels take what was heard `RISE` times.
+        Samples, a path of levels and other methods take what was heard `RISE` times.
         """
         looks = straight(self.setting.solver)
         if self.decoding is not None:
@@ -76,12 +76,12 @@ class Denoising(Listening):
             self._estimate()
         elif self.told is None and not self.lossy:
             yield from self.probing()
-            if self._takes_as_white() and looks:
+            if self._takes_as_white():
                 yield self._whitened(None if self._quiet() else self._by_light())
                 return
         self.white = self.white or self._quiet()
-        if self._sure() or not (looks or self.told is None):
-            yield from super().stages()
+        if self._sure() or (self.told is not None and not looks):
+            yield self._whitened(None)
             return
         yield from self.listening()
         heard = self._measured()
@@ -92,14 +92,12 @@ class Denoising(Listening):
             whitening = whitening.scaled(self.confirmed)
         if self.told is None:
             self.noise = max(self.noise, FLOOR / 255)
-        if looks:
-            yield self._whitened(whitening)
-            return
-        self.noise *= 1.0 if self.white else RISE
-        yield from super().stages()
+        if whitening is not None and not (looks or self.white):
+            self.noise *= RISE
+        yield self._whitened(whitening)
 
     def _whitened(self, whitening: Whitening | None) -> Stage:
-        """The stage that takes the noise away, with that made white, unless it is."""
+        """The stage that takes the noise away; looks have it made white first, unless it is."""
         stage = self._stage(self.operator, self.y, self.y)
         if whitening is None:
             return stage
