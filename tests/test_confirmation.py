@@ -1,5 +1,6 @@
 """Whether what was heard as noise is noise to the network, and not texture."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,11 +8,13 @@ import pytest
 import torch
 
 from doubles import GaussianPrior, gaussian_prior, told_of_tiles
+from reddiff_cli.estimation.coloured_noise import ColouredNoise
 from reddiff_cli.estimation.stationary import TILE, apart, of_side, shaping_kernel, white_power
 from reddiff_cli.jobs import Job
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
-from reddiff_cli.noise import RISE
+from reddiff_cli.noise import FLOOR, RISE
+from reddiff_cli.operators import Identity
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import Restorer
@@ -20,6 +23,7 @@ from reddiff_cli.solvers.confirmation import FIRST, LEAST, STEP, confirmed_share
 from reddiff_cli.solvers.whitening import Whitening
 from reddiff_cli.task_options import DenoiseOptions
 from reddiff_cli.tasks import Setting, pose
+from reddiff_cli.tasks.denoise import Denoising
 from reddiff_cli.tasks.hearing import AGAIN, OVER_FINE
 from reddiff_cli.tasks.problem import to_tensor
 
@@ -216,6 +220,52 @@ def test_what_goes_through_levels_takes_what_is_heard_a_little_stronger(about, t
 def test_noise_that_was_told_and_that_of_grey_pictures_is_not_asked_about(about, tmp_path):
     _, stages = stages_of(tmp_path, 0.25, **about)
     assert not any(stage.probe for stage in stages)
+
+
+@pytest.mark.parametrize(
+    ("noise", "about", "asked"),
+    [
+        (4, {}, True),
+        (2, {}, False),  # takes little along
+        (4, {"step": 8.0}, True),
+        (4, {"step": 10.0}, False),  # would leave no grain to tell
+        (9, {"step": math.inf}, False),  # a lossy file of unknown steps
+        (4, {"white": True}, False),
+    ],
+)
+def test_what_may_be_texture(noise, about, asked):
+    setting = Setting(find_model("natural"), SolverOptions(), print)
+    picture = load_picture(PICTURE)
+    problem = Denoising("denoise", picture, Identity(), to_tensor(picture), noise / 255, setting)
+    for name, value in ({"white": False} | about).items():
+        setattr(problem, name, value)
+    assert problem._may_be_texture() == asked
+
+
+def test_where_much_is_clipped_nothing_is_asked(tmp_path):
+    path = tmp_path / "img.png"
+    save_picture(Picture(load_picture(PICTURE).pixels[:192, :192]), path, None)
+    setting = Setting(find_model("natural"), SolverOptions(), print)
+    problem = pose(Job("denoise", path, path), DenoiseOptions(), setting)
+    noise = ColouredNoise(wide_power(), torch.zeros(1), torch.tensor([0.05]))
+    for share, asked in ((0.0, 1), (0.04, 0)):
+        specks = torch.rand((1, 1, 192, 192), generator=torch.Generator().manual_seed(0)) < share
+        problem.y = torch.where(specks, 1.0, problem.y.clamp(-0.99, 0.99))
+        problem.__dict__.pop("_heard", None)
+        assert len(list(problem.asking(noise))) == asked
+
+
+def test_where_nothing_is_heard_there_is_rounding_left(tmp_path):
+    path = tmp_path / "img.png"
+    x = torch.linspace(0.3, 0.7, 192).expand(1, 3, 192, 192)
+    x = x + 5 / 255 * noise_of(wide_power(), x.shape, 4).float()
+    save_picture(Picture(x[0].permute(1, 2, 0).numpy()), path, None)
+    setting = Setting(find_model("natural"), SolverOptions(), print)
+    problem = pose(Job("denoise", path, path), DenoiseOptions(), setting)
+    problem.lossy = True
+    for stage in problem.stages():
+        problem.accept(stage, problem.y)
+    assert problem.noise == FLOOR / 255
 
 
 @pytest.mark.parametrize("quality", [85, 92])

@@ -27,6 +27,7 @@ from reddiff_cli.operators import (
 from reddiff_cli.pictures import load_picture
 from reddiff_cli.response import parse_response
 from reddiff_cli.solvers.through import Through
+from reddiff_cli.tasks import blurred_light
 from reddiff_cli.tasks.blurred_light import LIGHT, VALUES, choose_response, find_response
 from reddiff_cli.tasks.origin import Origin
 from reddiff_cli.tasks.problem import to_tensor
@@ -162,6 +163,16 @@ def test_the_network_sees_noise_through_the_tangent():
         torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
 
 
+def test_the_tangent_is_that_at_the_picture_which_y_tells():
+    """mu may be far from it: black, where light has next to no slope."""
+    operator = LightBlur(CircularBlur(KERNEL), parse_response("srgb"))
+    y, black = operator(values(1, rows=1, reach=0.2)), torch.full_like(values(1, rows=1), -1.0)
+    xi, other = values(2, 1), values(3, 1)
+    centre, deviation = Through(operator, y, 0.05).around(black, 0.3, xi, other)
+    near, r = operator.tangent(centre), 0.05**2 / (2 * 0.3**2)
+    torch.testing.assert_close(deviation, near.data_step(0.3 * other, 0.3 * near(xi), r))
+
+
 def photograph(side=200):
     return to_tensor(load_picture(PICTURE))[:, :, 40 : 40 + side, 60 : 60 + side]
 
@@ -191,6 +202,15 @@ def test_what_is_told_or_light_is_not_asked():
     assert choose_response("auto", gaussian, y, ORIGIN, linear=False) == VALUES
     assert choose_response("linear", gaussian, y, ORIGIN, linear=True) == LIGHT
     assert choose_response("gamma:2", disk, y, ORIGIN, linear=False).gamma == 2
+
+
+def test_the_part_that_is_looked_at_is_wider_than_the_kernel(monkeypatch):
+    seen = []
+    monkeypatch.setattr(blurred_light, "_left", lambda part, *_: seen.append(part.shape) or 0.0)
+    y = torch.zeros(1, 1, 500, 700)
+    find_response(y, torch.ones(3, 3) / 9)
+    find_response(y, torch.ones(3, 200) / 600)
+    assert [tuple(shape[2:]) for shape in seen[::2]] == [(320, 320), (400, 400)]
 
 
 def test_nothing_recorded_is_a_blur_of_values():
