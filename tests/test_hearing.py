@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 
+from reddiff_cli.damages import parse_degrade
 from reddiff_cli.errors import PictureError
 from reddiff_cli.estimation.blind import SHARP, KernelEstimate, estimate_kernel
 from reddiff_cli.estimation.coloured_noise import ColouredNoise
@@ -18,7 +19,7 @@ from reddiff_cli.operators import Blur
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import DeblurOptions, SuperresOptions, parse_degrade, parse_filter
+from reddiff_cli.task_options import DeblurOptions, SuperresOptions, parse_filter
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.problem import to_pixels
 from test_blind import leaves

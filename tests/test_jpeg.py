@@ -13,6 +13,7 @@ from PIL import Image
 
 from conftest import scene
 from reddiff_cli.cards import Card
+from reddiff_cli.damages import parse_degrade
 from reddiff_cli.errors import PictureError
 from reddiff_cli.formats.jpeg import find_jpeg, find_luminance_table, read_jpeg
 from reddiff_cli.jobs import Job
@@ -23,7 +24,7 @@ from reddiff_cli.operators import Jpeg, Layout, measure_jpeg
 from reddiff_cli.operators.jpeg import SIGMA
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import DenoiseOptions, SuperresOptions, parse_degrade, parse_filter
+from reddiff_cli.task_options import DenoiseOptions, SuperresOptions, parse_filter
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.origin import DECODING
 

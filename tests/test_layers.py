@@ -31,7 +31,7 @@ LAYERS = {
         "task_options",
         "estimation",
     ],
-    3: ["pictures", "models", "denoiser", "budget", "holes", "solvers"],
+    3: ["pictures", "models", "denoiser", "budget", "holes", "solvers", "damages"],
     4: ["masks", "outputs", "kernels", "operators", "batching", "training"],
     5: ["jobs", "train", "retrieval"],
     6: ["result", "record", "report", "tasks"],
@@ -45,8 +45,8 @@ LAYERS = {
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 # Without torch at module level: what --help, --dry-run and mistakes on the command line touch.
 LIGHT = [
-    *["errors", "options", "task_options", "kernelspec", "cards", "models", "hub", "folders"],
-    *["formats.arrays", "formats.attributes", "formats.carriers", "formats.comments"],
+    *["errors", "options", "task_options", "damages", "kernelspec", "cards", "models", "hub"],
+    *["folders", "formats.arrays", "formats.attributes", "formats.carriers", "formats.comments"],
     *["formats.deep", "formats.heif", "formats.kinds", "formats.parts", "formats.pngchunks"],
     *["formats.tifftags", "pixels", "pictures", "masks", "files", "streams", "shards"],
     *["devices", "outputs", "jobs", "record", "budget", "progress", "report", "run", "interrupts"],

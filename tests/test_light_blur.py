@@ -1,6 +1,7 @@
 """Blur of light between two response curves: its tangent, its data step, and who asks for it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,30 +11,47 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from reddiff_cli.cli import app
+from reddiff_cli.damages import parse_degrade
+from reddiff_cli.errors import UsageError
 from reddiff_cli.formats.carriers import read_record
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.linear import solve_data_step
+from reddiff_cli.models import find_model
 from reddiff_cli.noise import NoiseEstimate
 from reddiff_cli.operators import (
     Blur,
     CircularBlur,
+    Downsample,
+    Grey,
+    Inpaint,
     LightBlur,
     PaddedBlur,
+    compose,
+    gauss_newton,
+    in_values,
     is_linear,
     light_blur,
     on_device,
+    rec601,
 )
-from reddiff_cli.pictures import load_picture
+from reddiff_cli.options import SolverOptions
+from reddiff_cli.pictures import Picture, load_picture
 from reddiff_cli.response import parse_response
 from reddiff_cli.solvers.through import Through
+from reddiff_cli.task_options import parse_filter
 from reddiff_cli.tasks import blurred_light
+from reddiff_cli.tasks import compose as composing
 from reddiff_cli.tasks.blurred_light import LIGHT, VALUES, choose_response, find_response
+from reddiff_cli.tasks.degrees import level_behind
 from reddiff_cli.tasks.origin import Origin
 from reddiff_cli.tasks.problem import to_tensor
+from reddiff_cli.tasks.setting import Setting
+from reddiff_cli.tasks.superres import make_downsample
 
 PICTURE = Path(__file__).parent / "pictures" / "coffee.png"
 RUNNER = CliRunner()
+CARD = find_model("natural")
 ORIGIN = Origin(None, NoiseEstimate(0.004))
 KERNEL = torch.tensor([[0.1, 0.3, 0.1], [0.0, 0.4, 0.1]], dtype=torch.float64)
 BLURS = [
@@ -95,10 +113,10 @@ def test_the_data_step_comes_to_the_minimum(operator, r, monkeypatch):
     best = lowest(operator, d, y, r)
     least = objective(operator, best, d, y, r)
     assert objective(operator, operator.data_step(d, y, r), d, y, r) < 1.05 * least
-    monkeypatch.setattr(light_blur, "ROUNDS", 40)
-    monkeypatch.setattr(light_blur, "PACE", 100.0)
-    monkeypatch.setattr(light_blur, "MANY", 400)
-    monkeypatch.setattr(light_blur, "TOLERANCE", 1e-9)
+    monkeypatch.setattr(gauss_newton, "ROUNDS", 40)
+    monkeypatch.setattr(gauss_newton, "PACE", 100.0)
+    monkeypatch.setattr(gauss_newton, "MANY", 400)
+    monkeypatch.setattr(gauss_newton, "TOLERANCE", 1e-9)
     found = operator.data_step(d, y, r)
     # gamma:2.2 is flat at black, where a floor stands in for its slope.
     near = 0.02 if operator.response.gamma > 1 and operator.response.kind == "gamma" else 1e-4
@@ -108,9 +126,9 @@ def test_the_data_step_comes_to_the_minimum(operator, r, monkeypatch):
 @pytest.mark.parametrize("blur", BLURS)
 def test_of_values_it_is_the_blur(blur, monkeypatch):
     operator = LightBlur(blur, parse_response("linear"))
-    monkeypatch.setattr(light_blur, "MANY", 400)
-    monkeypatch.setattr(light_blur, "PACE", 100.0)
-    monkeypatch.setattr(light_blur, "TOLERANCE", 1e-9)
+    monkeypatch.setattr(gauss_newton, "MANY", 400)
+    monkeypatch.setattr(gauss_newton, "PACE", 100.0)
+    monkeypatch.setattr(gauss_newton, "TOLERANCE", 1e-9)
     x, d = values(1), values(2)
     y = blur(x)
     torch.testing.assert_close(operator(x), y)
@@ -137,8 +155,8 @@ def test_no_step_makes_it_worse_nor_leaves_numbers(response):
 def test_rows_and_channels_are_solved_alone(monkeypatch):
     operator = light_blurs()[0]
     d, y = values(2), operator(values(1))
-    monkeypatch.setattr(light_blur, "PACE", 20.0)
-    monkeypatch.setattr(light_blur, "MANY", 200)
+    monkeypatch.setattr(gauss_newton, "PACE", 20.0)
+    monkeypatch.setattr(gauss_newton, "MANY", 200)
     both = operator.data_step(d, y, 0.01)
     torch.testing.assert_close(both[:1], operator.data_step(d[:1], y[:1], 0.01))
     monkeypatch.setattr(light_blur, "LARGE", 1)
@@ -259,3 +277,130 @@ def test_tiles_are_not_asked_behind_a_blur_of_light(tmp_path):
     Image.fromarray(((y[0] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()).save(path)
     _, done, _ = deblur(path, "--response", "srgb", "--steps", "2")
     assert 0.0036 < done["noise"] < 0.006
+
+
+def chains():
+    """Compositions with a blur of light at each place."""
+    blur, known = LightBlur(Blur(KERNEL), LIGHT), torch.ones(1, 1, 7, 7, dtype=torch.float64)
+    known[..., 2:5, 3] = 0
+    values = Blur(torch.full((2, 2), 0.25, dtype=torch.float64))
+    return [
+        (blur,),
+        (blur, Inpaint(known)),
+        (rec601(), blur),
+        (values, blur),
+        (blur, values, rec601()),
+        (blur, make_downsample(2, parse_filter("box"))),
+    ]
+
+
+@pytest.mark.parametrize("parts", chains(), ids=len)
+def test_a_composition_with_a_blur_of_light_has_a_tangent_and_a_data_step(parts, monkeypatch):
+    operator, h = compose(parts), 1e-5
+    # The blur takes a row and two columns, and boxes want pairs of what is left.
+    height, width = (7, 8) if isinstance(parts[-1], Downsample) else (8, 9)
+    x, v, d = (values(seed)[..., :height, :width] for seed in (1, 2, 4))
+    near, y = operator.tangent(x), operator(x)
+    expected = (operator(x + h * v) - operator(x - h * v)) / (2 * h)
+    torch.testing.assert_close(near(v), expected, atol=1e-5, rtol=1e-5)
+    u = torch.rand(y.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    torch.testing.assert_close((near(v) * u).sum(), (v * near.adjoint(u)).sum())
+    best = lowest(operator, d, y, 0.01)
+    for name, value in [("ROUNDS", 40), ("PACE", 100.0), ("MANY", 400), ("TOLERANCE", 1e-9)]:
+        monkeypatch.setattr(gauss_newton, name, value)
+    torch.testing.assert_close(operator.data_step(d, y, 0.01), best, atol=2e-3, rtol=0)
+
+
+def test_a_composition_of_blurs_of_light_is_told_as_one_of_values():
+    parts = (LightBlur(Blur(KERNEL), LIGHT), rec601())
+    plain = compose((Blur(KERNEL), rec601()))
+    assert [type(part) for part in in_values(compose(parts)).parts] == [Blur, Grey]
+    assert not is_linear(compose(parts))
+    x = values(1)
+    levels = [level_behind("deblur", CARD, o, x, 0.01) for o in (compose(parts), plain)]
+    assert levels[0] == levels[1] is not None
+
+
+@pytest.mark.parametrize(
+    "text, kernel, response",
+    [
+        ("blur disk:2 srgb", "disk:2", "srgb"),
+        ("blur motion:9,  30  gamma:1.8", "motion:9,30", "gamma:1.8"),
+        ("blur motion:9, 30", "motion:9,30", ""),
+        ("blur disk:2 linear | down 2", "disk:2", "linear"),
+    ],
+)
+def test_responses_of_blurs_in_compositions(text, kernel, response):
+    damage = parse_degrade(text).parts[0]
+    assert str(damage.kernel) == kernel
+    assert damage.response == response
+
+
+def test_responses_after_names_of_files(tmp_path):
+    kernel = tmp_path / "my k.npy"
+    np.save(kernel, np.ones((3, 3)))
+    damage = parse_degrade(f"blur {kernel} srgb").parts[0]
+    assert (damage.kernel.path, damage.response) == (kernel, "srgb")
+
+
+def test_bad_responses_in_compositions():
+    with pytest.raises(UsageError, match=r"blur disk:2 gamma:9: unknown; use srgb, linear"):
+        parse_degrade("blur disk:2 gamma:9")
+    with pytest.raises(UsageError, match="no such file"):
+        parse_degrade("blur srgb")
+
+
+def restored(path, degrade, *arguments):
+    """What the run said, and the picture in 0 to 255."""
+    output = path.with_name("out.png")
+    command = ["restore", path, "-o", output, "--overwrite", "--device", "cpu", "--json"]
+    command += ["--degrade", degrade, "--steps", "6", *arguments]
+    result = RUNNER.invoke(app, [str(word) for word in command])
+    assert result.exit_code == 0, result.stderr
+    said = [json.loads(line) for line in result.stdout.splitlines()]
+    [done] = [event for event in said if event.get("status") == "ok"]
+    return done["remark"], np.asarray(Image.open(output)).astype(float)
+
+
+@pytest.mark.parametrize("response, other", [(LIGHT, VALUES), (VALUES, LIGHT)])
+def test_restore_tells_what_was_blurred_behind_a_mask(tmp_path, response, other):
+    y, truth = blurred(response, "motion:9,30", side=128)
+    shown = ((y[0] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    mask = np.zeros(shown.shape[:2], np.uint8)
+    mask[:, 40:43] = 255
+    path, hole = tmp_path / "img.png", tmp_path / "m.png"
+    Image.fromarray(np.where(mask[..., None] > 0, 255, shown).astype(np.uint8)).save(path)
+    Image.fromarray(mask).save(hole)
+    truth = ((truth[0] + 1) * 127.5).permute(1, 2, 0).numpy()
+    remark, found = restored(path, f"blur motion:9,30 | mask {hole}")
+    assert remark == f"response {response.kind} (auto)"
+    remark, wrong = restored(path, f"blur motion:9,30 {other.kind} | mask {hole}")
+    assert remark == ""
+    assert ((wrong - truth) ** 2).mean() > 1.4 * ((found - truth) ** 2).mean()
+
+
+@pytest.mark.parametrize(
+    "degrade, linear, method, asked",
+    [
+        ("blur disk:3", False, "reddiff", True),
+        ("blur disk:3 | grey", False, "reddiff", True),
+        ("blur gaussian:2", False, "reddiff", False),  # of editors
+        ("blur disk:3 linear", False, "reddiff", False),
+        ("blur disk:3 | down 2 box", False, "reddiff", False),  # cannot be told
+        ("blur disk:3", False, "dps", False),
+        ("blur disk:3", True, "reddiff", False),
+        ("down 2 box", False, "reddiff", False),
+    ],
+)
+def test_which_compositions_are_asked(degrade, linear, method, asked):
+    picture = Picture(np.zeros((8, 8, 3), np.float32), depth=32 if linear else 8)
+    setting = Setting(CARD, SolverOptions(method=method), lambda _: None)
+    assert composing._tells_response(parse_degrade(degrade), picture, setting) == asked
+
+
+def test_blurs_of_files_that_hold_light_are_of_light():
+    light = Picture(np.zeros((8, 8, 3), np.float32), depth=32)
+    for text in ("blur disk:2", "blur disk:2 linear"):
+        [damage] = parse_degrade(text).parts
+        assert composing.make_part(damage, light).response == LIGHT
+        assert isinstance(composing.make_part(damage, replace(light, depth=8)), Blur)

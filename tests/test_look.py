@@ -11,6 +11,7 @@ from doubles import gaussian_prior, told_of_tiles
 from reddiff_cli.budget import looking
 from reddiff_cli.cards import Card
 from reddiff_cli.cli import app
+from reddiff_cli.damages import parse_degrade
 from reddiff_cli.denoiser import load_model
 from reddiff_cli.evaluation.degrade import degrade
 from reddiff_cli.evaluation.options import make_case
@@ -24,7 +25,7 @@ from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.schedule import Schedule, linear_betas
 from reddiff_cli.solvers.look import Seen
 from reddiff_cli.solvers.reddiff import red_diff
-from reddiff_cli.task_options import DenoiseOptions, InpaintOptions, parse_degrade
+from reddiff_cli.task_options import DenoiseOptions, InpaintOptions
 from reddiff_cli.tasks import Setting, Stage, pose, solver_of
 from reddiff_cli.tasks.problem import to_tensor
 from reddiff_cli.tasks.whole import WholePicture

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from reddiff_cli.damages import parse_degrade
 from reddiff_cli.estimation.nulls import noise_in_nulls
 from reddiff_cli.estimation.rounding import COUNTED, HIDDEN, noise_beside, rounding_noise
 from reddiff_cli.formats.jpeg import find_luminance_table
@@ -19,7 +20,7 @@ from reddiff_cli.noise import FLOOR_SMOOTHED, RIGHT
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import load_picture
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import DeblurOptions, parse_degrade
+from reddiff_cli.task_options import DeblurOptions
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.heard import RISE_LOSSY
 from reddiff_cli.tasks.origin import find_origin

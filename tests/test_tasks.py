@@ -10,6 +10,7 @@ from PIL import Image, ImageCms
 
 from conftest import scene
 from doubles import told_of_tiles
+from reddiff_cli.damages import parse_degrade
 from reddiff_cli.denoiser import load_model
 from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.evaluation.degrade import degrade
@@ -34,7 +35,6 @@ from reddiff_cli.task_options import (
     HdrOptions,
     InpaintOptions,
     SuperresOptions,
-    parse_degrade,
     parse_filter,
 )
 from reddiff_cli.tasks import Setting, pose

@@ -16,6 +16,7 @@ from .commands import eval as command_eval
 from .commands import models as command_models
 from .commands import train as command_train
 from .commands.making import restores
+from .damages import RestoreOptions, parse_degrade
 from .kernelspec import KERNEL_HELP, parse_kernel
 from .retrieval.options import PhaseOptions, parse_support
 from .task_options import (
@@ -25,9 +26,7 @@ from .task_options import (
     HdrOptions,
     InpaintOptions,
     JpegOptions,
-    RestoreOptions,
     SuperresOptions,
-    parse_degrade,
     parse_exposures,
     parse_filter,
 )
@@ -204,8 +203,8 @@ def restore(
         str,
         typer.Option(
             "--degrade",
-            help="What happened to the picture, in order: blur KERNEL | down SCALE [FILTER] | "
-            "grey | mask FILE | noise SIGMA.",
+            help="What happened to the picture, in order: blur KERNEL [RESPONSE] | "
+            "down SCALE [FILTER] | grey | mask FILE | noise SIGMA.",
         ),
     ],
 ) -> RestoreOptions:

@@ -75,15 +75,19 @@ def parse_response(text: str) -> Response:
     return Response(GAMMA, float(match[1]))
 
 
-def check_response(text: str, *others: str) -> None:
-    """UsageError unless `parse_response` knows it, or it is one of the others."""
+def check_response(text: str, *others: str, asked: str = "") -> None:
+    """UsageError unless `parse_response` knows it, or it is one of the others.
+
+    Its message begins with the flag and the text, or with `asked`.
+    """
     if text in others:
         return
     try:
         parse_response(text)
     except ValueError as error:
         told = ", ".join((*others, str(error).partition("use ")[2]))
-        raise UsageError(f"--response {text}: unknown; use {told}") from error
+        asked = asked or f"--response {text}"
+        raise UsageError(f"{asked}: unknown; use {told}") from error
 
 
 def _srgb_slope(light: Values) -> Values:

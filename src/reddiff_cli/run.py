@@ -12,6 +12,7 @@ from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from .budget import fit
+from .damages import RestoreOptions
 from .errors import ExitCode, PictureError, ReddiffError, UsageError, code_of
 from .formats.kinds import LOSSY, format_of
 from .interrupts import Interrupts
@@ -24,7 +25,7 @@ from .progress import FetchReporter
 from .record import files_of, make_record
 from .report import Reporter, print_plan
 from .shards import WHOLE, Shard
-from .task_options import InpaintOptions, RestoreOptions, SuperresOptions, TaskOptions
+from .task_options import InpaintOptions, SuperresOptions, TaskOptions
 
 if TYPE_CHECKING:
     from .restore import Restorer

@@ -16,11 +16,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..damages import RestoreOptions
 from ..errors import PictureError
 from ..formats.jpeg import JpegFile, read_jpeg
 from ..kernels import make_kernel
 from ..operators import (
-    Chain,
     Downsample,
     Exposure,
     Identity,
@@ -28,6 +28,7 @@ from ..operators import (
     Operator,
     PaperHdr,
     Phase,
+    compose,
     measure_jpeg,
     rec601,
 )
@@ -36,7 +37,7 @@ from ..response import parse_response
 from ..retrieval.diffraction import Diffraction as Measurement
 from ..retrieval.options import PhaseOptions
 from ..solvers.reddiff import SIGMA_SINGLE
-from ..task_options import DeblurOptions, HdrOptions, RestoreOptions, SuperresOptions
+from ..task_options import DeblurOptions, HdrOptions, SuperresOptions
 from ..tasks import Problem, Setting
 from ..tasks.compose import Margins, canvas_margins, make_part
 from ..tasks.deblur import make_blur
@@ -216,12 +217,11 @@ def _make_chain(x: Tensor, options: RestoreOptions, crop: int) -> _Made:
     canvas = cut(x, crop, int(np.prod(scales)), margins)
     known = None
     if len(plain) < len(options.parts):  # the mask, which comes last
-        size = Chain(parts)(canvas).shape[2:] if parts else canvas.shape[2:]
+        size = compose(parts)(canvas).shape[2:] if parts else canvas.shape[2:]
         seen = Picture(np.zeros((*size, 1), dtype=np.float32))
-        mask = make_part(options.parts[-1], seen)
-        known = mask.known if isinstance(mask, Inpaint) else None
-        parts = (*parts, mask)
-    return _Made(Chain(parts), canvas, margins, known)
+        parts = (*parts, make_part(options.parts[-1], seen))
+        known = getattr(parts[-1], "known", None)
+    return _Made(compose(parts), canvas, margins, known)
 
 
 def _poser(made: _Made, case: Case, truth: Tensor, y: Tensor) -> Callable[[Setting], Problem]:

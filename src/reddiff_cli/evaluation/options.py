@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ..budget import fit
 from ..cards import Card
+from ..damages import RestoreOptions, parse_degrade
 from ..errors import UsageError
 from ..kernelspec import parse_kernel
 from ..options import METHODS, TASKS, SolverOptions, check_solver
@@ -16,10 +17,8 @@ from ..task_options import (
     DeblurOptions,
     DenoiseOptions,
     HdrOptions,
-    RestoreOptions,
     SuperresOptions,
     TaskOptions,
-    parse_degrade,
     parse_filter,
 )
 

@@ -7,8 +7,9 @@ from typing import Any, Protocol, TypeVar, cast
 import torch
 from torch import Tensor
 
+from .bent_chain import BentChain, compose, in_values
 from .blur import Blur, CircularBlur, PaddedBlur
-from .chain import Chain
+from .chain import Chain, Composite
 from .downsample import Downsample
 from .hdr import Exposure, Exposures, PaperHdr
 from .inpaint import Inpaint, Whitened
@@ -18,9 +19,11 @@ from .phase import Phase
 from .pointwise import Grey, Identity, rec601
 
 __all__ = [
+    "BentChain",
     "Blur",
     "Chain",
     "CircularBlur",
+    "Composite",
     "Downsample",
     "Exposure",
     "Exposures",
@@ -35,7 +38,9 @@ __all__ = [
     "PaperHdr",
     "Phase",
     "Whitened",
+    "compose",
     "enlargement",
+    "in_values",
     "is_linear",
     "keeps_noise",
     "measure_jpeg",
@@ -65,7 +70,7 @@ class Operator(Protocol):
 
 def enlargement(operator: object) -> int:
     """How many times as wide and as high as y x is, but for margins."""
-    if isinstance(operator, Chain):
+    if isinstance(operator, Composite):
         return math.prod(enlargement(part) for part in operator.parts)
     return operator.scale if isinstance(operator, Downsample) else 1
 
@@ -82,7 +87,7 @@ def keeps_noise(operator: object) -> bool:
 
 def mixes_colours(operator: object) -> bool:
     """True if a channel of y is made of several of x; else A acts on each in the same way."""
-    if isinstance(operator, Chain):
+    if isinstance(operator, Composite):
         return any(mixes_colours(part) for part in operator.parts)
     return isinstance(operator, Grey | Jpeg)
 

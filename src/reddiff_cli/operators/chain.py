@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ..linear import solve_data_step
+from ..linear import Linear, solve_data_step
 from ..metrics import rms
 from .blur import Blur
 from .downsample import Downsample
@@ -19,32 +19,26 @@ LARGEST = 8192
 
 
 class Part(Protocol):
-    """A linear operator with an adjoint and a first guess."""
+    """An operator with a first guess."""
 
     def __call__(self, x: Tensor) -> Tensor: ...
-
-    def adjoint(self, y: Tensor) -> Tensor: ...
 
     def start(self, y: Tensor) -> Tensor: ...
 
 
+class LinearPart(Part, Linear, Protocol):
+    """A linear one, with an adjoint."""
+
+
 @dataclass(frozen=True)
-class Chain:
+class Composite:
     """parts: in the order of the damage; the first one acts on x."""
 
     parts: tuple[Part, ...]
-    # The whole, where rows and columns are apart, for every size and type seen so far.
-    _apart: dict[object, Separable | None] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
 
     def __call__(self, x: Tensor) -> Tensor:
-        """A_n ... A_1 x."""
+        """A_n(... A_1(x))."""
         return reduce(lambda value, part: part(value), self.parts, x)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        """A_1^T ... A_n^T y."""
-        return reduce(lambda value, part: part.adjoint(value), reversed(self.parts), y)
 
     @property
     def kernel(self) -> Tensor | None:
@@ -62,6 +56,29 @@ class Chain:
         """Each part's own first guess, last damage first."""
         return reduce(lambda value, part: part.start(value), reversed(self.parts), y)
 
+    def residual(self, x: Tensor, y: Tensor) -> Tensor:
+        """rms of y - A(x) for each picture, (B,); behind a mask, over what it lets through."""
+        last = self.parts[-1]
+        if isinstance(last, Inpaint | Whitened):
+            before = reduce(lambda value, part: part(value), self.parts[:-1], x)
+            return last.residual(before, y)
+        return rms(y - self(x))
+
+
+@dataclass(frozen=True)
+class Chain(Composite):
+    """One whose parts are linear, and so is it."""
+
+    parts: tuple[LinearPart, ...]
+    # The whole, where rows and columns are apart, for every size and type seen so far.
+    _apart: dict[object, Separable | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """A_1^T ... A_n^T y."""
+        return reduce(lambda value, part: part.adjoint(value), reversed(self.parts), y)
+
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
         """argmin_x |A x - y|^2 + r |x - d|^2.
 
@@ -70,14 +87,6 @@ class Chain:
         """
         apart = self._separable(d, y)
         return solve_data_step(self, d, y, r) if apart is None else apart.data_step(d, y, r)
-
-    def residual(self, x: Tensor, y: Tensor) -> Tensor:
-        """rms of y - A x for each picture, (B,); behind a mask, over what it lets through."""
-        last = self.parts[-1]
-        if isinstance(last, Inpaint | Whitened):
-            before = reduce(lambda value, part: part(value), self.parts[:-1], x)
-            return last.residual(before, y)
-        return rms(y - self(x))
 
     def _separable(self, d: Tensor, y: Tensor) -> Separable | None:
         """A by rows and columns, for pictures like y; None if these are not apart."""

@@ -6,24 +6,16 @@ Motion and defocus act on light, before the response curve. Beside something bri
 from a blur of values by much more than noise does.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..linear import conjugate_gradients
 from ..metrics import rms
 from ..response import Response
 from .blur import Blur, CircularBlur, PaddedBlur
+from .gauss_newton import bent_data_step, improved
 
-# Gauss-Newton rounds, and conjugate gradients in each: PACE / sqrt(r), and at most MANY. 8 crops
-# of 112x112 behind motion:13,25, noise 0.004, 20 evaluations, dB: 2 rounds with at most 12 / 25 /
-# 50 34.89 / 35.05 / 35.07; 1 and 3 rounds with 25 35.05 and 35.03. The second is for lamps by
-# night, where the first may leave 60 times as much of the objective.
-ROUNDS, HALVINGS = 2, 3
-PACE, FEW, MANY = 1.0, 4, 25
-TOLERANCE = 1e-4
 # Curves that are flat at black, or steep, have no finite slope there.
 FLATTEST = 0.02
 # From so many values on, CPUs take one channel after the other, and memory holds one.
@@ -63,13 +55,7 @@ class Tangent:
         """
         if x.device.type == "cpu" and x.numel() >= LARGE and x.shape[:2] != (1, 1):
             return self._improved_apart(x, d, miss, r)
-        iterations = min(MANY, max(FEW, math.ceil(PACE / math.sqrt(max(r, 1e-12)))))
-
-        def normal(v: Tensor) -> Tensor:
-            return self.adjoint(self(v)) + r * v
-
-        downhill = self.adjoint(miss) + r * (d - x)
-        return x + conjugate_gradients(normal, downhill, iterations, TOLERANCE)
+        return improved(self, x, d, miss, r)
 
     def _improved_apart(self, x: Tensor, d: Tensor, miss: Tensor, r: float) -> Tensor:
         """The same, one channel after the other."""
@@ -116,28 +102,8 @@ class LightBlur:
         return Tangent(self.blur, self._slope(x), 1 / self._slope(value))
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
-        """argmin_x |A(x) - y|^2 + r |x - d|^2 by Gauss-Newton steps from d.
-
-        A step that does not lower the objective is halved, picture by picture.
-        """
-        x, miss = d, y - self(d)
-        for _ in range(ROUNDS):
-            there = self.tangent(x).improved(x, d, miss, r)
-            x, miss = self._lower(x, miss, there, d, y, r)
-        return x
-
-    def _lower(
-        self, x: Tensor, miss: Tensor, there: Tensor, d: Tensor, y: Tensor, r: float
-    ) -> tuple[Tensor, Tensor]:
-        """A point between x and `there` that is no worse than x, and y - A of it."""
-        before = _squares(miss) + r * _squares(x - d)
-        for _ in range(HALVINGS):
-            left = y - self(there)
-            worse = _squares(left) + r * _squares(there - d) > before
-            if not bool(worse.any()):
-                return there, left
-            there = torch.where(worse, (x + there) / 2, there)
-        return torch.where(worse, x, there), torch.where(worse, miss, left)
+        """argmin_x |A(x) - y|^2 + r |x - d|^2."""
+        return bent_data_step(self, d, y, r)
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """rms of y - A(x) for each picture, (B,)."""
@@ -152,8 +118,3 @@ class LightBlur:
     def _slope(self, x: Tensor) -> Tensor:
         """Of light by value, both in [-1, 1] units."""
         return self.response.slope((x + 1) / 2).clamp(min=FLATTEST)
-
-
-def _squares(x: Tensor) -> Tensor:
-    """Sum of squares of each picture, (B, 1, 1, 1)."""
-    return x.square().flatten(1).sum(1).view(-1, 1, 1, 1)

@@ -1,5 +1,6 @@
 """Restoration tasks: each turns a file and what is said about its damage into a problem."""
 
+from ..damages import RestoreOptions
 from ..errors import PictureError, UsageError
 from ..formats.carriers import name_of_profile
 from ..jobs import Job
@@ -12,7 +13,6 @@ from ..task_options import (
     HdrOptions,
     InpaintOptions,
     JpegOptions,
-    RestoreOptions,
     SuperresOptions,
     TaskOptions,
 )

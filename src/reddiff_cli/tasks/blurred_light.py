@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..kernels import make_kernel
 from ..kernelspec import KernelSpec
-from ..operators import Blur, LightBlur
+from ..operators import BentChain, Blur, Chain, Inpaint, LightBlur, compose
+from ..operators.chain import Part
 from ..response import LINEAR, SRGB, Response, parse_response
 from .origin import Origin
 
@@ -44,8 +45,12 @@ def choose_response(
         return parse_response(told)
     if spec.family == "gaussian":
         return VALUES
-    r = max(STRONG * origin.noise.sigma, LEAST_LOSSY if origin.lossy else LEAST)
-    return find_response(y, make_kernel(spec), r)
+    return find_response(y, make_kernel(spec), tested_with(origin))
+
+
+def tested_with(origin: Origin) -> float:
+    """r of the data step with which responses are tried on a y of this origin."""
+    return max(STRONG * origin.noise.sigma, LEAST_LOSSY if origin.lossy else LEAST)
 
 
 def find_response(y: Tensor, kernel: Tensor, r: float = LEAST) -> Response:
@@ -54,22 +59,52 @@ def find_response(y: Tensor, kernel: Tensor, r: float = LEAST) -> Response:
     y: (1, C, H, W) in [-1, 1].    kernel: (kh, kw), not larger than that.
     r: of the data step.
     """
-    part = _richest(y, max(SIDE, WIDER * max(kernel.shape)))
-    by_light, by_values = (_left(part, LightBlur(Blur(kernel), o), r) for o in (LIGHT, VALUES))
+    return find_response_of((Blur(kernel),), y, r)
+
+
+def find_response_of(parts: tuple[Part, ...], y: Tensor, r: float = LEAST) -> Response:
+    """The same for the blurs of a composition, none of whose parts reduces the picture.
+
+    y: 0 where a mask, its last part, lets nothing through.
+
+    11 crops of 208x208, motion:9,30 and disk:3, in light and in values, behind a mask that loses
+    30 % of the pixels: with noise of 0.004 / 0.02 43 / 41 of 44 are told rightly, behind `grey`
+    43 / 42; but behind `down 2 box` 43 / 30 and behind `down 4` 23 / 22.
+    """
+    kernels = [part.kernel for part in parts if isinstance(part, Blur)]
+    side = max(SIDE, *(WIDER * max(kernel.shape) for kernel in kernels))
+    place = _richest(y, side)
+    parts = tuple(Inpaint(p.known[place]) if isinstance(p, Inpaint) else p for p in parts)
+    by_light, by_values = (
+        _left(y[place], compose(in_light(parts, o)), r) for o in (LIGHT, VALUES)
+    )
     return LIGHT if by_light < by_values else VALUES
 
 
-def _left(y: Tensor, operator: LightBlur, r: float) -> float:
+def in_light(parts: tuple[Part, ...], response: Response) -> tuple[Part, ...]:
+    """The parts with blurs of the light behind this response in place of those of values."""
+    if response == VALUES:
+        return parts
+    return tuple(LightBlur(part, response) if isinstance(part, Blur) else part for part in parts)
+
+
+def _left(y: Tensor, operator: Chain | BentChain, r: float) -> float:
     """What is left of y where it was recorded, mean square."""
     x = operator.data_step(operator.start(y), y, r)
-    miss = (y - operator(x)).square()[y.abs() < 1 - 1e-6]
+    recorded, last = y.abs() < 1 - 1e-6, operator.parts[-1]
+    if isinstance(last, Inpaint):
+        recorded &= last.known > 0
+    miss = (y - operator(x)).square()[recorded]
     return float(miss.mean()) if len(miss) else 0.0
 
 
-def _richest(y: Tensor, side: int) -> Tensor:
-    """The square whose values have the largest variance, of those side by side."""
+def _richest(y: Tensor, side: int) -> tuple[slice, ...]:
+    """Where the square lies whose values have the largest variance, of those side by side."""
     height, width = (min(side, n) for n in y.shape[2:])
     rows = range(0, y.shape[2] - height + 1, height)
     columns = range(0, y.shape[3] - width + 1, width)
-    parts = [y[:, :, i : i + height, j : j + width] for i in rows for j in columns]
-    return parts[int(torch.stack([part.var() for part in parts]).argmax())]
+    every = slice(None)
+    places = [
+        (every, every, slice(i, i + height), slice(j, j + width)) for i in rows for j in columns
+    ]
+    return places[int(torch.stack([y[place].var() for place in places]).argmax())]

@@ -8,13 +8,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..damages import Damage, RestoreOptions
 from ..jobs import Job
 from ..kernels import make_kernel
 from ..masks import check_something_is_known, hole_from_file
-from ..operators import Blur, Chain, Downsample, Grey, Inpaint, Whitened, enlargement, rec601
+from ..operators import (
+    Blur,
+    Composite,
+    Downsample,
+    Grey,
+    Inpaint,
+    LightBlur,
+    Whitened,
+    compose,
+    enlargement,
+    rec601,
+)
 from ..operators.chain import Part
 from ..pictures import Hole, Picture, load_picture
-from ..task_options import Damage, RestoreOptions
+from ..response import LINEAR, parse_response
+from .blurred_light import LIGHT, VALUES, find_response_of, in_light, tested_with
 from .colorize import coloured
 from .deblur import check_kernel
 from .heard import HeardPicture
@@ -35,7 +48,12 @@ class Composition(HeardPicture):
     other damages with the rest, and joins it.
     """
 
+    said: str = ""  # what was found out about it, for people
     _filling: WideFilling | None = None
+
+    def remark(self) -> str:
+        """What kernels acted on, if that was told from the picture."""
+        return self.said
 
     def stages(self) -> Iterator[Stage]:
         """Those of the guide, at sizes of the damaged picture, then that of the whole."""
@@ -64,7 +82,7 @@ class Composition(HeardPicture):
         if not stage.shared or self._filling is None:
             return super().preview(stage, mu)
         filled = self._filling.preview(stage, mu)
-        return self._shown(Chain(self._parts[:-1]).start(filled))
+        return self._shown(compose(self._parts[:-1]).start(filled))
 
     def _measurement(self, seen: Tensor) -> Tensor:
         return _measured(self._parts, seen)
@@ -75,18 +93,18 @@ class Composition(HeardPicture):
 
     @property
     def _blurred(self) -> bool:
-        return any(isinstance(part, Blur) for part in self._parts)
+        return any(isinstance(part, Blur | LightBlur) for part in self._parts)
 
     @property
     def _parts(self) -> tuple[Part, ...]:
-        return cast(Chain, self.operator).parts
+        return cast(Composite, self.operator).parts
 
     def _patched(self, known: Tensor, wide: Hole, filled: Tensor) -> Stage:
         """The stage to which wide parts are known a little, as they are filled."""
         weight = self.setting.weight(self.task)
         share = share_of_patches(self.noise, weight, self.setting)
         mask = Whitened(torch.where(torch.from_numpy(wide), share, known))
-        operator, y = Chain((*self._parts[:-1], mask)), mask(filled)
+        operator, y = compose((*self._parts[:-1], mask)), mask(filled)
         return self._stage(operator, y, operator.start(y))
 
 
@@ -95,7 +113,7 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     picture = load_picture(job.input)
     parts = tuple(make_part(damage, picture) for damage in options.parts)
     grey = any(damage.kind == "grey" for damage in options.parts)
-    chain = Chain(parts)
+    chain, said = compose(parts), ""
     check_room(job, picture, enlargement(chain), setting)
     y = _measured(parts, to_tensor(picture))
     known = next((part.known for part in parts if isinstance(part, Inpaint)), None)
@@ -112,6 +130,9 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
         told=options.noise,
     )
     noise = origin.noise.sigma
+    if _tells_response(options, picture, setting):
+        response = find_response_of(parts, y, tested_with(origin))
+        chain, said = compose(in_light(parts, response)), f"response {response.kind} (auto)"
     source = coloured(picture) if grey else picture
     source = _enlarged(source, enlargement(chain))
 
@@ -120,7 +141,19 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
 
     white = setting.white(chain, job.input, y, noise, known)
     about = ("restore", source, chain, y, noise, setting, crop)
-    return Composition(*about, white=white).read_from(origin)
+    return Composition(*about, white=white, said=said).read_from(origin)
+
+
+def _tells_response(options: RestoreOptions, picture: Picture, setting: Setting) -> bool:
+    """True if blurs of which nobody said what they acted on may be of light.
+
+    Published methods take them for blurs of values, and so does `deblur` with Gaussians.
+    """
+    kernels = [damage.kernel for damage in options.parts if damage.kernel is not None]
+    untold = not any(damage.response for damage in options.parts)
+    shaken = any(kernel.family != "gaussian" for kernel in kernels)
+    ours = setting.solver.annealed and not picture.linear
+    return ours and untold and shaken and options.blurred
 
 
 def canvas_margins(parts: tuple[Part, ...]) -> Margins:
@@ -129,8 +162,9 @@ def canvas_margins(parts: tuple[Part, ...]) -> Margins:
     for part in reversed(parts):
         if isinstance(part, Downsample):
             margins = [part.scale * n for n in margins]
-        if isinstance(part, Blur):
-            (top, bottom), (left, right) = part.margins
+        blur = part.blur if isinstance(part, LightBlur) else part
+        if isinstance(blur, Blur):
+            (top, bottom), (left, right) = blur.margins
             added = (left, right, top, bottom)
             margins = [n + more for n, more in zip(margins, added, strict=True)]
     left, right, top, bottom = margins
@@ -140,7 +174,9 @@ def canvas_margins(parts: tuple[Part, ...]) -> Margins:
 def make_part(damage: Damage, picture: Picture) -> Part:
     """The operator of one damage; the picture is that of the result, for the size of masks."""
     if damage.kernel is not None:
-        return Blur(make_kernel(damage.kernel))
+        blur = Blur(make_kernel(damage.kernel))
+        response = LIGHT if picture.linear else parse_response(damage.response or LINEAR)
+        return blur if response == VALUES else LightBlur(blur, response)
     if damage.kind == "down":
         return make_downsample(damage.scale, damage.filter)
     if damage.path is not None:
@@ -160,14 +196,14 @@ def _measured(parts: tuple[Part, ...], seen: Tensor) -> Tensor:
     return seen
 
 
-def _check_size(job: Job, chain: Chain, y: Tensor) -> None:
+def _check_size(job: Job, chain: Composite, y: Tensor) -> None:
     """A kernel may not be larger than the picture it was laid on, nor lie outside of it."""
     height, width = y.shape[2:]
     for part in reversed(chain.parts):
         if isinstance(part, Downsample):
             check_filter(job, part, height, width)
             height, width = height * part.scale, width * part.scale
-        if isinstance(part, Blur):
+        if isinstance(part, Blur | LightBlur):
             check_kernel(job.input, part.kernel, height, width)
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ..cards import FAINT_TASKS, Card
-from ..operators import LightBlur, Operator, mixes_colours
+from ..operators import BentChain, LightBlur, Operator, in_values, mixes_colours
 from ..options import TASKS
 from ..solvers.reddiff import SIGMA_FLOOR
 
@@ -57,5 +57,5 @@ def level_behind(
     if task not in FAINT_TASKS or not card.faint_start:
         return None
     # Where slopes are even, a blur of light tells what one of values does.
-    told = operator.blur if isinstance(operator, LightBlur) else operator
+    told = in_values(operator) if isinstance(operator, LightBlur | BentChain) else operator
     return first_level(task, card, told_share(told, like, max(sigma_y, SIGMA_FLOOR)))

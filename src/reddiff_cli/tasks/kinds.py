@@ -1,10 +1,10 @@
 """Which problems of one stage on one canvas are more than that."""
 
+from ..damages import RestoreOptions
 from ..task_options import (
     DeblurOptions,
     DenoiseOptions,
     HdrOptions,
-    RestoreOptions,
     SuperresOptions,
 )
 from .compose import Composition

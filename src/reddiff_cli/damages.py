@@ -1,0 +1,116 @@
+"""What `restore` is told: the damages of a picture in their order, as one line of text."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from .errors import UsageError
+from .kernelspec import KernelSpec, parse_kernel
+from .response import GAMMA, LINEAR, SRGB, check_response
+from .task_options import Filter, TaskOptions, check_scale, parse_filter
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One part of a composition: blur (kernel), down (scale, filter), grey or mask (path).
+
+    response: of the light that was blurred (linear: of values); empty where it was not told.
+    """
+
+    kind: str
+    kernel: KernelSpec | None = None
+    response: str = ""
+    scale: int = 1
+    filter: Filter = Filter("bicubic")
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class RestoreOptions(TaskOptions):
+    """Several damages in their order, and the noise that came last (None: not said)."""
+
+    task: ClassVar[str] = "restore"
+    parts: tuple[Damage, ...]
+    noise: float | None
+    text: str
+
+    @property
+    def blurred(self) -> bool:
+        # A reduced picture has fine texture again.
+        return any(part.kernel for part in self.parts) and all(p.scale == 1 for p in self.parts)
+
+    def settings(self) -> dict[str, Any]:
+        files = [p.path or (p.kernel and p.kernel.path) or p.filter.path for p in self.parts]
+        return {"degrade": self.text, "files": [path for path in files if path]}
+
+
+def parse_degrade(text: str) -> RestoreOptions:
+    """`blur gaussian:1.5 | down 2 box | grey | mask m.png | noise 0.02` -> RestoreOptions.
+
+    UsageError names the part that makes no sense.
+    """
+    told = [part.strip() for part in text.split("|")]
+    noise = None
+    parts = []
+    for position, part in enumerate(told):
+        if part.split()[:1] == ["noise"]:
+            if position != len(told) - 1:
+                raise UsageError(f"--degrade '{text}': noise comes last, it is added at the end")
+            noise = _parse_noise(text, part.split())
+        else:
+            parts.append(_parse_part(text, part))
+    if any(part.kind == "mask" for part in parts[:-1]):
+        raise UsageError(f"--degrade '{text}': the mask comes last, at the size of the picture")
+    if sum(part.kind == "grey" for part in parts) > 1:
+        raise UsageError(f"--degrade '{text}': colours are lost once; drop one grey")
+    if not parts:
+        raise UsageError(
+            f"--degrade '{text}': names no damage; as in 'blur gaussian:1.5 | down 2'"
+        )
+    return RestoreOptions(tuple(parts), noise, text)
+
+
+def _parse_part(text: str, part: str) -> Damage:
+    match part.split(maxsplit=1):  # a file's name may hold blanks
+        case ["blur", how]:
+            return _parse_blur(text, how)
+        case ["down", how] if (scale := how.split(maxsplit=1)[0]).isdecimal():
+            check_scale(f"--degrade '{text}': down", int(scale))
+            rest = how.split(maxsplit=1)[1:]
+            chosen = parse_filter(rest[0], f"--degrade '{text}':") if rest else Filter("bicubic")
+            return Damage("down", scale=int(scale), filter=chosen)
+        case ["grey"]:
+            return Damage("grey")
+        case ["mask", name]:
+            path = Path(name)
+            if not path.is_file():
+                raise UsageError(f"--degrade '{text}': {path}: no such file")
+            return Damage("mask", path=path)
+    raise UsageError(
+        f"--degrade '{text}': '{part}' is no part; use blur KERNEL [RESPONSE], "
+        "down SCALE [FILTER], grey, mask FILE, noise SIGMA"
+    )
+
+
+def _parse_blur(text: str, how: str) -> Damage:
+    """`KERNEL [RESPONSE]`; a kernel file's name may hold blanks."""
+    head, _, last = how.rpartition(" ")
+    told = bool(head.strip()) and (last in (SRGB, LINEAR) or last.startswith(f"{GAMMA}:"))
+    kernel, response = (head.strip(), last) if told else (how, "")
+    if told:
+        check_response(last, asked=f"--degrade '{text}': blur {how}")
+    spec = parse_kernel(kernel, f"--degrade '{text}': blur {how}")
+    if spec.family == "auto":
+        raise UsageError(f"--degrade '{text}': a kernel of a composition must be given")
+    return Damage("blur", kernel=spec, response=response)
+
+
+def _parse_noise(text: str, part: list[str]) -> float:
+    try:
+        noise = float(part[1])
+    except (IndexError, ValueError):
+        noise = math.nan
+    if len(part) != 2 or not 0 <= noise <= 1:
+        raise UsageError(f"--degrade '{text}': noise takes one number from 0 to 1")
+    return noise

@@ -1,0 +1,70 @@
+"""Compositions with a blur of light among their parts, which are no linear map."""
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import cast
+
+from torch import Tensor
+
+from ..linear import Linear
+from .chain import Chain, Composite, LinearPart, Part
+from .gauss_newton import Near, bent_data_step, improved
+from .light_blur import AnyBlur, LightBlur
+
+
+@dataclass(frozen=True)
+class NearChain:
+    """Linear maps, one after the other: what a `BentChain` is near a picture."""
+
+    parts: tuple[Linear, ...]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Change of y for a change x of the picture."""
+        return reduce(lambda value, part: part(value), self.parts, x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """The transpose."""
+        return reduce(lambda value, part: part.adjoint(value), reversed(self.parts), y)
+
+    def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
+        """argmin_x |A x - y|^2 + r |x - d|^2 by a few conjugate gradients from d."""
+        return self.improved(d, d, y - self(d), r)
+
+    def improved(self, x: Tensor, d: Tensor, miss: Tensor, r: float) -> Tensor:
+        """x + argmin_v |A v - miss|^2 + r |x + v - d|^2."""
+        return improved(self, x, d, miss, r)
+
+
+@dataclass(frozen=True)
+class BentChain(Composite):
+    """One of whose parts, in their order, is a `LightBlur`."""
+
+    def tangent(self, x: Tensor) -> Near:
+        """What A is near x."""
+        near: list[Linear] = []
+        for part in self.parts:
+            if isinstance(part, LightBlur):
+                near.append(part.tangent(x))
+            else:
+                near.append(cast(Linear, part))
+            x = part(x)
+        return NearChain(tuple(near))
+
+    def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
+        """argmin_x |A(x) - y|^2 + r |x - d|^2."""
+        return bent_data_step(self, d, y, r)
+
+
+def compose(parts: tuple[Part, ...]) -> Chain | BentChain:
+    """The operator of these parts, the first of which acts on x."""
+    if any(isinstance(part, LightBlur) for part in parts):
+        return BentChain(parts)
+    return Chain(cast(tuple[LinearPart, ...], parts))
+
+
+def in_values(operator: Composite | LightBlur) -> Chain | AnyBlur:
+    """The same as if light and values were one, which tells as much of x where slopes are even."""
+    if isinstance(operator, LightBlur):
+        return operator.blur
+    parts = (part.blur if isinstance(part, LightBlur) else part for part in operator.parts)
+    return Chain(cast(tuple[LinearPart, ...], tuple(parts)))
