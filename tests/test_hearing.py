@@ -329,6 +329,7 @@ def test_grey_pictures_are_heard_in_one_channel(tmp_path):
         (parse_degrade("blur gaussian:0.5 | down 2 box"), False),
         (parse_degrade("down 2 box"), True),
         (SuperresOptions(2, parse_filter("bicubic")), True),
+        (SuperresOptions(2, parse_filter("bicubic"), "srgb"), True),
     ],
 )
 def test_tiles_are_asked_about_white_noise_where_nothing_is_blurred(options, asked, tmp_path):

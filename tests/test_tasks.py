@@ -141,6 +141,7 @@ def test_a_jpeg_hides_its_noise(tmp_path):
     [
         DenoiseOptions(),
         SuperresOptions(2, parse_filter("box")),
+        SuperresOptions(2, parse_filter("box"), "srgb"),
         DeblurOptions(parse_kernel("disk:2")),
         DeblurOptions(parse_kernel("auto")),
         parse_degrade("blur disk:2"),

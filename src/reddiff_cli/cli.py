@@ -93,9 +93,17 @@ def superres(
             "or a kernel file.",
         ),
     ] = "bicubic",
+    response: Annotated[
+        str,
+        typer.Option(
+            "--response",
+            help="What was reduced: linear (values, as most programs do), or light behind srgb or "
+            "gamma:G, as cameras and GIMP do.",
+        ),
+    ] = "linear",
 ) -> SuperresOptions:
     """Enlarge a picture that was made small by a known filter."""
-    return SuperresOptions(scale, parse_filter(downsample))
+    return SuperresOptions(scale, parse_filter(downsample), response)
 
 
 @restores(app, "deblur", "reddiff deblur shaken.jpg --kernel motion:15,30")
@@ -204,7 +212,7 @@ def restore(
         typer.Option(
             "--degrade",
             help="What happened to the picture, in order: blur KERNEL [RESPONSE] | "
-            "down SCALE [FILTER] | grey | mask FILE | noise SIGMA.",
+            "down SCALE [FILTER] [RESPONSE] | grey | mask FILE | noise SIGMA.",
         ),
     ],
 ) -> RestoreOptions:

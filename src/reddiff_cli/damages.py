@@ -15,7 +15,7 @@ from .task_options import Filter, TaskOptions, check_scale, parse_filter
 class Damage:
     """One part of a composition: blur (kernel), down (scale, filter), grey or mask (path).
 
-    response: of the light that was blurred (linear: of values); empty where it was not told.
+    response: of the light that was blurred or reduced (linear: values were); empty: not told.
     """
 
     kind: str
@@ -75,11 +75,8 @@ def _parse_part(text: str, part: str) -> Damage:
     match part.split(maxsplit=1):  # a file's name may hold blanks
         case ["blur", how]:
             return _parse_blur(text, how)
-        case ["down", how] if (scale := how.split(maxsplit=1)[0]).isdecimal():
-            check_scale(f"--degrade '{text}': down", int(scale))
-            rest = how.split(maxsplit=1)[1:]
-            chosen = parse_filter(rest[0], f"--degrade '{text}':") if rest else Filter("bicubic")
-            return Damage("down", scale=int(scale), filter=chosen)
+        case ["down", how] if how.split()[0].isdecimal():
+            return _parse_down(text, how)
         case ["grey"]:
             return Damage("grey")
         case ["mask", name]:
@@ -89,21 +86,35 @@ def _parse_part(text: str, part: str) -> Damage:
             return Damage("mask", path=path)
     raise UsageError(
         f"--degrade '{text}': '{part}' is no part; use blur KERNEL [RESPONSE], "
-        "down SCALE [FILTER], grey, mask FILE, noise SIGMA"
+        "down SCALE [FILTER] [RESPONSE], grey, mask FILE, noise SIGMA"
     )
 
 
 def _parse_blur(text: str, how: str) -> Damage:
-    """`KERNEL [RESPONSE]`; a kernel file's name may hold blanks."""
-    head, _, last = how.rpartition(" ")
-    told = bool(head.strip()) and (last in (SRGB, LINEAR) or last.startswith(f"{GAMMA}:"))
-    kernel, response = (head.strip(), last) if told else (how, "")
-    if told:
-        check_response(last, asked=f"--degrade '{text}': blur {how}")
+    """`KERNEL [RESPONSE]`."""
+    kernel, response = _split_response(text, f"blur {how}", how)
     spec = parse_kernel(kernel, f"--degrade '{text}': blur {how}")
     if spec.family == "auto":
         raise UsageError(f"--degrade '{text}': a kernel of a composition must be given")
     return Damage("blur", kernel=spec, response=response)
+
+
+def _parse_down(text: str, how: str) -> Damage:
+    """`SCALE [FILTER] [RESPONSE]`."""
+    told, response = _split_response(text, f"down {how}", how)
+    scale, *rest = told.split(maxsplit=1)
+    check_scale(f"--degrade '{text}': down", int(scale))
+    chosen = parse_filter(rest[0], f"--degrade '{text}':") if rest else Filter("bicubic")
+    return Damage("down", scale=int(scale), filter=chosen, response=response)
+
+
+def _split_response(text: str, part: str, how: str) -> tuple[str, str]:
+    """`... [RESPONSE]` -> what is before it, and it or nothing; names of files may hold blanks."""
+    before, _, last = how.rpartition(" ")
+    if not before.strip() or not (last in (SRGB, LINEAR) or last.startswith(f"{GAMMA}:")):
+        return how, ""
+    check_response(last, asked=f"--degrade '{text}': {part}")
+    return before.strip(), last
 
 
 def _parse_noise(text: str, part: list[str]) -> float:

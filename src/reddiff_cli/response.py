@@ -65,6 +65,10 @@ class Response:
         return self.encode(exposed), gain * _srgb_slope(exposed) / _srgb_slope(light)
 
 
+# What displays show of light; and what knows of none.
+LIGHT, VALUES = Response(SRGB), Response(LINEAR)
+
+
 def parse_response(text: str) -> Response:
     """`srgb`, `linear` or `gamma:G` -> Response; ValueError for anything else."""
     if text in (SRGB, LINEAR):

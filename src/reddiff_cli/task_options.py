@@ -65,18 +65,21 @@ class Filter:
 
 @dataclass(frozen=True)
 class SuperresOptions(TaskOptions):
-    """How the small picture was made."""
+    """How the small picture was made of the light (response linear: of the values)."""
 
     task: ClassVar[str] = "superres"
     scale: int = 4
     filter: Filter = Filter("bicubic")
+    response: str = "linear"
 
     def __post_init__(self) -> None:
         check_scale("--scale", self.scale)
+        check_response(self.response)
 
     def settings(self) -> dict[str, Any]:
         kind = f"gaussian:{self.filter.sigma:g}" if self.filter.sigma else self.filter.kind
-        return {"scale": self.scale, "downsample": self.filter.path or kind}
+        settings = {"scale": self.scale, "downsample": self.filter.path or kind}
+        return settings | {"response": self.response}
 
 
 @dataclass(frozen=True)

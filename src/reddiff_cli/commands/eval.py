@@ -66,7 +66,9 @@ class Damage:
     stops: Annotated[float | None, _damage("hdr: over-exposure.", "--stops")] = None
     response: Annotated[
         str | None,
-        _damage("deblur, hdr: from light to values; linear, srgb, gamma:G.", "--response"),
+        _damage(
+            "superres, deblur, hdr: from light to values; linear, srgb, gamma:G.", "--response"
+        ),
     ] = None
     operator: Annotated[str | None, _damage("hdr: exposure, paper.", "--operator")] = None
     quality: Annotated[int | None, _damage("jpeg: of the encoder; 10.", "--quality")] = None

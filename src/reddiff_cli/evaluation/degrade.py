@@ -21,14 +21,15 @@ from ..errors import PictureError
 from ..formats.jpeg import JpegFile, read_jpeg
 from ..kernels import make_kernel
 from ..operators import (
-    Downsample,
     Exposure,
     Identity,
     Inpaint,
     Operator,
     PaperHdr,
     Phase,
+    behind,
     compose,
+    enlargement,
     measure_jpeg,
     rec601,
 )
@@ -174,7 +175,8 @@ def _make(x: Tensor, case: Case, crop: int, seed: int) -> _Made:
             known = torch.from_numpy(~hole)[None, None].float()
             return _Made(Inpaint(known), canvas, known=known)
         case SuperresOptions():
-            operator = make_downsample(options.scale, options.filter)
+            reduction = make_downsample(options.scale, options.filter)
+            operator = behind(parse_response(options.response), reduction)
             return _Made(operator, cut(x, crop, options.scale))
         case DeblurOptions():
             return _make_blur(x, options, crop)
@@ -213,13 +215,11 @@ def _make_chain(x: Tensor, options: RestoreOptions, crop: int) -> _Made:
     plain = [damage for damage in options.parts if damage.kind != "mask"]
     parts = tuple(make_part(damage, nothing) for damage in plain)
     margins = canvas_margins(parts)
-    scales = [part.scale for part in parts if isinstance(part, Downsample)]
-    canvas = cut(x, crop, int(np.prod(scales)), margins)
+    canvas = cut(x, crop, enlargement(compose(parts)) if parts else 1, margins)
     known = None
     if len(plain) < len(options.parts):  # the mask, which comes last
         size = compose(parts)(canvas).shape[2:] if parts else canvas.shape[2:]
-        seen = Picture(np.zeros((*size, 1), dtype=np.float32))
-        parts = (*parts, make_part(options.parts[-1], seen))
+        parts = (*parts, make_part(options.parts[-1], Picture(np.zeros((*size, 1), np.float32))))
         known = getattr(parts[-1], "known", None)
     return _Made(compose(parts), canvas, margins, known)
 

@@ -28,7 +28,7 @@ EVAL_METHODS = (METHODS[0], PAPER, *METHODS[1:])
 # Flags that belong to one task or a few; all others are for every task.
 TASK_FLAGS = {
     "inpaint": ("hole",),
-    "superres": ("scale", "downsample"),
+    "superres": ("scale", "downsample", "response"),
     "deblur": ("kernel", "boundary", "response"),
     "phase": ("starts", "keep"),
     "hdr": ("stops", "response", "operator"),
@@ -225,7 +225,8 @@ def _options(task: str, given: dict[str, Any]) -> TaskOptions:
             return parse_hole(given.get("hole", "random:0.7"))
         case "superres":
             reduced = parse_filter(given.get("downsample", "bicubic"))
-            return SuperresOptions(given.get("scale", 4), reduced)
+            response = given.get("response", "linear")
+            return SuperresOptions(given.get("scale", 4), reduced, response)
         case "deblur":
             kernel = parse_kernel(given.get("kernel", "gaussian:3"))
             if kernel.family == "auto":

@@ -12,9 +12,9 @@ from .blur import Blur, CircularBlur, PaddedBlur
 from .chain import Chain, Composite
 from .downsample import Downsample
 from .hdr import Exposure, Exposures, PaperHdr
+from .in_light import InLight, behind
 from .inpaint import Inpaint, Whitened
 from .jpeg import Jpeg, Layout, measure_jpeg
-from .light_blur import LightBlur
 from .phase import Phase
 from .pointwise import Grey, Identity, rec601
 
@@ -32,12 +32,13 @@ __all__ = [
     "Inpaint",
     "Jpeg",
     "Layout",
-    "LightBlur",
+    "InLight",
     "Operator",
     "PaddedBlur",
     "PaperHdr",
     "Phase",
     "Whitened",
+    "behind",
     "compose",
     "enlargement",
     "in_values",
@@ -72,6 +73,8 @@ def enlargement(operator: object) -> int:
     """How many times as wide and as high as y x is, but for margins."""
     if isinstance(operator, Composite):
         return math.prod(enlargement(part) for part in operator.parts)
+    if isinstance(operator, InLight):
+        return enlargement(operator.inner)
     return operator.scale if isinstance(operator, Downsample) else 1
 
 

@@ -1,4 +1,4 @@
-"""Compositions with a blur of light among their parts, which are no linear map."""
+"""Compositions with a blur or a reduction of light in them, which are no linear map."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -9,7 +9,7 @@ from torch import Tensor
 from ..linear import Linear
 from .chain import Chain, Composite, LinearPart, Part
 from .gauss_newton import Near, bent_data_step, improved
-from .light_blur import AnyBlur, LightBlur
+from .in_light import InLight
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class NearChain:
 
 @dataclass(frozen=True)
 class BentChain(Composite):
-    """One of whose parts, in their order, is a `LightBlur`."""
+    """One of whose parts, in their order, is a `InLight`."""
 
     def tangent(self, x: Tensor) -> Near:
         """What A is near x."""
         near: list[Linear] = []
         for part in self.parts:
-            if isinstance(part, LightBlur):
+            if isinstance(part, InLight):
                 near.append(part.tangent(x))
             else:
                 near.append(cast(Linear, part))
@@ -57,14 +57,13 @@ class BentChain(Composite):
 
 def compose(parts: tuple[Part, ...]) -> Chain | BentChain:
     """The operator of these parts, the first of which acts on x."""
-    if any(isinstance(part, LightBlur) for part in parts):
+    if any(isinstance(part, InLight) for part in parts):
         return BentChain(parts)
     return Chain(cast(tuple[LinearPart, ...], parts))
 
 
-def in_values(operator: Composite | LightBlur) -> Chain | AnyBlur:
+def in_values(part: Part) -> Part:
     """The same as if light and values were one, which tells as much of x where slopes are even."""
-    if isinstance(operator, LightBlur):
-        return operator.blur
-    parts = (part.blur if isinstance(part, LightBlur) else part for part in operator.parts)
-    return Chain(cast(tuple[LinearPart, ...], tuple(parts)))
+    if isinstance(part, BentChain):
+        return compose(tuple(in_values(one) for one in part.parts))
+    return part.inner if isinstance(part, InLight) else part

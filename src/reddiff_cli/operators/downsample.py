@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ..linear import solve_data_step
 from ..metrics import rms
-from .separable import Matrices, Separable, decimation, factors, separable
+from .separable import Matrices, Separable, Sides, decimation, factors, separable
 from .spectra import BoxSpectrum
 
 # Side of the largest picture whose rows and columns are kept as matrices.
@@ -72,6 +72,12 @@ class Downsample:
         if self._factors is None or max(d.shape[2:]) > LARGEST:
             return solve_data_step(self, d, y, r)
         return self._separable(d, y).data_step(d, y, r)
+
+    def sides(self, y: Tensor) -> Sides | None:
+        """A by the matrices of rows and columns, for pictures like y; None if it is no product."""
+        small = self.scale * max(y.shape[2:]) <= LARGEST
+        matrices = self.matrices(*y.shape[2:]) if small else None
+        return None if matrices is None else Sides(*(side.to(y) for side in matrices))
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """rms of y - A x for each picture, (B,)."""

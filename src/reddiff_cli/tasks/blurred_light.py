@@ -9,13 +9,12 @@ from torch import Tensor
 
 from ..kernels import make_kernel
 from ..kernelspec import KernelSpec
-from ..operators import BentChain, Blur, Chain, Inpaint, LightBlur, compose
+from ..operators import BentChain, Blur, Chain, Inpaint, behind, compose
 from ..operators.chain import Part
-from ..response import LINEAR, SRGB, Response, parse_response
+from ..response import LIGHT, VALUES, Response, parse_response
 from .origin import Origin
 
 AUTO = "auto"
-VALUES, LIGHT = Response(LINEAR), Response(SRGB)
 # r of the data step that undoes the blur: so many times the noise, and at least; the last in lossy
 # files. 24 crops of 208x208 behind motion:9,30, motion:13,25 and disk:3, in light and in values,
 # 8 bits; how many of 144 are told rightly with r = 0.01 / 0.03, and how many where the wrong one
@@ -76,16 +75,14 @@ def find_response_of(parts: tuple[Part, ...], y: Tensor, r: float = LEAST) -> Re
     place = _richest(y, side)
     parts = tuple(Inpaint(p.known[place]) if isinstance(p, Inpaint) else p for p in parts)
     by_light, by_values = (
-        _left(y[place], compose(in_light(parts, o)), r) for o in (LIGHT, VALUES)
+        _left(y[place], compose(blurring_light(parts, o)), r) for o in (LIGHT, VALUES)
     )
     return LIGHT if by_light < by_values else VALUES
 
 
-def in_light(parts: tuple[Part, ...], response: Response) -> tuple[Part, ...]:
+def blurring_light(parts: tuple[Part, ...], response: Response) -> tuple[Part, ...]:
     """The parts with blurs of the light behind this response in place of those of values."""
-    if response == VALUES:
-        return parts
-    return tuple(LightBlur(part, response) if isinstance(part, Blur) else part for part in parts)
+    return tuple(behind(response, part) if isinstance(part, Blur) else part for part in parts)
 
 
 def _left(y: Tensor, operator: Chain | BentChain, r: float) -> float:

@@ -18,16 +18,17 @@ from ..operators import (
     Downsample,
     Grey,
     Inpaint,
-    LightBlur,
     Whitened,
+    behind,
     compose,
     enlargement,
+    in_values,
     rec601,
 )
 from ..operators.chain import Part
 from ..pictures import Hole, Picture, load_picture
-from ..response import LINEAR, parse_response
-from .blurred_light import LIGHT, VALUES, find_response_of, in_light, tested_with
+from ..response import LIGHT, LINEAR, parse_response
+from .blurred_light import blurring_light, find_response_of, tested_with
 from .colorize import coloured
 from .deblur import check_kernel
 from .heard import HeardPicture
@@ -93,7 +94,7 @@ class Composition(HeardPicture):
 
     @property
     def _blurred(self) -> bool:
-        return any(isinstance(part, Blur | LightBlur) for part in self._parts)
+        return any(isinstance(in_values(part), Blur) for part in self._parts)
 
     @property
     def _parts(self) -> tuple[Part, ...]:
@@ -132,7 +133,7 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     noise = origin.noise.sigma
     if _tells_response(options, picture, setting):
         response = find_response_of(parts, y, tested_with(origin))
-        chain, said = compose(in_light(parts, response)), f"response {response.kind} (auto)"
+        chain, said = compose(blurring_light(parts, response)), f"response {response.kind} (auto)"
     source = coloured(picture) if grey else picture
     source = _enlarged(source, enlargement(chain))
 
@@ -159,12 +160,11 @@ def _tells_response(options: RestoreOptions, picture: Picture, setting: Setting)
 def canvas_margins(parts: tuple[Part, ...]) -> Margins:
     """What the canvas of x has around the picture, from the unknown boundaries of its blurs."""
     margins = [0, 0, 0, 0]
-    for part in reversed(parts):
+    for part in map(in_values, reversed(parts)):
         if isinstance(part, Downsample):
             margins = [part.scale * n for n in margins]
-        blur = part.blur if isinstance(part, LightBlur) else part
-        if isinstance(blur, Blur):
-            (top, bottom), (left, right) = blur.margins
+        if isinstance(part, Blur):
+            (top, bottom), (left, right) = part.margins
             added = (left, right, top, bottom)
             margins = [n + more for n, more in zip(margins, added, strict=True)]
     left, right, top, bottom = margins
@@ -173,12 +173,11 @@ def canvas_margins(parts: tuple[Part, ...]) -> Margins:
 
 def make_part(damage: Damage, picture: Picture) -> Part:
     """The operator of one damage; the picture is that of the result, for the size of masks."""
+    response = LIGHT if picture.linear else parse_response(damage.response or LINEAR)
     if damage.kernel is not None:
-        blur = Blur(make_kernel(damage.kernel))
-        response = LIGHT if picture.linear else parse_response(damage.response or LINEAR)
-        return blur if response == VALUES else LightBlur(blur, response)
+        return behind(response, Blur(make_kernel(damage.kernel)))
     if damage.kind == "down":
-        return make_downsample(damage.scale, damage.filter)
+        return behind(response, make_downsample(damage.scale, damage.filter))
     if damage.path is not None:
         hole = hole_from_file(picture, damage.path)
         check_something_is_known(hole, damage.path)
@@ -199,11 +198,11 @@ def _measured(parts: tuple[Part, ...], seen: Tensor) -> Tensor:
 def _check_size(job: Job, chain: Composite, y: Tensor) -> None:
     """A kernel may not be larger than the picture it was laid on, nor lie outside of it."""
     height, width = y.shape[2:]
-    for part in reversed(chain.parts):
+    for part in map(in_values, reversed(chain.parts)):
         if isinstance(part, Downsample):
             check_filter(job, part, height, width)
             height, width = height * part.scale, width * part.scale
-        if isinstance(part, Blur | LightBlur):
+        if isinstance(part, Blur):
             check_kernel(job.input, part.kernel, height, width)
 
 

@@ -8,12 +8,12 @@ from torch import Tensor
 from ..errors import PictureError
 from ..jobs import Job
 from ..kernels import make_kernel
-from ..operators import Blur, CircularBlur, LightBlur, Operator, PaddedBlur
-from ..operators.light_blur import AnyBlur
+from ..operators import Blur, CircularBlur, Operator, PaddedBlur, behind
+from ..operators.in_light import AnyBlur
 from ..pictures import load_picture
-from ..response import LINEAR, Response
+from ..response import LINEAR, VALUES, Response
 from ..task_options import DeblurOptions
-from .blurred_light import AUTO, VALUES, choose_response
+from .blurred_light import AUTO, choose_response
 from .heard import HeardPicture
 from .origin import find_origin
 from .problem import to_tensor
@@ -69,7 +69,7 @@ def make_blur(
     canvas, blur = None, _blur(kernel, boundary, (height, width))
     if isinstance(blur, Blur):
         canvas = blur
-    return (blur if response == VALUES else LightBlur(blur, response)), canvas
+    return behind(response, blur), canvas
 
 
 def _blur(kernel: Tensor, boundary: str, size: tuple[int, int]) -> AnyBlur:

@@ -1,10 +1,12 @@
 """How much of x a measurement tells, and at which noise level a solver that knows it starts."""
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
 from ..cards import FAINT_TASKS, Card
-from ..operators import BentChain, LightBlur, Operator, in_values, mixes_colours
+from ..operators import Operator, in_values, mixes_colours
 from ..options import TASKS
 from ..solvers.reddiff import SIGMA_FLOOR
 
@@ -57,5 +59,5 @@ def level_behind(
     if task not in FAINT_TASKS or not card.faint_start:
         return None
     # Where slopes are even, a blur of light tells what one of values does.
-    told = in_values(operator) if isinstance(operator, LightBlur | BentChain) else operator
-    return first_level(task, card, told_share(told, like, max(sigma_y, SIGMA_FLOOR)))
+    share = told_share(cast(Operator, in_values(operator)), like, max(sigma_y, SIGMA_FLOOR))
+    return first_level(task, card, share)

@@ -19,7 +19,7 @@ from ..estimation.flat_tiles import has_tiles
 from ..estimation.nulls import noise_in_nulls
 from ..estimation.rounding import noise_beside, rounding_noise
 from ..noise import FLOOR, FLOOR_SMOOTHED
-from ..operators import is_linear
+from ..operators import keeps_noise
 from .hearing import QUIET, Listening
 from .origin import Origin
 from .problem import Stage
@@ -141,7 +141,7 @@ class HeardPicture(Listening):
 
     def _listens(self) -> bool:
         """True where hearing the noise may help."""
-        return not self.lossy and self.noise > FLOOR / 255 and is_linear(self.operator)
+        return not self.lossy and self.noise > FLOOR / 255 and keeps_noise(self.operator)
 
     def _settle(self) -> None:
         """Take the noise for what was heard, or estimated, if that is within LOW to HIGH of it."""

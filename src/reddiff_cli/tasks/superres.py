@@ -14,9 +14,10 @@ from ..jobs import Job
 from ..kernels import load_kernel
 from ..memory import is_short_of
 from ..metrics import rms
-from ..operators import Downsample
+from ..operators import Downsample, behind
 from ..operators.downsample import bicubic, box, from_kernel, gaussian, lanczos
 from ..pictures import Picture, Pixels, load_picture
+from ..response import LIGHT, parse_response
 from ..task_options import Filter, SuperresOptions
 from .heard import HeardPicture
 from .origin import find_origin
@@ -35,8 +36,9 @@ def pose(job: Job, options: SuperresOptions, setting: Setting) -> HeardPicture:
     y = to_tensor(picture)
     origin = find_origin("superres", job.input, picture, y, setting)
     noise = origin.noise.sigma
-    operator = make_downsample(options.scale, options.filter)
-    check_filter(job, operator, *y.shape[2:])
+    reduction = make_downsample(options.scale, options.filter)
+    check_filter(job, reduction, *y.shape[2:])
+    operator = behind(LIGHT if picture.linear else parse_response(options.response), reduction)
 
     def consistency(x: Tensor) -> str:
         seen = ((x.clamp(-1, 1) + 1) / 2 * 255).round() / 255 * 2 - 1

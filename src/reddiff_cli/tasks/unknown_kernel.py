@@ -16,8 +16,9 @@ from ..kernels import make_kernel
 from ..kernelspec import KernelSpec
 from ..operators import Blur
 from ..pictures import load_picture
+from ..response import VALUES
 from ..task_options import DeblurOptions
-from .blurred_light import VALUES, choose_response
+from .blurred_light import choose_response
 from .deblur import asked, make_blur, remark_on
 from .heard import HeardPicture
 from .origin import find_origin

@@ -24,19 +24,22 @@ from reddiff_cli.operators import (
     CircularBlur,
     Downsample,
     Grey,
+    InLight,
     Inpaint,
-    LightBlur,
     PaddedBlur,
+    behind,
     compose,
     gauss_newton,
+    in_light,
     in_values,
     is_linear,
-    light_blur,
     on_device,
     rec601,
 )
+from reddiff_cli.operators.downsample import from_kernel
+from reddiff_cli.operators.separable import Sides
 from reddiff_cli.options import SolverOptions
-from reddiff_cli.pictures import Picture, load_picture
+from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.response import parse_response
 from reddiff_cli.solvers.through import Through
 from reddiff_cli.task_options import parse_filter
@@ -69,7 +72,7 @@ def values(seed, rows=2, reach=0.9):
 
 
 def light_blurs():
-    return [LightBlur(blur, parse_response(text)) for blur in BLURS for text in RESPONSES]
+    return [InLight(blur, parse_response(text)) for blur in BLURS for text in RESPONSES]
 
 
 def objective(operator, x, d, y, r):
@@ -125,7 +128,7 @@ def test_the_data_step_comes_to_the_minimum(operator, r, monkeypatch):
 
 @pytest.mark.parametrize("blur", BLURS)
 def test_of_values_it_is_the_blur(blur, monkeypatch):
-    operator = LightBlur(blur, parse_response("linear"))
+    operator = InLight(blur, parse_response("linear"))
     monkeypatch.setattr(gauss_newton, "MANY", 400)
     monkeypatch.setattr(gauss_newton, "PACE", 100.0)
     monkeypatch.setattr(gauss_newton, "TOLERANCE", 1e-9)
@@ -140,7 +143,7 @@ def test_of_values_it_is_the_blur(blur, monkeypatch):
 @pytest.mark.parametrize("response", RESPONSES)
 def test_no_step_makes_it_worse_nor_leaves_numbers(response):
     """Lamps in the night: slopes differ a hundredfold, and values leave the range."""
-    operator = LightBlur(Blur(make_kernel(parse_kernel("motion:9,30"))), parse_response(response))
+    operator = InLight(Blur(make_kernel(parse_kernel("motion:9,30"))), parse_response(response))
     x = torch.full((1, 3, 40, 40), -1.0)
     x[:, :, 18:22, 18:22] = 1.0
     y = operator(x) + 0.01 * torch.randn(operator(x).shape, generator=torch.Generator())
@@ -159,7 +162,7 @@ def test_rows_and_channels_are_solved_alone(monkeypatch):
     monkeypatch.setattr(gauss_newton, "MANY", 200)
     both = operator.data_step(d, y, 0.01)
     torch.testing.assert_close(both[:1], operator.data_step(d[:1], y[:1], 0.01))
-    monkeypatch.setattr(light_blur, "LARGE", 1)
+    monkeypatch.setattr(in_light, "LARGE", 1)
     apart = operator.data_step(d, y, 0.01)
     torch.testing.assert_close(apart, both, atol=1e-2, rtol=0)
 
@@ -172,7 +175,7 @@ def test_moves_with_its_kernel():
 
 def test_the_network_sees_noise_through_the_tangent():
     """What z has too little of s, in a direction that y tells, is what y's own noise has."""
-    operator = LightBlur(CircularBlur(KERNEL), parse_response("srgb"))
+    operator = InLight(CircularBlur(KERNEL), parse_response("srgb"))
     mu = values(1, rows=1, reach=0.2)
     around = Through(operator, operator(mu), 0.05).around(mu, 0.3, values(2, 1), values(3, 1))
     near = operator.tangent(mu)
@@ -183,7 +186,7 @@ def test_the_network_sees_noise_through_the_tangent():
 
 def test_the_tangent_is_that_at_the_picture_which_y_tells():
     """mu may be far from it: black, where light has next to no slope."""
-    operator = LightBlur(CircularBlur(KERNEL), parse_response("srgb"))
+    operator = InLight(CircularBlur(KERNEL), parse_response("srgb"))
     y, black = operator(values(1, rows=1, reach=0.2)), torch.full_like(values(1, rows=1), -1.0)
     xi, other = values(2, 1), values(3, 1)
     centre, deviation = Through(operator, y, 0.05).around(black, 0.3, xi, other)
@@ -199,7 +202,7 @@ def blurred(response, kernel, noise=0.004, side=200):
     """(what it shows, blurred and rounded to 8 bits; the truth), (1, 3, H, W) in [-1, 1]."""
     blur = Blur(make_kernel(parse_kernel(kernel)))
     x = photograph(side)
-    y = LightBlur(blur, response)(x)
+    y = InLight(blur, response)(x)
     y = y + 2 * noise * torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
     return ((y + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1, blur.crop(x)
 
@@ -281,7 +284,7 @@ def test_tiles_are_not_asked_behind_a_blur_of_light(tmp_path):
 
 def chains():
     """Compositions with a blur of light at each place."""
-    blur, known = LightBlur(Blur(KERNEL), LIGHT), torch.ones(1, 1, 7, 7, dtype=torch.float64)
+    blur, known = InLight(Blur(KERNEL), LIGHT), torch.ones(1, 1, 7, 7, dtype=torch.float64)
     known[..., 2:5, 3] = 0
     values = Blur(torch.full((2, 2), 0.25, dtype=torch.float64))
     return [
@@ -312,7 +315,7 @@ def test_a_composition_with_a_blur_of_light_has_a_tangent_and_a_data_step(parts,
 
 
 def test_a_composition_of_blurs_of_light_is_told_as_one_of_values():
-    parts = (LightBlur(Blur(KERNEL), LIGHT), rec601())
+    parts = (InLight(Blur(KERNEL), LIGHT), rec601())
     plain = compose((Blur(KERNEL), rec601()))
     assert [type(part) for part in in_values(compose(parts)).parts] == [Blur, Grey]
     assert not is_linear(compose(parts))
@@ -327,7 +330,7 @@ def test_a_composition_of_blurs_of_light_is_told_as_one_of_values():
         ("blur disk:2 srgb", "disk:2", "srgb"),
         ("blur motion:9,  30  gamma:1.8", "motion:9,30", "gamma:1.8"),
         ("blur motion:9, 30", "motion:9,30", ""),
-        ("blur disk:2 linear | down 2", "disk:2", "linear"),
+        ("blur disk:2 linear | down 2 srgb", "disk:2", "linear"),
     ],
 )
 def test_responses_of_blurs_in_compositions(text, kernel, response):
@@ -339,13 +342,26 @@ def test_responses_of_blurs_in_compositions(text, kernel, response):
 def test_responses_after_names_of_files(tmp_path):
     kernel = tmp_path / "my k.npy"
     np.save(kernel, np.ones((3, 3)))
-    damage = parse_degrade(f"blur {kernel} srgb").parts[0]
-    assert (damage.kernel.path, damage.response) == (kernel, "srgb")
+    blur, down = parse_degrade(f"blur {kernel} srgb | down 2 {kernel} gamma:2").parts
+    assert (blur.kernel.path, blur.response) == (kernel, "srgb")
+    assert (down.filter.path, down.response) == (kernel, "gamma:2")
+
+
+@pytest.mark.parametrize(
+    "text, chosen, response",
+    [("down 2", "bicubic", ""), ("down 3  srgb", "bicubic", "srgb"), ("down 2 box", "box", "")],
+)
+def test_responses_of_reductions_in_compositions(text, chosen, response):
+    [damage] = parse_degrade(text).parts
+    assert (damage.scale, damage.filter.kind) == (int(text[5]), chosen)
+    assert damage.response == response
 
 
 def test_bad_responses_in_compositions():
     with pytest.raises(UsageError, match=r"blur disk:2 gamma:9: unknown; use srgb, linear"):
         parse_degrade("blur disk:2 gamma:9")
+    with pytest.raises(UsageError, match=r"down 2 box gamma:x: unknown; use srgb, linear"):
+        parse_degrade("down 2 box gamma:x")
     with pytest.raises(UsageError, match="no such file"):
         parse_degrade("blur srgb")
 
@@ -398,9 +414,71 @@ def test_which_compositions_are_asked(degrade, linear, method, asked):
     assert composing._tells_response(parse_degrade(degrade), picture, setting) == asked
 
 
-def test_blurs_of_files_that_hold_light_are_of_light():
+def test_what_happens_to_files_that_hold_light_happens_to_light():
     light = Picture(np.zeros((8, 8, 3), np.float32), depth=32)
-    for text in ("blur disk:2", "blur disk:2 linear"):
+    for text in ("blur disk:2", "blur disk:2 linear", "down 2 box", "down 2 linear"):
         [damage] = parse_degrade(text).parts
         assert composing.make_part(damage, light).response == LIGHT
-        assert isinstance(composing.make_part(damage, replace(light, depth=8)), Blur)
+        assert isinstance(composing.make_part(damage, replace(light, depth=8)), Blur | Downsample)
+
+
+SMALL = [*(parse_filter(text) for text in ("box", "bicubic", "gaussian:1.5")), None]
+
+
+@pytest.mark.parametrize("chosen", SMALL)
+@pytest.mark.parametrize("r", [0.003, 0.1])
+def test_reductions_of_light_come_to_the_minimum(chosen, r, monkeypatch):
+    uneven = torch.tensor([[0.5, 0.1], [0.1, 0.3]], dtype=torch.float64)  # no rows and columns
+    inner = from_kernel(2, uneven) if chosen is None else make_downsample(2, chosen)
+    operator, x, h = InLight(inner, LIGHT), values(1)[..., :8], 1e-5
+    near, v = operator.tangent(x), values(2)[..., :8]
+    assert isinstance(near.inner, Sides) == (chosen is not None)
+    expected = (operator(x + h * v) - operator(x - h * v)) / (2 * h)
+    torch.testing.assert_close(near(v), expected, atol=1e-5, rtol=1e-5)
+    u = values(3)[..., :4, :4]
+    torch.testing.assert_close((near(v) * u).sum(), (v * near.adjoint(u)).sum())
+    d, y = x + 0.2 * values(4)[..., :8], operator(x) + 0.02 * u
+    best = lowest(operator, d, y, r)
+    least = objective(operator, best, d, y, r)
+    assert objective(operator, operator.data_step(d, y, r), d, y, r) < 1.05 * least
+    monkeypatch.setattr(gauss_newton, "ROUNDS", 40)
+    monkeypatch.setattr(gauss_newton, "TOLERANCE", 1e-9)
+    monkeypatch.setattr(in_light, "NEARLY", 1e-9)
+    for module in (gauss_newton, in_light):
+        monkeypatch.setattr(module, "MANY", 400)
+    monkeypatch.setattr(gauss_newton, "PACE", 100.0)
+    torch.testing.assert_close(operator.data_step(d, y, r), best, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("response, other", [(LIGHT, VALUES), (VALUES, LIGHT)])
+def test_superres_is_told_what_was_reduced(tmp_path, response, other):
+    """Bright seams: the mean of their light is brighter than that of their values."""
+    x = 0.9 * photograph(128).sub(0.1).sign()
+    y = behind(response, make_downsample(4, parse_filter("bicubic")))(x)
+    path = tmp_path / "img.png"
+    Image.fromarray(((y[0] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()).save(path)
+    truth = ((x[0] + 1) * 127.5).permute(1, 2, 0).numpy()
+
+    def error(kind):
+        command = ["superres", path, "-o", tmp_path / "o.png", "--overwrite", "--device", "cpu"]
+        command += ["--steps", "6", "--response", kind]
+        result = RUNNER.invoke(app, [str(word) for word in command])
+        assert result.exit_code == 0, result.stderr
+        return ((np.asarray(Image.open(tmp_path / "o.png")).astype(float) - truth) ** 2).mean()
+
+    assert 1.1 * error(response.kind) < error(other.kind)
+
+
+def test_light_that_was_reduced_is_restored_as_light(tmp_path):
+    light = np.full((24, 24, 3), 0.05, np.float32)
+    light[8:16, 8:16] = 0.6
+    light[8:16, 11] = 0.2
+    small = light.reshape(12, 2, 12, 2, 3).mean((1, 3))
+    path = tmp_path / "s.exr"
+    save_picture(Picture(small, depth=32), path, None)
+    command = ["superres", path, "--scale", "2", "--downsample", "box", "--steps", "6"]
+    command += ["--noise", "0", "--device", "cpu"]
+    result = RUNNER.invoke(app, [str(word) for word in command])
+    assert result.exit_code == 0, result.stderr
+    found = load_picture(tmp_path / "s.superres.exr").pixels.reshape(12, 2, 12, 2, 3)
+    assert np.abs(found.mean((1, 3)) - small).max() < 0.01
