@@ -471,8 +471,8 @@ def test_superres_is_told_what_was_reduced(tmp_path, response, other):
 
 def test_light_that_was_reduced_is_restored_as_light(tmp_path):
     light = np.full((24, 24, 3), 0.05, np.float32)
-    light[8:16, 8:16] = 0.6
-    light[8:16, 11] = 0.2
+    light[9:15, 9:15] = 0.6  # its edges lie within pairs
+    light[9:15, 12] = 0.2
     small = light.reshape(12, 2, 12, 2, 3).mean((1, 3))
     path = tmp_path / "s.exr"
     save_picture(Picture(small, depth=32), path, None)
