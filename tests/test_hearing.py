@@ -19,7 +19,7 @@ from reddiff_cli.operators import Blur
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import DeblurOptions, SuperresOptions, parse_filter
+from reddiff_cli.task_options import DeblurOptions, DenoiseOptions, SuperresOptions, parse_filter
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.problem import to_pixels
 from test_blind import leaves
@@ -313,6 +313,46 @@ def test_a_composition_with_a_hole_does_not_listen(tmp_path):
     path, hole = saved(tmp_path, y), saved(tmp_path, mask, "m.png")
     first = next(posed(path, parse_degrade(f"blur motion:9,30 | mask {hole}")).stages())
     assert not first.shared
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_grey_noise_that_is_clipped_in_the_dark_is_not_taken_for_less(depth, tmp_path):
+    """Tiles of half of the noise are not what the network knows, and told next to nothing."""
+    place = torch.linspace(0, 9, SIDE)
+    dark = 0.5 * (place.sin() * place.cos()[:, None]).clamp(min=0) + 0.02
+    y = dark + 5 / 255 * torch.randn(dark.shape, generator=torch.Generator().manual_seed(0))
+    path = tmp_path / f"y{depth}.png"
+    pixels = y.clamp(0, 1)[:, :, None].numpy()
+    save_picture(Picture(pixels, depth=depth), path, None)
+    problem = posed(path, DenoiseOptions())
+    about = SolverOptions(), MachineOptions(device="cpu"), DenoiseOptions(), OutputOptions()
+    restorer = Restorer(find_model("natural"), *about)
+    for stage in problem.stages():
+        problem.accept(stage, restorer.solve(stage)[0])
+    assert 255 * problem.noise == pytest.approx(5, rel=0.2)
+
+
+@pytest.mark.parametrize(("depth", "least"), [(8, 0.5), (16, 0.0)])
+def test_files_of_16_bits_may_have_less_noise_than_rounding_to_8(depth, least, tmp_path):
+    place = torch.linspace(0, 9, SIDE)
+    scene = 0.4 + 0.3 * place.sin() * place.cos()[:, None]
+    y = scene + 0.05 / 255 * torch.randn(scene.shape, generator=torch.Generator().manual_seed(0))
+    path = tmp_path / f"y{depth}.png"
+    save_picture(Picture(y.clamp(0, 1)[:, :, None].numpy(), depth=depth), path, None)
+    noise = 255 * posed(path, DenoiseOptions()).noise
+    assert noise == pytest.approx(least or 0.05, rel=0.2)
+
+
+def test_a_picture_of_a_small_range_is_told(tmp_path):
+    notes, path = [], tmp_path / "faint.png"
+    ramp = torch.linspace(0, 0.05, SIDE).expand(SIDE, SIDE)
+    setting = Setting(find_model("natural"), SolverOptions(), notes.append)
+    job = Job("denoise", path, tmp_path / "o.png")
+    for depth in (8, 16):
+        save_picture(Picture(ramp[:, :, None].numpy(), depth=depth), path, None)
+        pose(job, DenoiseOptions(), setting)
+    [note] = notes
+    assert "faint.png: its values reach 5 % of white" in note
 
 
 def test_grey_pictures_are_heard_in_one_channel(tmp_path):

@@ -23,7 +23,7 @@ from reddiff_cli.operators import Blur, Chain, Identity, Inpaint, Whitened, rec6
 from reddiff_cli.options import SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.schedule import Schedule, linear_betas
-from reddiff_cli.solvers.look import Seen
+from reddiff_cli.solvers.look import Seen, mean_of_looks
 from reddiff_cli.solvers.reddiff import red_diff
 from reddiff_cli.task_options import DenoiseOptions, InpaintOptions
 from reddiff_cli.tasks import Setting, Stage, pose, solver_of
@@ -143,8 +143,8 @@ def test_annealed_holes_end_nearer_the_posterior_mean_than_without():
     *_, (_, without) = iterator
     errors = [float((x.flatten() - expected).norm()) for x in (mu, without)]
     assert errors[0] < 0.7 * errors[1]
-    nearest = float(SCHEDULE.s[SCHEDULE.nearest_t(sigma)])
-    assert levels[-8:] == [nearest] * 8
+    below, above = (float(SCHEDULE.s[t]) for t in SCHEDULE.around(sigma)[:2])
+    assert set(levels[-8:]) == {below, above}
     assert min(levels) == pytest.approx(0.7 * sigma, rel=0.05)
 
 
@@ -161,6 +161,27 @@ def test_the_network_sees_the_noise_of_its_level_everywhere():
         torch.testing.assert_close(spread / s, torch.ones(2).double(), atol=0.02, rtol=0)
     centre, deviation = Seen(known, y, sigma).around(mu, 0.1, draw())
     assert torch.equal((centre + deviation)[..., 0], y[..., 0])
+
+
+@pytest.mark.parametrize("noise", [1.28, 1.53, 1.8, 2.3])  # of 255; levels at 1.3, 1.9, 2.4
+@pytest.mark.parametrize("count", [2, 4])
+def test_nothing_of_the_noise_is_left_on_even_ground_between_levels(noise, count):
+    """Nor its negative."""
+    denoiser = load_model(find_model("natural"), torch.device("cpu"), torch.float32)
+    x = torch.full((1, 3, 64, 64), 0.1)
+    n = torch.randn(x.shape, generator=torch.Generator().manual_seed(2)) * noise / 127.5
+    seen = Seen(torch.ones(1, 1, 1, 1).bool(), x + n, noise / 127.5)
+    looks = mean_of_looks(seen, x, denoiser, denoiser.schedule, lambda: torch.zeros_like(x), count)
+    *_, (_, mean) = looks
+    left = float(((mean - x) * n).sum() / n.square().sum())
+    assert abs(left) < 0.16
+
+
+def test_the_levels_next_to_a_noise_level():
+    low, high = (float(SCHEDULE.s[t]) for t in (3, 4))
+    assert SCHEDULE.around((low * high) ** 0.5) == (3, 4, pytest.approx(0.5))
+    assert SCHEDULE.around(0.1 * float(SCHEDULE.s[0])) == (0, 0, 0.0)
+    assert SCHEDULE.around(10 * float(SCHEDULE.s[-1])) == (len(SCHEDULE.s) - 1,) * 2 + (0.0,)
 
 
 @pytest.mark.parametrize(("steps", "looks"), [(8, 0), (10, 2), (20, 4), (50, 8), (100, 8)])

@@ -1,5 +1,6 @@
 """Noise that is not white: what is heard of it, and what is added to it."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,21 @@ def test_nothing_is_measured_where_nothing_is_flat_or_all_is_clipped():
     assert measure_noise(small, small) is None
     clipped = torch.ones(1, 3, SIDE, SIDE)
     assert measure_noise(clipped, clipped) is None
+
+
+@pytest.mark.parametrize(("textured", "heard"), [(0, 0.05), (1, 0.05), (2, None), (4, None)])
+def test_texture_that_was_left_everywhere_tells_nothing_of_noise(textured, heard):
+    """Of four brightnesses, some have no flat places: what was taken away is texture, too."""
+    side = 4 * SIDE
+    stripe = torch.arange(side) * 4 // side
+    scene = (stripe * 0.4 - 0.6).expand(1, 3, side, side).clone()
+    texture = 0.1 * draws(scene.shape, 3)() * (stripe < textured)
+    y = scene + texture + 0.05 * camera_like(side=side)
+    found = measure_noise(y, scene + 0.7 * texture)
+    assert (found is None) == (heard is None)
+    if heard is not None:
+        assert found.loudness == pytest.approx(heard, rel=0.15)
+    assert measure_noise(y, scene + 0.7 * texture, math.inf) is not None
 
 
 def test_constant_pictures_have_no_noise():

@@ -29,6 +29,15 @@ class Schedule:
         """The time step whose noise level is nearest to s (in log s, as levels span decades)."""
         return int((self.s.log() - math.log(s)).abs().argmin())
 
+    def around(self, s: float) -> tuple[int, int, float]:
+        """(t below, t above, where s lies in log s between them, 0 to 1); one twice at an end."""
+        above = int((self.s < s).sum())
+        if above in (0, len(self.s)):
+            end = min(above, len(self.s) - 1)
+            return end, end, 0.0
+        low, high = (math.log(float(self.s[t])) for t in (above - 1, above))
+        return above - 1, above, (math.log(s) - low) / (high - low)
+
     def log_grid(self, s_start: float, s_end: float, steps: int) -> list[int]:
         """`steps` time steps, large to small, with s log-spaced from s_start to s_end.
 

@@ -37,13 +37,13 @@ class Seen:
         rest = max(0.0, s**2 - self.sigma**2) ** 0.5
         return torch.where(self.where, self.y, mu), torch.where(self.where, rest * xi, s * xi)
 
-    def look(self, mu: Tensor, denoiser: Denoise, schedule: Schedule, xi: Tensor) -> Tensor:
-        """The mean of x given z at level sigma.
+    def look(
+        self, mu: Tensor, denoiser: Denoise, schedule: Schedule, xi: Tensor, t: int
+    ) -> Tensor:
+        """The mean of x given z at level sigma, as a level t next to it tells.
 
-        Of the level t next to sigma the score is taken: x = y + (sigma / s_t)^2 (D(y, t) - y).
-        Only in the finest levels does it make a difference, and below the last of them.
+        Its score is taken: x = y + (sigma / s_t)^2 (D(y, t) - y).
         """
-        t = schedule.nearest_t(self.sigma)
         s = float(schedule.s[t])
         z = torch.where(self.where, self.y, mu + s * xi)
         clean = denoiser(z, torch.full((len(z),), t))
@@ -60,10 +60,20 @@ def mean_of_looks(
 ) -> Iterator[tuple[int, Tensor]]:
     """(k, mean of the first k looks); a denoiser that turns z makes looks at the same y differ.
 
-    Both signs of what is drawn for the holes are looked at, one after the other.
+    Both signs of what is drawn for the holes are looked at, one after the other. The levels below
+    and above sigma are, as often as it lies near each of them: D of the finest ones, which are far
+    apart, takes more away than the score of another level foretells. White noise of 1.53 of 255 on
+    even ground, 192x192, comes back with 70.1 dB so, and from the nearest level with 54.2, and
+    with a negative of the noise; three photographs gain 0.3 to 0.6 dB.
     """
-    total, xi = torch.zeros_like(mu), torch.zeros_like(mu)
+    below, above, share = schedule.around(seen.sigma)
+    sums, looks = [torch.zeros_like(mu), torch.zeros_like(mu)], [0, 0]
+    xi = torch.zeros_like(mu)
     for k in range(count):
         xi = -xi if k % 2 else draw_noise()
-        total += seen.look(mu, denoiser, schedule, xi)
-        yield k + 1, total / (k + 1)
+        side = round((k + 1) * share) - round(k * share)
+        sums[side] += seen.look(mu, denoiser, schedule, xi, (below, above)[side])
+        looks[side] += 1
+        weight = share if all(looks) else float(looks[1] > 0)
+        low, high = (part / max(1, n) for part, n in zip(sums, looks, strict=True))
+        yield k + 1, torch.lerp(low, high, weight)

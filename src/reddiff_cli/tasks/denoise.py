@@ -42,6 +42,12 @@ LOUD = {3: 3.0, 1: 1.5}
 # and seven would lose 0.3 to 3.4 dB; with grain of 6, quality 90, 0.55 times and more, and none
 # loses; as JPEG of quality 85 and 93 without noise the textures gain 0.5 to 13 dB.
 TEXTURE, COARSE = 3.0, 0.45
+# The least noise of files of 16 bits and of light, of 255: that of rounding to 16 bits, nearly.
+LEAST = 0.002
+# Files of 16 bits that reach no higher have the noise of theirs below the finest of levels. Cells
+# of 1.6 % of white, as of 12 bits, noise of 0.07 of 255, have 38.6 dB of their own range before
+# and after, and multiplied by 32 44.7 dB.
+SMALL_RANGE = 1 / 8
 # White noise counts as even if it is not so many times as strong in one brightness as in another.
 UNEVEN = 1.3
 
@@ -56,13 +62,11 @@ class Denoising(Listening):
     looks after it make that white, while samples, a path of levels and other methods take it as it
     is. Where it cannot be measured, `WholePicture` as it is.
 
-    least: of a JPEG, what its noise was estimated to be as it is decoded.    lossy: y comes from a
-    file that has smoothed its noise.    step: median of its steps in luminance, of 255; infinite
-    where they are not known.
+    least: of a JPEG, what its noise was estimated to be as it is decoded.    step: median of its
+    steps in luminance, of 255; infinite where they are not known.
     """
 
     least: float = 0.0
-    lossy: bool = False
     step: float = 0.0
 
     def stages(self) -> Iterator[Stage]:
@@ -91,7 +95,7 @@ class Denoising(Listening):
             self.noise *= self.confirmed
             whitening = whitening.scaled(self.confirmed)
         if self.told is None:
-            self.noise = max(self.noise, FLOOR / 255)
+            self.noise = max(self.noise, self.floor)
         if whitening is not None and not (looks or self.white):
             self.noise *= RISE
         yield self._whitened(whitening)
@@ -131,7 +135,7 @@ class Denoising(Listening):
     def _take_what_tiles_tell(self) -> None:
         """Too much takes texture away: in small pictures, where nothing else is told."""
         if self.told is None and self.tile_noise is not None and not self._is_shared():
-            self.noise = max(min(self.noise, self.tile_noise.total / 2), FLOOR / 255)
+            self.noise = max(min(self.noise, self.tile_noise.total / 2), self.floor)
 
     def _by_light(self) -> Whitening | None:
         """White noise that follows the brightness as that of the tiles; None if it is even."""
@@ -184,15 +188,28 @@ def pose(job: Job, options: DenoiseOptions, setting: Setting) -> Denoising:
         fine = max(noise or 0.0, (wavelet_sigma(y) or 0.0) / 2)
         channels = 1 if is_grey(y) else y.shape[1]
         decoding = decoding if fine < LOUD[channels] / 255 else None
+    floor = (FLOOR if picture.depth == 8 or smooths(job.input) else LEAST) / 255
     if noise is None:
-        noise = setting.estimate(job.input, y, by_coefficients=decoding is not None).sigma
+        estimate = setting.estimate(job.input, y, by_coefficients=decoding is not None)
+        measured = floor < FLOOR / 255 and estimate.found > 0
+        noise = max(estimate.found, floor) if measured else estimate.sigma
+        if picture.depth == 16:
+            _tell_a_small_range(job.input, y, setting)
     white = setting.white(operator, job.input, y, noise)
     about = ("denoise", picture, operator, y, noise, setting)
     lossy = smooths(job.input)
     step = _median_step(job.input) if lossy else 0.0
-    problem = Denoising(*about, white=white, lossy=lossy, step=step)
+    problem = Denoising(*about, white=white, lossy=lossy, floor=floor, step=step)
     problem.decoding = decoding
     return problem
+
+
+def _tell_a_small_range(path: Path, y: Tensor, setting: Setting) -> None:
+    """Note that a picture, as of 12 bits in 16, is too faint for what the prior knows."""
+    top = float((y.max() + 1) / 2)
+    if top < SMALL_RANGE:
+        told = f"its values reach {100 * top:.2g} % of white, where the prior knows little"
+        setting.on_note(f"warning: {path}: {told}; multiply them first")
 
 
 def _median_step(path: Path) -> float:

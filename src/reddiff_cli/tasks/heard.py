@@ -63,13 +63,8 @@ class HeardPicture(Listening):
 
     def read_from(self, origin: Origin) -> Self:
         """The same, as one whose y comes from such a file."""
-        self.origin, self.decoding = origin, origin.decoding
+        self.origin, self.decoding, self.lossy = origin, origin.decoding, origin.lossy
         return self
-
-    @property
-    def lossy(self) -> bool:
-        """True if y comes from a file that has smoothed its noise."""
-        return self.origin is not None and self.origin.lossy
 
     @property
     def hidden(self) -> bool:
