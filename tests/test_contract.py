@@ -21,11 +21,12 @@ from typer.testing import CliRunner
 
 import reddiff_cli
 from conftest import scene
-from reddiff_cli import memory
+from reddiff_cli import memory, run
 from reddiff_cli.cards import known_digest
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
 from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.restore import WORKERS
 from reddiff_cli.tasks import superres
 
 RUNNER = CliRunner()
@@ -557,6 +558,26 @@ def test_fail_fast_stops_and_keeps_what_is_done(tmp_path, quick):
     assert summary["failed"] == 1
     assert 2 <= summary["ok"] <= 6
     assert len(list((tmp_path / "out").iterdir())) == summary["ok"]
+
+
+def test_the_wait_for_pictures_does_not_grow_with_their_number(tmp_path, quick, monkeypatch):
+    """A wait looks at all futures there are: at 100 000, every turn took a quarter of a second."""
+    for k in range(12):
+        Image.fromarray(scene(24, 32, seed=k)).save(tmp_path / f"{k:02}.png")
+    waited, usual = [], run.wait
+
+    def wait(futures, **how):
+        waited.append(len(futures))
+        return usual(futures, **how)
+
+    monkeypatch.setattr(run, "wait", wait)
+    command = ["denoise", tmp_path, "-o", tmp_path / "out", "--json", *quick]
+    for status in ("ok", "skipped"):
+        *images, summary = events(reddiff(*command)[0])
+        assert summary[status] == len(images) == 12
+    assert max(waited) <= WORKERS
+    # The second time nothing is computed, and one after the other is told of.
+    assert [Path(event["input"]).name for event in images] == [f"{k:02}.png" for k in range(12)]
 
 
 def test_what_no_one_foresaw_fails_one_picture(folder, quick, monkeypatch):

@@ -162,16 +162,22 @@ class Run:
     ) -> None:
         """All jobs, a few at a time; stops at Ctrl-C, and with --fail-fast at a failure."""
         single = len(jobs) == 1
-        workers = restorer.workers if restorer else 1
+        workers = min(restorer.workers if restorer else 1, len(jobs))
+        pending, turn = iter(jobs), threading.Lock()
 
-        def work(job: Job) -> None:
-            if not stop.is_set():
+        def work() -> None:
+            while not stop.is_set():
+                with turn:
+                    job = next(pending, None)
+                if job is None:
+                    return
                 self._restore_one(job, restorer, reporter, stop, single)
 
         with Interrupts(partial(self._leave, reporter)) as interrupts:
-            pool = ThreadPoolExecutor(min(workers, len(jobs)) or 1)
+            pool = ThreadPoolExecutor(workers or 1)
             try:
-                waiting: set[Future[None]] = {pool.submit(work, job) for job in jobs}
+                # Not a future for each picture: each wait looks at all that there are.
+                waiting: set[Future[None]] = {pool.submit(work) for _ in range(workers)}
                 while waiting:
                     # Short waits, as only between them can Ctrl-C be heard.
                     done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -181,7 +187,7 @@ class Run:
                 stop.set()
                 if interrupts.heard:
                     reporter.stopping()
-                pool.shutdown(cancel_futures=True)
+                pool.shutdown()
 
     def _leave(self, reporter: Reporter) -> None:
         """What is left to do where the process ends at once; whole files stay whole."""
