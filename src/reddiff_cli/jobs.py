@@ -155,7 +155,8 @@ def _without_results(task: str, inputs: list[Path], on_note: OnNote) -> list[Pat
         f"warning: {len(results)} left out that {task} has made ({shown}); "
         "give them without others to restore them again"
     )
-    return [path for path in inputs if path not in results]
+    left_out = set(results)
+    return [path for path in inputs if path not in left_out]
 
 
 def _is_made(path: Path, task: str) -> bool:
