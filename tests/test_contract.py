@@ -25,8 +25,10 @@ from reddiff_cli import memory, run
 from reddiff_cli.cards import known_digest
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
+from reddiff_cli.formats.carriers import read_record
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import WORKERS
+from reddiff_cli.run import Run
 from reddiff_cli.tasks import superres
 
 RUNNER = CliRunner()
@@ -425,6 +427,35 @@ def test_one_output_for_two_pictures_is_refused(folder, quick, tmp_path):
 def test_a_slash_makes_a_folder(picture_file, quick, tmp_path):
     reddiff("denoise", picture_file, "-o", f"{tmp_path}/v1.0/", *quick)
     assert (tmp_path / "v1.0" / "img.png").is_file()
+
+
+def test_what_another_process_writes_meanwhile_is_not_done_twice(folder, quick, monkeypatch):
+    """Both runs plan before either restores."""
+    command = ["denoise", folder, "-r", "-o", folder.parent / "out", "--json", *quick]
+    usual = Run._restorer
+    (folder / "text.png").unlink()
+
+    def meanwhile(*others):
+        def restorer(self, *about):
+            monkeypatch.setattr(Run, "_restorer", usual)
+            for flags in others:
+                reddiff(*command, *flags)
+            return usual(self, *about)
+
+        monkeypatch.setattr(Run, "_restorer", restorer)
+
+    meanwhile([])
+    *images, summary = events(reddiff(*command)[0])
+    assert (summary["ok"], summary["skipped"], summary["failed"]) == (0, 5, 0)
+    assert {event["reason"] for event in images} == {"done already"}
+    # Nor is anything lost to settings that came later.
+    shutil.rmtree(folder.parent / "out")
+    meanwhile(["--seed", "5"])
+    *images, summary = events(reddiff(*command, code=1)[0])
+    assert {event["error"]["type"] for event in images} == {"Exists"}
+    assert {read_record(path)["seed"] for path in (folder.parent / "out").rglob("*.png")} == {5}
+    meanwhile(["--seed", "5", "--overwrite"])
+    assert events(reddiff(*command, "--overwrite")[0])[-1]["ok"] == 5
 
 
 def test_strip_and_format(tmp_path, quick):

@@ -16,7 +16,7 @@ from .damages import RestoreOptions
 from .errors import ExitCode, PictureError, ReddiffError, UsageError, code_of
 from .formats.kinds import LOSSY, format_of
 from .interrupts import Interrupts
-from .jobs import Job, OnNote, Record, plan_jobs
+from .jobs import Job, MakeRecord, OnNote, plan_job, plan_jobs
 from .masks import NothingToFill, check_mask_size
 from .models import Card, find_model
 from .options import MachineOptions, OutputOptions, ReportOptions, SolverOptions
@@ -101,11 +101,7 @@ class Run:
         return restorer
 
     def _plan(self, card: Card, on_note: OnNote) -> list[Job]:
-        solver = fit(card, self.solver)
-
-        def record_of(job: Job) -> Record:
-            return make_record(job, card, solver, self.options, self.output)
-
+        record_of = self._record_of(card, fit(card, self.solver))
         masks = self.options.mask if isinstance(self.options, InpaintOptions) else None
         return plan_jobs(
             *(self.options.task, self.inputs, masks, self.output, record_of, on_note),
@@ -113,6 +109,20 @@ class Run:
             sheets=self._sheets(),
             shard=self._part(),
         )
+
+    def _record_of(self, card: Card, solver: SolverOptions) -> MakeRecord:
+        """What makes the record that the result of a job is to hold."""
+        return lambda job: make_record(job, card, solver, self.options, self.output)
+
+    def _again(self, job: Job, restorer: "Restorer | None") -> Job:
+        """The job as it is to be done now: another process may have written its result meanwhile.
+
+        Then it is done already; and a result with other settings is no more lost than before.
+        """
+        if job.action != "restore" or restorer is None:
+            return job
+        record_of = self._record_of(restorer.card, restorer.solver)
+        return plan_job(job, self.output, record_of, self._sheets())
 
     def _part(self) -> Shard:
         """Which of the pictures: all, where the tasks of a script each name one of their own."""
@@ -171,7 +181,7 @@ class Run:
                     job = next(pending, None)
                 if job is None:
                     return
-                self._restore_one(job, restorer, reporter, stop, single)
+                self._restore_one(self._again(job, restorer), restorer, reporter, stop, single)
 
         with Interrupts(partial(self._leave, reporter)) as interrupts:
             pool = ThreadPoolExecutor(workers or 1)
