@@ -22,6 +22,7 @@ from reddiff_cli.errors import ModelMissing, ReddiffError, UsageError
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
 from reddiff_cli.networks.network import build, load_prior, new_config, save_prior
+from reddiff_cli.progress import TrainReporter
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.train import _update_average, train
 from reddiff_cli.training.loss import FOCUS, Batch, denoising_loss, draw_batch, draw_levels
@@ -34,6 +35,14 @@ from reddiff_cli.training.trainer import Trainer, new_trainer
 from reddiff_cli.training.validation import SIGMAS, colour_error, denoising_psnr
 
 CPU = torch.device("cpu")
+
+
+def test_the_loss_is_shown_as_it_is_given():
+    """It is a running mean already; GPUs tell of every twentieth step, and a run may go on."""
+    reporter = TrainReporter(quiet=True)
+    reporter.step(2020, 0.5, 0.1)
+    (bar,) = reporter.progress.tasks
+    assert (bar.fields["step"], bar.fields["loss"], bar.completed) == (2020, 0.5, 0.1)
 
 
 @pytest.fixture(scope="module")
