@@ -11,10 +11,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from conftest import scene
-from reddiff_cli import restore, run
+from reddiff_cli import memory, restore, run
 from reddiff_cli.cards import Card
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser, is_out_of_memory, load_denoiser
+from reddiff_cli.memory import free_memory
 from reddiff_cli.restore import Restorer
 
 RUNNER = CliRunner()
@@ -59,6 +60,16 @@ def test_batches_halve_until_they_fit(tiny_prior, monkeypatch, error):
     del seen[:]
     denoiser(z, t)  # it does not forget
     assert max(shape[0] for shape in seen) == 3
+
+
+def test_every_kind_of_device_hands_its_cache_back(monkeypatch):
+    emptied = []
+    monkeypatch.setattr(torch.mps, "empty_cache", lambda: emptied.append("mps"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append("cuda"))
+    monkeypatch.setattr(memory, "return_pages", lambda: emptied.append("cpu"))
+    for kind in ("mps", "cuda", "cpu"):
+        free_memory(torch.device(kind))
+    assert emptied == ["mps", "cuda", "cpu"]
 
 
 def test_a_single_row_that_does_not_fit_is_given_up(tiny_prior, monkeypatch):
