@@ -101,7 +101,8 @@ class Run:
             reporter.note(f"model {card.name} ({card.revision}) on {where}")
             if card.source and not card.folder.is_dir():
                 reporter.note(f"converting {card.source.name} once, to {card.folder}")
-        if any(format_of(job.output) in LOSSY for job in jobs if job.action != "fail"):
+        lossy = any(format_of(job.output) in LOSSY for job in jobs if job.action != "fail")
+        if lossy and self.output.depth in ("auto", "8"):  # others are refused there
             reporter.note("warning: lossy format: known pixels change a little; .png keeps them")
         return restorer
 
@@ -157,8 +158,7 @@ class Run:
         except PictureError as error:
             return replace(job, action="fail", reason=str(error), kind=error.kind)
         except UsageError as error:
-            kind = type(error).__name__
-            return replace(job, action="fail", reason=str(error), kind=kind)
+            return replace(job, action="fail", reason=str(error), kind=UsageError.__name__)
         return job
 
     def _check_format(self, job: Job) -> None:
