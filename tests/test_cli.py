@@ -323,7 +323,7 @@ def test_bad_pictures_and_masks(tmp_path, picture_file, mask_file, quick):
         assert message in stderr
         assert len(stderr.strip().splitlines()) == 1
     _, stderr = reddiff("inpaint", picture_file, *quick, code=2)
-    assert "no mask" in stderr
+    assert stderr.startswith(f"error: {picture_file}: no mask: ")
     assert not list(tmp_path.glob("*.inpaint.*"))
 
 
