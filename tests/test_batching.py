@@ -1,7 +1,9 @@
 """Batches shared by threads: the same bits whatever the company, no deadlock, errors shared."""
 
+import gc
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -99,6 +101,37 @@ def test_an_error_reaches_all_of_its_batch_and_nobody_else():
             assert torch.equal(task.result(timeout=60), z[..., :16])
     assert not batcher._waiting
     assert torch.equal(batcher(z, torch.tensor([1])), z)
+
+
+def test_a_failed_try_lets_go_of_its_tensors_at_once():
+    """Smaller windows get the memory of larger ones without waiting for the garbage collector."""
+    held = []
+
+    def denoise(z, t):
+        activations = z + 1
+        held.append(weakref.ref(activations))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    batcher = Batcher(denoise, 2)
+    z, t = rows_of(0, 2)
+
+    def attempt():
+        try:
+            batcher(z, t)
+        except torch.OutOfMemoryError:
+            return
+        raise AssertionError("it did not fail")
+
+    gc.disable()
+    try:
+        attempt()
+        assert held[0]() is None
+        with ThreadPoolExecutor(3) as pool:
+            for task in [pool.submit(attempt) for _ in range(6)]:
+                task.result(timeout=60)
+        assert [ref() for ref in held] == [None] * len(held)
+    finally:
+        gc.enable()
 
 
 def test_a_worker_that_stops_early_holds_nobody_up(denoiser):

@@ -243,6 +243,9 @@ def test_lossy_output_is_said_once(tmp_path, picture_file, mask_file, quick):
     command = ["inpaint", picture_file, "-m", mask_file, "-o", tmp_path / "o.jpg", *quick]
     _, stderr = reddiff(*command)
     assert stderr.count("lossy format") == 1
+    # Nor is it said of what is not written.
+    _, stderr = reddiff(*command, "--depth", "16", "--overwrite", code=2)
+    assert stderr.startswith("error: ")
 
 
 def test_names_with_line_breaks_stay_on_one_line(tmp_path, mask_file, quick):
@@ -320,7 +323,7 @@ def test_bad_pictures_and_masks(tmp_path, picture_file, mask_file, quick):
         assert message in stderr
         assert len(stderr.strip().splitlines()) == 1
     _, stderr = reddiff("inpaint", picture_file, *quick, code=2)
-    assert "no mask" in stderr
+    assert stderr.startswith(f"error: {picture_file}: no mask: ")
     assert not list(tmp_path.glob("*.inpaint.*"))
 
 

@@ -21,11 +21,14 @@ from typer.testing import CliRunner
 
 import reddiff_cli
 from conftest import scene
-from reddiff_cli import memory
+from reddiff_cli import memory, run
 from reddiff_cli.cards import known_digest
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
+from reddiff_cli.formats.carriers import read_record
 from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.restore import WORKERS
+from reddiff_cli.run import Run
 from reddiff_cli.tasks import superres
 
 RUNNER = CliRunner()
@@ -426,6 +429,35 @@ def test_a_slash_makes_a_folder(picture_file, quick, tmp_path):
     assert (tmp_path / "v1.0" / "img.png").is_file()
 
 
+def test_what_another_process_writes_meanwhile_is_not_done_twice(folder, quick, monkeypatch):
+    """Both runs plan before either restores."""
+    command = ["denoise", folder, "-r", "-o", folder.parent / "out", "--json", *quick]
+    usual = Run._restorer
+    (folder / "text.png").unlink()
+
+    def meanwhile(*others):
+        def restorer(self, *about):
+            monkeypatch.setattr(Run, "_restorer", usual)
+            for flags in others:
+                reddiff(*command, *flags)
+            return usual(self, *about)
+
+        monkeypatch.setattr(Run, "_restorer", restorer)
+
+    meanwhile([])
+    *images, summary = events(reddiff(*command)[0])
+    assert (summary["ok"], summary["skipped"], summary["failed"]) == (0, 5, 0)
+    assert {event["reason"] for event in images} == {"done already"}
+    # Nor is anything lost to settings that came later.
+    shutil.rmtree(folder.parent / "out")
+    meanwhile(["--seed", "5"])
+    *images, summary = events(reddiff(*command, code=1)[0])
+    assert {event["error"]["type"] for event in images} == {"Exists"}
+    assert {read_record(path)["seed"] for path in (folder.parent / "out").rglob("*.png")} == {5}
+    meanwhile(["--seed", "5", "--overwrite"])
+    assert events(reddiff(*command, "--overwrite")[0])[-1]["ok"] == 5
+
+
 def test_strip_and_format(tmp_path, quick):
     path = tmp_path / "p.jpg"
     exif = Image.Exif()
@@ -557,6 +589,26 @@ def test_fail_fast_stops_and_keeps_what_is_done(tmp_path, quick):
     assert summary["failed"] == 1
     assert 2 <= summary["ok"] <= 6
     assert len(list((tmp_path / "out").iterdir())) == summary["ok"]
+
+
+def test_the_wait_for_pictures_does_not_grow_with_their_number(tmp_path, quick, monkeypatch):
+    """A wait looks at all futures there are: at 100 000, every turn took a quarter of a second."""
+    for k in range(12):
+        Image.fromarray(scene(24, 32, seed=k)).save(tmp_path / f"{k:02}.png")
+    waited, usual = [], run.wait
+
+    def wait(futures, **how):
+        waited.append(len(futures))
+        return usual(futures, **how)
+
+    monkeypatch.setattr(run, "wait", wait)
+    command = ["denoise", tmp_path, "-o", tmp_path / "out", "--json", *quick]
+    for status in ("ok", "skipped"):
+        *images, summary = events(reddiff(*command)[0])
+        assert summary[status] == len(images) == 12
+    assert max(waited) <= WORKERS
+    # The second time nothing is computed, and one after the other is told of.
+    assert [Path(event["input"]).name for event in images] == [f"{k:02}.png" for k in range(12)]
 
 
 def test_what_no_one_foresaw_fails_one_picture(folder, quick, monkeypatch):

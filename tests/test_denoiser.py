@@ -1,6 +1,7 @@
 """The boundary denoiser(z, t) -> D, against the raw network and against diffusers."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,14 @@ from safetensors.torch import save_file
 
 from conftest import save_random_prior
 from doubles import windows_everywhere
-from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_denoiser, load_model
+from reddiff_cli.denoiser import (
+    Denoiser,
+    choose_device,
+    choose_dtype,
+    compute_exactly,
+    load_denoiser,
+    load_model,
+)
 from reddiff_cli.errors import DeviceMissing, ModelMissing, UsageError
 from reddiff_cli.grey import Completion
 from reddiff_cli.metrics import psnr
@@ -346,6 +354,20 @@ def test_devices():
         with pytest.raises(DeviceMissing, match="0 CUDA"):
             choose_device("cuda")
         assert choose_device("auto").type in ("cpu", "mps")
+
+
+@pytest.mark.parametrize("own", [None, ":16:8"])
+def test_deterministic_fixes_the_workspace_of_cublas(own, monkeypatch):
+    """Unless someone has; without it CUDA says in a warning that its products are not."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", own or "")  # and as it was afterwards
+    if own is None:
+        monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda *_, **__: None)
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda _: None)
+    for name in ("benchmark", "allow_tf32"):
+        monkeypatch.setattr(torch.backends.cudnn, name, False)
+    compute_exactly()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == (own or ":4096:8")
 
 
 def test_alpha_bar_comes_from_the_scheduler_of_the_folder(tmp_path):

@@ -5,6 +5,7 @@ import math
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,13 +18,14 @@ from doubles import gaussian_prior
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
 from reddiff_cli.errors import PictureError, UsageError
-from reddiff_cli.evaluation import evaluate, ledger
+from reddiff_cli.evaluation import evaluate, ledger, run
 from reddiff_cli.evaluation.degrade import degrade
 from reddiff_cli.evaluation.hole_shapes import draw_hole
 from reddiff_cli.evaluation.ledger import Ledger, summarise
 from reddiff_cli.evaluation.options import (
     Case,
     CompressOptions,
+    EvalOptions,
     HoleOptions,
     make_case,
     make_suite,
@@ -38,7 +40,7 @@ from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import Card
 from reddiff_cli.operators import Exposure
-from reddiff_cli.options import SolverOptions
+from reddiff_cli.options import MachineOptions, ReportOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture
 from reddiff_cli.shards import Shard
 from reddiff_cli.symmetry import TURNS
@@ -596,6 +598,30 @@ def test_plot_puts_points_where_they_belong():
     assert left.mean() > right.mean()  # the line rises to the right
     with pytest.raises(ValueError):
         line_plot({}, "t", "x", "y")
+
+
+def test_only_the_pictures_of_the_sheet_are_gathered(tmp_path, monkeypatch):
+    """Thousands were: all rows for each picture, for a sheet of eight."""
+    case, asked, drawn = make_case("denoise", {}, 0.1), [], []
+    options = EvalOptions((case,), tuple(parse_methods("reddiff:2", SolverOptions(), (), None)))
+    rows = [
+        {"method": method, "input": f"{k}.png", "input_sha256": f"{k}", "psnr": 9.0 + k}
+        | {"status": ledger.FAILED if k == 1 else ledger.OK, "error": {"message": "no"}}
+        for k in range(20)
+        for method in ("start", "reddiff-2")
+    ]
+
+    def shot(case, path, digest):
+        asked.append(digest)
+        return SimpleNamespace(file=lambda what: tmp_path / f"{digest}-{what}.png")
+
+    monkeypatch.setattr(run, "contact_sheet", lambda titles, lines: drawn.extend(lines))
+    machine, report = MachineOptions("cpu"), ReportOptions()
+    evaluation = run.EvalRun(options, [], "natural", machine, tmp_path, report)
+    evaluation._sheet(SimpleNamespace(shot=shot), case, rows)
+    assert asked == [str(k) for k in range(evaluate.SHEET_ROWS + 1) if k != 1]
+    assert [line[0].text for line in drawn] == [f"{k}.png" for k in map(int, asked)]
+    assert [line[-1].text for line in drawn] == [f"{9 + int(k):.2f} dB" for k in asked]
 
 
 def test_sheet_without_a_picture_shows_the_reason(tmp_path):

@@ -1,7 +1,7 @@
 """Names, trees, collisions, and what is skipped or refused before any work."""
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
@@ -100,6 +100,23 @@ def test_the_results_of_the_last_run_among_named_files_are_left_out(tmp_path):
     assert set(named("superres", *everything)) == set(everything)
     assert named("denoise", "a.denoise.png") == {"a.denoise.png": "restore"}
     assert len(notes) == 2
+
+
+def test_results_among_named_files_are_not_looked_for_one_by_one(tmp_path, monkeypatch):
+    """A comparison for each pair of a picture and a result takes minutes where there are many."""
+    inputs = [tmp_path / f"{k}{end}.png" for k in range(30) for end in ("", ".inpaint")]
+    for path in inputs:
+        save_picture(Picture(scene(8, 8) / np.float32(255)), path, {"seed": 1})
+    compared, usual = [], Path.__eq__
+
+    def equal(one, other):
+        compared.append(one)
+        return usual(one, other)
+
+    monkeypatch.setattr(Path, "__eq__", equal)
+    monkeypatch.setattr(Path, "__hash__", PurePath.__hash__)
+    assert [job.input for job in plan(inputs, record={"seed": 1})] == inputs[::2]
+    assert len(compared) < 10 * len(inputs)
 
 
 def test_names_in_braces_are_refused(tmp_path):

@@ -106,6 +106,14 @@ def test_light_modules_do_not_load_torch():
     assert result.stdout.strip() == "[]", result.stderr
 
 
+def test_help_and_mistakes_read_no_pictures():
+    """Nor draw bars: numpy and Pillow would double the time that --help takes."""
+    heavy = ["numpy", "PIL", "rich.progress"]
+    code = f"import sys, reddiff_cli.cli; print([m for m in {heavy} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "[]", result.stderr
+
+
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_style(path):
     text = path.read_text(encoding="utf-8")

@@ -146,6 +146,23 @@ def test_a_mask_that_was_meant_and_is_dark_is_told(tmp_path, value):
         load_hole(PICTURE, path, InpaintOptions(invert=True))
 
 
+@pytest.mark.parametrize("colour", [0, 20])
+def test_a_mask_painted_with_black_on_transparency_is_told(tmp_path, colour):
+    rgba = np.full((48, 64, 4), colour, np.uint8)
+    rgba[..., 3] = 0
+    rgba[3:6, :, 3] = 255
+    Image.fromarray(rgba).save(tmp_path / "m.png")
+    for invert in (False, True):
+        with pytest.raises(PictureError, match="painted with black") as caught:
+            load_hole(PICTURE, tmp_path / "m.png", InpaintOptions(invert=invert))
+        assert caught.value.kind == "MaskDark"
+    for alpha in (0, 255):  # nothing was painted, or all is opaque as other masks are
+        rgba[..., 3] = alpha
+        Image.fromarray(rgba).save(tmp_path / "m.png")
+        with pytest.raises(NothingToFill):
+            load_hole(PICTURE, tmp_path / "m.png", InpaintOptions())
+
+
 def test_a_black_mask_with_a_little_noise_is_empty(tmp_path):
     path = save_mask(tmp_path / "m.png", np.full((48, 64), 3))
     with pytest.raises(NothingToFill):

@@ -1,6 +1,8 @@
 """Memory that runs out, and values that overflow: less at a time, then smaller windows."""
 
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from conftest import scene
+from reddiff_cli import memory, restore, run
 from reddiff_cli.cards import Card
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser, is_out_of_memory, load_denoiser
+from reddiff_cli.memory import free_memory
 from reddiff_cli.restore import Restorer
 
 RUNNER = CliRunner()
@@ -56,6 +60,16 @@ def test_batches_halve_until_they_fit(tiny_prior, monkeypatch, error):
     del seen[:]
     denoiser(z, t)  # it does not forget
     assert max(shape[0] for shape in seen) == 3
+
+
+def test_every_kind_of_device_hands_its_cache_back(monkeypatch):
+    emptied = []
+    monkeypatch.setattr(torch.mps, "empty_cache", lambda: emptied.append("mps"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append("cuda"))
+    monkeypatch.setattr(memory, "return_pages", lambda: emptied.append("cpu"))
+    for kind in ("mps", "cuda", "cpu"):
+        free_memory(torch.device(kind))
+    assert emptied == ["mps", "cuda", "cpu"]
 
 
 def test_a_single_row_that_does_not_fit_is_given_up(tiny_prior, monkeypatch):
@@ -183,3 +197,43 @@ def test_a_restorer_that_shares_batches_gives_the_same_picture(tmp_path, tiny_pr
         plain = np.asarray(Image.open(tmp_path / "plain" / f"{k}.png")).astype(int)
         assert abs(plain - load[str(k)]).max() <= 1
     assert np.array_equal(load["4"], np.asarray(Image.open(tmp_path / "alone.png")))
+
+
+def test_as_many_pictures_are_in_hand_as_host_memory_has_room_for(
+    tmp_path, tiny_prior, monkeypatch
+):
+    """On a GPU eight may be, which take as much memory as their size is."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for k in range(6):
+        Image.fromarray(scene(24, 32, seed=k)).save(folder / f"{k}.png")
+    (folder / "none.png").write_text("no picture")
+    monkeypatch.setattr(restore, "SHARING_DEVICES", ("cpu",))
+    inside, most, lock = [], [], threading.Lock()
+    usual = Restorer.restore
+
+    def watched(self, job, *rest):
+        with lock:
+            inside.append(job)
+            most.append(len(inside))
+        time.sleep(0.05)
+        try:
+            return usual(self, job, *rest)
+        finally:
+            with lock:
+                inside.remove(job)
+
+    monkeypatch.setattr(Restorer, "restore", watched)
+    flags = ["--model", tiny_prior, "--steps", "2", "--device", "cpu", "-q", "--overwrite"]
+    for task, scale, pictures in (
+        ("denoise", 1, 2),
+        ("superres", 2, 2),
+        ("denoise", 1, 0),
+    ):
+        most.clear()
+        monkeypatch.setattr(run, "IN_HAND", pictures * 24 * 32 * scale**2)
+        more = ["--scale", scale] if task == "superres" else []
+        reddiff(task, folder, "-o", tmp_path / "out", *flags, *more, code=1)
+        # What is no picture takes no room.
+        assert max(most) <= max(pictures, 1) + 1
+        assert len(list((tmp_path / "out").iterdir())) == 6

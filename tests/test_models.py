@@ -346,6 +346,13 @@ def test_the_start_of_a_chain_is_recorded(picture_file, tmp_path, method, differ
     assert (one != other) == differs
 
 
+def test_what_a_card_leaves_open_is_as_of_any_prior(tmp_path):
+    path = tmp_path / "cards.toml"
+    path.write_text('[one]\nfolder = "p"\nformat = "diffusers"\n')
+    open_windows = {"window": 0, "tile": 0, "smallest": 0}  # which its network settles
+    assert read_cards(path) == {"one": Card("one", tmp_path / "p", **open_windows)}
+
+
 def test_every_setting_of_a_card_arrives(tmp_path):
     """A key that is allowed in models.toml must not be dropped on the way to the Card."""
     settings = {

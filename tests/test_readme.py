@@ -42,7 +42,7 @@ def test_every_command_has_help_and_is_documented(name):
     assert "Example: reddiff " in command.epilog
     assert f"reddiff {name}" in README
     for parameter in command.params:
-        if parameter.name not in ("help", "seed"):
+        if parameter.name != "help":
             assert getattr(parameter, "help", None), f"{name}: {parameter.name} has no help"
 
 

@@ -31,7 +31,8 @@ def test_log_grid_falls_and_ends_where_asked():
 
 
 def test_unknown_schedule_is_refused():
-    with pytest.raises(ValueError, match="sigmoid"):
+    told = "'sigmoid' is not one of linear, scaled_linear, squaredcos_cap_v2"
+    with pytest.raises(ValueError, match=told):
         schedule_from_config({"beta_schedule": "sigmoid"})
 
 

@@ -14,14 +14,17 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 from conftest import scene
+from reddiff_cli.cli import app
 from reddiff_cli.commands.train import train as command
-from reddiff_cli.denoiser import load_denoiser
+from reddiff_cli.denoiser import cpu_has_bf16, load_denoiser
 from reddiff_cli.errors import ModelMissing, ReddiffError, UsageError
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
 from reddiff_cli.networks.network import build, load_prior, new_config, save_prior
+from reddiff_cli.progress import TrainReporter
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.train import _update_average, train
 from reddiff_cli.training.loss import FOCUS, Batch, denoising_loss, draw_batch, draw_levels
@@ -34,6 +37,25 @@ from reddiff_cli.training.trainer import Trainer, new_trainer
 from reddiff_cli.training.validation import SIGMAS, colour_error, denoising_psnr
 
 CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(("flags", "told"), [([], False), (["-v"], True), (["-v", "-q"], False)])
+def test_what_a_run_is_made_with_is_told_with_v(folder, tmp_path, flags, told):
+    small = ["--size", "16", "--channels", "8,8", "--layers", "1", "--batch", "2", "--steps", "1"]
+    words = ["train", str(folder), "-o", str(tmp_path / "p"), "--device", "cpu", *small, *flags]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.stderr
+    dtype = "bf16" if cpu_has_bf16() else "fp32"
+    line = f"on cpu, products in {dtype}, 2 crops of 16x16 a step"
+    assert (line in result.stderr) == told
+
+
+def test_the_loss_is_shown_as_it_is_given():
+    """It is a running mean already; GPUs tell of every twentieth step, and a run may go on."""
+    reporter = TrainReporter(quiet=True)
+    reporter.step(2020, 0.5, 0.1)
+    (bar,) = reporter.progress.tasks
+    assert (bar.fields["step"], bar.fields["loss"], bar.completed) == (2020, 0.5, 0.1)
 
 
 @pytest.fixture(scope="module")

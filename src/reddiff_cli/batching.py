@@ -108,8 +108,12 @@ class Batcher:
             self._change.notify_all()
         while batch := self._next_batch(request):
             self._run(batch)
-        if request.error is not None:
-            raise request.error
+        error, request.error = request.error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback holds this frame, and this frame held it
         return torch.stack([row for row in request.clean if row is not None])
 
     def _next_batch(self, request: _Request) -> list[Row]:
@@ -159,6 +163,8 @@ class Batcher:
                 self._forget({request for request, _ in batch})
             self._running = False
             self._change.notify_all()
+        # A traceback holds this frame: it would keep the tensors of the failed try in a circle.
+        del error, batch, request
 
     def _denoise(self, batch: list[Row]) -> Tensor:
         """D of the rows, computed among copies of the first up to the full number of rows."""

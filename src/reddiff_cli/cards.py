@@ -22,12 +22,13 @@ TURNS = ("all", "mirror", "none")
 # Keys that hold a number by task or by method.
 NAMED = {**dict.fromkeys(("starts", "prior_weights"), tuple(TASKS)), "chain_starts": METHODS[1:]}
 STARTS = ("hole_start", "stroke_start", "sample_start", "faint_start")
+WORDS = ("wide_hole", "turns", "good_for", "licence")
 # Tasks that start at `faint_start` where y tells little of x.
 FAINT_TASKS = frozenset(("superres", "deblur", "restore"))
 # Kinds of the keys that a table may hold; the keys of Card and Origin explain them.
 KEYS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys((*PLACES, "format", "revision", "file", "family", "sha256"), str),
-    **dict.fromkeys(("wide_hole", "turns", "good_for", "licence"), str),
+    **dict.fromkeys(WORDS, str),
     **dict.fromkeys(("bytes", "window", "tile", "smallest"), int),
     **dict.fromkeys(("wide_noise", *STARTS), (int, float)),
     **dict.fromkeys(NAMED, dict),
@@ -204,9 +205,9 @@ def _problem(table: object) -> str:
         return f"needs one of {', '.join(place + ' = ...' for place in PLACES)}"
     if table.get("format") not in FORMATS:
         return f'needs format = "{FORMATS[0]}" or "{FORMATS[1]}"'
-    if table.get("wide_hole", "prior") not in WIDE_HOLES:
+    if table.get("wide_hole", Card.wide_hole) not in WIDE_HOLES:
         return f"has wide_hole = {table['wide_hole']!r}; use {', '.join(WIDE_HOLES)}"
-    if table.get("turns", "mirror") not in TURNS:
+    if table.get("turns", Card.turns) not in TURNS:
         return f"has turns = {table['turns']!r}; use {', '.join(TURNS)}"
     problem = _number_problem(table)
     if problem:
@@ -273,23 +274,11 @@ def _card(path: Path, name: str, table: Mapping[str, Any]) -> Card:
         folder = _PACKAGE / table["bundled"]
     else:
         folder = path.parent / table["folder"]
-    return Card(
-        name=name,
-        folder=folder,
-        window=table.get("window", 0),
-        tile=table.get("tile", 0),
-        smallest=table.get("smallest", 0),
-        starts={task: float(s) for task, s in table.get("starts", {}).items()},
-        prior_weights={task: float(w) for task, w in table.get("prior_weights", {}).items()},
-        chain_starts={name: float(s) for name, s in table.get("chain_starts", {}).items()},
-        wide_hole=table.get("wide_hole", "prior"),
-        wide_noise=float(table.get("wide_noise", 0.03)),
-        hole_start=float(table.get("hole_start", 10.0)),
-        stroke_start=float(table.get("stroke_start", 0.0)),
-        sample_start=float(table.get("sample_start", 10.0)),
-        faint_start=float(table.get("faint_start", 0.0)),
-        turns=table.get("turns", "mirror"),
-        good_for=table.get("good_for", ""),
-        licence=table.get("licence", ""),
-        origin=origin,
-    )
+    # Windows of 0 are open; what else is not given is as in Card.
+    given: dict[str, Any] = {
+        **{key: table.get(key, 0) for key in ("window", "tile", "smallest")},
+        **{key: {n: float(v) for n, v in table[key].items()} for key in NAMED if key in table},
+        **{key: float(table[key]) for key in ("wide_noise", *STARTS) if key in table},
+        **{key: table[key] for key in WORDS if key in table},
+    }
+    return Card(name, folder, origin=origin, **given)

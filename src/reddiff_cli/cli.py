@@ -160,7 +160,11 @@ def phase(
 @restores(app, "hdr", "reddiff hdr blown.jpg --stops 2 -o scene.exr")
 def hdr(
     stops: Annotated[
-        float, typer.Option("--stops", help="How much too bright, 0 to 8: room for highlights.")
+        float,
+        typer.Option(
+            "--stops",
+            help="How much too bright, up to 8: room for highlights; 0 only with --exposures.",
+        ),
     ] = 1.0,
     response: Annotated[
         str, typer.Option("--response", help="From light to values: srgb, linear, gamma:G.")

@@ -4,6 +4,7 @@ Parametrisation, learned variance, dtype, padding and batching live behind it; i
 is only z = x + s_t eps and the denoised picture D, both fp32.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -248,7 +249,10 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def compute_exactly() -> None:
-    """The same bits every time: no TF32, deterministic kernels only."""
+    """The same bits every time: no TF32, deterministic kernels only; before CUDA begins."""
+    # Without a workspace of fixed size cuBLAS may take other kernels each time (PyTorch's notes on
+    # reproducibility).
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.benchmark = False

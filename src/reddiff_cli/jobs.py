@@ -92,7 +92,7 @@ def plan_jobs(
     mine = shard.take(jobs)
     if not mine:
         on_note(f"warning: {shard} holds none of {len(jobs)} pictures")
-    return [_plan(job, options, make_record, sheets) for job in mine]
+    return [plan_job(job, options, make_record, sheets) for job in mine]
 
 
 def list_pictures(inputs: list[Path], recursive: bool, output: Path | None = None) -> list[Path]:
@@ -155,7 +155,8 @@ def _without_results(task: str, inputs: list[Path], on_note: OnNote) -> list[Pat
         f"warning: {len(results)} left out that {task} has made ({shown}); "
         "give them without others to restore them again"
     )
-    return [path for path in inputs if path not in results]
+    left_out = set(results)
+    return [path for path in inputs if path not in left_out]
 
 
 def _is_made(path: Path, task: str) -> bool:
@@ -245,7 +246,9 @@ def _pair(task: str, source: Source, output: Path, masks: Masks) -> Job:
         return _failed(job, error)
 
 
-def _plan(job: Job, options: OutputOptions, make_record: MakeRecord, sheets: Sequence[str]) -> Job:
+def plan_job(
+    job: Job, options: OutputOptions, make_record: MakeRecord, sheets: Sequence[str] = ()
+) -> Job:
     """The job with what is to be done: nothing, where its result is there or cannot be."""
     if job.action == "fail":
         return job

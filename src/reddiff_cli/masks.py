@@ -156,6 +156,10 @@ def _values_of(picture: Picture, path: Path) -> NDArray[np.float32]:
             f"{path}: its brightest value is {brightest} of 255; {WHITE_FROM} and more is filled"
         )
         raise PictureError(f"{told}; make what is to be filled white", "MaskDark")
+    drawn = mask.alpha is not None and mask.alpha >= 0.5
+    if brightest < DARK and np.any(drawn) and not np.all(drawn):
+        told = f"{path}: is black wherever it is opaque, and black is kept; painted with black?"
+        raise PictureError(f"{told} make what is to be filled white", "MaskDark")
     return values
 
 

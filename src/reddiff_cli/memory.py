@@ -50,6 +50,8 @@ def free_memory(device: torch.device) -> None:
     """Hand cached memory back, so that smaller pieces find room."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
     else:
         return_pages()
 

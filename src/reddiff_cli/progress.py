@@ -33,7 +33,6 @@ class TrainReporter:
         self.progress = Progress(*columns, console=self.console, disable=not live)
         self.task = self.progress.add_task("train", total=1.0, step=0, loss=0.0)
         self.quiet = quiet
-        self.loss = 0.0
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -43,9 +42,8 @@ class TrainReporter:
         self.progress.stop()
 
     def step(self, step: int, loss: float, done: float) -> None:
-        """One optimiser step; the loss is shown as a running mean."""
-        self.loss = loss if step <= 1 else 0.98 * self.loss + 0.02 * loss
-        self.progress.update(self.task, completed=done, step=step, loss=self.loss)
+        """What optimiser step has been made, and the running loss."""
+        self.progress.update(self.task, completed=done, step=step, loss=loss)
 
     def note(self, message: str) -> None:
         if not self.quiet:

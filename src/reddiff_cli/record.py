@@ -1,4 +1,4 @@
-"""The settings record: what decided the pixels of a result; kept in the file for resuming."""
+"""The settings record: what was asked of the pixels of a result; kept in the file for resuming."""
 
 from pathlib import Path
 
@@ -14,7 +14,11 @@ from .task_options import TaskOptions
 def make_record(
     job: Job, card: Card, solver: SolverOptions, options: TaskOptions, output: OutputOptions
 ) -> Record:
-    """Everything that decides the pixels of a result, and nothing else."""
+    """Everything that was asked of the pixels of a result, and nothing else.
+
+    Not the device, its dtype, and tiles with their overlap, which change them a little: a run that
+    was stopped goes on elsewhere, and memory that ran out makes no other result.
+    """
     task = options.task
     record = {
         "program": f"reddiff {__version__}",

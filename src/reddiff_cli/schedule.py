@@ -13,6 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# Of diffusers; the last is the cosine of Nichol and Dhariwal 2021.
+KINDS = ("linear", "scaled_linear", "squaredcos_cap_v2")
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -101,9 +104,9 @@ def schedule_from_config(config: Mapping[str, Any]) -> Schedule:
         return _from_betas(root**2)
     if kind == "squaredcos_cap_v2":
         edges = torch.arange(count + 1, dtype=torch.float64) / count
-        bar = torch.cos((edges + 0.008) / 1.008 * math.pi / 2) ** 2  # Nichol and Dhariwal 2021
+        bar = torch.cos((edges + 0.008) / 1.008 * math.pi / 2) ** 2
         return _from_betas((1 - bar[1:] / bar[:-1]).clamp(max=0.999))
-    raise ValueError(f"beta_schedule '{kind}' is not one of linear, scaled_linear, cosine")
+    raise ValueError(f"beta_schedule '{kind}' is not one of {', '.join(KINDS)}")
 
 
 def _from_betas(betas: Tensor) -> Schedule:

@@ -15,6 +15,9 @@ Model = Annotated[
     str, typer.Option("--model", envvar="REDDIFF_MODEL", help="A prior's name or folder.")
 ]
 Dtype = Annotated[str, typer.Option("--dtype", help="Of the network: auto, fp32, bf16, fp16.")]
+Size = Annotated[
+    int, typer.Option("--size", help="Side of the pictures, a multiple of 4 from 32 to 1024.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +29,7 @@ def bench(
     model: Model = "natural",
     device: Device = "auto",
     dtype: Dtype = "auto",
-    size: Annotated[int, typer.Option("--size", help="Side of the pictures, 32 to 1024.")] = 256,
+    size: Size = 256,
     repeats: Annotated[int, typer.Option("--repeats", help="Of every measurement.")] = 5,
     graphs: Annotated[
         bool, typer.Option("--graphs", help="Replay CUDA graphs in the loop (an experiment).")

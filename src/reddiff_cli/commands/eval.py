@@ -20,7 +20,6 @@ from ..evaluation.options import (
     parse_curve,
     parse_methods,
 )
-from ..evaluation.run import EvalRun
 from ..options import TASKS, SolverOptions, parse_noise
 from .flags import OUTPUT, Shared
 from .making import errors_as_lines, keywords
@@ -166,6 +165,8 @@ def _evaluate(words: list[str], damage: Damage, comparison: Comparison, flags: S
     if comparison.limit is not None and comparison.limit < 1:
         raise UsageError(f"--limit {comparison.limit}: must be at least 1")
     options, inputs = _options(words, damage, comparison, flags)
+    from ..evaluation.run import EvalRun
+
     run = EvalRun(
         options,
         inputs,

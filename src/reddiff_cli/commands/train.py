@@ -43,6 +43,9 @@ Turns = Annotated[
     str,
     typer.Option("--turns", help="Positions of crops: all of a square, mirror (images) or none."),
 ]
+Seed = Annotated[
+    int, typer.Option("--seed", help="Of the first weights, the crops and their noise.")
+]
 CheckpointMinutes = Annotated[
     float, typer.Option("--checkpoint-minutes", help="Time between checkpoints.")
 ]
@@ -80,7 +83,7 @@ def train(
     wide_every: WideEvery = TrainOptions.wide_every,
     reduce: Reduce = TrainOptions.reduce,
     turns: Turns = TrainOptions.turns,
-    seed: Annotated[int, typer.Option("--seed")] = TrainOptions.seed,
+    seed: Seed = TrainOptions.seed,
     checkpoint_minutes: CheckpointMinutes = TrainOptions.checkpoint_minutes,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     init: Init = None,
@@ -115,16 +118,24 @@ def train(
             resume=resume,
             init=None if init is None else find_model(init, offline=True).folder,
         )
-        _run(options, device, quiet)
+        _run(options, device, quiet, verbose)
 
 
-def _run(options: TrainOptions, device: str, quiet: bool) -> None:
+def _run(options: TrainOptions, device: str, quiet: bool, verbose: int) -> None:
     from ..denoiser import choose_device
     from ..progress import TrainReporter
     from ..train import train as run
+    from ..training.trainer import in_sixteen_bits
 
+    where = choose_device(device)
     with TrainReporter(quiet) as reporter:
-        run(options, choose_device(device), reporter.step, reporter.note)
+        if verbose:
+            dtype = "bf16" if in_sixteen_bits(where) else "fp32"
+            side = f"{options.size}x{options.size}"
+            reporter.note(
+                f"on {where}, products in {dtype}, {options.batch} crops of {side} a step"
+            )
+        run(options, where, reporter.step, reporter.note)
 
 
 def _parse_channels(text: str) -> tuple[int, ...]:

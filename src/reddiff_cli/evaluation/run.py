@@ -170,14 +170,18 @@ class EvalRun:
 
         titles = ("clean", "degraded", START, *self.options.labels)
         lines: list[list[Panel]] = []
-        for digest in dict.fromkeys(row["input_sha256"] for row in rows if row["status"] == OK):
-            own = {row["method"]: row for row in rows if row["input_sha256"] == digest}
+        by_picture: dict[str, dict[str, Row]] = {}
+        for row in rows:
+            by_picture.setdefault(row["input_sha256"], {})[row["method"]] = row
+        good = dict.fromkeys(row["input_sha256"] for row in rows if row["status"] == OK)
+        for digest in list(good)[:SHEET_ROWS]:
+            own = by_picture[digest]
             path = Path(next(iter(own.values()))["input"])
             shot = evaluator.shot(case, path, digest)
             line = [Panel(shot.file("clean"), path.name), Panel(shot.file("degraded"))]
             line += [_panel(shot.file(label), own.get(label)) for label in titles[2:]]
             lines.append(line)
-        return contact_sheet(titles, lines[:SHEET_ROWS]) if lines else None
+        return contact_sheet(titles, lines) if lines else None
 
     def _kid(self, evaluator: "Evaluator", rows: list[Row]) -> Kid:
         """KID of every method over the pictures that were kept, where there are enough."""

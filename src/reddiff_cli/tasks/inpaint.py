@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import UsageError
 from ..holes.grain import Grain, add_grain, measure_grain, surroundings
 from ..holes.shape import solid_share
 from ..jobs import Job
@@ -31,7 +32,10 @@ WIDE_START = 2.0
 def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
     """The picture and its mask as a problem."""
     picture = load_picture(job.input)
-    hole = load_hole(picture, job.mask, options, setting.on_note)
+    try:
+        hole = load_hole(picture, job.mask, options, setting.on_note)
+    except UsageError as error:  # a loop over pictures ends here, and has to be told at which
+        raise UsageError(f"{job.input}: {error}") from error
     source = make_opaque(picture, hole)
     if job.mask is None and picture.alpha is not None and not picture.alpha.all():
         partly = int(((picture.alpha > 0) & (picture.alpha < 1)).sum())

@@ -48,7 +48,7 @@ class Trainer:
 
     def learn_once(self, batch: Batch) -> Tensor:
         """One step of the optimiser, as it is; returns the loss."""
-        sixteen_bits = self.device.type == "cuda" or cpu_has_bf16()
+        sixteen_bits = in_sixteen_bits(self.device)
         loss = denoising_loss(self.forward, batch, self.options, sixteen_bits)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -62,6 +62,11 @@ class Trainer:
         network.unet.load_state_dict({key: value.clone() for key, value in self.average.items()})
         network.eval().requires_grad_(False)
         return Prior(network, self.schedule, PREDICTION_TYPE[self.options.prediction])
+
+
+def in_sixteen_bits(device: torch.device) -> bool:
+    """Whether products of a training on this device run in bf16."""
+    return device.type == "cuda" or cpu_has_bf16()
 
 
 def new_trainer(options: TrainOptions, device: torch.device) -> Trainer:
