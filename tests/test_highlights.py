@@ -191,3 +191,30 @@ def test_a_dome_has_the_tint_of_what_is_around():
     red, green, blue = start[0, :, 80, int(inside[0]) + 40].tolist()
     assert blue > green + 0.015
     assert green > red + 0.012
+
+
+def pepper(u, column):
+    """u with something red in it, whose edge is two pixels wide."""
+    y, x = torch.meshgrid(*[torch.arange(float(n)) for n in u.shape[2:]], indexing="ij")
+    inside = ((30 - ((y - 80) ** 2 + (x - column) ** 2).sqrt()) / 2).clamp(0, 1)
+    red = torch.tensor((0.8, 0.1, 0.1))[:, None, None]
+    return u + inside * (red - u)
+
+
+def test_white_paper_around_something_red_stays_white():
+    start, clipped = guessed(pepper(torch.full((1, 3, 160, 160), 0.95), 40))
+    assert bool(clipped[0, 80, 80:].all())
+    away = start[0, :, 80, 85:].mean(1)
+    assert float(away[0] - away[2]) < 0.005
+    level = Exposure(1.0).level()
+    assert float(away.mean()) == pytest.approx(level + DOME * (1 - level), abs=0.01)
+
+
+def test_a_sky_keeps_its_tint_beside_something_red():
+    """Of what touches it, that counts which is nearly clipped."""
+    sky = ramp(0.01, (0.75, 0.88, 1.0), 160)
+    between = (0, slice(None), 80, slice(128, 136))
+    start, clipped = guessed(pepper(sky, 170))
+    assert bool(clipped[0, 80, 128:136].all())
+    alone, beside = (guess[between].mean(1) for guess in (guessed(sky)[0], start))
+    assert float(beside[2] - beside[0]) > 0.5 * float(alone[2] - alone[0]) > 0.03

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from conftest import scene
+from reddiff_cli.estimation.exposures import noise_between
 from reddiff_cli.noise import (
     BLURRED,
     FLOOR,
@@ -15,6 +16,7 @@ from reddiff_cli.noise import (
     judge_residual,
     wavelet_sigma,
 )
+from reddiff_cli.response import Response
 from reddiff_cli.result import judge_exposures
 
 
@@ -201,6 +203,58 @@ def test_verdicts():
     assert "unexplained" in judge_residual(3, 0.5 / 255)
     assert judge_residual(1.5, 0.5 / 255) == ""
     assert "unexplained" in judge_residual(1.5, 0.1 / 255)
-    assert judge_exposures(0.4, 0.02) == judge_exposures(1.0, 0.02) == ""
+    assert judge_exposures(0.5, 0.02) == judge_exposures(1.0, 0.02) == ""
+    assert "noise is less than assumed" in judge_exposures(0.3, 0.02)
+    assert judge_exposures(0.3, 0.02, hidden=True) == judge_exposures(0.3, 0.9 / 255) == ""
     assert judge_exposures(2.4, 0.5 / 255) == ""
     assert "order, steps (EV) or --response" in judge_exposures(1.5, 0.02)
+
+
+def bracket(sigmas, stops, move=0, seed=0):
+    """Exposures of fur by these stops, moved by so many pixels more each, in [-1, 1]."""
+    generator = torch.Generator().manual_seed(seed)
+    fur = (0.4 + 0.06 * torch.randn((1, 3, 192, 192), generator=generator)).clamp(0.02, 0.98)
+    shots = []
+    for k, (sigma, ev) in enumerate(zip(sigmas, stops, strict=True)):
+        shot = Response().expose(fur.roll(k * move, 3), 2**ev)[0]
+        shot = shot + sigma * torch.randn(shot.shape, generator=generator)
+        shots.append(2 * shot.clamp(0, 1) - 1)
+    return shots
+
+
+MUCH = [0.06, 0.06, 0.06]
+STOPS = (-2.0, 0.0, 2.0)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+@pytest.mark.parametrize("sigma", [1 / 255, 5 / 255])
+def test_exposures_tell_their_noise_by_what_differs(order, sigma):
+    stops = tuple(STOPS[k] for k in order)
+    found = noise_between(bracket([sigma] * 3, stops), stops, Response(), MUCH)
+    assert found == pytest.approx([sigma] * 3, rel=0.15)
+
+
+def test_the_one_that_shows_less_noise_has_less():
+    shots = bracket((0.01, 0.05), (0.0, 1.0))
+    assert noise_between(shots, (0.0, 1.0), Response(), [0.01, 0.06]) == pytest.approx(
+        [0.01, 0.05], rel=0.1
+    )
+    shots = bracket((0.05, 0.01), (0.0, 1.0))
+    assert noise_between(shots, (0.0, 1.0), Response(), [0.06, 0.01]) == pytest.approx(
+        [0.05, 0.01], rel=0.1
+    )
+
+
+def test_exposures_that_do_not_fit_together_tell_no_more_than_each_by_itself():
+    moved = noise_between(bracket([0.01] * 3, STOPS, 1), STOPS, Response(), [0.02, 0.05, 0.12])
+    assert moved == [0.02, 0.05, 0.12]
+    black = [torch.full((1, 3, 64, 64), -1.0), torch.zeros(1, 3, 64, 64)]
+    assert noise_between(black, (0.0, 3.0), Response(), [0.02, 0.03]) == [0.02, 0.03]
+
+
+def test_something_that_moved_does_not_count():
+    shots = bracket([0.01] * 3, STOPS)
+    shots[1][..., 40:100, 40:100] = 0.3
+    found = noise_between(shots, STOPS, Response(), MUCH)
+    assert found == pytest.approx([0.01] * 3, rel=0.2)
+    assert found[0] == found[1] == found[2]

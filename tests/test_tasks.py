@@ -25,6 +25,7 @@ from reddiff_cli.models import Card, find_model
 from reddiff_cli.operators import Blur, Chain, CircularBlur, Downsample, Inpaint
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.response import Response
 from reddiff_cli.sheets import Sheets
 from reddiff_cli.solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR, SIGMA_SINGLE
 from reddiff_cli.task_options import (
@@ -604,7 +605,7 @@ def test_the_noisiest_exposure_says_what_may_be_clipped(tmp_path, first):
     """Its clipped values lie as far below white; those of the others next to white say little."""
     rng = np.random.default_rng(0)
     paths = []
-    for k, sigma in enumerate((0.4, 1.1)):
+    for k, sigma in enumerate((0.4, 1.25)):
         noisy = 100 + rng.normal(0, sigma, (96, 96, 3))
         paths.append(save(tmp_path, np.rint(noisy).clip(0, 255).astype(np.uint8), f"{k}.png"))
     made, _ = setting()
@@ -613,7 +614,7 @@ def test_the_noisiest_exposure_says_what_may_be_clipped(tmp_path, first):
     options = HdrOptions(others=(paths[1 - first],), exposures=(0.0, 2.0))
     problem = pose(Job("hdr", paths[first], tmp_path / "o.exr"), options, made)
     assert problem.noise == noises[0]
-    assert problem.operator.tolerance == pytest.approx(3 * noises[1])
+    assert problem.operator.tolerance == pytest.approx(3 * noises[1], rel=0.15)
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -652,6 +653,28 @@ def test_hdr_does_not_ask_where_noise_is_told_or_hidden_or_averaged(tmp_path):
     assert len(solved(posed(lossy, HdrOptions())[0], 1)) == 1
     several = HdrOptions(exposures=(0.0, 2.0), others=(path,))
     assert len(solved(posed(path, several)[0], 1)) == 1
+
+
+@pytest.mark.parametrize("level", [1.5, 4.0])
+def test_exposures_of_cloth_tell_their_noise_by_what_differs(tmp_path, level):
+    """Those of files that have smoothed it do not."""
+    rng = np.random.default_rng(0)
+    cloth = np.clip(scene(128, 128) / 255 * 0.4 + rng.normal(0, 0.04, (128, 128, 3)), 0.01, 1)
+    found = {}
+    for suffix in ("png", "jpg"):
+        paths = [tmp_path / f"{k}.{suffix}" for k in range(3)]
+        for path, stops in zip(paths, (-1, 0, 1), strict=True):
+            values = 255 * Response().expose(cloth, 2.0**stops)[0]
+            values = values + rng.normal(0, level, values.shape)
+            save(tmp_path, values.round().clip(0, 255).astype(np.uint8), path.name)
+        options = HdrOptions(exposures=(-1.0, 0.0, 1.0), others=tuple(paths[1:]))
+        made, _ = setting()
+        alone = [made.noise("hdr", path, to_tensor(load_picture(path))) for path in paths]
+        found[suffix] = posed(paths[0], options)[0].noise, min(alone)
+        assert posed(paths[0], options, noise=0.05)[0].noise == 0.05
+    assert 255 * found["png"][0] == pytest.approx(level, rel=0.2)
+    assert 255 * found["png"][1] > 1.5 * level
+    assert found["jpg"][0] == found["jpg"][1]
 
 
 def test_light_of_alpha_0_that_is_lost_is_told(tmp_path):
@@ -739,6 +762,6 @@ def test_a_noisy_exposure_counts_as_its_noise_says(tmp_path):
     problem, _ = posed(calm, HdrOptions(exposures=(0.0, 1.0), others=(other,)))
     made, _ = setting()
     noises = [made.noise("hdr", path, to_tensor(load_picture(path))) for path in (calm, other)]
-    assert problem.operator.trust == pytest.approx((1, (noises[0] / noises[1]) ** 2))
+    assert problem.operator.trust == pytest.approx((1, (noises[0] / noises[1]) ** 2), rel=0.15)
     assert problem.operator.trust[1] < 0.1
     assert problem.noise == noises[0]

@@ -122,8 +122,8 @@ def gather(folder: Path, stops: list[float]) -> dict[tuple[int, ...], Clipped]:
 def domes(u: Tensor, clipped: Tensor, level: float, gap: float) -> list[Tensor]:
     """What falls from the border to nothing; what rises to 1; and to how the channels differ."""
     whole = clipped.all(1, keepdim=True).to(u.dtype)
-    share, tint = share_and_tint(u, whole, level)
     reach, nothing = reach_of_dome(u, whole, level, gap), torch.zeros_like(u)
+    share, tint = share_and_tint(u, whole, level, gap, reach)
     pairs = ((share, nothing), (nothing, nothing + 1), (nothing, tint))
     return [rise_smoothly(around, whole, top, reach) for around, top in pairs]
 

@@ -23,9 +23,18 @@ LAW: dict[tuple[int, ...], dict[int, tuple[float, ...]]] = {
 
 # Where all channels are clipped, photographs lie on average this share of the way from the
 # clipping level to white: 0.39, 0.53, 0.58, 0.62, 0.65 at depths of 1, 2, 3, 6, 12 pixels (60
-# photographs of 128 x 128, 1 to 3 stops). Least squares as above give 0.64 to 0.68 for the height
-# of the dome, and 0.7 to 0.9 for how the channels differ around.
-DOME, TINT = 0.66, 0.8
+# photographs of 128 x 128, 1 to 3 stops). Least squares as above give 0.64 to 0.71 for the height
+# of the dome, and 1.0 and more for how the channels differ around.
+DOME, TINT = 0.66, 1.0
+# The tint is that of the surroundings which are near clipping: the weight falls by e with every
+# NEAR of the level that their darkest channel is below it, to FAR. It fades as the dome rises, in
+# FADE times as many pixels: a sky goes on, but what ends sharply is another thing, as a red pepper
+# on white paper. rms error of 1 and mean PSNR where all is clipped, of 121 training and 124
+# validation exposures of 192 x 192 by 1 and 2 stops too much; and PSNR of such a pepper:
+#     of all that is around, 0.8 times, not fading   0.1115  21.78   0.0898  22.70   21.16
+#     of what is near clipping                       0.1110  21.88   0.0886  22.86   21.94
+# FADE of 4 or 8 and NEAR of 0.02 to 0.1 are as good within 0.02 dB, without NEAR 0.08 is lost.
+NEAR, FAR, FADE = 0.03, 1e-4, 6.0
 # It rises as many times as steeply as what was recorded rose before it: at once from a sharp edge,
 # and out of fog as slowly as the fog grew bright, as anything else draws a rim where u reaches the
 # level. rms error of 1, over-exposed by 1 and 2 stops, and mean PSNR of what is clipped at 1 and
@@ -118,19 +127,29 @@ def fully_clipped(u: Tensor, clipped: Tensor, level: float, gap: float = 0.0) ->
     whole = clipped.all(1, keepdim=True).to(u.dtype)
     if not bool(whole.any()):
         return u
-    share, tint = share_and_tint(u, whole, level)
+    reach = reach_of_dome(u, whole, level, gap)
+    share, tint = share_and_tint(u, whole, level, gap, reach)
     top = (DOME + TINT * tint).clamp(0, 1)
-    way = rise_smoothly(share, whole, top, reach_of_dome(u, whole, level, gap))
+    way = rise_smoothly(share, whole, top, reach)
     return torch.where(whole > 0, level + (1 - level) * way.clamp(0, 1), u)
 
 
-def share_and_tint(u: Tensor, whole: Tensor, level: float) -> tuple[Tensor, Tensor]:
+def share_and_tint(
+    u: Tensor, whole: Tensor, level: float, gap: float, reach: Tensor
+) -> tuple[Tensor, Tensor]:
     """How far u is on the way from the level to white, and how far each channel is above the mean
     of all around places that are clipped in whole (1 there, (B, 1, H, W)); (B, C, H, W) each.
+
+    gap: as of `guess_highlights`.    reach: of the dome, as of `reach_of_dome`.
     """
-    share = ((u - level) / (1 - level or 1)).clamp(0, 1) * (1 - whole)
-    around = fill_smoothly(share, 1 - whole)
-    return share, around - around.mean(1, keepdim=True)
+    known = 1 - whole
+    share = ((u - level) / (1 - level or 1)).clamp(0, 1) * known
+    below = (level - gap - u.amin(1, keepdim=True)).clamp(min=0) / level
+    near = (-below / NEAR).exp().clamp(min=FAR)
+    around = fill_smoothly(torch.cat([share * near, near], 1), known)
+    around = around[:, :-1] / around[:, -1:].clamp(min=FAR / 2)
+    fade = rise_smoothly(known, whole, torch.zeros_like(whole), FADE * reach).clamp(0, 1)
+    return share, fade * (around - around.mean(1, keepdim=True))
 
 
 def reach_of_dome(u: Tensor, whole: Tensor, level: float, gap: float = 0.0) -> Tensor:

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from ..errors import PictureError
+from ..estimation.exposures import noise_between
 from ..formats.kinds import FLOAT, format_of, smooths
 from ..jobs import Job
+from ..noise import FLOOR
 from ..operators import Exposure, Exposures, Operator, PaperHdr
 from ..pictures import Picture, Pixels, load_picture
 from ..response import Response, parse_response
@@ -34,11 +36,12 @@ WITHIN_OF_AN_ESTIMATE = 4 / 255
 class Highlights(Listening):
     """The scene at a level where its highlights fit; `gain` brings it back to its exposure.
 
-    Noise that nobody told is taken away from what was recorded, too; so one photograph tells it
-    to the network, which knows texture, if its file has not smoothed it.
+    Noise that nobody told is taken away from what was recorded, too. Where no file has smoothed
+    it, several photographs tell it by what differs between them, and one tells it to the network,
+    which knows texture.
 
-    before: the photograph, as it was read; `source` is as the result will be.    lossy: y comes
-    from a file that has smoothed its noise.
+    before: the photograph, as it was read; `source` is as the result will be.    lossy: a file of
+    y has smoothed its noise.
     """
 
     before: Picture | None = None
@@ -47,6 +50,11 @@ class Highlights(Listening):
     floating: bool = False
     tonemap: bool = False
     lossy: bool = False
+
+    @property
+    def hidden(self) -> bool:
+        """True if nobody told the noise, and a file has smoothed it."""
+        return self.lossy and self.setting.told_noise(self.task) is None
 
     def stages(self) -> Iterator[Stage]:
         """One that tells the noise, if need be, and the one that restores the picture."""
@@ -93,9 +101,9 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
     _check_alike(job.input, options.others, pictures)
     shots = [to_tensor(picture) for picture in pictures]
     paths = (job.input, *options.others)
-    noises = [setting.noise("hdr", path, y) for path, y in zip(paths, shots, strict=True)]
-    noise = min(noises)
     response = parse_response(options.response)
+    noises = _noises(paths, shots, options.exposures, response, setting)
+    noise = min(noises)
     within = WITHIN_OF_AN_ESTIMATE if setting.told_noise("hdr") is None else 1.0
     tolerance = _tolerance(max(noises), within)
     operator: Operator
@@ -132,8 +140,27 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
         response=response,
         floating=floating,
         tonemap=options.tonemap,
-        lossy=smooths(job.input),
+        lossy=any(map(smooths, paths)),
     )
+
+
+def _noises(
+    paths: tuple[Path, ...],
+    shots: list[Tensor],
+    stops: tuple[float, ...],
+    response: Response,
+    setting: Setting,
+) -> list[float]:
+    """Of each photograph, in [0, 1] units.
+
+    The errors of encoders differ from file to file, and would pass for noise of the whole picture.
+    """
+    noises = [setting.noise("hdr", path, y) for path, y in zip(paths, shots, strict=True)]
+    told = setting.told_noise("hdr") is not None
+    if told or len(paths) == 1 or any(map(smooths, paths)):
+        return noises
+    differing = noise_between(shots, stops, response, noises)
+    return [max(sigma, FLOOR / 255) for sigma in differing]
 
 
 def _tolerance(noise: float, within: float) -> float:
