@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..estimation.flat_tiles import PART, STRIDE, bumps_of, cut, detrended, flattest_of_each
-from ..estimation.stationary import TILE, shaping_kernel, spectrum_of
+from ..estimation.stationary import TILE, shaping_kernel, spectrum_of, undetrended
 from ..interpolation import interpolated
 from ..noise import wavelet_sigma
 from ..tiling import Hole
-from .shape import bounding_region, regions, wide_part
+from .continued import REACH, Continuation
+from .shape import Region, bounding_region, regions, wide_part
 
 # Strength in one brightness relative to the quieter ones; texture is not to pass for grain.
 STRENGTHS = (0.25, 2.0)
@@ -61,10 +62,17 @@ class Grain:
 
     def draw(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Grain for a clean picture, of its shape (1, C, H, W)."""
+        return self.strength_in(x) * self.draw_even(x, generator)
+
+    def strength_in(self, x: Tensor) -> Tensor:
+        """For every pixel of a picture (1, C, H, W), (1, 1, H, W)."""
+        return interpolated(x.mean(1, keepdim=True), self.brightness, self.strength)
+
+    def draw_even(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Grain of strength 1 in the shape of x, (1, C, H, W)."""
         height, width = x.shape[2] + TILE - 1, x.shape[3] + TILE - 1
         white = torch.randn((1, x.shape[1], height, width), generator=generator)
-        strength = interpolated(x.mean(1, keepdim=True), self.brightness, self.strength)
-        return strength * F.conv2d(white, self.kernel)
+        return F.conv2d(white, self.kernel)
 
 
 def measure_grain(picture: Tensor, known: Tensor) -> Grain | None:
@@ -96,7 +104,8 @@ def measure_grain(picture: Tensor, known: Tensor) -> Grain | None:
     order = order[(level[order] <= LOUDER * level.min()) | (peak[order] <= PEAKED)]
     typical = level[order].square().mean().sqrt().clamp(min=1e-9)
     spectrum = torch.stack([spectra[int(k)] for k in order]).mean(0)
-    kernel = shaping_kernel(spectrum).to(picture.dtype).view(channels, channels, TILE, TILE)
+    kernel = shaping_kernel(undetrended(spectrum)).to(picture.dtype)
+    kernel = kernel.view(channels, channels, TILE, TILE)
     strength = (level / typical).clamp(*STRENGTHS)
     return Grain(kernel, torch.stack(lights), strength, float(peak[order].mean()))
 
@@ -121,23 +130,41 @@ def surroundings(hole: Hole) -> tuple[slice, slice]:
 
 
 def add_grain(canvas: Tensor, hole: Hole, grain: Grain, seed: int) -> Tensor:
-    """The picture with grain in its hole: as much as is missing there.
+    """The picture with grain in its hole: as much as is missing there, without a seam.
 
     canvas: (1, C, H, W) in [-1, 1].    hole: (H, W).
     """
     generator = torch.Generator().manual_seed(seed)
     # Patches of the surroundings, with which wide parts begin, bring grain along; thin parts have
-    # none.
+    # none but what goes on from their border.
     wide = wide_part(hole)
-    result = canvas.clone()
+    result, left = canvas.clone(), torch.from_numpy(hole.copy())
+    continuation = Continuation(grain.kernel)
     for part, share in ((hole & ~wide, 1.0), (wide, _missing(canvas, wide, grain, generator))):
-        inside = torch.from_numpy(part)
-        for region in regions(part, 0):
-            for piece in region.pieces(PIECE):
-                area = (..., *piece.slices)
-                grainy = canvas[area] + share * grain.draw(canvas[area], generator)
-                result[area] = torch.where(inside[piece.slices], grainy, result[area])
+        pieces = [piece for region in regions(part, 0) for piece in region.pieces(PIECE)]
+        for piece in pieces if share else []:
+            inside = torch.from_numpy(part[piece.slices]) & left[piece.slices]
+            if not bool(inside.any()):
+                continue
+            around = piece.grown(REACH)
+            before, area = canvas[(..., *around.slices)], (..., *piece.slices)
+            strength = share * grain.strength_in(before)
+            drawn = grain.draw_even(before, generator)
+            there = (result[(..., *around.slices)] - before) / strength
+            added = strength * continuation(drawn, there, left[around.slices], generator)
+            grainy = result[area] + added[(..., *_within(piece, around))]
+            result[area] = torch.where(inside, grainy, result[area])
+            left[piece.slices] &= ~inside
     return result.clamp(-1, 1)
+
+
+def _within(piece: Region, around: Region) -> tuple[slice, slice]:
+    """Rows and columns of a piece in its surroundings."""
+    top, left = piece.top - around.top, piece.left - around.left
+    return (
+        slice(top, top + piece.bottom - piece.top),
+        slice(left, left + piece.right - piece.left),
+    )
 
 
 def _missing(canvas: Tensor, wide: Hole, grain: Grain, generator: torch.Generator) -> float:
