@@ -2,7 +2,7 @@
 
     python tests/benchmarks/comparison.py FOLDER --state DIR [--shard I/N] [--crop 256]
         [--tuning-crop 64] [--limit 12] [--noise 0 0.05] [--method reddiff ...]
-        [--ours 20 50 100] [--group 1] [--show] [--model natural]
+        [--ours 20 50 100] [--dps 50] [--group 1] [--show] [--model natural]
 
 FOLDER: photographs. The two whose centres have the median activity serve for tuning, --limit
 others, spread over the sorted names, for the table. Centre crops; free-form holes of 20 %, 70 % of
@@ -14,8 +14,9 @@ elsewhere peers start from the smooth filling.
 Tuning: PSNR on the 2 pictures (free-form holes: on crops of twice the side, with their patches),
 one constant after the other until none gets better, from the published ones; the first noise level
 s_start among them, as the top of the schedule lies beyond what a small prior was trained for.
-DPS and PiGDM are tuned at 30 evaluations, DiffPIR at 50; zeta of DPS goes with the side of the
-crop, as the norm in its step does. Ours runs as `reddiff` does by default.
+PiGDM is tuned at 30 evaluations, DPS and DiffPIR at 50; zeta of DPS goes with the side of the
+crop, as the norm in its step does, and falls as evaluations rise. Ours runs as `reddiff` does by
+default. --ours and --dps say at how many evaluations each of them stands in the table.
 
 DIR keeps what is done, so that a run goes on where it was stopped: tuned-*.json, rows-*.jsonl.
 Shards split first the tuning and then the pictures among processes; --method tunes and measures
@@ -65,13 +66,13 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # Cases whose holes have wide parts.
 PATCHED = ("free-form 20 %",)
-# Evaluations in the table and while tuning.
+# Evaluations in the table, and while tuning.
 PEERS = {
-    "ddrm": (20, 20),
-    "pigdm": (50, 30),
-    "dps": (250, 30),
-    "diffpir": (50, 50),
-    "reddiff-paper": (100, 100),
+    "ddrm": ([20], 20),
+    "pigdm": ([50], 30),
+    "dps": ([50], 50),
+    "diffpir": ([50], 50),
+    "reddiff-paper": ([100], 100),
 }
 OURS = [20, 50, 100]
 # Axes that go on beyond their ends while it gets better there, up to so many values.
@@ -86,8 +87,7 @@ class Bench:
     restorer: Restorer
     state: Path
     shard: str
-    methods: list[str]
-    ours: list[int]  # evaluations
+    methods: dict[str, list[int]]  # what is asked for, and at how many evaluations
 
     def rows(self) -> list[dict[str, Any]]:
         """Everything measured so far, by any shard."""
@@ -195,13 +195,13 @@ def tune(name: str, title: str, case: Case, specimens: list[Specimen], bench: Be
 
     def value(constants: Constants) -> float:
         key = json.dumps(constants, sort_keys=True)
-        steps, schedule = PEERS[name][0], bench.restorer.denoiser.schedule
-        if "s_start" in constants and schedule.levels_from(constants["s_start"]) < steps:
+        most, schedule = max(bench.methods[name]), bench.restorer.denoiser.schedule
+        if "s_start" in constants and schedule.levels_from(constants["s_start"]) < most:
             return -math.inf
         if key not in seen:
-            run = run_patched if title in PATCHED else run_peer
+            run, steps = run_patched if title in PATCHED else run_peer, PEERS[name][1]
             seen[key] = fmean(
-                score(run(name, case, s, bench, PEERS[name][1], constants), s) for s in specimens
+                score(run(name, case, s, bench, steps, constants), s) for s in specimens
             )
         return seen[key]
 
@@ -222,11 +222,9 @@ def tune(name: str, title: str, case: Case, specimens: list[Specimen], bench: Be
 def measure(paths: list[Path], title: str, case: Case, crop: int, bench: Bench) -> Iterator[str]:
     """All rows of some pictures that are missing."""
     done = {(r["case"], r["noise"], r["picture"], r["method"]) for r in bench.rows()}
-    methods = [("start", 0), *((name, steps) for name, (steps, _) in PEERS.items())]
-    for name, steps in [*methods, *(("reddiff", steps) for steps in bench.ours)]:
-        label = f"{name}-{steps}" if steps else name
+    for name, steps, label in rows_asked(bench):
         missing = [p for p in paths if (title, case.noise, p.name, label) not in done]
-        if not missing or name not in bench.methods:
+        if not missing:
             continue
         specimens = [degrade(load_picture(path), case, crop, 0) for path in missing]
         device = bench.restorer.device
@@ -258,6 +256,12 @@ def measure(paths: list[Path], title: str, case: Case, crop: int, bench: Bench) 
             yield f"{title}, noise {case.noise:g}, {path.name}: {label} {quality['psnr']:.2f} dB"
 
 
+def rows_asked(bench: Bench) -> list[tuple[str, int, str]]:
+    """Method, evaluations and label of each row of the table."""
+    pairs = [(name, steps) for name, counts in bench.methods.items() for steps in counts]
+    return [(name, steps, f"{name}-{steps}" if steps else name) for name, steps in pairs]
+
+
 def show(bench: Bench) -> None:
     """One Markdown table for each noise: dB and SSIM; the best PSNR of each column in bold."""
     rows = comparable(bench)
@@ -286,12 +290,7 @@ def show(bench: Bench) -> None:
 
 def comparable(bench: Bench) -> list[dict[str, Any]]:
     """Rows of the methods asked for, on the pictures of a block that all of them have done."""
-    labels = []
-    for name in bench.methods:
-        if name == "reddiff":
-            labels += [f"reddiff-{steps}" for steps in bench.ours]
-        else:
-            labels.append(f"{name}-{PEERS[name][0]}" if name in PEERS else name)
+    labels = [label for _, _, label in rows_asked(bench)]
     rows = [row for row in bench.rows() if row["method"] in labels]
     done = Counter((row["case"], row["noise"], row["picture"]) for row in rows)
     rows = [r for r in rows if done[r["case"], r["noise"], r["picture"]] == len(labels)]
@@ -316,6 +315,7 @@ def main() -> None:
     known = ["start", *PEERS, "reddiff"]
     parser.add_argument("--method", nargs="*", default=known, choices=known)
     parser.add_argument("--ours", type=int, nargs="*", default=OURS)
+    parser.add_argument("--dps", type=int, nargs="*", default=PEERS["dps"][0])
     parser.add_argument("--group", type=int, default=1)
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--model", default="natural")
@@ -332,7 +332,10 @@ def main() -> None:
     first = next(iter(cases.values())).options
     card = find_model(asked.model)
     restorer = Restorer(card, SolverOptions(), machine, first, OutputOptions(), together=False)
-    bench = Bench(restorer, asked.state, str(index), asked.method, asked.ours)
+    counts = {"start": [0]} | {name: steps for name, (steps, _) in PEERS.items()}
+    counts |= {"reddiff": asked.ours, "dps": asked.dps}
+    methods = {name: counts[name] for name in known if name in asked.method}
+    bench = Bench(restorer, asked.state, str(index), methods)
     if asked.show:
         return show(bench)
     paths = list_pictures([asked.folder], True)
