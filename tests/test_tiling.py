@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from doubles import windows_everywhere
+from memory_used import peak_of_arrays
 from reddiff_cli.holes.shape import (
     bounding_region,
     cheapest_patchwork,
@@ -46,6 +47,12 @@ def test_windows_follow_the_hole_and_not_the_picture():
     hole[500:503, 700:900] = True
     covered = len(cheapest_patchwork(hole, 10, (64, 256)).pixels)
     assert covered < 0.02 * hole.size
+
+
+def test_few_windows_hold_nothing_of_the_picture_twice():
+    """A place for every pixel, and whether it is covered: 9 bytes."""
+    peak = peak_of_arrays(lambda: patchwork((1000, 1000), [(300, 400)], 64, 10))
+    assert peak < 12e6
 
 
 @pytest.mark.parametrize("shape", [(100, 130), (32, 32), (20, 90), (33, 31)])
