@@ -41,7 +41,7 @@ from reddiff_cli.task_options import (
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.compose import canvas_margins
 from reddiff_cli.tasks.levels import FIRST, S_END, noise_levels
-from reddiff_cli.tasks.problem import to_tensor
+from reddiff_cli.tasks.problem import to_pixels, to_tensor
 from reddiff_cli.tasks.whole import WholePicture
 
 
@@ -79,6 +79,23 @@ def solved(problem, tells):
         answer = told_of_tiles(stage, tells / 127.5) if stage.probe else stage.start
         problem.accept(stage, answer)
     return stages
+
+
+def test_pixels_become_tensors_and_pixels_again_with_one_copy_of_them():
+    pixels = np.random.default_rng(0).random((40, 50, 3), dtype=np.float32)
+    before = pixels.copy()
+    with tensors_made() as tally:
+        x = to_tensor(Picture(pixels))
+    assert tally.bytes == pixels.nbytes
+    kept = x.clone()
+    with tensors_made() as tally:
+        back = to_pixels(x)
+    assert tally.bytes == pixels.nbytes
+    assert torch.equal(x, kept)
+    assert (pixels == before).all()
+    assert torch.equal(x[0, 1], torch.from_numpy(pixels[:, :, 1]) * 2 - 1)
+    np.testing.assert_allclose(back, pixels, atol=1e-7)
+    assert not np.shares_memory(back, x.numpy())
 
 
 OPTIONS = [
