@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .errors import PictureError, ReddiffError
 from .files import write_whole
@@ -63,6 +64,16 @@ def load_picture(path: Path) -> Picture:
         return _read(path, image)
     _check_odd_tiff(path)
     return _read_odd_tiff(path)
+
+
+def load_eight_bits(path: Path) -> NDArray[np.uint8] | None:
+    """Samples of an 8-bit file, as `eight_bits_of`, None of others; PictureError as above."""
+    if not _is_light(path):
+        with suppress(UnidentifiedImageError), _opened(path) as image:
+            _check_still(path, image)
+            if _bits_per_channel(path, image) <= 8:
+                return eight_bits_of(image)
+    return None
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -165,7 +176,6 @@ def _read(path: Path, image: Image.Image) -> Picture:
         return Picture(pixels, alpha, 16, metadata)
     if image.mode in ("CMYK", "YCbCr", "LAB"):
         metadata = replace(metadata, icc=b"")  # the profile describes the old colour space
-    ImageOps.exif_transpose(image, in_place=True)  # else a copy, turned or not
     eight = eight_bits_of(image)
     if eight.shape[2] in (1, 3):
         return Picture(scaled(eight, 255), None, 8, metadata)

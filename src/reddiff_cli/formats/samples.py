@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 # Rows that are rounded at a time, which stay in the cache.
 ROWS = 32
@@ -20,7 +20,12 @@ _KINDS: dict[int, tuple[type[np.unsignedinteger[Any]], type[np.floating[Any]]]] 
 
 
 def eight_bits_of(image: Image.Image) -> NDArray[np.uint8]:
-    """Any 8-bit mode -> grey or RGB, and alpha where there is one, (H, W, 1 to 4)."""
+    """Any 8-bit mode -> grey or RGB, and alpha where there is one, (H, W, 1 to 4), upright.
+
+    The image is turned in place.
+    """
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)  # else a copy, turned or not
     grey, alpha = image.mode in ("1", "L", "LA", "La"), image.has_transparency_data
     mode = ("L" if grey else "RGB") + ("A" if alpha else "")
     values = np.asarray(image if image.mode == mode else image.convert(mode))
