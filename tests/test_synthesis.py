@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
+from memory_used import tensors_made
+from reddiff_cli.holes import patchmatch
+from reddiff_cli.holes.patches import PATCH, Level, Windows, trust_inside
 from reddiff_cli.holes.synthesis import synthesise, thickness
 from reddiff_cli.tasks import wide
 
@@ -72,6 +76,30 @@ def test_nothing_to_copy_from(shape):
     hole = torch.ones(shape, dtype=torch.bool)
     hole[0] = False
     assert torch.equal(synthesise(x, hole, hole), x)
+
+
+def test_windows_are_the_pixels_around_their_centres():
+    planes = torch.randn(3, 20, 30)
+    centres = torch.tensor([0, 29, 30 * 11 + 17, 599])
+    padded = F.pad(planes[None], (3,) * 4, mode="replicate")
+    every = F.unfold(padded, PATCH).view(3, PATCH**2, -1)  # (K, PATCH^2, H * W)
+    windows = Windows(planes)
+    assert torch.equal(windows.at(centres), every[:, :, centres].permute(2, 1, 0).flatten(1))
+    apart = (windows.at(centres) - windows.at(centres.flip(0))).square().sum(1)
+    torch.testing.assert_close(windows.distance(centres, centres.flip(0)), apart)
+
+
+def test_a_search_holds_no_table_of_all_patches(monkeypatch):
+    monkeypatch.setattr(patchmatch, "EXHAUSTIVE", 0)
+    x, hole = torch.randn(3, 120, 120), hole_in(120, 120, 40, 40, 80, 80)
+    level = Level(x, x[:2].clone(), hole, hole, trust_inside(hole), x[:0])
+    field = torch.full((120 * 120,), 8 * 120 + 8)
+    with tensors_made() as tally:
+        found = patchmatch.search(level, field, torch.Generator().manual_seed(0))
+    inside = found[hole.flatten()]
+    assert bool((inside >= 0).all())
+    assert not bool(hole.flatten()[inside].any())
+    assert tally.largest < 4 * 49 * 5 * 120**2 / 5
 
 
 def test_very_large_hole_is_copied_at_full_resolution(monkeypatch):

@@ -23,6 +23,7 @@ from .patches import (
     Level,
     overlap_add,
     patches_at,
+    patches_of,
     queries_of,
     sources_of,
     texture_of,
@@ -207,15 +208,16 @@ def _vote(level: Level, field: Tensor, sharp: bool) -> None:
     height, width = level.x.shape[1:]
     queries = queries_of(level)
     chosen = field[queries]
-    found = patches_at(level, chosen)
-    distance = (found - patches_at(level, queries)).square().mean(1)
+    patches = patches_of(level)
+    distance = patches.distance(chosen, queries) / (AREA * patches.planes)
     scale = torch.quantile(distance[: 2**20], 0.75).clamp(min=1e-6)
     likeness = torch.exp(-distance / (2 * scale)).clamp(min=1e-6)
     weight = level.trust.flatten()[queries] * (likeness**8 if sharp else likeness)
     colours, channels = len(level.x), level.copied
     slopes = windows_at(slopes_of(level.x), chosen).view(len(chosen), AREA, -1)
-    values = [found.view(len(found), AREA, -1)[:, :, :channels], slopes]
-    proposals = (torch.cat(values, 2) * weight[:, None, None]).permute(2, 1, 0)
+    found = patches.at(chosen).view(len(chosen), AREA, -1)[:, :, :channels]
+    proposals = torch.cat([found, slopes], 2).mul_(weight[:, None, None]).permute(2, 1, 0)
+    del found, slopes
     total = overlap_add(proposals, queries, height, width)
     norm = overlap_add(weight.expand(1, AREA, -1), queries, height, width)
     mean = total / norm.clamp(min=1e-30)
