@@ -6,10 +6,12 @@ import torch
 from torch.nn import functional as F
 
 from memory_used import tensors_made
-from reddiff_cli.holes import patchmatch
+from reddiff_cli.holes import patchmatch, synthesis
 from reddiff_cli.holes.patches import PATCH, Level, Windows, trust_inside
 from reddiff_cli.holes.synthesis import synthesise, thickness
-from reddiff_cli.tasks import wide
+from reddiff_cli.models import Card
+from reddiff_cli.options import SolverOptions
+from reddiff_cli.tasks import Setting, wide
 
 
 def hole_in(height, width, top, left, bottom, right):
@@ -178,3 +180,26 @@ def test_pieces_of_a_thick_hole_join_without_a_blotch(monkeypatch):
     wide.fill_hole(canvas, hole)
     wide.fill_with_patches(canvas, hole, hole, 0)
     assert float(canvas[0, :, 70:132, 80:380].mean((0, 1)).min()) > 0.6
+
+
+def test_an_interrupt_does_not_wait_for_the_patches(monkeypatch):
+    """Of the searches that a wide hole takes none begins after the check has raised."""
+    searches, calls = [], []
+    nearest = patchmatch.nearest_of
+
+    def counted(*about):
+        searches.append(1)
+        return nearest(*about)
+
+    def check():
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(synthesis, "nearest_of", counted)
+    x, hole = torch.rand(1, 3, 150, 150), np.zeros((150, 150), dtype=bool)
+    hole[50:90, 50:90] = True
+    made = Setting(Card("none", None, wide_hole="patches"), SolverOptions(), print, check=check)
+    with pytest.raises(KeyboardInterrupt):
+        list(wide.WideFilling(x, hole, 0.0, made).stages())
+    assert len(searches) == 2
