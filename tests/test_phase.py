@@ -9,12 +9,14 @@ import torch
 from conftest import scene
 from reddiff_cli.alignment import align, distance
 from reddiff_cli.errors import PictureError
+from reddiff_cli.jobs import Job
 from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import Card
+from reddiff_cli.models import Card, find_model
 from reddiff_cli.operators import Phase
-from reddiff_cli.operators.hio import half_magnitudes, misfit, opposite, pad
-from reddiff_cli.options import MachineOptions, SolverOptions
+from reddiff_cli.operators.hio import Magnitudes, half_magnitudes, misfit, opposite, pad
+from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.restore import Restorer
 from reddiff_cli.retrieval import pipeline as phase_pipeline
 from reddiff_cli.retrieval.diffraction import Diffraction
 from reddiff_cli.retrieval.options import PhaseOptions
@@ -389,3 +391,31 @@ def test_noise_of_the_stage_is_that_of_the_data_in_its_own_units():
     (stage,) = problem.stages()
     assert problem.noise == pytest.approx(0.02)
     assert stage.sigma_y == pytest.approx(0.04)
+
+
+class Interrupted(Exception):
+    """What a check raises."""
+
+
+def test_an_interrupt_does_not_wait_for_the_search(tmp_path, monkeypatch):
+    """No more iterations than the one that the check was called in."""
+    calls, iterations, impose = [], [], Magnitudes.impose
+
+    def check():
+        calls.append(1)
+        if len(calls) == 5:
+            raise Interrupted
+
+    def counted(*about):
+        iterations.append(1)
+        return impose(*about)
+
+    monkeypatch.setattr(Magnitudes, "impose", counted)
+    np.save(tmp_path / "a.npy", measured_from(picture(), (64, 64)).amplitude)
+    options = PhaseOptions(data="amplitude", starts=4, keep=2, scale=1.0, support=(32, 32))
+    about = find_model("natural"), SolverOptions(), MachineOptions("cpu"), options
+    restorer = Restorer(*about, OutputOptions(), check=check)
+    job = Job("phase", tmp_path / "a.npy", tmp_path / "a.png")
+    with pytest.raises(Interrupted):
+        restorer.restore(job, lambda *_: None, lambda _: None)
+    assert len(iterations) == 5

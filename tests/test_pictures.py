@@ -17,9 +17,11 @@ from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational
 
 from conftest import scene
+from memory_used import peak_of_arrays
 from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.formats.carriers import Metadata, read_record
 from reddiff_cli.formats.kinds import FLOAT
+from reddiff_cli.formats.samples import rounded, scaled
 from reddiff_cli.formats.tifftags import read_tags
 from reddiff_cli.pictures import (
     Picture,
@@ -128,6 +130,35 @@ def test_record_of_sixteen_bits(tmp_path):
     for name in ("a.png", "a.tif"):
         save_picture(picture, tmp_path / name, RECORD)
         assert read_record(tmp_path / name) == RECORD
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_samples_are_exact_and_rounded_to_the_nearest(bits):
+    white = 2**bits - 1
+    every = np.arange(white + 1, dtype=f"uint{bits}").reshape(-1, 16)
+    assert (rounded(scaled(every, white), bits) == every).all()
+    # In float32 some of 16 bits would be a step off, next to the middle between two.
+    some = np.random.default_rng(0).uniform(-0.1, 1.1, (1000, 100)).astype(np.float32)
+    exact = some.clip(0, 1).astype(np.float64 if bits == 16 else np.float32) * white
+    assert (rounded(some, bits) == np.rint(exact)).all()
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_samples_take_no_memory_but_their_own(bits):
+    values = np.full((1000, 1000), 0.3, np.float32)
+    whole = rounded(values, bits)
+    assert peak_of_arrays(lambda: rounded(values, bits)) < 1.5 * whole.nbytes + 1e6
+    assert peak_of_arrays(lambda: scaled(whole, 2**bits - 1)) < 1.2 * values.nbytes
+
+
+def test_a_file_is_read_without_a_second_copy_of_its_values(tmp_path):
+    values = np.full((700, 900, 4), 77, np.uint8)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    write_sixteen(tmp_path / "b.png", values[..., :3].astype(np.uint16) * 257)
+    floats = 4 * values.size
+    # As they are in the file, once more as bytes, and as floats.
+    assert peak_of_arrays(lambda: load_picture(tmp_path / "a.png")) < 1.6 * floats
+    assert peak_of_arrays(lambda: load_picture(tmp_path / "b.png")) < 2.1 * 0.75 * floats
 
 
 def test_orientation_profile_and_camera(tmp_path):

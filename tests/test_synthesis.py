@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
+from memory_used import tensors_made
+from reddiff_cli.holes import patchmatch, synthesis
+from reddiff_cli.holes.patches import PATCH, Level, Windows, trust_inside
 from reddiff_cli.holes.synthesis import synthesise, thickness
-from reddiff_cli.tasks import wide
+from reddiff_cli.models import Card
+from reddiff_cli.options import SolverOptions
+from reddiff_cli.tasks import Setting, wide
 
 
 def hole_in(height, width, top, left, bottom, right):
@@ -72,6 +78,30 @@ def test_nothing_to_copy_from(shape):
     hole = torch.ones(shape, dtype=torch.bool)
     hole[0] = False
     assert torch.equal(synthesise(x, hole, hole), x)
+
+
+def test_windows_are_the_pixels_around_their_centres():
+    planes = torch.randn(3, 20, 30)
+    centres = torch.tensor([0, 29, 30 * 11 + 17, 599])
+    padded = F.pad(planes[None], (3,) * 4, mode="replicate")
+    every = F.unfold(padded, PATCH).view(3, PATCH**2, -1)  # (K, PATCH^2, H * W)
+    windows = Windows(planes)
+    assert torch.equal(windows.at(centres), every[:, :, centres].permute(2, 1, 0).flatten(1))
+    apart = (windows.at(centres) - windows.at(centres.flip(0))).square().sum(1)
+    torch.testing.assert_close(windows.distance(centres, centres.flip(0)), apart)
+
+
+def test_a_search_holds_no_table_of_all_patches(monkeypatch):
+    monkeypatch.setattr(patchmatch, "EXHAUSTIVE", 0)
+    x, hole = torch.randn(3, 120, 120), hole_in(120, 120, 40, 40, 80, 80)
+    level = Level(x, x[:2].clone(), hole, hole, trust_inside(hole), x[:0])
+    field = torch.full((120 * 120,), 8 * 120 + 8)
+    with tensors_made() as tally:
+        found = patchmatch.search(level, field, torch.Generator().manual_seed(0))
+    inside = found[hole.flatten()]
+    assert bool((inside >= 0).all())
+    assert not bool(hole.flatten()[inside].any())
+    assert tally.largest < 4 * 49 * 5 * 120**2 / 5
 
 
 def test_very_large_hole_is_copied_at_full_resolution(monkeypatch):
@@ -150,3 +180,26 @@ def test_pieces_of_a_thick_hole_join_without_a_blotch(monkeypatch):
     wide.fill_hole(canvas, hole)
     wide.fill_with_patches(canvas, hole, hole, 0)
     assert float(canvas[0, :, 70:132, 80:380].mean((0, 1)).min()) > 0.6
+
+
+def test_an_interrupt_does_not_wait_for_the_patches(monkeypatch):
+    """Of the searches that a wide hole takes none begins after the check has raised."""
+    searches, calls = [], []
+    nearest = patchmatch.nearest_of
+
+    def counted(*about):
+        searches.append(1)
+        return nearest(*about)
+
+    def check():
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(synthesis, "nearest_of", counted)
+    x, hole = torch.rand(1, 3, 150, 150), np.zeros((150, 150), dtype=bool)
+    hole[50:90, 50:90] = True
+    made = Setting(Card("none", None, wide_hole="patches"), SolverOptions(), print, check=check)
+    with pytest.raises(KeyboardInterrupt):
+        list(wide.WideFilling(x, hole, 0.0, made).stages())
+    assert len(searches) == 2

@@ -10,6 +10,7 @@ from PIL import Image, ImageCms
 
 from conftest import scene
 from doubles import told_of_tiles
+from memory_used import tensors_made
 from reddiff_cli.damages import parse_degrade
 from reddiff_cli.denoiser import load_model
 from reddiff_cli.errors import PictureError, UsageError
@@ -41,7 +42,7 @@ from reddiff_cli.task_options import (
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.compose import canvas_margins
 from reddiff_cli.tasks.levels import FIRST, S_END, noise_levels
-from reddiff_cli.tasks.problem import to_tensor
+from reddiff_cli.tasks.problem import to_pixels, to_tensor
 from reddiff_cli.tasks.whole import WholePicture
 
 
@@ -79,6 +80,23 @@ def solved(problem, tells):
         answer = told_of_tiles(stage, tells / 127.5) if stage.probe else stage.start
         problem.accept(stage, answer)
     return stages
+
+
+def test_pixels_become_tensors_and_pixels_again_with_one_copy_of_them():
+    pixels = np.random.default_rng(0).random((40, 50, 3), dtype=np.float32)
+    before = pixels.copy()
+    with tensors_made() as tally:
+        x = to_tensor(Picture(pixels))
+    assert tally.bytes == pixels.nbytes
+    kept = x.clone()
+    with tensors_made() as tally:
+        back = to_pixels(x)
+    assert tally.bytes == pixels.nbytes
+    assert torch.equal(x, kept)
+    assert (pixels == before).all()
+    assert torch.equal(x[0, 1], torch.from_numpy(pixels[:, :, 1]) * 2 - 1)
+    np.testing.assert_allclose(back, pixels, atol=1e-7)
+    assert not np.shares_memory(back, x.numpy())
 
 
 OPTIONS = [
@@ -495,6 +513,26 @@ def test_light_in_a_hole_does_not_set_the_scale_of_the_rest(tmp_path):
         problem.accept(stage, stage.start + 0.002)  # an error as a network makes it
     restored = problem.finish().pixels
     assert abs(restored - 0.5).max() < 0.01
+
+
+def test_a_small_hole_does_not_cost_as_much_as_the_picture(tmp_path):
+    """The picture becomes a tensor once, and no more than the hole becomes pixels again."""
+    hole = np.zeros((300, 300), np.uint8)
+    hole[11:14, 11:14] = 255
+    mask = save(tmp_path, hole, "m.png")
+    path = save(tmp_path, scene(300, 300))
+    made, _ = setting()
+    canvas = 4 * 3 * 300**2
+    with tensors_made() as tally:
+        problem = pose(Job("inpaint", path, path, mask), InpaintOptions(), made)
+    assert tally.bytes < 2.5 * canvas
+    problem.accept(stage := next(problem.stages()), stage.start + 0.1)
+    with tensors_made() as tally:
+        restored = problem.finish().pixels
+    assert tally.bytes < 0.1 * canvas
+    source = load_picture(path).pixels
+    assert (restored[hole == 0] == source[hole == 0]).all()
+    assert not np.shares_memory(restored, problem.source.pixels)
 
 
 @pytest.mark.parametrize(("spark", "told"), [(4.0, False), (500.0, True)])

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from doubles import windows_everywhere
+from memory_used import peak_of_arrays
+from reddiff_cli.holes import shape as shape_of_holes
 from reddiff_cli.holes.shape import (
     bounding_region,
     cheapest_patchwork,
@@ -46,6 +48,12 @@ def test_windows_follow_the_hole_and_not_the_picture():
     hole[500:503, 700:900] = True
     covered = len(cheapest_patchwork(hole, 10, (64, 256)).pixels)
     assert covered < 0.02 * hole.size
+
+
+def test_few_windows_hold_nothing_of_the_picture_twice():
+    """A place for every pixel, and whether it is covered: 9 bytes."""
+    peak = peak_of_arrays(lambda: patchwork((1000, 1000), [(300, 400)], 64, 10))
+    assert peak < 12e6
 
 
 @pytest.mark.parametrize("shape", [(100, 130), (32, 32), (20, 90), (33, 31)])
@@ -147,6 +155,22 @@ def test_regions_separate_what_is_far_apart():
     ]
     box = bounding_region(hole, 0)
     assert (box.top, box.left, box.bottom, box.right) == (10, 10, 230, 360)
+
+
+def test_many_specks_are_not_looked_through_for_each_of_them(monkeypatch):
+    looked_at = []
+
+    def counted(*values, **more):
+        looked_at.append(len(values[0]) if len(values) == 1 else len(values))
+        return min(*values, **more)
+
+    monkeypatch.setattr(shape_of_holes, "min", counted, raising=False)
+    hole = np.zeros((64 * 20, 64 * 20), dtype=bool)
+    hole[::64, ::64] = True
+    found = regions(hole, 0)
+    places = [(y, x) for y in range(0, len(hole), 64) for x in range(0, len(hole), 64)]
+    assert [(part.top, part.left) for part in found] == places  # row by row
+    assert sum(looked_at) < 20 * len(found)
 
 
 def test_functions_of_windows_blend_to_the_whole():

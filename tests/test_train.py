@@ -8,25 +8,31 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
+from time import sleep
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from conftest import scene
+from memory_used import peak_of_arrays
 from reddiff_cli.cli import app
 from reddiff_cli.commands.train import train as command
 from reddiff_cli.denoiser import cpu_has_bf16, load_denoiser
 from reddiff_cli.errors import ModelMissing, ReddiffError, UsageError
+from reddiff_cli.formats.samples import scaled
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
 from reddiff_cli.networks.network import build, load_prior, new_config, save_prior
+from reddiff_cli.pictures import Picture, load_eight_bits, save_picture
 from reddiff_cli.progress import TrainReporter
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.train import _update_average, train
+from reddiff_cli.training import photographs
 from reddiff_cli.training.loss import FOCUS, Batch, denoising_loss, draw_batch, draw_levels
 from reddiff_cli.training.model_card import model_card
 from reddiff_cli.training.optimisers import make_optimiser, make_recordable
@@ -94,6 +100,54 @@ def assert_same_weights(first, second):
     assert one.keys() == two.keys()
     for key in one:
         torch.testing.assert_close(one[key], two[key], atol=1e-6, rtol=1e-5)
+
+
+def test_photographs_of_all_kinds_are_the_bytes_that_their_files_hold(tmp_path):
+    values = scene(40, 50)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    Image.fromarray(values[..., 0]).save(tmp_path / "b.png")
+    Image.fromarray(np.dstack([values, np.full((40, 50), 255, np.uint8)])).save(tmp_path / "c.png")
+    Image.fromarray(np.dstack([values, np.full((40, 50), 254, np.uint8)])).save(tmp_path / "d.png")
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation.value] = 6
+    Image.fromarray(values).save(tmp_path / "e.png", exif=turned)
+    save_picture(Picture(scaled(values, 255), depth=16), tmp_path / "f.png", None)
+    (tmp_path / "g.png").write_text("no picture")
+    read = read_photographs(tmp_path, 32)
+    assert read.names == ["a.png", "b.png", "c.png", "e.png", "f.png"]
+    planes = torch.from_numpy(values).permute(2, 0, 1)
+    expected = [planes, planes[:1].expand(3, -1, -1), planes, planes.rot90(-1, (1, 2)), planes]
+    assert all(torch.equal(p, e) for p, e in zip(read.pixels, expected, strict=True))
+    told = ["d.png: has transparent pixels", "g.png: not a picture"]
+    assert [t in line for t, line in zip(told, read.unreadable, strict=True)] == [True, True]
+
+
+def test_photographs_are_held_as_bytes_and_once(tmp_path, monkeypatch):
+    for k in range(6):
+        Image.fromarray(scene(500, 500)).save(tmp_path / f"{k}.png")
+    monkeypatch.setattr(photographs, "LARGE", 0)
+    monkeypatch.setattr(photographs, "FEW", 2)
+    count, most, lock = 0, 0, Lock()
+
+    def loaded(path):
+        nonlocal count, most
+        with lock:
+            count += 1
+            most = max(most, count)
+        sleep(0.01)
+        values = load_eight_bits(path)
+        with lock:
+            count -= 1
+        return values
+
+    monkeypatch.setattr(photographs, "load_eight_bits", loaded)
+    # Those that are there as bytes, and three at once on their way.
+    peak = peak_of_arrays(lambda: read_photographs(tmp_path, 32))
+    assert peak < (6 + 3 * 2) * 3 * 500**2
+    assert most <= 2
+    parts = [torch.full((3, 2, 2), k, dtype=torch.uint8) for k in range(3)]
+    assert photographs._joined(parts).tolist() == [0] * 12 + [1] * 12 + [2] * 12
+    assert parts == []
 
 
 def test_folder_can_be_used_at_once(folder, tmp_path):

@@ -16,6 +16,7 @@ from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import Restorer
 from reddiff_cli.schedule import linear_betas
+from reddiff_cli.solvers import whitening
 from reddiff_cli.solvers.whitening import Whitening, mean_of_whitened, peak
 from reddiff_cli.task_options import DenoiseOptions
 from reddiff_cli.tasks import Setting, pose, solver_of
@@ -316,3 +317,22 @@ def test_wide_noise_is_taken_away_better_than_through_levels(tmp_path):
     assert told.std() < heard.std()  # more is taken away
     heavier, _, _ = restored(path, prior_weight=4.0)
     assert torch.allclose(heavier, told, atol=0.1) and heavier.std() < heard.std()
+
+
+def test_noise_is_shaped_in_strips_where_a_processor_has_no_onednn(monkeypatch):
+    """PyTorch's own convolution copies all that lies under the kernel, for the whole strip."""
+    made = Whitening(torch.zeros(1, 3, 90, 70), POWER, torch.full((1, 1, 90, 70), 0.1))
+    xi = torch.randn(made.y.shape, generator=torch.Generator().manual_seed(0))
+    whole = made.added(0.4, xi)
+    strips, convolve = [], whitening.F.conv2d
+
+    def counted(x, kernel):
+        strips.append((x.shape[2] - kernel.shape[2] + 1) * x.shape[3] * kernel[0].numel())
+        return convolve(x, kernel)
+
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    monkeypatch.setattr(whitening.F, "conv2d", counted)
+    monkeypatch.setattr(whitening, "COPIED", 700_000)
+    torch.testing.assert_close(made.added(0.4, xi), whole, atol=1e-5, rtol=0)
+    assert len(strips) > 5
+    assert max(strips) <= 700_000

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .errors import PictureError, ReddiffError
 from .files import write_whole
@@ -39,6 +40,7 @@ from .formats.kinds import (
     format_of,
 )
 from .formats.pngchunks import words_follow_pixels
+from .formats.samples import eight_bits_of, rounded, scaled
 from .formats.tifftags import read_tags
 from .pixels import Hole as Hole
 from .pixels import Picture as Picture
@@ -62,6 +64,16 @@ def load_picture(path: Path) -> Picture:
         return _read(path, image)
     _check_odd_tiff(path)
     return _read_odd_tiff(path)
+
+
+def load_eight_bits(path: Path) -> NDArray[np.uint8] | None:
+    """Samples of an 8-bit file, as `eight_bits_of`, None of others; PictureError as above."""
+    if not _is_light(path):
+        with suppress(UnidentifiedImageError), _opened(path) as image:
+            _check_still(path, image)
+            if _bits_per_channel(path, image) <= 8:
+                return eight_bits_of(image)
+    return None
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -164,9 +176,10 @@ def _read(path: Path, image: Image.Image) -> Picture:
         return Picture(pixels, alpha, 16, metadata)
     if image.mode in ("CMYK", "YCbCr", "LAB"):
         metadata = replace(metadata, icc=b"")  # the profile describes the old colour space
-    upright = ImageOps.exif_transpose(image)
-    pixels, alpha = _to_arrays(upright)
-    return Picture(pixels, alpha, 8, metadata)
+    eight = eight_bits_of(image)
+    if eight.shape[2] in (1, 3):
+        return Picture(scaled(eight, 255), None, 8, metadata)
+    return Picture(scaled(eight[:, :, :-1], 255), scaled(eight[:, :, -1], 255), 8, metadata)
 
 
 def _check_still(path: Path, image: Image.Image) -> None:
@@ -226,19 +239,6 @@ def _tag(image: Image.Image, number: int, default: int) -> int:
     return max(value) if isinstance(value, tuple) else int(value)
 
 
-def _to_arrays(image: Image.Image) -> tuple[Pixels, Pixels | None]:
-    """Any 8-bit mode -> grey or RGB in [0, 1], and alpha where there is one."""
-    has_alpha = image.has_transparency_data
-    grey = image.mode in ("1", "L", "LA", "La")
-    mode = ("LA" if has_alpha else "L") if grey else ("RGBA" if has_alpha else "RGB")
-    values = np.asarray(image.convert(mode), dtype=np.float32) / np.float32(255)
-    if values.ndim == 2:
-        values = values[:, :, None]
-    if not has_alpha:
-        return values, None
-    return np.ascontiguousarray(values[:, :, :-1]), np.ascontiguousarray(values[:, :, -1])
-
-
 def _encode(picture: Picture, path: Path, record: dict[str, Any] | None, quality: int) -> bytes:
     check_format(picture, path)
     text = None if record is None else json.dumps(record, sort_keys=True)
@@ -294,5 +294,5 @@ def _to_image(picture: Picture) -> Image.Image:
     values = picture.pixels
     if picture.alpha is not None:
         values = np.concatenate([values, picture.alpha[:, :, None]], axis=2)
-    eight = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    eight = rounded(values, 8)
     return Image.fromarray(eight[:, :, 0] if eight.shape[2] == 1 else eight)

@@ -72,7 +72,7 @@ class Restorer:
         check: Callable[[], None] = lambda: None,
     ) -> None:
         """together: whether several pictures may share batches, where the device gains by it.
-        check: called often while the network computes; what it raises ends that.
+        check: called often while something computes; what it raises ends that.
         """
         self.card, self.solver, self.options, self.output = card, solver, options, output
         self.machine = machine
@@ -223,7 +223,7 @@ class Restorer:
             # smallest = window: nor does a small picture go through in one piece.
             card = replace(card, window=window, smallest=window, tile=tile)
             machine = replace(machine, tile=None)
-        return Setting(card, self.solver, on_note, machine, self.output.depth)
+        return Setting(card, self.solver, on_note, machine, self.output.depth, self._check)
 
     def _as_asked(self, picture: Picture, path: Path) -> Picture:
         """The picture with the depth of --depth; auto: a PNG file takes 16 bits of light."""

@@ -216,7 +216,9 @@ def patchwork(shape: tuple[int, int], boxes: list[Box], size: int, overlap: int)
     covered = np.zeros(height * width, dtype=bool)
     covered[positions] = True
     pixels = np.flatnonzero(covered)
-    index = (np.cumsum(covered) - 1)[positions]
+    place = np.empty(height * width, dtype=np.int64)
+    place[pixels] = np.arange(len(pixels))
+    index = place[positions]
     weight = np.stack([_weight(box, (h, w), shape, overlap) for box in boxes])
     total = np.bincount(index.ravel(), weight.ravel(), len(pixels))
     weight = weight / total[index]

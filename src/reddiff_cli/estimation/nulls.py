@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.signal.windows import general_cosine
 
+from ..noise import is_recorded
 from .welch import windows
 
 # Side of the windows; of smaller pictures their own, but no smaller than the second; and how many
@@ -62,7 +63,7 @@ def noise_in_nulls(y: Tensor, kernel: Tensor) -> NullNoise | None:
     if size < SMALLEST or max(kernel.shape) > size:
         return None
     rings = _Rings.of(kernel, size)
-    recorded = (y[0].abs() < 1 - 1e-6).all(0).double()
+    recorded = is_recorded(y[0]).amin(0).double()
     every = None if rings is None else rings.powers(y[0], recorded)
     if rings is None or every is None:
         return None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from ..errors import PictureError
 from .attributes import Attribute, set_attributes, set_window
 from .parts import has_several
+from .samples import rounded, scaled
 
 if TYPE_CHECKING:
     from OpenImageIO import ImageBuf
 
 Pixels = NDArray[np.float32]
+Sample = TypeVar("Sample", bound=np.generic)
 # What Pillow opens at most.
 MOST_PIXELS = 178_956_970
 MOST_WORDS = 120  # letters of an error of OpenImageIO, which often says all twice
@@ -54,8 +56,7 @@ def read(path: Path, bits: int, stored: Stored) -> tuple[Pixels, Pixels | None]:
     if values is None or buffer.has_error or buffer.spec().format != oiio.UINT16:
         reason = _reason(buffer) or f"stored as {buffer.spec().format}"
         raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
-    scaled = np.asarray(values).astype(np.float32) / np.float32(65535)
-    pixels, alpha = split(path, turn(scaled, stored.orientation))
+    pixels, alpha = split(path, scaled(turn(np.asarray(values), stored.orientation), 65535))
     if stored.extra == 0:
         alpha = None
     if alpha is not None and stored.extra == 1:
@@ -193,7 +194,7 @@ def encode(pixels: Pixels, alpha: Pixels | None, suffix: str, icc: bytes) -> byt
     import OpenImageIO as oiio
 
     values = pixels if alpha is None else np.concatenate([pixels, alpha[:, :, None]], axis=2)
-    sixteen = np.rint(np.clip(values, 0, 1).astype(np.float64) * 65535).astype(np.uint16)
+    sixteen = rounded(values, 16)
     height, width, channels = sixteen.shape
     spec = oiio.ImageSpec(width, height, channels, oiio.UINT16)
     spec.attribute("oiio:UnassociatedAlpha", 1)
@@ -256,7 +257,7 @@ def _write(oiio: ModuleType, name: Path, spec: object, values: Values) -> None:
     out.close()
 
 
-def turn(values: Pixels, orientation: int) -> Pixels:
+def turn(values: NDArray[Sample], orientation: int) -> NDArray[Sample]:
     """EXIF orientation 1 to 8 -> upright."""
     if orientation in (5, 6, 7, 8):
         values = values.transpose(1, 0, 2)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import PictureError
+from .samples import scaled
 
 SUFFIXES = frozenset((".heic", ".heif", ".hif"))
 # Transfer characteristics of ITU-T H.273 whose values are no sRGB, by far.
@@ -44,5 +45,5 @@ def read(path: Path) -> NDArray[np.float32]:
     values, depth = np.asarray(found), int(found.info["bit_depth"])
     # They lie in the upper bits of 16: white of 10 bits is 1023 * 64.
     white = (2**depth - 1) << (16 - depth)
-    scaled = values.astype(np.float32) / np.float32(white)
-    return scaled[:, :, None] if scaled.ndim == 2 else scaled
+    pixels = scaled(values, white)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels

@@ -12,6 +12,8 @@ RADIUS = PATCH // 2
 TEXTURE = 3.0
 # A patch one pixel further inside counts this much less (Wexler et al. 2007).
 TRUST_DECAY = 1.3
+# Patches compared at a time, which stay in the cache.
+TOGETHER = 1024
 
 
 @dataclass
@@ -76,24 +78,48 @@ def queries_of(level: Level) -> Tensor:
     return touched.flatten().nonzero()[:, 0]
 
 
+class Windows:
+    """All windows of PATCH x PATCH of some planes (K, H, W), whose border is replicated.
+
+    Each is gathered when it is asked for, as PATCH rows of PATCH * K numbers that lie one after
+    the other: 200 000 of 5 planes 0.03 s, as 49 pixels 0.28 s, and from a table of all windows,
+    which takes 49 times as much memory, 0.14 s.
+    """
+
+    def __init__(self, planes: Tensor) -> None:
+        self.planes, self._width = len(planes), planes.shape[2]
+        self._side = self._width + 2 * RADIUS
+        padded = F.pad(planes[None], (RADIUS,) * 4, mode="replicate")[0]
+        flat = padded.flatten(1).T.contiguous()  # (pixels, K)
+        shape = len(flat) - 2 * RADIUS, PATCH * self.planes
+        self._rows = flat.as_strided(shape, (self.planes, 1))
+
+    def at(self, centres: Tensor) -> Tensor:
+        """Those around flat centres, (N, PATCH^2 K)."""
+        corner = centres // self._width * self._side + centres % self._width
+        rows = corner[:, None] + self._side * torch.arange(PATCH)
+        found = self._rows.index_select(0, rows.flatten())
+        return found.view(len(centres), PATCH**2 * self.planes)
+
+    def distance(self, some: Tensor, others: Tensor) -> Tensor:
+        """Sum of the squares of their differences, pair by pair, (N,)."""
+        parts = zip(torch.split(some, TOGETHER), torch.split(others, TOGETHER), strict=True)
+        return torch.cat([self.at(s).sub_(self.at(o)).square_().sum(1) for s, o in parts])
+
+
+def patches_of(level: Level) -> Windows:
+    """What patches are compared by, the guide last."""
+    return Windows(torch.cat([level.x, level.texture, level.guide]))
+
+
 def patches_at(level: Level, centres: Tensor) -> Tensor:
-    """What patches around flat centres are compared by, (N, PATCH^2 K), the guide last."""
-    return windows_at(torch.cat([level.x, level.texture, level.guide]), centres)
+    """The same around flat centres, (N, PATCH^2 K)."""
+    return patches_of(level).at(centres)
 
 
 def windows_at(planes: Tensor, centres: Tensor) -> Tensor:
-    """Windows of PATCH x PATCH of the planes (K, H, W) around flat centres, (N, PATCH^2 K).
-
-    The border is replicated.
-    """
-    width = planes.shape[2]
-    padded = F.pad(planes[None], (RADIUS,) * 4, mode="replicate")[0]
-    side = padded.shape[2]
-    corner = centres // width * side + centres % width
-    steps = torch.arange(PATCH)
-    offsets = (steps[:, None] * side + steps).flatten()
-    flat = padded.flatten(1).T.contiguous()  # (pixels, K): one row per pixel, to gather rows
-    return flat[corner[:, None] + offsets].flatten(1)
+    """Windows of PATCH x PATCH of the planes (K, H, W) around flat centres, (N, PATCH^2 K)."""
+    return Windows(planes).at(centres)
 
 
 def overlap_add(values: Tensor, centres: Tensor, height: int, width: int) -> Tensor:

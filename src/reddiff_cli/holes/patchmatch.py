@@ -6,7 +6,7 @@ PatchMatch (Barnes, Shechtman, Finkelstein, Goldman 2009), over all queries at o
 import torch
 from torch import Tensor
 
-from .patches import Level, patches_at, queries_of, sources_of
+from .patches import Level, Windows, patches_at, patches_of, queries_of, sources_of
 
 # Above this many (query, source) pairs propagation replaces the exhaustive search.
 EXHAUSTIVE = 20_000_000
@@ -75,10 +75,9 @@ def _propagate(
     height, width = level.x.shape[1:]
     allowed = torch.zeros(height * width, dtype=torch.bool)
     allowed[sources] = True
-    wanted = patches_at(level, queries)
-    table = patches_at(level, torch.arange(height * width))
+    patches = patches_of(level)
     best = field[queries]
-    cost = _distance(wanted, table, best)
+    cost = patches.distance(queries, best)
     rows, columns = queries // width, queries % width
     current = field.clone()
     for reach in (8, 4, 2, 1, 1):
@@ -89,26 +88,21 @@ def _propagate(
             y = there // width + rows - row
             x = there % width + columns - column
             inside = (there >= 0) & (y >= 0) & (y < height) & (x >= 0) & (x < width)
-            best, cost = _try(table, wanted, y * width + x, inside, allowed, best, cost)
+            best, cost = _try(patches, queries, y * width + x, inside, allowed, best, cost)
         radius = max(height, width) // 2
         while radius >= 1:
             shift = torch.rand(2, len(queries), generator=generator) * 2 - 1
             y = (best // width + (shift[0] * radius).round().long()).clamp(0, height - 1)
             x = (best % width + (shift[1] * radius).round().long()).clamp(0, width - 1)
-            best, cost = _try(table, wanted, y * width + x, None, allowed, best, cost)
+            best, cost = _try(patches, queries, y * width + x, None, allowed, best, cost)
             radius //= 4
         current[queries] = best
     return best
 
 
-def _distance(wanted: Tensor, table: Tensor, places: Tensor) -> Tensor:
-    parts = zip(torch.split(wanted, 8192), torch.split(places, 8192), strict=True)
-    return torch.cat([(w - table[p]).square().sum(1) for w, p in parts])
-
-
 def _try(
-    table: Tensor,
-    wanted: Tensor,
+    patches: Windows,
+    queries: Tensor,
     places: Tensor,
     inside: Tensor | None,
     allowed: Tensor,
@@ -119,7 +113,7 @@ def _try(
     valid = torch.ones_like(best, dtype=torch.bool) if inside is None else inside
     places = torch.where(valid, places, best)
     chosen = (allowed[places] & (places != best)).nonzero()[:, 0]
-    found = _distance(wanted[chosen], table, places[chosen])
+    found = patches.distance(queries[chosen], places[chosen])
     nearer = found < cost[chosen]
     chosen, found = chosen[nearer], found[nearer]
     best, cost = best.clone(), cost.clone()

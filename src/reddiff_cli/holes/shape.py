@@ -133,10 +133,11 @@ def _dilate(mask: Hole, radius: int) -> Hole:
 
 def _connected(cells: NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
     """8-connected groups of true cells."""
-    left = {(int(i), int(j)) for i, j in zip(*np.nonzero(cells), strict=True)}
-    groups = []
-    while left:
-        first = min(left)
+    every = [(int(i), int(j)) for i, j in zip(*np.nonzero(cells), strict=True)]  # row by row
+    left, groups = set(every), []
+    for first in every:
+        if first not in left:
+            continue
         left.remove(first)
         group, queue = [first], deque([first])
         while queue:

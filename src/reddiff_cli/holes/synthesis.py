@@ -12,6 +12,7 @@ resemble it as well (as the "analogies" of Hertzmann, Jacobs, Oliver, Curless, S
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from .patches import (
     Level,
     overlap_add,
     patches_at,
+    patches_of,
     queries_of,
     sources_of,
     texture_of,
@@ -54,6 +56,7 @@ def synthesise(
     *,
     filled: bool = False,
     guide: Tensor | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Fill `hole`; x: (C, H, W) in [-1, 1]; hole, unusable: (H, W) bool -> a new (C, H, W).
 
@@ -61,6 +64,7 @@ def synthesise(
     outside of the hole have values that stand for the picture; else they are not looked at. Where
     the surroundings hold no complete patch, x comes back as it is.
     guide: (C, H, W), the picture with a hole that is filled in the large.
+    check: called before every search; what it raises ends the filling.
     """
     generator = torch.Generator().manual_seed(seed)
     guide = x[:0] if guide is None else guide
@@ -71,7 +75,7 @@ def synthesise(
         if len(sources_of(level)) == 0:
             continue
         if field is None:
-            field = _peel(level, generator)
+            field = _peel(level, generator, check)
         else:
             field = finer_field(field, coarser, level, generator)
         if int(level.hole.sum()) > LARGEST:
@@ -79,7 +83,7 @@ def synthesise(
         else:
             _vote(level, field, sharp=False)
             rounds = ROUNDS_FINE if level is levels[0] else ROUNDS_COARSE
-            field = _settle(level, field, rounds, generator)
+            field = _settle(level, field, rounds, generator, check)
         coarser = level
     result = levels[0]
     if field is not None and int(hole.sum()) <= LARGEST:
@@ -158,7 +162,7 @@ def _copy(level: Level, field: Tensor) -> None:
         flat[:, inside] = flat[:, field[inside]]
 
 
-def _peel(level: Level, generator: torch.Generator) -> Tensor:
+def _peel(level: Level, generator: torch.Generator, check: Callable[[], None]) -> Tensor:
     """Fill the coarsest level from its border inwards; returns the nearest source per pixel."""
     every = sources_of(level)
     sources = every
@@ -169,6 +173,7 @@ def _peel(level: Level, generator: torch.Generator) -> Tensor:
     unknown = level.hole.clone()
     field = torch.full((level.hole.numel(),), -1, dtype=torch.long)
     while bool(unknown.any()):
+        check()
         inner = -F.max_pool2d(-unknown[None, None].float(), 3, 1, 1)[0, 0] > 0
         centres = (unknown & ~inner).flatten().nonzero()[:, 0]
         if len(centres) == 0:  # the hole reaches every border of the picture
@@ -186,9 +191,16 @@ def _peel(level: Level, generator: torch.Generator) -> Tensor:
     return search(level, with_spares(field, level, sources, generator), generator)
 
 
-def _settle(level: Level, field: Tensor, rounds: int, generator: torch.Generator) -> Tensor:
+def _settle(
+    level: Level,
+    field: Tensor,
+    rounds: int,
+    generator: torch.Generator,
+    check: Callable[[], None],
+) -> Tensor:
     """Search and vote in turn until the hole stands still."""
     for _ in range(rounds):
+        check()
         before = level.x[:, level.hole].clone()
         field = search(level, field, generator)
         _vote(level, field, sharp=False)
@@ -207,15 +219,16 @@ def _vote(level: Level, field: Tensor, sharp: bool) -> None:
     height, width = level.x.shape[1:]
     queries = queries_of(level)
     chosen = field[queries]
-    found = patches_at(level, chosen)
-    distance = (found - patches_at(level, queries)).square().mean(1)
+    patches = patches_of(level)
+    distance = patches.distance(chosen, queries) / (AREA * patches.planes)
     scale = torch.quantile(distance[: 2**20], 0.75).clamp(min=1e-6)
     likeness = torch.exp(-distance / (2 * scale)).clamp(min=1e-6)
     weight = level.trust.flatten()[queries] * (likeness**8 if sharp else likeness)
     colours, channels = len(level.x), level.copied
     slopes = windows_at(slopes_of(level.x), chosen).view(len(chosen), AREA, -1)
-    values = [found.view(len(found), AREA, -1)[:, :, :channels], slopes]
-    proposals = (torch.cat(values, 2) * weight[:, None, None]).permute(2, 1, 0)
+    found = patches.at(chosen).view(len(chosen), AREA, -1)[:, :, :channels]
+    proposals = torch.cat([found, slopes], 2).mul_(weight[:, None, None]).permute(2, 1, 0)
+    del found, slopes
     total = overlap_add(proposals, queries, height, width)
     norm = overlap_add(weight.expand(1, AREA, -1), queries, height, width)
     mean = total / norm.clamp(min=1e-30)

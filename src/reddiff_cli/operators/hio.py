@@ -27,11 +27,13 @@ class Magnitudes:
 
     amplitude: (B, C, M, N // 2 + 1).    weight: (M, N // 2 + 1), 0 = unknown, 1 = both of the
     frequencies k and -k measured, 0.5 = one of them.    detector: (M, N).
+    check: called in every iteration; what it raises ends a search.
     """
 
     amplitude: Tensor
     weight: Tensor
     detector: tuple[int, int]
+    check: Callable[[], None] = lambda: None
 
     def impose(self, field: Tensor) -> Tensor:
         """The nearest field with the measured magnitudes; field: (B, C, M, N), returned new.
@@ -39,6 +41,7 @@ class Magnitudes:
         Unknown frequencies keep their own value. With 0 < weight < 1 this is the step of the
         majoriser of sum weight (|F field| - amplitude)^2.
         """
+        self.check()
         spectrum = torch.fft.rfft2(field, norm="ortho")
         spectrum *= self.amplitude / (spectrum.abs() + TINY) + (1 - self.weight)
         imposed: Tensor = torch.fft.irfft2(spectrum, s=self.detector, norm="ortho")

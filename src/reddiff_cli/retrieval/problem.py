@@ -1,6 +1,7 @@
 """A diffraction measurement as a problem to solve: its scale, support, noise and oversampling."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -27,7 +28,8 @@ class PhaseProblem:
 
     scale: detector amplitude per y.    ceiling: the largest value of the picture, infinite while
     the scale is unknown.    sigma: noise of y, a standard deviation.    notes: lines for people.
-    told: somebody told sigma, in units of a picture whose white is 1.
+    told: somebody told sigma, in units of a picture whose white is 1.    check: as of
+    `Magnitudes`.
     """
 
     y: Tensor
@@ -38,6 +40,7 @@ class PhaseProblem:
     oversampling: tuple[float, float]
     notes: tuple[str, ...]
     told: bool = False
+    check: Callable[[], None] = lambda: None
 
     @property
     def exact(self) -> bool:
@@ -48,7 +51,7 @@ class PhaseProblem:
 
     @property
     def measured(self) -> Magnitudes:
-        return half_magnitudes(self.y, self.operator.known)
+        return replace(half_magnitudes(self.y, self.operator.known), check=self.check)
 
     def to(self, device: torch.device) -> "PhaseProblem":
         """The same problem with its tensors on a device."""

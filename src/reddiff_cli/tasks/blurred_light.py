@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..kernels import make_kernel
 from ..kernelspec import KernelSpec
+from ..noise import is_recorded
 from ..operators import BentChain, Blur, Chain, Inpaint, behind, compose
 from ..operators.chain import Part
 from ..response import LIGHT, VALUES, Response, parse_response
@@ -88,7 +89,7 @@ def blurring_light(parts: tuple[Part, ...], response: Response) -> tuple[Part, .
 def _left(y: Tensor, operator: Chain | BentChain, r: float) -> float:
     """What is left of y where it was recorded, mean square."""
     x = operator.data_step(operator.start(y), y, r)
-    recorded, last = y.abs() < 1 - 1e-6, operator.parts[-1]
+    recorded, last = is_recorded(y) > 0, operator.parts[-1]
     if isinstance(last, Inpaint):
         recorded &= last.known > 0
     miss = (y - operator(x)).square()[recorded]

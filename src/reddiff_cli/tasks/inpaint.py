@@ -47,10 +47,12 @@ def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
     share = covered_share(hole)
     if share > NEARLY_ALL:
         setting.on_note(f"warning: {job.input}: {share:.0%} of the picture is to be filled")
-    known = torch.from_numpy(~hole)[None, None].float()
-    seen = to_tensor(emptied(source, hole))
-    noise = setting.noise("inpaint", job.input, seen, known)
-    white = setting.white(Inpaint(known), job.input, seen, noise, known)
+    noise, white = 0.0, True
+    if setting.told_noise("inpaint") != 0:  # else nothing looks at the picture for it
+        known = torch.from_numpy(~hole)[None, None].float()
+        seen = to_tensor(emptied(source, hole))
+        noise = setting.noise("inpaint", job.input, seen, known)
+        white = setting.white(Inpaint(known), job.input, seen, noise, known)
     return Inpainting(source, hole, noise, setting, grain=options.grain, white=white)
 
 
@@ -77,7 +79,7 @@ class Inpainting:
         self._setting, self._denoise, self._white = setting, denoise, white
         self._seen = emptied(source, hole)
         self._canvas = to_tensor(self._seen)
-        self._estimate = self._canvas.clone()
+        self._estimate = self._canvas.clone() if denoise else None
         self._grainy = grain
         self._filling: WideFilling | None = None
 
@@ -113,17 +115,19 @@ class Inpainting:
         # Not `start`: of several samples, its other holes hold the mean.
         before = canvas[:, :, work.pixels][:, :, None]
         canvas[:, :, work.pixels] = torch.where(operator.known == 1, before, mu)[:, :, 0]
-        self._estimate.view(1, channels, -1)[:, :, work.pixels] = mu[:, :, 0]
+        if self._estimate is not None:
+            self._estimate.view(1, channels, -1)[:, :, work.pixels] = mu[:, :, 0]
 
     def finish(self) -> Picture:
         """Restored pixels in the hole, the input's own everywhere else."""
-        if self._denoise:
+        if self._estimate is not None:
             return replace(self.source, pixels=to_pixels(self._estimate))
         canvas = self._canvas
         if self._grainy and self._grain is not None:
             canvas = add_grain(canvas, self.hole, self._grain, self._setting.solver.seed)
-        restored = decoded(to_pixels(canvas), self._seen)
-        pixels = np.where(self.hole[:, :, None], restored, self.source.pixels)
+        inside = canvas[:, :, torch.from_numpy(self.hole)][:, :, None]  # (1, C, 1, N)
+        pixels = self.source.pixels.copy()
+        pixels[self.hole] = decoded(to_pixels(inside), self._seen)[0]
         return replace(self.source, pixels=pixels)
 
     def preview(self, stage: Stage, mu: Tensor) -> Picture:

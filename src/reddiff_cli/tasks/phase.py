@@ -45,7 +45,8 @@ class Diffraction:
         given = setting.solver.noise
         device = choose_device(setting.machine.device)
         noise = None if given is None or isinstance(given, str) else given
-        self._problem = prepare(measurement, options, noise).to(device)
+        problem = prepare(measurement, options, noise).to(device)
+        self._problem = replace(problem, check=setting.check)
         self.noise = self._problem.sigma
         self.source = Picture(_display(measurement.amplitude), depth=16)
         self._runs: Tensor | None = None

@@ -129,7 +129,7 @@ class Problem(Protocol):
 
 def to_tensor(picture: Picture) -> Tensor:
     """Pixels (H, W, C) in [0, 1] -> (1, C, H, W) in [-1, 1], with memory of its own."""
-    return torch.from_numpy(encoded(picture)).permute(2, 0, 1)[None] * 2 - 1
+    return (torch.from_numpy(encoded(picture)).permute(2, 0, 1)[None] * 2).sub_(1)
 
 
 def encoded(picture: Picture) -> Pixels:
@@ -169,5 +169,5 @@ def _peak(picture: Picture) -> float:
 
 def to_pixels(x: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """(1, C, H, W) in [-1, 1] -> (H, W, C) in [0, 1], clipped."""
-    values = ((x[0].float().cpu() + 1) / 2).clamp(0, 1)
+    values = (x[0].float().cpu() + 1).div_(2).clamp_(0, 1)
     return values.permute(1, 2, 0).contiguous().numpy()

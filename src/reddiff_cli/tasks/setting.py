@@ -1,6 +1,7 @@
 """What the tasks need of a run: the prior's card, the solver's options, a voice, tiles."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,8 @@ MORE = 1.1
 class Setting:
     """What the tasks need of a run: the prior's card, the solver's options, a voice, tiles.
 
-    depth: of the files that are written, as --depth says it.
+    depth: of the files that are written, as --depth says it.    check: called often in what takes
+    long without the network; what it raises ends that.
     """
 
     card: Card
@@ -34,6 +36,7 @@ class Setting:
     on_note: OnNote
     machine: MachineOptions = MachineOptions()
     depth: str = "auto"
+    check: Callable[[], None] = lambda: None
 
     def told_noise(self, task: str) -> float | None:
         """The noise that somebody told, or the task takes for granted; None: to be estimated."""

@@ -1,6 +1,6 @@
 """Wide holes get a start that the prior alone cannot give: a guide, and patches that follow it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -42,7 +42,8 @@ class WideFilling:
             self._guide = Guide(self._canvas, self._hole, self.wide, self._noise, self._setting)
             yield from self._guide.stages()
         seed = self._setting.solver.seed
-        fill_with_patches(self._canvas, self.wide, self._hole, seed, self._guide)
+        check = self._setting.check
+        fill_with_patches(self._canvas, self.wide, self._hole, seed, self._guide, check)
 
     def accept(self, stage: Stage, mu: Tensor) -> None:
         """Take the last mu of a stage of the guide."""
@@ -78,9 +79,17 @@ def fill_hole(canvas: Tensor, hole: Hole) -> None:
 
 
 def fill_with_patches(
-    canvas: Tensor, wide: Hole, hole: Hole, seed: int, guide: Guide | None = None
+    canvas: Tensor,
+    wide: Hole,
+    hole: Hole,
+    seed: int,
+    guide: Guide | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Patch synthesis of the wide parts in place, region by region; long ones piece by piece."""
+    """Patch synthesis of the wide parts in place, region by region; long ones piece by piece.
+
+    check: as of `synthesise`.
+    """
     left, blocked = wide.copy(), torch.from_numpy(hole)
     for tight in regions(wide, 0):
         thick = thickness(torch.from_numpy(wide[tight.grown(1).slices]))
@@ -99,7 +108,8 @@ def fill_with_patches(
             if guide is not None:
                 guessed = torch.where(bad, guide.area(window)[0], area)
                 area[:, part] = guessed[:, part]  # stays where no patch can be found
-            area.copy_(synthesise(area.clone(), part, bad, seed, filled=several, guide=guessed))
+            about = area.clone(), part, bad, seed
+            area.copy_(synthesise(*about, filled=several, guide=guessed, check=check))
             left[piece.slices] = False
 
 

@@ -3,23 +3,32 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from threading import Semaphore
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..allocator import return_pages
 from ..errors import PictureError, UsageError
 from ..formats.kinds import PICTURE_SUFFIXES
-from ..pictures import load_picture, with_depth
+from ..formats.samples import rounded
+from ..pictures import load_eight_bits, load_picture, with_depth
 from ..symmetry import CHOICES
 from ..transfer import send
 
-# Threads that decode; each holds one picture as floats.
+# Threads that decode. 24 megapixels take 250 MB meanwhile: of files with more than LARGE bytes no
+# more than FEW are decoded at once.
 READERS = 8
+LARGE, FEW = 4_000_000, 3
+# Bytes of pictures after which memory of those that were joined is given back.
+GIVEN_BACK = 1 << 28
 
 
 # Paths of pictures, and lines about folders that cannot be read.
@@ -90,35 +99,63 @@ def read_photographs(folder: Path, smallest: int, listing: Listing | None = None
     found.
     """
     paths, closed = listing or list_photographs(folder)
+    few = Semaphore(FEW)
     with ThreadPoolExecutor(READERS) as pool:
-        read = list(pool.map(lambda path: _read(path, smallest), paths))
-    found = [
-        (path, item) for path, item in zip(paths, read, strict=True) if isinstance(item, Tensor)
-    ]
-    pixels = [item for _, item in found]
+        read = list(pool.map(lambda path: _read(path, smallest, few), paths))
+    found = [(path, p) for path, p in zip(paths, read, strict=True) if isinstance(p, Tensor)]
     names = [path.relative_to(folder).as_posix() for path, _ in found]
     unreadable = closed + [item for item in read if isinstance(item, str)]
-    if not pixels:
+    if not found:
         first = f" of {len(unreadable)} ({unreadable[0]})" if unreadable else ""
         raise UsageError(f"{folder}: holds no usable picture{first}; give a folder of photographs")
+    pixels = [p for _, p in found]
     sizes = torch.tensor([p.shape[1:] for p in pixels])
-    return Photographs(torch.cat([p.flatten() for p in pixels]), sizes, names, unreadable)
+    del read, found  # so that each picture is held once: here, or joined
+    return Photographs(_joined(pixels), sizes, names, unreadable)
 
 
-def _read(path: Path, smallest: int) -> Tensor | str:
-    """RGB bytes, (3, H, W), or a line that says why not."""
+def _joined(pixels: list[Tensor]) -> Tensor:
+    """All of them one after the other, each taken from the list, so that none is held twice."""
+    total = sum(p.numel() for p in pixels)
+    joined, end, kept = torch.empty(total, dtype=torch.uint8), total, 0
+    while pixels:
+        last = pixels.pop().flatten()
+        joined[end - len(last) : end] = last
+        end, kept = end - len(last), kept + len(last)
+        del last
+        if kept > GIVEN_BACK or not pixels:
+            return_pages()
+            kept = 0
+    return joined
+
+
+def _read(path: Path, smallest: int, few: Semaphore) -> Tensor | str:
+    """RGB bytes, (3, H, W), or a line that says why not; few: of large files at once."""
     try:
-        picture = with_depth(load_picture(path), 8)
+        large = path.exists() and path.stat().st_size > LARGE
+        with few if large else nullcontext():
+            values, opaque = _load(path)
     except PictureError as error:
         return str(error)
-    if min(picture.pixels.shape[:2]) < smallest:
+    if min(values.shape[:2]) < smallest:
         return f"{path}: smaller than {smallest} pixels, left out"
-    if picture.alpha is not None and float(picture.alpha.min()) < 1:
+    if not opaque:
         # What lies behind them is whatever a program left there.
         return f"{path}: has transparent pixels, left out"
-    rgb = np.broadcast_to(picture.pixels, (*picture.pixels.shape[:2], 3))
-    rounded = np.rint(rgb * 255).astype(np.uint8)
-    return torch.from_numpy(rounded).permute(2, 0, 1).contiguous()
+    rgb = np.broadcast_to(values, (*values.shape[:2], 3))
+    return torch.from_numpy(rgb.transpose(2, 0, 1).copy())
+
+
+def _load(path: Path) -> tuple[NDArray[np.uint8], bool]:
+    """Samples of 8 bits, (H, W, 1 or 3), and whether all of them are opaque."""
+    eight = load_eight_bits(path)
+    if eight is not None:
+        if eight.shape[2] in (1, 3):
+            return eight, True
+        return eight[:, :, :-1], int(eight[:, :, -1].min()) == 255
+    picture = with_depth(load_picture(path), 8)
+    opaque = picture.alpha is None or float(picture.alpha.min()) == 1
+    return rounded(picture.pixels, 8).astype(np.uint8, copy=False), opaque
 
 
 def draw_crops(

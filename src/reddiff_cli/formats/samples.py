@@ -1,0 +1,48 @@
+"""Samples: whole numbers in files, float32 in [0, 1] in pictures; exact both ways.
+
+A picture of 24 megapixels has 288 MB as floats, so that nothing here holds it once more.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+# Rows that are rounded at a time, which stay in the cache.
+ROWS = 32
+# The numbers of a file and what they are computed in: 65535 times a value needs more than 24 bits
+# to be rounded right.
+_KINDS: dict[int, tuple[type[np.unsignedinteger[Any]], type[np.floating[Any]]]] = {
+    8: (np.uint8, np.float32),
+    16: (np.uint16, np.float64),
+}
+
+
+def eight_bits_of(image: Image.Image) -> NDArray[np.uint8]:
+    """Any 8-bit mode -> grey or RGB, and alpha where there is one, (H, W, 1 to 4), upright.
+
+    The image is turned in place.
+    """
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)  # else a copy, turned or not
+    grey, alpha = image.mode in ("1", "L", "LA", "La"), image.has_transparency_data
+    mode = ("L" if grey else "RGB") + ("A" if alpha else "")
+    values = np.asarray(image if image.mode == mode else image.convert(mode))
+    return values if values.ndim == 3 else values[:, :, None]
+
+
+def scaled(values: NDArray[np.unsignedinteger[Any]], white: int) -> NDArray[np.float32]:
+    """Whole numbers from 0 to white -> [0, 1], C-contiguous."""
+    result: NDArray[np.float32] = np.divide(values, np.float32(white), dtype=np.float32, order="C")
+    return result
+
+
+def rounded(values: NDArray[np.float32], bits: int) -> NDArray[np.unsignedinteger[Any]]:
+    """(H, ...), cut to [0, 1] -> the nearest of 8 or 16 bits."""
+    kind, exact = _KINDS[bits]
+    result = np.empty(values.shape, dtype=kind)
+    for top in range(0, len(values), ROWS):
+        rows = slice(top, top + ROWS)
+        result[rows] = np.rint(values[rows].clip(0, 1).astype(exact) * (2**bits - 1))
+    return result
