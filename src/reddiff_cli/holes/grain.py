@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ..estimation.flat_tiles import PART, STRIDE, bumps_of, cut, detrended, flattest_of_each
 from ..estimation.stationary import TILE, shaping_kernel, spectrum_of, undetrended
 from ..interpolation import interpolated
-from ..noise import wavelet_sigma
+from ..noise import is_recorded, wavelet_sigma
 from ..tiling import Hole
 from .continued import REACH, Continuation
 from .shape import Region, bounding_region, regions, wide_part
@@ -81,8 +81,7 @@ def measure_grain(picture: Tensor, known: Tensor) -> Grain | None:
     picture: (1, C, H, W) in [-1, 1].    known: (1, 1, H, W), 1 = observed.
     """
     channels = picture.shape[1]
-    recorded = (picture.amin(1) > 1e-6 - 1) & (picture.amax(1) < 1 - 1e-6)
-    usable = known * recorded[None]
+    usable = known * is_recorded(picture).amin(1, keepdim=True)
     if min(picture.shape[2:]) < TILE:
         return None
     means = F.avg_pool2d(picture.mean(1, keepdim=True), PART)
