@@ -234,6 +234,17 @@ def test_the_part_that_is_looked_at_is_wider_than_the_kernel(monkeypatch):
     assert [tuple(shape[2:]) for shape in seen[::2]] == [(320, 320), (400, 400)]
 
 
+def test_both_responses_are_tried_in_the_same_way(monkeypatch):
+    """A closed form for one of them would explain more of the noise."""
+    seen = []
+    monkeypatch.setattr(
+        blurred_light, "_left", lambda y, operator, r: seen.append(operator) or 0.0
+    )
+    find_response(torch.zeros(1, 1, 50, 50), torch.ones(3, 3) / 9)
+    responses = [operator.parts[0].response for operator in seen]
+    assert responses == [LIGHT, VALUES]
+
+
 def test_nothing_recorded_is_a_blur_of_values():
     white = torch.ones(1, 3, 32, 32)
     assert find_response(white, make_kernel(parse_kernel("disk:3"))) == VALUES

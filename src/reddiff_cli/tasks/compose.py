@@ -27,8 +27,8 @@ from ..operators import (
 )
 from ..operators.chain import Part
 from ..pictures import Hole, Picture, load_picture
-from ..response import LIGHT, LINEAR, parse_response
-from .blurred_light import blurring_light, find_response_of, tested_with
+from ..response import LIGHT, LINEAR, VALUES, parse_response
+from .blurred_light import behind_all, find_response_of, tested_with
 from .colorize import coloured
 from .deblur import check_kernel
 from .heard import HeardPicture
@@ -114,7 +114,8 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     picture = load_picture(job.input)
     parts = tuple(make_part(damage, picture) for damage in options.parts)
     grey = any(damage.kind == "grey" for damage in options.parts)
-    chain, said = compose(parts), ""
+    chain = compose(parts)
+    said = ""
     check_room(job, picture, enlargement(chain), setting)
     y = _measured(parts, to_tensor(picture))
     known = next((part.known for part in parts if isinstance(part, Inpaint)), None)
@@ -133,7 +134,8 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     noise = origin.noise.sigma
     if _tells_response(options, picture, setting):
         response = find_response_of(parts, y, tested_with(origin))
-        chain, said = compose(blurring_light(parts, response)), f"response {response.kind} (auto)"
+        said = f"response {response.kind} (auto)"
+        chain = chain if response == VALUES else behind_all(parts, response)
     source = coloured(picture) if grey else picture
     source = _enlarged(source, enlargement(chain))
 
