@@ -75,7 +75,7 @@ def find_response_of(parts: tuple[Part, ...], y: Tensor, r: float = LEAST) -> Re
     side = max(SIDE, *(WIDER * max(kernel.shape) for kernel in kernels))
     place = _richest(y, side)
     parts = tuple(Inpaint(p.known[place]) if isinstance(p, Inpaint) else p for p in parts)
-    # By the same few steps for both: a closed form would explain more of y for the one that has it.
+    # By the same few steps for both: a closed form would explain more of y for one of them.
     by_light, by_values = (_left(y[place], behind_all(parts, o), r) for o in (LIGHT, VALUES))
     return LIGHT if by_light < by_values else VALUES
 
