@@ -18,7 +18,7 @@ from reddiff_cli.options import MachineOptions, SolverOptions
 from reddiff_cli.retrieval import pipeline as phase_pipeline
 from reddiff_cli.retrieval.diffraction import Diffraction
 from reddiff_cli.retrieval.options import PhaseOptions
-from reddiff_cli.retrieval.pipeline import choose, gather, polish, search
+from reddiff_cli.retrieval.pipeline import choose, conclude, gather, polish, search
 from reddiff_cli.retrieval.problem import estimate_noise, prepare
 from reddiff_cli.retrieval.support import find_support
 from reddiff_cli.schedule import Schedule
@@ -347,6 +347,25 @@ def test_verdicts():
     wrong = 2 * random(1, 1, 32, 32).float() - 1
     assert choose(problem, wrong).verdict == "failed"
     assert torch.equal(choose(problem, torch.cat([wrong, x])).x, choose(problem, x).x)
+
+
+def test_refined_picture_that_explains_noisy_data_has_not_failed():
+    """Runs that stopped short of the noise are no reason to distrust what the prior made."""
+    u = picture()
+    x = u * 2 - 1
+    options = PhaseOptions(data="amplitude", keep=1, starts=1, scale=1.0, support=(32, 32))
+    problem = prepare(measured_from(u, (64, 64), 0.01), options)
+    assert not problem.exact
+    generator = torch.Generator().manual_seed(0)
+    runs = (x + 0.2 * torch.randn(4, 1, 32, 32, generator=generator)).clamp(-1, 1)
+    assert choose(problem, runs).verdict == "failed"
+    assert choose(problem, x).verdict == "converged"
+    assert conclude(problem, runs, x).verdict == "converged"
+    assert torch.equal(conclude(problem, runs, x).x, x)
+    assert conclude(problem, x.expand(4, -1, -1, -1), runs[:1]).verdict == "converged"
+    assert conclude(problem, runs, runs[:1]).verdict == "failed"
+    apart = (x + 0.8 * torch.randn(4, 1, 32, 32, generator=generator)).clamp(-1, 1)
+    assert conclude(problem, apart, x).verdict == "ambiguous"
 
 
 def test_two_pictures_of_equal_spectrum_are_ambiguous():

@@ -199,12 +199,16 @@ def conclude(problem: PhaseProblem, runs: Tensor, mu: Tensor) -> PhaseResult:
 
     Exact data are explained best by runs that fit nothing else, so these compete as well; noisy
     data would be overfitted: there the refined picture is the result, and the runs tell whether
-    the data were explained, and by one picture alone.
+    the data were explained, and by one picture alone. Where they stopped short of that, it is
+    enough that the refined picture explains them.
     """
     if problem.exact:
         return choose(problem, torch.cat([runs, mu, polish(problem, mu)]))
-    searched = choose(problem, runs)
-    return replace(choose(problem, mu), verdict=searched.verdict, rivals=searched.rivals)
+    searched, refined = choose(problem, runs), choose(problem, mu)
+    verdict = searched.verdict
+    if verdict == "failed" and refined.verdict != "failed":
+        verdict = _how_many(problem, searched.rivals)
+    return replace(refined, verdict=verdict, rivals=searched.rivals)
 
 
 def choose(problem: PhaseProblem, runs: Tensor) -> PhaseResult:
@@ -221,14 +225,16 @@ def choose(problem: PhaseProblem, runs: Tensor) -> PhaseResult:
     u, error = u[order], error[order]
     rms = residual(u[:1], problem.y, known).square().mean().sqrt()
     rivals = _face(u, measured)
-    equal, away = _compare(problem, rivals * 2 - 1)
-    verdict = "converged"
-    if excess(problem, float(error[0])) > 1:
-        verdict = "failed"
-    elif bool((equal & (away > _different(problem))).any()):
-        verdict = "ambiguous"
+    failed = excess(problem, float(error[0])) > 1
+    verdict = "failed" if failed else _how_many(problem, rivals * 2 - 1)
     ratio = float(rms) / problem.sigma if problem.sigma else None
     return PhaseResult(u[:1] * 2 - 1, float(rms), ratio, verdict, rivals * 2 - 1)
+
+
+def _how_many(problem: PhaseProblem, rivals: Tensor) -> str:
+    """`ambiguous` if other pictures explain the data as well as the first, else `converged`."""
+    equal, away = _compare(problem, rivals)
+    return "ambiguous" if bool((equal & (away > _different(problem))).any()) else "converged"
 
 
 def excess(problem: PhaseProblem, error: float) -> float:
