@@ -14,7 +14,7 @@ import pillow_heif
 import pytest
 from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
-from PIL.TiffImagePlugin import IFDRational
+from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from conftest import scene
 from reddiff_cli.errors import PictureError, UsageError
@@ -383,6 +383,22 @@ def test_float_files_are_kept_exactly(tmp_path, suffix, channels):
     assert read_record(tmp_path / f"b{suffix}") == RECORD
     save_picture(picture, tmp_path / f"b{suffix}", None)
     assert read_record(tmp_path / f"b{suffix}") is None
+
+
+@pytest.mark.parametrize("alpha", [None, np.ones((24, 32), dtype=np.float32)])
+def test_float_tiff_needs_nothing_but_zip_to_be_read(tmp_path, alpha):
+    """Readers in pure Python cannot undo the predictor of floats."""
+    save_picture(Picture(light(), alpha, FLOAT), tmp_path / "a.tif", RECORD)
+    file = (tmp_path / "a.tif").open("rb")
+    tags = ImageFileDirectory_v2(file.read(8))
+    file.seek(tags.next)
+    tags.load(file)
+    assert tags.get(317, 1) == 1
+    values = light() if alpha is None else np.concatenate([light(), alpha[:, :, None]], axis=2)
+    (start,), (size,) = tags[273], tags[279]  # of the only strip
+    file.seek(start)
+    assert zlib.decompress(file.read(size)) == values.tobytes()
+    file.close()
 
 
 @pytest.mark.parametrize("suffix", [".exr", ".tif"])

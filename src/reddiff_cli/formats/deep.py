@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.float32]
 # What Pillow opens at most.
 MOST_PIXELS = 178_956_970
+NO_PREDICTOR = 1  # TIFF
 MOST_WORDS = 120  # letters of an error of OpenImageIO, which often says all twice
 Values = NDArray[np.uint16] | NDArray[np.float32]
 
@@ -236,6 +237,9 @@ def encode_float(
     if icc and suffix.lower() != ".hdr":
         profile = np.frombuffer(icc, dtype=np.uint8)
         spec.attribute("ICCProfile", oiio.TypeDesc(f"uint8[{len(icc)}]"), profile)
+    if suffix.lower() in (".tif", ".tiff"):
+        # That of floats makes 2.8 MB 2.3 MB, but tifffile alone, for one, cannot undo it.
+        spec.attribute("tiff:Predictor", NO_PREDICTOR)
     set_attributes(spec, attributes if suffix.lower() == ".exr" else ())
     set_window(spec, window if suffix.lower() == ".exr" else ())
     return _bytes(oiio, spec, np.ascontiguousarray(values, dtype=np.float32), suffix)
