@@ -833,6 +833,29 @@ def test_a_ratio_without_a_unit_is_no_resolution(tmp_path, unit, found):
     assert dpi == (None if found is None else pytest.approx(found))
 
 
+@pytest.mark.parametrize("depth", [8, 16, FLOAT])
+def test_resolution_by_a_unit_that_only_the_description_names(tmp_path, depth):
+    """As ImageJ calibrates pixels."""
+    tags = {270: "ImageJ=1.54f\nunit=um\n", 282: 6.5, 283: 3.25, 296: 1}
+    Image.fromarray(scene()).save(tmp_path / "a.tif", tiffinfo=tags)
+    picture = with_depth(load_picture(tmp_path / "a.tif"), depth)
+    save_picture(picture, tmp_path / "b.tif", RECORD)
+    found = read_tags(tmp_path / "b.tif")
+    assert {tag: found.get(tag) for tag in tags} == tags
+    save_picture(picture, tmp_path / "b.tif", None)
+    assert read_tags(tmp_path / "b.tif").get(282) != 6.5
+
+
+def test_resolution_that_jpeg_cannot_hold_is_left_out(tmp_path):
+    picture = load_picture(save(tmp_path / "a.png"))
+    for dpi, kept in ((65535.0, True), (65536.0, False)):
+        told = replace(picture, metadata=Metadata(dpi=(dpi, dpi)))
+        save_picture(told, tmp_path / "b.jpg", RECORD)
+        with Image.open(tmp_path / "b.jpg") as image:
+            assert image.info["jfif_unit"] == (1 if kept else 0)  # of inches, or none
+            assert image.info["jfif_density"] == ((dpi, dpi) if kept else (1, 1))
+
+
 def test_size_of_a_tiff_that_xmp_alone_turns(tmp_path):
     packet = b'<rdf:Description tiff:Orientation="6"/>'
     Image.fromarray(scene(48, 64)).save(tmp_path / "a.tif", tiffinfo={700: packet})
