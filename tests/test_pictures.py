@@ -30,6 +30,7 @@ from reddiff_cli.pictures import (
     with_depth,
 )
 
+FORMATS = {"int16": "INT16", "int32": "INT32", "uint32": "UINT32", "float64": "DOUBLE"}
 RECORD = {"task": "inpaint", "seed": 3, "name": "ä"}
 
 
@@ -481,7 +482,8 @@ def test_float_tiff_is_turned_upright(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(np.nan, "1 pixels are not a number"), (-0.5, "1 pixels are negative")]
+    ("value", "words"),
+    [(np.nan, "1 pixels are not a number"), (-0.5, "1 pixels are negative.*add an offset")],
 )
 @pytest.mark.parametrize("suffix", [".exr", ".tif"])
 def test_what_is_no_light_is_refused(tmp_path, suffix, value, words):
@@ -490,6 +492,15 @@ def test_what_is_no_light_is_refused(tmp_path, suffix, value, words):
     write_float(tmp_path / f"a{suffix}", values)
     with pytest.raises(PictureError, match=words):
         load_picture(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", ["int16", "int32", "uint32", "float64"])
+def test_kinds_of_tiff_that_are_not_read_are_told_what_to_become(tmp_path, kind, channels):
+    values = np.ones((4, 5, channels), dtype=kind)
+    write_float(tmp_path / "a.tif", values, getattr(oiio, FORMATS[kind]))
+    with pytest.raises(PictureError, match="; convert it to .* 16 bits, or to 32-bit float$"):
+        load_picture(tmp_path / "a.tif")
 
 
 def test_other_things_called_float_files(tmp_path):
