@@ -44,6 +44,21 @@ def test_from_magnitudes_to_a_picture(tmp_path, quick):
     assert "done already" in reddiff("phase", path, *flags[:6], *quick)[1]
 
 
+def test_residual_is_that_of_the_picture_written_and_judged_once(tmp_path, quick):
+    """Of noisy amplitudes: the prior ends elsewhere than the run that is chosen."""
+    _, amplitude = magnitudes()
+    amplitude = np.abs(amplitude + np.random.default_rng(0).normal(0, 0.002, amplitude.shape))
+    path = tmp_path / "pattern.npy"
+    np.save(path, amplitude.astype(np.float32))
+    flags = ["--data", "amplitude", "--support", "20x20", "--scale", "1", "--json"]
+    stdout, stderr = reddiff("phase", path, *flags, *quick)
+    event = json.loads(stdout.splitlines()[0])
+    pixels = load_picture(tmp_path / "pattern.phase.png").pixels[:, :, 0]
+    left = np.abs(np.fft.fft2(pixels, (40, 40), norm="ortho")) - amplitude
+    assert event["residual"] == pytest.approx(np.sqrt(np.square(left).mean()), rel=0.02)
+    assert f"residual/noise {event['residual_ratio']:.2f}; {event['verdict']}; supp" in stderr
+
+
 def test_a_folder_of_arrays(tmp_path, quick):
     for name in ("a.npy", "b.npy"):
         np.save(tmp_path / name, magnitudes(12)[1] ** 2)

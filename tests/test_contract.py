@@ -25,7 +25,7 @@ from reddiff_cli import memory, run
 from reddiff_cli.cards import known_digest
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
-from reddiff_cli.formats.carriers import read_record
+from reddiff_cli.formats.carriers import Metadata, read_record
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import WORKERS
 from reddiff_cli.run import Run
@@ -481,9 +481,34 @@ def test_strip_and_format(tmp_path, quick):
         assert "--overwrite" in stderr
 
 
-def test_sixteen_bits_keep_depth_and_metadata(tmp_path, quick):
-    from reddiff_cli.formats.carriers import Metadata
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+def test_what_is_enlarged_keeps_its_size_in_print(tmp_path, quick, suffix):
+    path = tmp_path / "p.tif"
+    tags = {270: '{"shape": [16, 20, 3]}', 282: 300.0, 283: 150.0, 296: 2}
+    Image.fromarray(scene(16, 20)).save(path, tiffinfo=tags)
+    for command in (("superres", "--scale", "2"), ("restore", "--degrade", "down 2 box")):
+        result = tmp_path / f"{command[0]}.{suffix}"
+        reddiff(command[0], path, *command[1:], "--noise", "0.01", "-o", result, *quick)
+        assert load_picture(result).metadata.dpi == pytest.approx((600, 300), abs=0.02)
+        # tifffile would go by the shape of its own old array.
+        assert 270 not in Image.open(result).getexif()
+    same = tmp_path / f"same.{suffix}"
+    reddiff("denoise", path, "--noise", "0.01", "-o", same, *quick)
+    assert load_picture(same).metadata.dpi == pytest.approx((300, 150), abs=0.02)
+    assert Image.open(same).getexif()[270] == tags[270]
 
+
+def test_enlarged_light_keeps_its_size_in_print(tmp_path, quick):
+    first = tmp_path / "a.exr"
+    held = Picture(scene(16, 20) / np.float32(255), depth=32, metadata=Metadata(dpi=(300, 150)))
+    save_picture(held, first, {})
+    for name in ("b.exr", "b.tif"):
+        flags = ("--scale", "2", "--noise", "0.01", "-o", tmp_path / name)
+        reddiff("superres", first, *flags, *quick)
+        assert load_picture(tmp_path / name).metadata.dpi == pytest.approx((600, 300), rel=1e-3)
+
+
+def test_sixteen_bits_keep_depth_and_metadata(tmp_path, quick):
     path = tmp_path / "p.png"
     exif = Image.Exif()
     exif[271] = "Camera"

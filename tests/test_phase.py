@@ -20,7 +20,7 @@ from reddiff_cli.restore import Restorer
 from reddiff_cli.retrieval import pipeline as phase_pipeline
 from reddiff_cli.retrieval.diffraction import Diffraction
 from reddiff_cli.retrieval.options import PhaseOptions
-from reddiff_cli.retrieval.pipeline import choose, gather, polish, search
+from reddiff_cli.retrieval.pipeline import choose, conclude, gather, polish, search
 from reddiff_cli.retrieval.problem import estimate_noise, prepare
 from reddiff_cli.retrieval.support import find_support
 from reddiff_cli.schedule import Schedule
@@ -213,11 +213,27 @@ def test_search_with_dead_pixels_and_unknown_scale():
     options = PhaseOptions(data="amplitude", starts=8, keep=2, support=(32, 32))
     problem, runs = search(prepare(measured, options), options)
     result = choose(problem, runs)
-    wanted = u / torch.quantile(u, 0.999) * 2 - 1
+    wanted = u / (phase_pipeline.HEADROOM * u.max()) * 2 - 1
     assert float(psnr(align(result.x, wanted), wanted)) > 25
     found = problem.scale * torch.fft.fft2((result.x + 1) / 2, s=(64, 64), norm="ortho").abs()
     error = (found[0].numpy() - measured.amplitude)[:, known]
     assert float(np.sqrt(np.square(error).mean())) < 0.02 * measured.amplitude.std()
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_points_of_light_are_not_clipped_when_the_scale_is_found(noise, monkeypatch):
+    """6 pixels much brighter than the rest, and a search that ends at the truth."""
+    u = 0.2 * picture()
+    u.flatten()[50::170] = torch.linspace(0.6, 1, 6)
+    options = PhaseOptions(data="amplitude", starts=2, keep=2, support=(32, 32))
+    problem = prepare(measured_from(u, (64, 64), noise, scale=300.0), options)
+    truth = u * 300 / problem.scale
+    monkeypatch.setattr(phase_pipeline, "_search_once", lambda *_: truth.expand(2, -1, -1, -1))
+    found, runs = search(problem, options)
+    assert problem.exact is (noise == 0)
+    result = (runs[:1] + 1) / 2
+    torch.testing.assert_close(result * found.scale, u * 300, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(result, u / phase_pipeline.HEADROOM)
 
 
 @pytest.mark.parametrize("noise", [None, 0.03])
@@ -333,6 +349,25 @@ def test_verdicts():
     wrong = 2 * random(1, 1, 32, 32).float() - 1
     assert choose(problem, wrong).verdict == "failed"
     assert torch.equal(choose(problem, torch.cat([wrong, x])).x, choose(problem, x).x)
+
+
+def test_refined_picture_that_explains_noisy_data_has_not_failed():
+    """Runs that stopped short of the noise are no reason to distrust what the prior made."""
+    u = picture()
+    x = u * 2 - 1
+    options = PhaseOptions(data="amplitude", keep=1, starts=1, scale=1.0, support=(32, 32))
+    problem = prepare(measured_from(u, (64, 64), 0.01), options)
+    assert not problem.exact
+    generator = torch.Generator().manual_seed(0)
+    runs = (x + 0.2 * torch.randn(4, 1, 32, 32, generator=generator)).clamp(-1, 1)
+    assert choose(problem, runs).verdict == "failed"
+    assert choose(problem, x).verdict == "converged"
+    assert conclude(problem, runs, x).verdict == "converged"
+    assert torch.equal(conclude(problem, runs, x).x, x)
+    assert conclude(problem, x.expand(4, -1, -1, -1), runs[:1]).verdict == "converged"
+    assert conclude(problem, runs, runs[:1]).verdict == "failed"
+    apart = (x + 0.8 * torch.randn(4, 1, 32, 32, generator=generator)).clamp(-1, 1)
+    assert conclude(problem, apart, x).verdict == "ambiguous"
 
 
 def test_two_pictures_of_equal_spectrum_are_ambiguous():

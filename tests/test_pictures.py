@@ -14,7 +14,7 @@ import pillow_heif
 import pytest
 from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
-from PIL.TiffImagePlugin import IFDRational
+from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from conftest import scene
 from memory_used import peak_of_arrays
@@ -32,6 +32,7 @@ from reddiff_cli.pictures import (
     with_depth,
 )
 
+FORMATS = {"int16": "INT16", "int32": "INT32", "uint32": "UINT32", "float64": "DOUBLE"}
 RECORD = {"task": "inpaint", "seed": 3, "name": "ä"}
 
 
@@ -416,6 +417,22 @@ def test_float_files_are_kept_exactly(tmp_path, suffix, channels):
     assert read_record(tmp_path / f"b{suffix}") is None
 
 
+@pytest.mark.parametrize("alpha", [None, np.ones((24, 32), dtype=np.float32)])
+def test_float_tiff_needs_nothing_but_zip_to_be_read(tmp_path, alpha):
+    """Readers in pure Python cannot undo the predictor of floats."""
+    save_picture(Picture(light(), alpha, FLOAT), tmp_path / "a.tif", RECORD)
+    file = (tmp_path / "a.tif").open("rb")
+    tags = ImageFileDirectory_v2(file.read(8))
+    file.seek(tags.next)
+    tags.load(file)
+    assert tags.get(317, 1) == 1
+    values = light() if alpha is None else np.concatenate([light(), alpha[:, :, None]], axis=2)
+    (start,), (size,) = tags[273], tags[279]  # of the only strip
+    file.seek(start)
+    assert zlib.decompress(file.read(size)) == values.tobytes()
+    file.close()
+
+
 @pytest.mark.parametrize("suffix", [".exr", ".tif"])
 def test_half_floats_are_read_exactly(tmp_path, suffix):
     values = light().astype(np.float16)
@@ -496,7 +513,8 @@ def test_float_tiff_is_turned_upright(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(np.nan, "1 pixels are not a number"), (-0.5, "1 pixels are negative")]
+    ("value", "words"),
+    [(np.nan, "1 pixels are not a number"), (-0.5, "1 pixels are negative.*add an offset")],
 )
 @pytest.mark.parametrize("suffix", [".exr", ".tif"])
 def test_what_is_no_light_is_refused(tmp_path, suffix, value, words):
@@ -505,6 +523,15 @@ def test_what_is_no_light_is_refused(tmp_path, suffix, value, words):
     write_float(tmp_path / f"a{suffix}", values)
     with pytest.raises(PictureError, match=words):
         load_picture(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", ["int16", "int32", "uint32", "float64"])
+def test_kinds_of_tiff_that_are_not_read_are_told_what_to_become(tmp_path, kind, channels):
+    values = np.ones((4, 5, channels), dtype=kind)
+    write_float(tmp_path / "a.tif", values, getattr(oiio, FORMATS[kind]))
+    with pytest.raises(PictureError, match="; convert it to .* 16 bits, or to 32-bit float$"):
+        load_picture(tmp_path / "a.tif")
 
 
 def test_other_things_called_float_files(tmp_path):
@@ -846,6 +873,29 @@ def test_a_ratio_without_a_unit_is_no_resolution(tmp_path, unit, found):
     Image.fromarray(scene()).save(tmp_path / "a.tif", tiffinfo={282: 72.0, 283: 72.0, 296: unit})
     dpi = load_picture(tmp_path / "a.tif").metadata.dpi
     assert dpi == (None if found is None else pytest.approx(found))
+
+
+@pytest.mark.parametrize("depth", [8, 16, FLOAT])
+def test_resolution_by_a_unit_that_only_the_description_names(tmp_path, depth):
+    """As ImageJ calibrates pixels."""
+    tags = {270: "ImageJ=1.54f\nunit=um\n", 282: 6.5, 283: 3.25, 296: 1}
+    Image.fromarray(scene()).save(tmp_path / "a.tif", tiffinfo=tags)
+    picture = with_depth(load_picture(tmp_path / "a.tif"), depth)
+    save_picture(picture, tmp_path / "b.tif", RECORD)
+    found = read_tags(tmp_path / "b.tif")
+    assert {tag: found.get(tag) for tag in tags} == tags
+    save_picture(picture, tmp_path / "b.tif", None)
+    assert read_tags(tmp_path / "b.tif").get(282) != 6.5
+
+
+def test_resolution_that_jpeg_cannot_hold_is_left_out(tmp_path):
+    picture = load_picture(save(tmp_path / "a.png"))
+    for dpi, kept in ((65535.0, True), (65536.0, False)):
+        told = replace(picture, metadata=Metadata(dpi=(dpi, dpi)))
+        save_picture(told, tmp_path / "b.jpg", RECORD)
+        with Image.open(tmp_path / "b.jpg") as image:
+            assert image.info["jfif_unit"] == (1 if kept else 0)  # of inches, or none
+            assert image.info["jfif_density"] == ((dpi, dpi) if kept else (1, 1))
 
 
 def test_size_of_a_tiff_that_xmp_alone_turns(tmp_path):

@@ -182,7 +182,7 @@ class Restorer:
             height=restored.height,
             seconds=time.monotonic() - began,
             noise=problem.noise,
-            residual=residual,
+            residual=getattr(problem, "residual", residual),
             remark=self._with_caveat(remark),
             record=record,
             device=str(self.device),

@@ -42,9 +42,12 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """What that ratio says about the assumptions, or nothing."""
+        """What that ratio says about the assumptions, or nothing.
+
+        Nothing where phase retrieval has judged, by a sharper measure: the two would contradict.
+        """
         ratio = self.residual_ratio
-        if ratio is None:
+        if ratio is None or self.found:
             return ""
         if self.record["task"] == "hdr":
             # Any stops and any response explain what one exposure recorded.

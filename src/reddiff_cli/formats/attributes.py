@@ -15,7 +15,7 @@ RECORD = "reddiff"
 XMP = "xmp"  # where darktable keeps the packet
 _DATE = "DateTime"
 MOST_EXIF = 65533  # bytes in a JPEG file
-_UNIT = "ResolutionUnit"
+_RESOLUTION, _UNIT = ("XResolution", "YResolution"), "ResolutionUnit"
 _ASPECT = "PixelAspectRatio"
 # EXR files say more of a triple than EXIF does.
 _PLAIN = {"vector": "float[3]"}
@@ -96,10 +96,18 @@ def set_window(spec: Any, window: tuple[int, ...]) -> None:  # noqa: ANN401
         spec.full_x, spec.full_y, spec.full_width, spec.full_height = scaled[4:]
 
 
+def enlarged(attributes: tuple[Attribute, ...], factor: int) -> tuple[Attribute, ...]:
+    """Of a picture with so many times the pixels a side, of the same size when printed."""
+    return tuple(
+        (name, kind, factor * value if name in _RESOLUTION else value)
+        for name, kind, value in attributes
+    )
+
+
 def resolution_of(attributes: tuple[Attribute, ...]) -> tuple[float, float] | None:
     """Dots per inch, if the file says so."""
     known = {name: value for name, _, value in attributes}
-    across, down = known.get("XResolution"), known.get("YResolution")
+    across, down = (known.get(name) for name in _RESOLUTION)
     if not across or not down:
         return None
     per_inch = 2.54 if known.get(_UNIT) == "cm" else 1.0

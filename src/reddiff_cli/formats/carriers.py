@@ -5,11 +5,12 @@ PNG: a text chunk `reddiff`. JPEG, WebP, TIFF: the EXIF user comment. EXR: a str
 """
 
 import json
+import math
 import re
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from .attributes import (
     Attribute,
     attributes_from,
     attributes_of,
+    enlarged,
     exif_from,
     resolution_of,
     window_of,
@@ -30,19 +32,33 @@ from .attributes import (
 from .attributes import XMP as XMP_ATTRIBUTE
 from .comments import ASCII, words
 from .pngchunks import insert
-from .tifftags import ICC, INCH, RESOLUTION, STRUCTURE, XMP, read_tags, with_tags
+from .tifftags import (
+    ICC,
+    INCH,
+    NO_UNIT,
+    RESOLUTION,
+    STRUCTURE,
+    UNNAMED,
+    XMP,
+    Resolution,
+    read_tags,
+    resolution_in,
+    sensible,
+    with_tags,
+)
 
 _USER_COMMENT = ExifTags.Base.UserComment.value
 # The size of the file that an EXIF block comes from, in its own words.
 _SIZES = (ExifTags.Base.ExifImageWidth.value, ExifTags.Base.ExifImageHeight.value)
-_PER_INCH = {INCH: 1.0, 3: 2.54}  # 3: dots per centimetre
 # An XMP packet shares its segment of a JPEG file with a name of 29 bytes.
 MOST_XMP = MOST_EXIF - 29
 # A packet may say how to turn the picture, which has been done.
 _TURN = re.compile(
     rb"""\s+tiff:Orientation\s*=\s*("[^"]*"|'[^']*')|<tiff:Orientation>[^<]*</tiff:Orientation>"""
 )
-MOST_DPI = 1e6
+# More would wrap around.
+_MOST_DPI_OF_JPEG = 65535
+_DESCRIPTION = ExifTags.Base.ImageDescription.value
 
 
 @dataclass(frozen=True)
@@ -50,7 +66,8 @@ class Metadata:
     """What is carried from the input file to the output file.
 
     attributes: of an EXR file, which are more than EXIF can hold.    window: its data window
-    (x, y, width, height) and its display window, where these differ.
+    (x, y, width, height) and its display window, where these differ.    ratio: the resolution of a
+    TIFF file by a unit that it does not name, as microscopes do, or names in its description.
     """
 
     exif: bytes = b""
@@ -59,6 +76,34 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     attributes: tuple[Attribute, ...] = ()
     window: tuple[int, ...] = ()
+    ratio: tuple[float, float] | None = None
+
+    @property
+    def resolution(self) -> Resolution | None:
+        """As the tags of a TIFF file tell it."""
+        if self.dpi:
+            return (*self.dpi, INCH)
+        return (*self.ratio, NO_UNIT) if self.ratio else None
+
+    def enlarged(self, factor: int) -> "Metadata":
+        """Of a picture with so many times the pixels a side, of the same size when printed.
+
+        The description by which tifffile knows an array's shape would be wrong, and is left out.
+        """
+        dpi, ratio = (
+            pair and (factor * pair[0], factor * pair[1]) for pair in (self.dpi, self.ratio)
+        )
+        exif = Image.Exif()
+        exif.load(self.exif)
+        if factor > 1 and str(exif.get(_DESCRIPTION, "")).startswith('{"shape":'):
+            exif.pop(_DESCRIPTION)
+        return replace(
+            self,
+            exif=exif.tobytes() if len(exif) else b"",
+            dpi=dpi,
+            ratio=ratio,
+            attributes=enlarged(self.attributes, factor),
+        )
 
 
 def metadata_of(image: Image.Image) -> Metadata:
@@ -72,7 +117,8 @@ def metadata_of(image: Image.Image) -> Metadata:
         exif=_carried(image.getexif),
         icc=image.info.get("icc_profile") or b"",
         xmp=_TURN.sub(b"", xmp) if isinstance(xmp, bytes) else b"",
-        dpi=_sensible(image.info.get("dpi")) or _resolution_in(image.getexif),
+        dpi=sensible(image.info.get("dpi")) or resolution_in(image.getexif),
+        ratio=resolution_in(image.getexif, UNNAMED),
     )
 
 
@@ -95,7 +141,8 @@ def metadata_of_file(path: Path) -> Metadata:
             exif=_carried(lambda: tags),
             icc=bytes(tags.get(ICC, b"")),
             xmp=_TURN.sub(b"", bytes(tags.get(XMP, b""))),
-            dpi=_resolution_in(lambda: tags),
+            dpi=resolution_in(lambda: tags),
+            ratio=resolution_in(lambda: tags, UNNAMED),
         )
     return Metadata()
 
@@ -110,7 +157,7 @@ def _metadata_of_exr(path: Path) -> Metadata:
         return Metadata(
             exif=_carried(lambda: exif_from(attributes)),
             xmp=str(xmp).encode(),
-            dpi=_sensible(resolution_of(attributes)),
+            dpi=sensible(resolution_of(attributes)),
             attributes=attributes,
             window=window_of(spec),
         )
@@ -128,23 +175,6 @@ def _carried(load: Callable[[], Image.Exif]) -> bytes:
             exif.get_ifd(ExifTags.IFD.Exif).pop(tag, None)
         return exif.tobytes() if len(exif) else b""
     return b""
-
-
-def _resolution_in(load: Callable[[], Image.Exif]) -> tuple[float, float] | None:
-    """Dots per inch by the tags of an EXIF block or a TIFF file."""
-    with suppress(Exception):  # damaged tags raise nearly anything
-        tags = load()
-        per_inch = _PER_INCH[tags.get(RESOLUTION[2], INCH)]  # KeyError: a ratio without a unit
-        return _sensible([float(tags[tag]) * per_inch for tag in RESOLUTION[:2]])
-    return None
-
-
-def _sensible(dpi: Any) -> tuple[float, float] | None:  # noqa: ANN401  (whatever a file says)
-    with suppress(TypeError, ValueError, ZeroDivisionError):
-        across, down = (float(value) for value in dpi)
-        if 0 < across < MOST_DPI and 0 < down < MOST_DPI:
-            return across, down
-    return None
 
 
 def sidecar(path: Path) -> Path:
@@ -202,8 +232,12 @@ def save_options(metadata: Metadata, kind: str, text: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if metadata.icc:
         options["icc_profile"] = metadata.icc
-    if metadata.dpi and kind != "WEBP":
+    most = {"WEBP": 0, "JPEG": _MOST_DPI_OF_JPEG}.get(kind, math.inf)
+    if metadata.dpi and max(metadata.dpi) <= most:
         options["dpi"] = metadata.dpi
+    elif metadata.ratio and kind == "TIFF":
+        names = ("x_resolution", "y_resolution", "resolution_unit")
+        options |= zip(names, (*metadata.ratio, NO_UNIT), strict=True)
     exif = _exif(metadata, text if kind != "PNG" else None)
     if kind == "JPEG" and len(exif.tobytes()) > MOST_EXIF:
         exif = _exif(Metadata(), text)
@@ -239,7 +273,7 @@ def tiff_with(tiff: bytes, metadata: Metadata, text: str | None) -> bytes:
     """A deep TIFF file with EXIF, XMP, resolution and record; text None: with nothing."""
     if text is None:
         return with_tags(tiff, b"", b"", None)
-    return with_tags(tiff, _exif(metadata, text).tobytes(), metadata.xmp, metadata.dpi)
+    return with_tags(tiff, _exif(metadata, text).tobytes(), metadata.xmp, metadata.resolution)
 
 
 def exr_attributes(metadata: Metadata, text: str | None) -> tuple[Attribute, ...]:

@@ -25,6 +25,8 @@ Pixels = NDArray[np.float32]
 Sample = TypeVar("Sample", bound=np.generic)
 # What Pillow opens at most.
 MOST_PIXELS = 178_956_970
+NO_PREDICTOR = 1  # TIFF
+CONVERT = "convert it to unsigned integers of 8 or 16 bits, or to 32-bit float"
 MOST_WORDS = 120  # letters of an error of OpenImageIO, which often says all twice
 Values = NDArray[np.uint16] | NDArray[np.float32]
 
@@ -47,15 +49,17 @@ def read(path: Path, bits: int, stored: Stored) -> tuple[Pixels, Pixels | None]:
     import OpenImageIO as oiio
 
     if bits != 16:
-        raise PictureError(f"{path}: {bits} bits per channel; 8 and 16 are supported", "Depth")
+        raise PictureError(f"{path}: {bits} bits per channel; {CONVERT}", "Depth")
     as_stored = oiio.ImageSpec()
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # colours not multiplied by alpha
     buffer = oiio.ImageBuf(str(path), 0, 0, as_stored)
     _check_size(path, buffer)
     values = None if buffer.has_error else buffer.get_pixels(oiio.UINT16)
-    if values is None or buffer.has_error or buffer.spec().format != oiio.UINT16:
-        reason = _reason(buffer) or f"stored as {buffer.spec().format}"
+    if values is None or buffer.has_error:
+        reason = _reason(buffer) or "unknown format"
         raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
+    if buffer.spec().format != oiio.UINT16:
+        raise PictureError(f"{path}: stored as {buffer.spec().format}; {CONVERT}", "Depth")
     pixels, alpha = split(path, scaled(turn(np.asarray(values), stored.orientation), 65535))
     if stored.extra == 0:
         alpha = None
@@ -93,7 +97,7 @@ def read_float(path: Path) -> tuple[Pixels, Pixels | None, Pixels | None]:
         raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
     spec = buffer.spec()
     if str(spec.format) not in ("half", "float"):
-        raise PictureError(f"{path}: stored as {spec.format}; 8, 16, float are supported", "Depth")
+        raise PictureError(f"{path}: stored as {spec.format}; {CONVERT}", "Depth")
     if spec.depth > 1 or has_several(path):
         raise PictureError(f"{path}: holds several parts; give one picture", "Animated")
     # OpenImageIO multiplies a TIFF's colours by alpha while it reads, as EXR stores them.
@@ -175,8 +179,9 @@ def _check_light(path: Path, light: Pixels, alpha: Pixels | None) -> None:
         raise PictureError(message, "NotFinite")
     if light.min() < 0:
         count, least = int((light < 0).any(axis=2).sum()), float(light.min())
-        message = f"{path}: {count} pixels are negative, the least is {least:.3g}; set them to 0"
-        raise PictureError(message, "Negative")
+        told = f"{path}: {count} pixels are negative, the least is {least:.3g}"
+        cure = "add an offset to all pixels, or set these to 0, which makes a background brighter"
+        raise PictureError(f"{told}; {cure}", "Negative")
 
 
 def split(path: Path, upright: Pixels) -> tuple[Pixels, Pixels | None]:
@@ -237,6 +242,9 @@ def encode_float(
     if icc and suffix.lower() != ".hdr":
         profile = np.frombuffer(icc, dtype=np.uint8)
         spec.attribute("ICCProfile", oiio.TypeDesc(f"uint8[{len(icc)}]"), profile)
+    if suffix.lower() in (".tif", ".tiff"):
+        # That of floats makes 2.8 MB 2.3 MB, but tifffile alone, for one, cannot undo it.
+        spec.attribute("tiff:Predictor", NO_PREDICTOR)
     set_attributes(spec, attributes if suffix.lower() == ".exr" else ())
     set_window(spec, window if suffix.lower() == ".exr" else ())
     return _bytes(oiio, spec, np.ascontiguousarray(values, dtype=np.float32), suffix)

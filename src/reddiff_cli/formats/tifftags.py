@@ -5,6 +5,8 @@ tags and adds the present time, so that two runs would never write equal bytes.
 """
 
 import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,11 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 warnings.filterwarnings("ignore", module=r"PIL\.")
 XMP, ICC, PHOTOSHOP_LAYERS = 700, 34675, 37724
 RESOLUTION = (282, 283, 296)  # across, down, unit
-INCH = 2
+NO_UNIT, INCH = 1, 2
+PER_INCH = {INCH: 1.0, 3: 2.54}  # 3: dots per centimetre
+UNNAMED = {NO_UNIT: 1.0}
+MOST_DPI = 1e6
+Resolution = tuple[float, float, int]  # across, down, unit
 # What describes the pixels of one file and is wrong in any other: sizes, strips, tiles, samples,
 # colour tables, orientation, pages and sub-pictures.
 STRUCTURE = frozenset(
@@ -41,7 +47,27 @@ def read_tags(path: Path) -> Image.Exif:
     return copy
 
 
-def with_tags(tiff: bytes, exif: bytes, xmp: bytes, dpi: tuple[float, float] | None) -> bytes:
+def resolution_in(
+    load: Callable[[], Image.Exif], units: Mapping[int, float] = PER_INCH
+) -> tuple[float, float] | None:
+    """Dots per inch by the tags of an EXIF block or a TIFF file; units: or by others."""
+    with suppress(Exception):  # damaged tags raise nearly anything
+        tags = load()
+        factor = units[tags.get(RESOLUTION[2], INCH)]  # KeyError: a unit that is not asked for
+        return sensible([float(tags[tag]) * factor for tag in RESOLUTION[:2]])
+    return None
+
+
+def sensible(dpi: Any) -> tuple[float, float] | None:  # noqa: ANN401  (whatever a file says)
+    """A resolution across and down, or None if it can be none."""
+    with suppress(TypeError, ValueError, ZeroDivisionError):
+        across, down = (float(value) for value in dpi)
+        if 0 < across < MOST_DPI and 0 < down < MOST_DPI:
+            return across, down
+    return None
+
+
+def with_tags(tiff: bytes, exif: bytes, xmp: bytes, resolution: Resolution | None) -> bytes:
     """A TIFF file with an EXIF block beside its own tags, and without OpenImageIO's inventions."""
     tags = Image.Exif()
     tags.load(exif)
@@ -58,9 +84,9 @@ def with_tags(tiff: bytes, exif: bytes, xmp: bytes, dpi: tuple[float, float] | N
             directory[tag] = _nested(tags, tag, value)
     if xmp:
         directory[XMP] = xmp
-    if dpi:
-        directory[RESOLUTION[0]], directory[RESOLUTION[1]] = dpi
-        directory[RESOLUTION[2]] = INCH
+    if resolution:
+        for tag, value in zip(RESOLUTION, resolution, strict=True):
+            directory[tag] = value
     # Pillow counts the places of the strips from the end of the directory.
     start = 8
     header = tiff[:4] + start.to_bytes(4, "little" if tiff[:2] == b"II" else "big")

@@ -17,7 +17,7 @@ class PhaseOptions(TaskOptions):
     support: (height, width) of the object in pixels; None reads it from the autocorrelation.
     starts: random starts.    keep: runs refined with the prior.    detector_mask: white = bad.
     dataset: name inside .h5, .cxi, .npz, .mat.    scale: the data are `scale` times orthonormal
-    FFT magnitudes of a picture in [0, 1]; None makes the brightest part of the result white.
+    FFT magnitudes of a picture in [0, 1]; None makes its brightest pixel nearly white.
     """
 
     task: ClassVar[str] = "phase"

@@ -1,7 +1,7 @@
 """A picture that went through several damages: one operator built from parts."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -35,7 +35,7 @@ from .heard import HeardPicture
 from .origin import find_origin
 from .problem import Stage, to_tensor
 from .setting import Setting
-from .superres import check_filter, check_room, enlarge, make_downsample
+from .superres import check_filter, check_room, enlarged, make_downsample
 from .wide import WideFilling, fill_hole, share_of_patches
 
 Margins = tuple[int, int, int, int]  # left, right, top, bottom
@@ -137,7 +137,8 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
         said = f"response {response.kind} (auto)"
         chain = chain if response == VALUES else behind_all(parts, response)
     source = coloured(picture) if grey else picture
-    source = _enlarged(source, enlargement(chain))
+    if enlargement(chain) > 1:
+        source = enlarged(source, enlargement(chain))
 
     def crop(x: Tensor) -> Tensor:
         return F.pad(x, [-n for n in margins])
@@ -206,10 +207,3 @@ def _check_size(job: Job, chain: Composite, y: Tensor) -> None:
             height, width = height * part.scale, width * part.scale
         if isinstance(part, Blur):
             check_kernel(job.input, part.kernel, height, width)
-
-
-def _enlarged(picture: Picture, scale: int) -> Picture:
-    """The picture with its alpha at the size of the result."""
-    if picture.alpha is None or scale == 1:
-        return picture
-    return replace(picture, alpha=enlarge(picture.alpha, scale))

@@ -102,6 +102,11 @@ class Diffraction:
         """converged, ambiguous or failed."""
         return self._chosen().verdict
 
+    @property
+    def residual(self) -> float:
+        """rms of what the chosen run leaves of y; mu, which it stands for, may leave far more."""
+        return self._chosen().residual
+
     def remark(self) -> str:
         """The verdict, and how much more was measured than unknown."""
         height, width = self._problem.operator.support

@@ -45,8 +45,7 @@ def pose(job: Job, options: SuperresOptions, setting: Setting) -> HeardPicture:
         error = float(rms(operator(seen) - y)) / 2
         return f"reduced again it equals the input to {-20 * math.log10(max(error, 1e-6)):.1f} dB"
 
-    alpha = None if picture.alpha is None else enlarge(picture.alpha, options.scale)
-    source = replace(picture, alpha=alpha)
+    source = enlarged(picture, options.scale)
     white = setting.white(operator, job.input, y, noise)
     about = (source, operator, y, noise, setting)
     problem = HeardPicture("superres", *about, note=consistency, white=white)
@@ -90,7 +89,13 @@ def make_downsample(scale: int, chosen: Filter) -> Downsample:
     return FILTERS[chosen.kind](scale)
 
 
-def enlarge(alpha: Pixels, scale: int) -> Pixels:
+def enlarged(picture: Picture, scale: int) -> Picture:
+    """The picture with the alpha and the resolution of a result so many times as large."""
+    alpha = None if picture.alpha is None else _enlarge(picture.alpha, scale)
+    return replace(picture, alpha=alpha, metadata=picture.metadata.enlarged(scale))
+
+
+def _enlarge(alpha: Pixels, scale: int) -> Pixels:
     """(H, W) -> (f H, f W) in [0, 1] by Lanczos, as the transparency has no prior."""
     height, width = alpha.shape
     small = Image.fromarray(np.ascontiguousarray(alpha, dtype=np.float32))
