@@ -16,18 +16,21 @@ Cameras (demosaicing) and lossy files leave grain that is wider than a pixel: li
 band, more in the band of the means of 2x2 pixels, where texture is strong as well. What is there
 in the flattest hundredth is taken for noise. Going through levels, the prior, which has learned
 independent pixels, removes such grain best when told RISE times as much of it. 6 validation crops
-of 384x384, noise of the mosaic 2 / 5 / 10 of 255, told 1, 1.5 and 2 times that, and the estimate
-(`noise.py FOLDER --camera --restore --limit 6 --size 384`), dB:
+of 384x384, noise of a mosaic, told 1, 1.5 and 2 times what it is, and as the command takes it by
+itself (`noise.py FOLDER --camera --restore --limit 6 --size 384`), dB:
 
-    deblur gaussian:1 30.9 32.9 33.4, 33.8    31.0 32.4 32.0, 32.3    28.9 30.7 30.3, 30.7
-    denoise           35.7 35.6 35.2, 35.2    34.4 33.6 33.0, 34.2    32.3 31.4 30.6, 32.3
+    noise, of 255       2                        5                        10
+    told, times         1    1.5  2     itself   1    1.5  2     itself   1    1.5  2     itself
+    deblur gaussian:1   30.9 32.9 33.4  33.8     31.0 32.4 32.0  32.3     28.9 30.7 30.3  30.7
+    denoise             35.8 35.9 35.8  35.2     34.4 34.0 33.4  34.2     32.3 31.4 30.6  32.3
+    denoise by levels   35.7 36.0 36.0  35.2     34.2 34.6 34.5  34.3     31.3 32.5 32.6  31.5
 
 Texture that fills a picture passes for noise in all of this; the network knows it, and is asked
 for white noise where it can be (solvers/consistency.py).
 
-`deblur` makes of the estimate what tasks/heard.py says, which is what the last figures are of.
-Denoising does without: it hears the noise (estimation/coloured_noise.py), and what is told scales
-that. The path through levels had 35.7 36.0 36.0, 35.2; 34.2 34.6 34.5, 34.3; 31.3 32.5 32.6, 31.5.
+`deblur` makes of the estimate what tasks/heard.py says. Denoising does without: it hears the noise
+(estimation/coloured_noise.py), and what is told scales that; levels are what it went through
+before, and still does for samples.
 """
 
 import math
