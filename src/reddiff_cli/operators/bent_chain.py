@@ -37,7 +37,7 @@ class NearChain:
 
 @dataclass(frozen=True)
 class BentChain(Composite):
-    """One of whose parts, in their order, is a `InLight`."""
+    """One of whose parts, in their order, is an `InLight`."""
 
     def tangent(self, x: Tensor) -> Near:
         """What A is near x."""

@@ -40,6 +40,10 @@ class Downsample:
     _apart: dict[object, Separable] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    # The same as they stand, which tangents ask for in every step.
+    _sides: dict[object, Sides] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __call__(self, x: Tensor) -> Tensor:
         """x: (B, C, f H, f W) -> (B, C, H, W)."""
@@ -75,9 +79,11 @@ class Downsample:
 
     def sides(self, y: Tensor) -> Sides | None:
         """A by the matrices of rows and columns, for pictures like y; None if it is no product."""
+        key = (y.shape[2:], y.dtype, y.device)
         small = self.scale * max(y.shape[2:]) <= LARGEST
-        matrices = self.matrices(*y.shape[2:]) if small else None
-        return None if matrices is None else Sides(*(side.to(y) for side in matrices))
+        if key not in self._sides and small and (matrices := self.matrices(*y.shape[2:])):
+            self._sides[key] = Sides(*(side.to(y) for side in matrices))
+        return self._sides.get(key)
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """rms of y - A x for each picture, (B,)."""

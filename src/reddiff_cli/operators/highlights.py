@@ -23,8 +23,9 @@ LAW: dict[tuple[int, ...], dict[int, tuple[float, ...]]] = {
 
 # Where all channels are clipped, photographs lie on average this share of the way from the
 # clipping level to white: 0.39, 0.53, 0.58, 0.62, 0.65 at depths of 1, 2, 3, 6, 12 pixels (60
-# photographs of 128 x 128, 1 to 3 stops). Least squares as above give 0.64 to 0.71 for the height
-# of the dome, and 1.0 and more for how the channels differ around.
+# photographs of 128 x 128, 1 to 3 stops). Least squares (121 exposures of every sixth training
+# photograph) give 0.64 to 0.71 for the height of the dome, and 1.0 and more for how the channels
+# differ around.
 DOME, TINT = 0.66, 1.0
 # The tint is that of the surroundings which are near clipping: the weight falls by e with every
 # NEAR of the level that their darkest channel is below it, to FAR. It fades as the dome rises, in

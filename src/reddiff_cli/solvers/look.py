@@ -67,13 +67,16 @@ def mean_of_looks(
     with a negative of the noise; three photographs gain 0.3 to 0.6 dB.
     """
     below, above, share = schedule.around(seen.sigma)
-    sums, looks = [torch.zeros_like(mu), torch.zeros_like(mu)], [0, 0]
+    sums, looks = dict[int, Tensor](), [0, 0]
     xi = torch.zeros_like(mu)
     for k in range(count):
         xi = -xi if k % 2 else draw_noise()
         side = round((k + 1) * share) - round(k * share)
-        sums[side] += seen.look(mu, denoiser, schedule, xi, (below, above)[side])
+        look = seen.look(mu, denoiser, schedule, xi, (below, above)[side])
+        sums[side] = sums[side].add_(look) if side in sums else look
         looks[side] += 1
-        weight = share if all(looks) else float(looks[1] > 0)
-        low, high = (part / max(1, n) for part, n in zip(sums, looks, strict=True))
-        yield k + 1, torch.lerp(low, high, weight)
+        weights = (1 - share, share) if len(sums) == 2 else (1.0, 1.0)
+        mean = torch.zeros_like(mu)
+        for which, total in sums.items():
+            mean.add_(total, alpha=weights[which] / looks[which])
+        yield k + 1, mean

@@ -49,12 +49,7 @@ class Composition(HeardPicture):
     other damages with the rest, and joins it.
     """
 
-    said: str = ""  # what was found out about it, for people
     _filling: WideFilling | None = None
-
-    def remark(self) -> str:
-        """What kernels acted on, if that was told from the picture."""
-        return self.said
 
     def stages(self) -> Iterator[Stage]:
         """Those of the guide, at sizes of the damaged picture, then that of the whole."""
@@ -145,7 +140,7 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
 
     white = setting.white(chain, job.input, y, noise, known)
     about = ("restore", source, chain, y, noise, setting, crop)
-    return Composition(*about, white=white, said=said).read_from(origin)
+    return Composition(*about, white=white, note=lambda _: said).read_from(origin)
 
 
 def _tells_response(options: RestoreOptions, picture: Picture, setting: Setting) -> bool:

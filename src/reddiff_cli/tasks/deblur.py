@@ -1,6 +1,5 @@
 """Deblurring with a known kernel."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -20,18 +19,7 @@ from .problem import to_tensor
 from .setting import Setting
 
 
-@dataclass
-class Deblurring(HeardPicture):
-    """A picture behind a known kernel.    said: what was found out about it, for people."""
-
-    said: str = ""
-
-    def remark(self) -> str:
-        """What the kernel acted on, if that was told from the picture."""
-        return self.said
-
-
-def pose(job: Job, options: DeblurOptions, setting: Setting) -> Deblurring:
+def pose(job: Job, options: DeblurOptions, setting: Setting) -> HeardPicture:
     """The picture as a measurement of a sharp one."""
     picture = load_picture(job.input)
     y, kernel = to_tensor(picture), make_kernel(options.kernel)
@@ -43,7 +31,7 @@ def pose(job: Job, options: DeblurOptions, setting: Setting) -> Deblurring:
     )
     operator, crop = make_blur(job.input, kernel, options.boundary, y, response)
     about = ("deblur", picture, operator, y, noise, setting)
-    problem = Deblurring(*about, said=remark_on(response, options)).read_from(origin)
+    problem = HeardPicture(*about, note=lambda _: remark_on(response, options)).read_from(origin)
     problem.white = setting.white(operator, job.input, y, noise)
     if crop is not None:
         problem.crop = crop.crop

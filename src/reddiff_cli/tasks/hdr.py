@@ -40,8 +40,7 @@ class Highlights(Listening):
     it, several photographs tell it by what differs between them, and one tells it to the network,
     which knows texture.
 
-    before: the photograph, as it was read; `source` is as the result will be.    lossy: a file of
-    y has smoothed its noise.
+    before: the photograph, as it was read; `source` is as the result will be.
     """
 
     before: Picture | None = None
@@ -49,7 +48,6 @@ class Highlights(Listening):
     response: Response = Response()
     floating: bool = False
     tonemap: bool = False
-    lossy: bool = False
 
     @property
     def hidden(self) -> bool:
