@@ -343,16 +343,18 @@ def test_files_of_16_bits_may_have_less_noise_than_rounding_to_8(depth, least, t
     assert noise == pytest.approx(least or 0.05, rel=0.2)
 
 
-def test_a_picture_of_a_small_range_is_told(tmp_path):
+def test_a_picture_of_a_small_range_is_spread_out(tmp_path):
     notes, path = [], tmp_path / "faint.png"
     ramp = torch.linspace(0, 0.05, SIDE).expand(SIDE, SIDE)
     setting = Setting(find_model("natural"), SolverOptions(), notes.append)
     job = Job("denoise", path, tmp_path / "o.png")
+    tops = []
     for depth in (8, 16):
         save_picture(Picture(ramp[:, :, None].numpy(), depth=depth), path, None)
-        pose(job, DenoiseOptions(), setting)
+        tops.append(float(pose(job, DenoiseOptions(), setting).y.max() + 1) / 2)
+    assert tops == pytest.approx([0.05, 0.4], rel=0.02)
     [note] = notes
-    assert "faint.png: its values reach 5 % of white" in note
+    assert "its values reach 5 % of white; the prior sees them 8 times as bright" in note
 
 
 def test_grey_pictures_are_heard_in_one_channel(tmp_path):

@@ -21,7 +21,7 @@ LINES = [
     re.split(r"  #|;| (?:\| jq|>|&)(?: |$)", line.removeprefix("$ ").strip())[0].strip()
     for block in BLOCKS
     for line in block.replace("\\\n", " ").splitlines()
-]
+] + [example.replace("\\|", "|") for example in re.findall(r"\| `(reddiff .*)` \|", README)]
 COMMANDS = sorted(
     {
         line

@@ -45,6 +45,7 @@ from .formats.tifftags import read_tags
 from .pixels import Hole as Hole
 from .pixels import Picture as Picture
 from .pixels import Pixels as Pixels
+from .pixels import as_in_file as as_in_file
 from .pixels import check_format as check_format
 from .pixels import with_depth as with_depth
 
@@ -148,7 +149,7 @@ def save_picture(
     record: the settings record, or None to write neither record nor metadata. UsageError for a
     suffix that cannot be written; PictureError when the file system refuses.
     """
-    write_whole(path, _encode(picture, path, record, quality))
+    write_whole(path, _encode(as_in_file(picture), path, record, quality))
     if format_of(path) == "HDR":
         # After the picture: a crash in between leaves a record that does not fit, not one that
         # claims what was never done.

@@ -22,6 +22,9 @@ class Picture:
     depth: bits of the file, 8, 16, or 32 = float. Then pixels are linear light, 0 or more, with
     no upper bound; otherwise sRGB values. Colours are never multiplied by alpha, but in `stored`,
     which holds those of a float file as they are there: what stays is written so again.
+
+    unit: what a pixel of 1 stands for in the file; below 1 in pictures that fill a small part of
+    the range of 16 bits, which tasks/faint.py spreads out. Files are written as they were read.
     """
 
     pixels: Pixels
@@ -29,6 +32,7 @@ class Picture:
     depth: int = 8
     metadata: Metadata = field(default_factory=Metadata)
     stored: Pixels | None = None
+    unit: float = 1.0
 
     @property
     def linear(self) -> bool:
@@ -68,6 +72,7 @@ def with_depth(picture: Picture, depth: int) -> Picture:
     """
     if picture.linear == (depth == FLOAT):
         return replace(picture, depth=depth)
+    picture = as_in_file(picture)
     if picture.linear:
         pixels = Response().encode(picture.pixels.clip(0, 1))
     else:
@@ -75,6 +80,13 @@ def with_depth(picture: Picture, depth: int) -> Picture:
     # A colour profile holds the transfer curve of the old values.
     metadata = replace(picture.metadata, icc=b"")
     return replace(picture, pixels=pixels, depth=depth, metadata=metadata)
+
+
+def as_in_file(picture: Picture) -> Picture:
+    """The picture with the values that its file holds, whatever the prior was shown."""
+    if picture.unit == 1:
+        return picture
+    return replace(picture, pixels=picture.pixels * np.float32(picture.unit), unit=1.0)
 
 
 def check_format(picture: Picture, path: Path) -> None:

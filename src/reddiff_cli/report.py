@@ -32,6 +32,8 @@ from .streams import renamed, writing_stdout
 
 # Seconds above which people are told how long a picture will take.
 LONG = 20.0
+# Noise below which four digits say too little of it.
+FAINT = 0.001
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -133,7 +135,8 @@ class Reporter:
         """A picture is restored and written; notes: what was said of it on the way."""
         parts = [f"{job.input} -> {job.output}  {result.seconds:.1f} s"]
         if result.residual_ratio is not None:
-            parts.append(f"noise {result.noise:.4f}")
+            digits = 4 if result.noise >= FAINT else 6
+            parts.append(f"noise {result.noise:.{digits}f}")
             judged = f", {result.verdict}" if result.verdict else ""
             parts.append(f"residual/noise {result.residual_ratio:.2f}{judged}")
         parts += [result.remark] if result.remark else []

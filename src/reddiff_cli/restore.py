@@ -168,8 +168,9 @@ class Restorer:
                 solved.append((stage, mu))
                 steps = evaluations(solver_of(stage, self.solver), self.denoiser, self.card)
         record = make_record(job, self.card, self.solver, self.options, self.output)
-        remark = problem.remark()
-        record[FOUND] = {"noise": round(problem.noise, 6), "remark": remark, "evaluations": steps}
+        unit = problem.source.unit
+        noise, remark = unit * problem.noise, problem.remark()
+        record[FOUND] = {"noise": round(noise, 6), "remark": remark, "evaluations": steps}
         restored = self._average(problem, solved, sheets) if self.sampling else problem.finish()
         shines, restored = restored.shines, self._as_asked(restored, job.output)
         if shines and not restored.linear:
@@ -181,8 +182,8 @@ class Restorer:
             width=restored.width,
             height=restored.height,
             seconds=time.monotonic() - began,
-            noise=problem.noise,
-            residual=getattr(problem, "residual", residual),
+            noise=noise,
+            residual=unit * getattr(problem, "residual", residual),
             remark=self._with_caveat(remark),
             record=record,
             device=str(self.device),
@@ -190,6 +191,7 @@ class Restorer:
             steps=steps,
             found=getattr(problem, "verdict", ""),
             hidden=getattr(problem, "hidden", False),
+            unit=unit,
         )
 
     def _foretell(self, stage: Stage, on_estimate: OnEstimate) -> None:

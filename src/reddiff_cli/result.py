@@ -19,7 +19,8 @@ class Result:
 
     noise: as used, in [0, 1] units.    residual: as of `Stage.residual`.    remark: what a person
     should know.    steps: network evaluations per picture or window.    found: the verdict of
-    phase retrieval.    hidden: a lossy file hides its noise, which is a guess.
+    phase retrieval.    hidden: a lossy file hides its noise, which is a guess.    unit: as of
+    `Picture`; noise and residual are those of the file's values, and judged in its units.
     """
 
     width: int
@@ -34,6 +35,7 @@ class Result:
     steps: int
     found: str = ""
     hidden: bool = False
+    unit: float = 1.0
 
     @property
     def residual_ratio(self) -> float | None:
@@ -46,14 +48,14 @@ class Result:
 
         Nothing where phase retrieval has judged, by a sharper measure: the two would contradict.
         """
-        ratio = self.residual_ratio
+        ratio, noise = self.residual_ratio, self.noise / self.unit
         if ratio is None or self.found:
             return ""
         if self.record["task"] == "hdr":
             # Any stops and any response explain what one exposure recorded.
             several = len(self.record["exposures"]) > 1
-            return judge_exposures(ratio, self.noise, hidden=self.hidden) if several else ""
-        return judge_residual(ratio, self.noise, hidden=self.hidden)
+            return judge_exposures(ratio, noise, hidden=self.hidden) if several else ""
+        return judge_residual(ratio, noise, hidden=self.hidden)
 
     def facts(self) -> dict[str, Any]:
         """What scripts are told; keys are never renamed."""

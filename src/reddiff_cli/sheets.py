@@ -43,7 +43,8 @@ class Sheets:
         # In single precision the mean of three equal values may be another.
         mean = stack.mean(0, dtype=np.float64)
         squares = sum(np.square(pixels - mean) for pixels in stack)
-        self._spread = np.sqrt(squares / (len(stack) - 1)).astype(np.float32)
+        unit = pictures[0].unit
+        self._spread = (unit * np.sqrt(squares / (len(stack) - 1))).astype(np.float32)
         return replace(pictures[0], pixels=mean.astype(np.float32))
 
     def save(self, restored: Picture) -> None:

@@ -19,7 +19,7 @@ GREYISH = 2.0
 
 def pose(job: Job, options: ColorizeOptions, setting: Setting) -> WholePicture:
     """The picture's grey as the Rec. 601 luma of a coloured one."""
-    picture = load_picture(job.input)
+    picture, setting = setting.seeing(job.input, load_picture(job.input))
     y = to_tensor(picture)
     if y.shape[1] == 3:
         if not is_grey(y):

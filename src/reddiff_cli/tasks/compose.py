@@ -108,12 +108,14 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     """The picture as a measurement through all parts."""
     picture = load_picture(job.input)
     parts = tuple(make_part(damage, picture) for damage in options.parts)
+    known = next((part.known for part in parts if isinstance(part, Inpaint)), None)
+    hole = None if known is None else (known[0, 0] == 0).numpy()
+    picture, setting = setting.seeing(job.input, picture, hole)
     grey = any(damage.kind == "grey" for damage in options.parts)
     chain = compose(parts)
     said = ""
     check_room(job, picture, enlargement(chain), setting)
     y = _measured(parts, to_tensor(picture))
-    known = next((part.known for part in parts if isinstance(part, Inpaint)), None)
     margins = canvas_margins(parts)
     _check_size(job, chain, y)
     origin = find_origin(
@@ -124,7 +126,7 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
         setting,
         known=known,
         blurred=options.blurred,
-        told=options.noise,
+        told=None if options.noise is None else options.noise / picture.unit,
     )
     noise = origin.noise.sigma
     if _tells_response(options, picture, setting):

@@ -21,7 +21,7 @@ from .setting import Setting
 
 def pose(job: Job, options: DeblurOptions, setting: Setting) -> HeardPicture:
     """The picture as a measurement of a sharp one."""
-    picture = load_picture(job.input)
+    picture, setting = setting.seeing(job.input, load_picture(job.input))
     y, kernel = to_tensor(picture), make_kernel(options.kernel)
     check_kernel(job.input, kernel, *y.shape[2:])
     origin = find_origin("deblur", job.input, picture, y, setting, blurred=options.blurred)

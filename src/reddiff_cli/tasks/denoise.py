@@ -44,10 +44,6 @@ LOUD = {3: 3.0, 1: 1.5}
 TEXTURE, COARSE = 3.0, 0.45
 # The least noise of files of 16 bits and of light, of 255: that of rounding to 16 bits, nearly.
 LEAST = 0.002
-# Files of 16 bits that reach no higher have the noise of theirs below the finest of levels. Cells
-# of 1.6 % of white, as of 12 bits, noise of 0.07 of 255, have 38.6 dB of their own range before
-# and after, and multiplied by 32 44.7 dB.
-SMALL_RANGE = 1 / 8
 # White noise counts as even if it is not so many times as strong in one brightness as in another.
 UNEVEN = 1.3
 
@@ -178,7 +174,7 @@ class Denoising(Listening):
 
 def pose(job: Job, options: DenoiseOptions, setting: Setting) -> Denoising:
     """The picture as one with noise on it."""
-    picture = load_picture(job.input)
+    picture, setting = setting.seeing(job.input, load_picture(job.input))
     evaluations = min(MOST, PER_LOOK * looking(setting.card, setting.solver).evaluations)
     decoding = find_decoding(job.input, picture, setting, evaluations)
     y = to_tensor(picture)
@@ -188,13 +184,12 @@ def pose(job: Job, options: DenoiseOptions, setting: Setting) -> Denoising:
         fine = max(noise or 0.0, (wavelet_sigma(y) or 0.0) / 2)
         channels = 1 if is_grey(y) else y.shape[1]
         decoding = decoding if fine < LOUD[channels] / 255 else None
-    floor = (FLOOR if picture.depth == 8 or smooths(job.input) else LEAST) / 255
+    coarse = picture.depth == 8 or smooths(job.input)
+    floor = FLOOR / 255 if coarse else LEAST / 255 / picture.unit
     if noise is None:
         estimate = setting.estimate(job.input, y, by_coefficients=decoding is not None)
         measured = floor < FLOOR / 255 and estimate.found > 0
         noise = max(estimate.found, floor) if measured else estimate.sigma
-        if picture.depth == 16:
-            _tell_a_small_range(job.input, y, setting)
     white = setting.white(operator, job.input, y, noise)
     about = ("denoise", picture, operator, y, noise, setting)
     lossy = smooths(job.input)
@@ -202,14 +197,6 @@ def pose(job: Job, options: DenoiseOptions, setting: Setting) -> Denoising:
     problem = Denoising(*about, white=white, lossy=lossy, floor=floor, step=step)
     problem.decoding = decoding
     return problem
-
-
-def _tell_a_small_range(path: Path, y: Tensor, setting: Setting) -> None:
-    """Note that a picture, as of 12 bits in 16, is too faint for what the prior knows."""
-    top = float((y.max() + 1) / 2)
-    if top < SMALL_RANGE:
-        told = f"its values reach {100 * top:.2g} % of white, where the prior knows little"
-        setting.on_note(f"warning: {path}: {told}; multiply them first")
 
 
 def _median_step(path: Path) -> float:

@@ -36,6 +36,7 @@ def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
         hole = load_hole(picture, job.mask, options, setting.on_note)
     except UsageError as error:  # a loop over pictures ends here, and has to be told at which
         raise UsageError(f"{job.input}: {error}") from error
+    picture, setting = setting.seeing(job.input, picture, hole)
     source = make_opaque(picture, hole)
     if job.mask is None and picture.alpha is not None and not picture.alpha.all():
         partly = int(((picture.alpha > 0) & (picture.alpha < 1)).sum())
@@ -146,7 +147,7 @@ class Inpainting:
         """How much grain the hole has got, or could have had."""
         if self._grain is None:
             return "no place is flat enough to measure grain on" if self._grainy else ""
-        sigma = self._grain.sigma / 2
+        sigma = self.source.unit * self._grain.sigma / 2
         if self._grainy:
             return f"grain {sigma:.4f}"
         if not self._grain.is_likely:

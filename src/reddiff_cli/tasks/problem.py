@@ -22,6 +22,8 @@ from ..tiling import DenoiseFunction
 from .levels import S_END
 
 SRGB = Response()
+# Light that reaches no higher (a tenth of white on a screen) is nearly black to the network.
+FAINT = 0.01
 
 
 class View(Protocol):
@@ -135,7 +137,7 @@ def to_tensor(picture: Picture) -> Tensor:
 def encoded(picture: Picture) -> Pixels:
     """Pixels as a display would show them, in [0, 1]: what the prior was trained on.
 
-    Linear light is divided by its peak where that is above 1, and sRGB-encoded.
+    Linear light is divided by its peak where that is above 1 or faint, and sRGB-encoded.
     """
     if not picture.linear:
         return picture.pixels
@@ -164,7 +166,9 @@ def headroom(picture: Picture) -> float:
 
 
 def _peak(picture: Picture) -> float:
-    return max(1.0, float(picture.pixels.max()))
+    """What is white to the network: the brightest light above 1 or far below it, else 1."""
+    brightest = float(picture.pixels.max())
+    return brightest if brightest > 1 or 0 < brightest < FAINT else 1.0
 
 
 def to_pixels(x: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -14,7 +14,9 @@ from ..models import Card
 from ..noise import NoiseEstimate, estimate_noise, is_white
 from ..operators import Operator, keeps_noise
 from ..options import OVERLAP, TASKS, MachineOptions, SolverOptions
-from ..tiling import Hole, Patchwork, Whole
+from ..pictures import Hole, Picture
+from ..tiling import Patchwork, Whole
+from .faint import spread_out
 from .levels import FALLING, SPARSE, UNIT_STEPS, noise_levels
 
 # Pixels of the largest tile of a network that takes any size, in squares of the card's `tile`, so
@@ -37,6 +39,22 @@ class Setting:
     machine: MachineOptions = MachineOptions()
     depth: str = "auto"
     check: Callable[[], None] = lambda: None
+
+    def seeing(
+        self, path: Path, picture: Picture, hole: Hole | None = None
+    ) -> tuple[Picture, "Setting"]:
+        """The picture as the prior is to see it, and this setting with noise in its units.
+
+        hole: as of `spread_out`.
+        """
+        spread, told = spread_out(picture, hole), self.solver.noise
+        noise = told / spread.unit if isinstance(told, float) else told
+        if spread is picture or (isinstance(noise, float) and noise > 1):
+            return picture, self
+        reached = 100 * spread.unit * float(spread.pixels.max())
+        times = f"the prior sees them {1 / spread.unit:g} times as bright"
+        self.on_note(f"{path}: its values reach {reached:.2g} % of white; {times}")
+        return spread, replace(self, solver=replace(self.solver, noise=noise))
 
     def told_noise(self, task: str) -> float | None:
         """The noise that somebody told, or the task takes for granted; None: to be estimated."""

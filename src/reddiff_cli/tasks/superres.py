@@ -31,7 +31,7 @@ FILTERS = {"bicubic": bicubic, "box": box, "lanczos": lanczos}
 
 def pose(job: Job, options: SuperresOptions, setting: Setting) -> HeardPicture:
     """The picture as a measurement of one `scale` times as large."""
-    picture = load_picture(job.input)
+    picture, setting = setting.seeing(job.input, load_picture(job.input))
     check_room(job, picture, options.scale, setting)
     y = to_tensor(picture)
     origin = find_origin("superres", job.input, picture, y, setting)

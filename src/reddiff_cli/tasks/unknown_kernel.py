@@ -111,7 +111,7 @@ class BlindDeblurring(HeardPicture):
 
 def pose(job: Job, options: DeblurOptions, setting: Setting) -> BlindDeblurring:
     """The picture as a measurement of a sharp one, by a kernel that is found on the way."""
-    picture = load_picture(job.input)
+    picture, setting = setting.seeing(job.input, load_picture(job.input))
     y = to_tensor(picture)
     origin = find_origin("deblur", job.input, picture, y, setting, blurred=True)
     noise = origin.noise.sigma

@@ -1,0 +1,109 @@
+"""Pictures that fill a small part of 16 bits are restored as bright ones are, in their values."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from conftest import scene
+from reddiff_cli.cli import app
+from reddiff_cli.formats import deep
+from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.tasks.problem import decoded, encoded
+
+TWELVE, TIMES = 4095, 8  # eight times 12 bits fill the half of 16
+TASKS = {
+    "denoise": ["denoise", "--noise"],
+    "deblur": ["deblur", "--kernel", "gaussian:1", "--noise"],
+    "superres": ["superres", "--scale", "2", "--noise"],
+    "inpaint": ["inpaint", "--mask", "m.png", "--noise"],
+    "colorize": ["colorize", "--noise"],
+    "restore": ["restore", "--degrade", "blur gaussian:1 | mask m.png | noise "],
+}
+
+
+def values(path):
+    return np.rint(load_picture(path).pixels * 65535).astype(int)
+
+
+@pytest.fixture
+def pair(tmp_path, monkeypatch):
+    """The same picture twice: of 12 bits in 16, and filling the half of them."""
+    monkeypatch.chdir(tmp_path)
+    grey = np.rint(scene(40, 48)[:, :, :1] / 255 * TWELVE)
+    mask = np.zeros((40, 48), np.uint8)
+    mask[10:20, 15:19] = 255
+    Image.fromarray(mask).save("m.png")
+    for name, factor in (("faint", 1), ("bright", TIMES)):
+        pixels = (grey * factor / 65535).astype(np.float32)
+        save_picture(Picture(pixels, depth=16), tmp_path / f"{name}.png", None)
+    return mask > 0
+
+
+def restored(arguments, tiny_prior, code=0):
+    quick = ["--model", str(tiny_prior), "--steps", "2", "--device", "cpu", "--json"]
+    result = CliRunner().invoke(app, [*arguments, "-o", "out/", *quick])
+    assert result.exit_code == code, result.stderr
+    return json.loads(result.stdout.splitlines()[0])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_faint_is_restored_as_bright(task, pair, tmp_path, tiny_prior):
+    """And noise is told, and told of, in the values of the file."""
+    *command, last = TASKS[task]
+    told = {}
+    for name, noise in (("faint", 0.002), ("bright", 0.002 * TIMES)):
+        given = [last, str(noise)] if last == "--noise" else [last + str(noise)]
+        told[name] = restored([*command, *given, f"{name}.png"], tiny_prior)
+        assert told[name]["noise"] == pytest.approx(noise, abs=1e-6)
+    assert told["faint"]["residual_ratio"] == pytest.approx(
+        told["bright"]["residual_ratio"], rel=0.01
+    )
+    faint, bright = (values(tmp_path / f"out/{name}.png") for name in told)
+    assert np.abs(TIMES * faint - bright).max() <= TIMES
+    assert any("8 times as bright" in note for note in told["faint"]["notes"])
+    assert not any("times as bright" in note for note in told["bright"]["notes"])
+
+
+def test_what_is_known_stays_as_it_is_beside_a_spark_in_the_hole(pair, tmp_path, tiny_prior):
+    pixels = load_picture(tmp_path / "faint.png").pixels.copy()
+    pixels[12, 16] = 1.0
+    save_picture(Picture(pixels, depth=16), tmp_path / "dust.png", None)
+    told = restored(["inpaint", "dust.png", "--mask", "m.png", "--compare"], tiny_prior)
+    before, after = values(tmp_path / "dust.png"), values(tmp_path / "out/dust.png")
+    assert np.array_equal(after[~pair], before[~pair])
+    assert after[pair].max() < 2 * TWELVE
+    assert any("8 times as bright" in note for note in told["notes"])
+
+
+def test_eight_bits_of_it_are_as_dark(pair, tmp_path, tiny_prior):
+    restored(["inpaint", "faint.png", "--mask", "m.png", "--depth", "8"], tiny_prior)
+    shown = np.asarray(Image.open(tmp_path / "out/faint.png"))
+    assert shown[~pair].max() <= 255 * TWELVE / 65535 + 1
+
+
+def test_spread_of_samples_is_in_the_values_of_the_file(pair, tmp_path, tiny_prior):
+    sampled = ["inpaint", "--mask", "m.png", "--samples", "3"]
+    for name in ("faint", "bright"):
+        restored([*sampled, f"{name}.png"], tiny_prior)
+    faint, bright = (np.load(tmp_path / f"out/{name}.std.npy") for name in ("faint", "bright"))
+    assert np.allclose(TIMES * faint, bright, atol=1e-6)
+    assert bright.max() > 0
+
+
+def test_more_noise_than_picture_is_not_spread_out(pair, tiny_prior):
+    told = restored(["denoise", "faint.png", "--noise", "0.5"], tiny_prior)
+    assert not any("times as bright" in note for note in told["notes"])
+    assert told["noise"] == 0.5
+
+
+def test_faint_light_is_seen_over_its_peak(tmp_path):
+    light = (scene(16, 16) / 255 * 0.005).astype(np.float32)
+    deep_file = tmp_path / "a.exr"
+    deep_file.write_bytes(deep.encode_float(light, None, ".exr", b""))
+    picture = load_picture(deep_file)
+    shown = encoded(picture)
+    assert shown.max() == pytest.approx(1, abs=1e-5)
+    assert np.allclose(decoded(shown, picture), picture.pixels, atol=1e-7)
