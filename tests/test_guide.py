@@ -112,6 +112,11 @@ def test_a_guide_says_less_where_there_is_texture():
         weights.append(float(comparable(textured, hole)[:, 42:48, 42:48].mean() / 0.4))
     assert WEIGHT > weights[0] > weights[1] > weights[2] > 0
     assert weights[0] / weights[2] == pytest.approx(16, rel=0.1)  # by the square
+    # Nor is faint texture flat, if it is everywhere; edges in what is flat are no such texture.
+    faint = torch.where(hole, flat, flat + 0.05 * noise)
+    assert 0 < float(comparable(faint, hole)[:, 45, 45].mean() / 0.4) < WEIGHT / 4
+    stripes = flat + 0.5 * (torch.arange(90) % 30 == 0) * ~hole
+    assert float(comparable(stripes, hole)[:, 45, 45].mean() / 0.4) == pytest.approx(WEIGHT)
     # Texture far from the hole says nothing about it.
     far = flat + 0.8 * noise * (torch.arange(90) < 10)
     assert float(comparable(far, hole)[:, 45, 45].mean() / 0.4) == pytest.approx(WEIGHT)
@@ -157,7 +162,7 @@ def test_the_prior_closes_an_edge_across_a_wide_hole(tmp_path):
         restored = np.asarray(Image.open(tmp_path / "o.png")).astype(float)
         assert np.array_equal(restored[~hole], picture[~hole])
         errors[wide_hole] = np.sqrt(np.square(restored - picture)[hole].mean())
-    assert errors["guided"] < 0.75 * errors["patches"]
+    assert errors["guided"] < 0.8 * errors["patches"]
 
 
 @pytest.fixture

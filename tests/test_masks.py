@@ -8,10 +8,11 @@ from PIL import Image, ImageFilter
 
 from conftest import scene
 from reddiff_cli.errors import PictureError, UsageError
-from reddiff_cli.masks import Masks, NothingToFill, load_hole
+from reddiff_cli.masks import Masks, NothingToFill, hole_from_file, load_hole
 from reddiff_cli.pictures import Picture
 from reddiff_cli.task_options import InpaintOptions
 
+COFFEE = Path(__file__).parent / "pictures/coffee.png"
 PICTURE = Picture(scene().astype(np.float32) / 255)
 
 
@@ -27,7 +28,7 @@ def test_white_is_fill_from_half_grey_on(tmp_path):
     assert sorted(zip(*np.nonzero(hole), strict=True)) == [(3, 4), (5, 6)]
 
 
-@pytest.mark.parametrize(("radius", "grow", "told"), [(0, 0, 0), (4, 0, 7), (4, 7, 0), (4, 3, 7)])
+@pytest.mark.parametrize(("radius", "grow", "told"), [(0, 0, 0), (4, 0, 6), (4, 6, 0), (4, 3, 6)])
 def test_soft_edges_are_told_with_what_fills_them(tmp_path, radius, grow, told):
     """Until --grow-mask takes all of them."""
     mask = Image.new("L", (64, 48))
@@ -40,12 +41,57 @@ def test_soft_edges_are_told_with_what_fills_them(tmp_path, radius, grow, told):
     )
 
 
-def test_smooth_letters_are_not_soft(tmp_path):
-    values = np.zeros((48, 64))
+def test_what_a_smooth_brush_leaves_beside_a_stroke_is_filled_with_it(tmp_path):
+    """It is a part of the scratch, which would stay as an outline."""
+    values, notes = np.zeros((48, 64)), []
     values[20:22, 10:50], values[19, 10:50], values[22, 10:50] = 255, 90, 60
-    notes = []
-    load_hole(PICTURE, save_mask(tmp_path / "m.png", values), InpaintOptions(), notes.append)
+    values[40, 10:50] = 90  # grey that is beside nothing
+    path = save_mask(tmp_path / "m.png", values)
+    hole = load_hole(PICTURE, path, InpaintOptions(), notes.append)
+    assert hole[19:23, 10:50].all()
+    assert hole.sum() == 160
     assert notes == []
+    inverted = save_mask(tmp_path / "i.png", 255 - values)
+    assert np.array_equal(load_hole(PICTURE, inverted, InpaintOptions(invert=True)), hole)
+    assert np.array_equal(hole_from_file(PICTURE, path), hole)
+
+
+def test_rings_of_a_jpeg_do_not_ask_for_a_mask_as_wide_as_its_blocks(tmp_path):
+    values, notes = np.zeros((480, 640), np.uint8), []
+    for column in range(20, 620, 30):
+        values[20:460, column : column + 2] = 255
+    path = tmp_path / "m.jpg"
+    Image.fromarray(values).save(path, quality=50)
+    picture = Picture(scene(480, 640).astype(np.float32) / 255)
+    hole = load_hole(picture, path, InpaintOptions(), notes.append)
+    assert hole[values > 0].all()
+    assert all(int(note.split("--grow-mask ")[1].split()[0]) <= 4 for note in notes)
+
+
+@pytest.mark.parametrize("kind", ["copy", "grey copy", "other"])
+def test_a_photograph_is_no_mask(tmp_path, kind):
+    """As where marks were painted over a copy of the picture."""
+    photograph = Image.open(COFFEE).convert("RGB").crop((100, 100, 300, 250))
+    if kind == "grey copy":
+        photograph = photograph.convert("L")
+    pixels = np.asarray(photograph, np.float32) / 255
+    picture = Picture(pixels if pixels.ndim == 3 else pixels[:, :, None])
+    painted = photograph if kind != "other" else photograph.rotate(180)
+    painted.paste("red" if kind != "grey copy" else 255, (20, 20, 60, 24))
+    painted.save(tmp_path / "m.png")
+    with pytest.raises(PictureError, match="is a photograph, not a mask"):
+        load_hole(picture, tmp_path / "m.png", InpaintOptions())
+
+
+@pytest.mark.parametrize("colours", ["gradient", "red and yellow"])
+def test_masks_of_shades_or_of_colours_are_masks(tmp_path, colours):
+    picture = Picture(np.asarray(Image.open(COFFEE).convert("RGB"), np.float32) / 255)
+    mask = Image.linear_gradient("L").resize((picture.width, picture.height))
+    if colours == "red and yellow":
+        sharp = mask.point(lambda v: 255 * (v > 127)).filter(ImageFilter.GaussianBlur(1))
+        mask = Image.merge("RGB", [sharp.point(lambda v: 255), sharp, sharp.point(lambda v: 0)])
+    mask.save(tmp_path / "m.png")
+    assert 0.3 < load_hole(picture, tmp_path / "m.png", InpaintOptions()).mean() < 0.7
 
 
 def test_invert_and_grow(tmp_path):
@@ -71,6 +117,19 @@ def test_magenta_pixels_are_the_hole():
     hole = load_hole(Picture(pixels), None, InpaintOptions())
     assert hole.sum() == 4
     assert hole[4:6, 4:6].all()
+
+
+def test_mixtures_beside_magenta_are_filled_with_it():
+    pixels, notes = np.full((48, 64, 3), 0.4, np.float32), []
+    pixels[10:30, 10:30] = (1, 0, 1)
+    pixels[9, 10:30] = (0.7, 0.3, 0.7)
+    pixels[40, 10:20] = (0.9, 0.1, 0.9)  # a purple that is beside no mark
+    hole = load_hole(Picture(pixels), None, InpaintOptions(), notes.append)
+    assert hole[9:30, 10:30].all()
+    assert not hole[40].any()
+    pixels[5:9, 10:30] = (0.8, 0.4, 0.8)
+    load_hole(Picture(pixels), None, InpaintOptions(), notes.append)
+    assert [note.split(": ")[1] for note in notes] == ["the marks"]
 
 
 def test_no_mask_at_all_is_a_usage_error():
@@ -102,6 +161,9 @@ def test_pairing_by_relative_stem(tmp_path):
     assert Masks(None).find(picture, root) is None
     with pytest.raises(PictureError, match="no mask named"):
         Masks(masks).find(root / "b.jpg", root)
+    for name, ending in (("b", "_mask.png"), ("c", "-mask.gif")):
+        named = save_mask(masks / "sub" / f"{name}{ending}", np.full((4, 4), 255))
+        assert Masks(masks).find(root / "sub" / f"{name}.jpg", root) == named
     save_mask(masks / "sub" / "a.tif", np.full((4, 4), 255))
     with pytest.raises(PictureError, match="several masks"):
         Masks(masks).find(picture, root)

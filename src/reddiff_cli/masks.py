@@ -8,18 +8,29 @@ from numpy.typing import NDArray
 
 from .errors import PictureError, UsageError
 from .formats.kinds import PICTURE_SUFFIXES
-from .pictures import Hole, Picture, load_picture
+from .mask_edges import WHITE_FROM, grow, marked, soft_reach
+from .pictures import Hole, Picture, Pixels, load_picture
 from .task_options import InpaintOptions
 
 MAGENTA = (1.0, 0.0, 1.0)
-WHITE_FROM = 128  # of 255: half of the range
+# What is beside it is mixed with it if red and blue are so much more than green.
+MIXED = 0.15
+# A GIF holds no photograph, but masks of some editors.
+SUFFIXES = (*PICTURE_SUFFIXES, ".gif")
+# Masks of a folder may be called as their pictures, or so.
+ENDINGS = ("_mask", "-mask")
 # Black masks with a little noise stay below this. What is brighter was meant (a colour, say), and
 # so were 0 and 1, of 255 or of 65535, for no and yes.
 DARK = 32
 NEARLY_ALL = 0.95
-# Edges are soft if more pixels than this share of the hole are brighter than this, of 255, but not
-# filled, as far as this from it at most, and farther than those of smooth lines and letters.
-SOFT, FEW_SOFT, FARTHEST, ANTIALIASED = 12, 0.1, 32, 1
+# Between these a value is neither black nor white.
+MIDDLE = (0.1, 0.9)
+# A copy of the picture has so much of what is neither, nearly as it is there, and no mask has; so
+# many pixels tell.
+ALIKE, COPIED, ENOUGH = 10 / 255, 0.5, 100
+# A photograph has more than so much of what is neither, and of colours (channels so far apart),
+# and no more than so much of its four most frequent ones. Gradients have no colours.
+SHADES, COLOURED, APART, PLAIN = 0.5, 0.2, 0.06, 0.5
 
 
 class NothingToFill(Exception):
@@ -34,24 +45,24 @@ def load_hole(
 ) -> Hole:
     """(H, W), True where the picture is to be filled.
 
-    From a mask file (>= 50 % grey = fill), else fully transparent pixels, else pixels of exactly
-    (255, 0, 255). PictureError for a wrong size or nothing known; NothingToFill if empty. on_note
-    is told of soft edges that are cut.
+    From a mask file (>= 50 % grey = fill, and grey beside that), else fully transparent pixels,
+    else pixels of exactly (255, 0, 255), and mixtures beside these. PictureError for a wrong size,
+    no mask or nothing known; NothingToFill if empty. on_note is told of soft edges that are cut.
     """
     if path is None:
-        hole = _from_picture(picture)
+        values, name = _values_in(picture), "the marks"
     else:
-        values = _values_of(picture, path)
-        hole = values >= WHITE_FROM
-        reach = 0 if options.invert else soft_reach(values)
-        if reach > options.grow:
-            told = f"its soft edges are cut at half; --grow-mask {reach} fills all of them"
-            on_note(f"warning: {path}: {told}")
+        values, name = _values_of(picture, path), str(path)
     if options.invert:
-        hole = ~hole
+        values = 255 - values
+    hole = marked(values)
+    reach = soft_reach(values)
+    if reach > options.grow:
+        told = f"soft edges are cut at half; --grow-mask {reach} fills all of them"
+        on_note(f"warning: {name}: {told}")
     if not hole.any():
         raise NothingToFill("mask is empty")
-    hole = _grow(hole, options.grow)
+    hole = grow(hole, options.grow)
     check_something_is_known(hole, path)
     return hole
 
@@ -93,7 +104,8 @@ class Masks:
         folder = mask / relative.parent
         if folder not in self._listed:
             self._listed[folder] = _pictures_by_stem(folder)
-        found = self._listed[folder].get(picture.stem, [])
+        stems = (picture.stem, *(picture.stem + ending for ending in ENDINGS))
+        found = next((self._listed[folder][s] for s in stems if s in self._listed[folder]), [])
         if not found:
             wanted = relative.with_suffix(".*")
             raise PictureError(f"{picture}: no mask named {wanted} in {mask}", "Mask")
@@ -109,7 +121,7 @@ def _pictures_by_stem(folder: Path) -> dict[str, list[Path]]:
     try:
         for path in sorted(folder.iterdir()):
             # Reading a pipe would wait for ever.
-            if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file():
+            if path.suffix.lower() in SUFFIXES and path.is_file():
                 found.setdefault(path.stem, []).append(path)
     except (FileNotFoundError, NotADirectoryError):
         return {}
@@ -119,32 +131,18 @@ def _pictures_by_stem(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def soft_reach(values: NDArray[np.float32]) -> int:
-    """Pixels by which what is filled has to grow to take soft edges with it; 0 if they are hard.
-
-    values: (H, W), of 255.
-    """
-    hole: Hole = values >= WHITE_FROM
-    soft = (values > SOFT) & ~hole
-    if soft.sum() <= FEW_SOFT * hole.sum():
-        return 0
-    for reach in range(1, FARTHEST + 1):
-        hole = _grow(hole, 1)
-        if not (soft & ~hole).any():
-            return reach if reach > ANTIALIASED else 0
-    return 0  # no edge, but something else that is grey
-
-
 def hole_from_file(picture: Picture, path: Path) -> Hole:
-    """(H, W), True where a mask file is white; PictureError if its size is another."""
-    hole: Hole = _values_of(picture, path) >= WHITE_FROM
-    return hole
+    """(H, W), True where a mask file is `marked`; PictureError if it is none of this picture."""
+    return marked(_values_of(picture, path))
 
 
 def _values_of(picture: Picture, path: Path) -> NDArray[np.float32]:
-    """(H, W), of 255; PictureError if they are another picture's, or all too dark."""
+    """(H, W), of 255; PictureError if they are another picture's, none's, or all too dark."""
     mask = load_picture(path)
     check_mask_size(path, (mask.width, mask.height), (picture.width, picture.height))
+    if _is_copy(mask, picture) or _is_photograph(mask):
+        told = "is a photograph, not a mask; paint what is to be filled white on black"
+        raise PictureError(f"{path}: {told}, or on a transparent layer of its own", "MaskPhoto")
     # A mask drawn on transparency counts where it is opaque.
     grey = mask.pixels.mean(2)
     if mask.alpha is not None:
@@ -173,27 +171,45 @@ def check_mask_size(path: Path, mask: tuple[int, int], picture: tuple[int, int])
         )
 
 
-def _from_picture(picture: Picture) -> Hole:
+def _is_copy(mask: Picture, picture: Picture) -> bool:
+    """True if most of a mask is the picture itself, as where somebody painted on a copy."""
+    shades = _is_shade(picture.pixels)
+    if mask.linear or picture.linear or shades.sum() < ENOUGH:
+        return False
+    alike = np.abs(mask.pixels - picture.pixels).max(2) < ALIKE
+    return bool(alike[shades].mean() > COPIED)
+
+
+def _is_photograph(mask: Picture) -> bool:
+    """True if a mask has many shades of many colours."""
+    pixels = mask.pixels
+    apart = pixels.max(2) - pixels.min(2) > APART
+    if _is_shade(pixels).mean() < SHADES or apart.mean() < COLOURED:
+        return False
+    coarse = (pixels.clip(0, 1) * 15).astype(np.int32) @ (256, 16, 1)
+    counts = np.sort(np.unique(coarse, return_counts=True)[1])
+    return bool(counts[-4:].sum() < PLAIN * coarse.size)
+
+
+def _is_shade(pixels: Pixels) -> NDArray[np.bool_]:
+    """(H, W), True where some channel is neither black nor white."""
+    inside = (pixels > MIDDLE[0]) & (pixels < MIDDLE[1])
+    shade: NDArray[np.bool_] = np.logical_or.reduce(inside, axis=2)
+    return shade
+
+
+def _values_in(picture: Picture) -> NDArray[np.float32]:
+    """(H, W), of 255: what is marked in the picture itself, by transparency or by magenta."""
     if picture.alpha is not None and bool((picture.alpha == 0).any()):
-        transparent: Hole = picture.alpha == 0
-        return transparent
-    if picture.pixels.shape[2] == 3:
-        marked: Hole = (picture.pixels == np.asarray(MAGENTA, dtype=np.float32)).all(2)
-        if marked.any():
-            return marked
+        return np.where(picture.alpha == 0, np.float32(255), np.float32(0))
+    pixels = picture.pixels
+    if pixels.shape[2] == 3:
+        exact: Hole = (pixels == np.asarray(MAGENTA, dtype=np.float32)).all(2)
+        if exact.any():
+            mixed = np.minimum(pixels[..., 0], pixels[..., 2]) - pixels[..., 1]
+            # Only magenta itself starts a hole; what is mixed with it is an edge of one.
+            edge = np.where(mixed > MIXED, np.float32(WHITE_FROM - 1), np.float32(0))
+            return np.where(exact, np.float32(255), edge)
     raise UsageError(
         "no mask: the picture has no transparent and no magenta (255, 0, 255) pixels; give --mask"
     )
-
-
-def _grow(hole: Hole, pixels: int) -> Hole:
-    """Dilate by a square: objects leave halos."""
-    for axis in (0, 1):
-        grown = hole.copy()
-        for shift in range(1, min(pixels, hole.shape[axis] - 1) + 1):
-            ahead, behind = [slice(None)] * 2, [slice(None)] * 2
-            ahead[axis], behind[axis] = slice(shift, None), slice(None, -shift)
-            grown[tuple(ahead)] |= hole[tuple(behind)]
-            grown[tuple(behind)] |= hole[tuple(ahead)]
-        hole = grown
-    return hole
