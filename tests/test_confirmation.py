@@ -24,7 +24,7 @@ from reddiff_cli.solvers.whitening import Whitening
 from reddiff_cli.task_options import DenoiseOptions
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.denoise import Denoising
-from reddiff_cli.tasks.hearing import AGAIN, OVER_FINE
+from reddiff_cli.tasks.listening import AGAIN, OVER_FINE
 from reddiff_cli.tasks.problem import to_tensor
 
 PICTURE = Path(__file__).parent / "pictures" / "coffee.png"

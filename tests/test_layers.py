@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -134,6 +135,16 @@ def test_style(path):
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, "bare except"
     assert ast.get_docstring(TREES[path])
+
+
+def test_no_two_classes_have_one_name():
+    classes = [
+        node.name
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert [name for name, count in Counter(classes).items() if count > 1] == []
 
 
 def test_top_level_holds_nothing_else():

@@ -36,7 +36,7 @@ BELIEF = 4.5
 WIDER = 1.6
 
 
-class Linear(Protocol):
+class LinearTerm(Protocol):
     """What is needed of an operator."""
 
     def __call__(self, x: Tensor) -> Tensor: ...
@@ -44,15 +44,15 @@ class Linear(Protocol):
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor: ...
 
 
-class Bent(Linear, Protocol):
+class BentTerm(LinearTerm, Protocol):
     """An operator that is nearly linear near a picture, where its data step is exact."""
 
-    def tangent(self, x: Tensor) -> Linear: ...
+    def tangent(self, x: Tensor) -> LinearTerm: ...
 
 
-def tangent(operator: Linear | Bent, x: Tensor) -> Linear:
+def tangent(operator: LinearTerm | BentTerm, x: Tensor) -> LinearTerm:
     """The linear map that A is near x; A itself if it is linear."""
-    near: Linear = operator.tangent(x) if hasattr(operator, "tangent") else operator
+    near: LinearTerm = operator.tangent(x) if hasattr(operator, "tangent") else operator
     return near
 
 
@@ -64,7 +64,7 @@ class Through:
     in [-1, 1] units.
     """
 
-    operator: Linear | Bent
+    operator: LinearTerm | BentTerm
     y: Tensor
     sigma: float
 

@@ -19,8 +19,8 @@ from ..operators import Identity
 from ..pictures import load_picture
 from ..solvers.whitening import Whitening
 from ..task_options import DenoiseOptions
-from .decoded import find_decoding
-from .hearing import QUIET, Listening
+from .compressed import find_decoding
+from .listening import QUIET, ListeningPicture
 from .problem import Stage, to_tensor
 from .setting import Setting
 
@@ -53,7 +53,7 @@ UNEVEN = 1.3
 
 
 @dataclass
-class Denoising(Listening):
+class Denoising(ListeningPicture):
     """A picture with noise on it.
 
     Noise that was told, and is there and white as far as the picture tells: a few looks at it. The
@@ -76,7 +76,7 @@ class Denoising(Listening):
         """
         looks = straight(self.setting.solver)
         if self.decoding is not None:
-            yield from self.decoded()
+            yield from self.decoding_stages()
             self._estimate()
         elif self.told is None and not self.lossy:
             yield from self.probing()

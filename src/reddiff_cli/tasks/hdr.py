@@ -19,7 +19,7 @@ from ..pictures import Picture, Pixels, load_picture
 from ..response import Response, parse_response
 from ..task_options import HdrOptions
 from ..tonemap import tonemap
-from .hearing import Listening
+from .listening import ListeningPicture
 from .problem import Stage, to_pixels, to_tensor
 from .setting import Setting
 from .whole import least_noise
@@ -33,7 +33,7 @@ WITHIN_OF_AN_ESTIMATE = 4 / 255
 
 
 @dataclass
-class Highlights(Listening):
+class Highlights(ListeningPicture):
     """The scene at a level where its highlights fit; `gain` brings it back to its exposure.
 
     Noise that nobody told is taken away from what was recorded, too. Where no file has smoothed

@@ -18,7 +18,7 @@ from ..pictures import Hole, Picture, load_picture
 from ..task_options import InpaintOptions
 from ..tiling import patchwork
 from .holed import bent, parts_of
-from .problem import Stage, decoded, to_pixels, to_tensor
+from .problem import Stage, from_display, to_pixels, to_tensor
 from .setting import Setting
 from .wide import WideFilling, fill_hole, share_of_patches
 
@@ -127,13 +127,13 @@ class Inpainting:
             canvas = add_grain(canvas, self.hole, self._grain, self._setting.solver.seed)
         inside = canvas[:, :, torch.from_numpy(self.hole)][:, :, None]  # (1, C, 1, N)
         pixels = self.source.pixels.copy()
-        pixels[self.hole] = decoded(to_pixels(inside), self._seen)[0]
+        pixels[self.hole] = from_display(to_pixels(inside), self._seen)[0]
         return replace(self.source, pixels=pixels)
 
     def preview(self, stage: Stage, mu: Tensor) -> Picture:
         """The result if the stage ended at mu."""
         if stage.shared and self._filling is not None:
-            guessed = decoded(to_pixels(self._filling.preview(stage, mu)), self._seen)
+            guessed = from_display(to_pixels(self._filling.preview(stage, mu)), self._seen)
             return replace(self.source, pixels=guessed)
         self.accept(stage, mu)
         return self.finish()

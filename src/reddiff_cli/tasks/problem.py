@@ -129,10 +129,10 @@ class Problem(Protocol):
 
 def to_tensor(picture: Picture) -> Tensor:
     """Pixels (H, W, C) in [0, 1] -> (1, C, H, W) in [-1, 1], with memory of its own."""
-    return (torch.from_numpy(encoded(picture)).permute(2, 0, 1)[None] * 2).sub_(1)
+    return (torch.from_numpy(for_display(picture)).permute(2, 0, 1)[None] * 2).sub_(1)
 
 
-def encoded(picture: Picture) -> Pixels:
+def for_display(picture: Picture) -> Pixels:
     """Pixels as a display would show them, in [0, 1]: what the prior was trained on.
 
     Linear light is divided by its peak where that is above 1, and sRGB-encoded.
@@ -142,8 +142,8 @@ def encoded(picture: Picture) -> Pixels:
     return SRGB.encode(picture.pixels / _peak(picture)).astype(np.float32)
 
 
-def decoded(pixels: Pixels, like: Picture) -> Pixels:
-    """The reverse of `encoded`, with the peak of the picture that was encoded."""
+def from_display(pixels: Pixels, like: Picture) -> Pixels:
+    """The reverse of `for_display`, with the peak of the picture that was shown."""
     if not like.linear:
         return pixels
     return (SRGB.decode(pixels) * _peak(like)).astype(np.float32)

@@ -20,14 +20,14 @@ from ..response import VALUES
 from ..task_options import DeblurOptions
 from .blurred_light import choose_response
 from .deblur import asked, make_blur, remark_on
-from .heard import HeardPicture
+from .degraded import DegradedPicture
 from .origin import find_origin
 from .problem import Stage, to_tensor
 from .setting import Setting
 
 
 @dataclass
-class BlindDeblurring(HeardPicture):
+class BlindDeblurring(DegradedPicture):
     """A picture whose blur is told from its spectrum, once the noise in that has been heard.
 
     path: for messages.    kernel: None until it is found.    gaussian: one that may be right,
@@ -45,7 +45,7 @@ class BlindDeblurring(HeardPicture):
     def stages(self) -> Iterator[Stage]:
         """One that hears the noise, and one that restores the picture with the kernel found."""
         if self.noise > 0:
-            yield self.hearing()
+            yield self.drowned()
         found = self.estimate()
         self.kernel, self.gaussian = self.believe(found), found.gaussian
         made, boundary = make_kernel(self.kernel), self.options.boundary

@@ -12,7 +12,7 @@ from ..operators import Identity, Operator
 from ..pictures import Picture
 from ..solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR
 from .degrees import level_behind
-from .problem import Stage, decoded, to_pixels
+from .problem import Stage, from_display, to_pixels
 from .setting import Setting
 
 
@@ -108,7 +108,7 @@ class WholePicture:
         channels = self.source.pixels.shape[2]
         if pixels.shape[2] < channels:
             pixels = pixels.repeat(channels, 2)
-        return replace(self.source, pixels=decoded(pixels, self.source))
+        return replace(self.source, pixels=from_display(pixels, self.source))
 
     def _result(self) -> Tensor:
         if self.restored is None:

@@ -21,7 +21,7 @@ from ..pictures import Picture
 from ..solvers.confirmation import shares_of
 from ..solvers.consistency import MOST
 from ..solvers.whitening import Whitening
-from .decoded import DecodedPicture
+from .compressed import CompressedPicture
 from .problem import Stage
 
 # Noise that is added before the noise is measured: times what it is in the finest details, and
@@ -58,7 +58,7 @@ CLEAR = 0.98
 
 
 @dataclass
-class Listening(DecodedPicture):
+class ListeningPicture(CompressedPicture):
     """A picture whose noise may be heard, in a stage of its own before the others.
 
     lossy: y comes from a file that has smoothed its noise.    floor: no noise is taken for less,
@@ -150,17 +150,17 @@ class Listening(DecodedPicture):
         return shared.total > max(GRAIN * self._fine, 2 * QUIET / 255)
 
     def listening(self) -> Iterator[Stage]:
-        """`hearing`, and again with more noise if its own counted for something."""
-        stage = self.hearing()
+        """`drowned`, and again with more noise if its own counted for something."""
+        stage = self.drowned()
         for _ in range(AGAIN):
             yield stage
             heard = self._measured()
             if heard is None or heard.loudness < HEARD * stage.sigma_y:
                 return
-            stage = self.hearing(OVER_FINE * heard.loudness)
+            stage = self.drowned(OVER_FINE * heard.loudness)
         yield stage
 
-    def hearing(self, sigma: float = 0.0) -> Stage:
+    def drowned(self, sigma: float = 0.0) -> Stage:
         """y with so much white noise on it that its own hardly counts.
 
         sigma: at least, in [-1, 1] units.

@@ -20,7 +20,7 @@ from ..estimation.nulls import noise_in_nulls
 from ..estimation.rounding import noise_beside, rounding_noise
 from ..noise import FLOOR, FLOOR_SMOOTHED
 from ..operators import keeps_noise
-from .hearing import QUIET, Listening
+from .listening import QUIET, ListeningPicture
 from .origin import Origin
 from .problem import Stage
 
@@ -48,7 +48,7 @@ RISE_LOSSY = 2.0
 
 
 @dataclass
-class HeardPicture(Listening):
+class DegradedPicture(ListeningPicture):
     """One picture, its measurement y and operator: as of `WholePicture`.
 
     Noise that nobody told, and that seems to be wider than a pixel, is looked for in the nulls of
@@ -82,7 +82,7 @@ class HeardPicture(Listening):
         """One that hears the noise, if need be, and the one that restores the picture."""
         if not self._told and not (self._doubts() and self._looks_in_nulls()):
             yield from self._listened()
-        yield from self.decoded()
+        yield from self.decoding_stages()
         yield from super().stages()
 
     def _listened(self) -> Iterator[Stage]:

@@ -269,7 +269,7 @@ def test_noise_that_cannot_be_told_leaves_the_kernel_open(tmp_path, monkeypatch)
     problem.white = False
     stages = problem.stages()
     problem.accept(next(stages), problem.y)
-    monkeypatch.setattr("reddiff_cli.tasks.hearing.measure_noise", lambda *_: None)
+    monkeypatch.setattr("reddiff_cli.tasks.listening.measure_noise", lambda *_: None)
     with pytest.raises(PictureError, match="too little of it is flat to tell its noise"):
         next(stages)
 
