@@ -31,8 +31,9 @@ from reddiff_cli.models import find_model
 from reddiff_cli.operators import on_device
 from reddiff_cli.options import SolverOptions
 from reddiff_cli.pictures import load_picture
+from reddiff_cli.signatures import DrawNoise
 from reddiff_cli.solvers.look import Seen
-from reddiff_cli.solvers.reddiff import DrawNoise, red_diff
+from reddiff_cli.solvers.reddiff import red_diff
 from reddiff_cli.solvers.through import BELIEF, Through
 from reddiff_cli.symmetry import turned
 from reddiff_cli.tasks import Setting

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..schedule import Schedule
-from .reddiff import Denoiser
+from ..signatures import DenoiseFunction
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ def noised(start: Tensor, level: NoiseLevel, xi: Tensor) -> Tensor:
     return math.sqrt(level.alpha_bar_t) * start + math.sqrt(1 - level.alpha_bar_t) * xi
 
 
-def denoise(z: Tensor, level: NoiseLevel, denoiser: Denoiser) -> Tensor:
+def denoise(z: Tensor, level: NoiseLevel, denoiser: DenoiseFunction) -> Tensor:
     """D(z, t); nothing is recorded."""
     with torch.no_grad():
         return denoiser(z, torch.full((len(z),), level.t))
 
 
 def denoise_recorded(
-    z: Tensor, level: NoiseLevel, denoiser: Denoiser, *, clip: bool = False
+    z: Tensor, level: NoiseLevel, denoiser: DenoiseFunction, *, clip: bool = False
 ) -> tuple[Tensor, Tensor]:
     """D(z, t) recorded for autograd, in [-1, 1] with `clip`, and the leaf z that it depends on.
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ..schedule import Schedule
+from ..signatures import DenoiseFunction, DrawNoise
 from .chain import chain, denoise
-from .reddiff import Denoiser, DrawNoise
 
 # The settings of the repository published with the paper, whatever the task.
 STEPS = 20
@@ -53,7 +53,7 @@ class Spectral(Protocol):
 def ddrm(
     y: Tensor,
     operator: Spectral,
-    denoiser: Denoiser,
+    denoiser: DenoiseFunction,
     schedule: Schedule,
     start: Tensor,
     draw_noise: DrawNoise,

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ..schedule import Schedule
+from ..signatures import DataTerm, DenoiseFunction, DrawNoise
 from .chain import chain, denoise, noised
-from .reddiff import DataTerm, Denoiser, DrawNoise
 
 # Network evaluations of the published tables.
 STEPS = 100
@@ -36,7 +36,7 @@ SIGMA_LEAST = 0.002
 def diffpir(
     y: Tensor,
     operator: DataTerm,
-    denoiser: Denoiser,
+    denoiser: DenoiseFunction,
     schedule: Schedule,
     start: Tensor,
     draw_noise: DrawNoise,

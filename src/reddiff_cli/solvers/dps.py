@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..schedule import Schedule
+from ..signatures import DenoiseFunction, DrawNoise
 from .chain import chain, denoise_recorded, noised, pull_back
-from .reddiff import Denoiser, DrawNoise
 
 # Network evaluations of the published form.
 STEPS = 1000
@@ -56,7 +56,7 @@ class Forward(Protocol):
 def dps(
     y: Tensor,
     operator: Forward,
-    denoiser: Denoiser,
+    denoiser: DenoiseFunction,
     schedule: Schedule,
     start: Tensor,
     draw_noise: DrawNoise,

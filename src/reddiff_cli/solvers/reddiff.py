@@ -7,17 +7,14 @@ itself and with fresh noise); `red_diff_paper` is the published form: Adam on me
 """
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ..schedule import Schedule
+from ..signatures import DataTerm, DenoiseFunction, DrawNoise
 from .look import Seen, mean_of_looks
 from .through import Through
-
-Denoiser = Callable[[Tensor, Tensor], Tensor]
-DrawNoise = Callable[[], Tensor]
 
 # Least noise of pixels of 8 bits, whose rounding alone has a standard deviation of 0.0023 in
 # [-1, 1] units, and of more (16 bits: 9e-6). Blur gaussian:3 with a circular border, not rounded,
@@ -33,18 +30,10 @@ SIGMA_SINGLE = 1.5e-7
 CLIP_ABOVE = 1.0
 
 
-class DataTerm(Protocol):
-    """What a solver needs of an operator."""
-
-    def __call__(self, x: Tensor) -> Tensor: ...
-
-    def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor: ...
-
-
 def red_diff(
     y: Tensor,
     operator: DataTerm,
-    denoiser: Denoiser,
+    denoiser: DenoiseFunction,
     schedule: Schedule,
     start: Tensor,
     draw_noise: DrawNoise,
@@ -115,7 +104,7 @@ def _around(
 
 
 def _denoise(
-    centre: Tensor, deviation: Tensor, t: int, denoiser: Denoiser, pairs: bool, clip: bool
+    centre: Tensor, deviation: Tensor, t: int, denoiser: DenoiseFunction, pairs: bool, clip: bool
 ) -> Tensor:
     """D at a level; both signs of the deviation go through the network in one batch."""
     z = torch.cat([centre + deviation, centre - deviation]) if pairs else centre + deviation
@@ -131,7 +120,7 @@ def _denoise(
 def red_diff_paper(
     y: Tensor,
     operator: Callable[[Tensor], Tensor],
-    denoiser: Denoiser,
+    denoiser: DenoiseFunction,
     schedule: Schedule,
     start: Tensor,
     draw_noise: DrawNoise,

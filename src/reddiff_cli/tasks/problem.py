@@ -16,9 +16,9 @@ from ..operators import Operator, on_device
 from ..options import SolverOptions
 from ..pictures import Picture, Pixels
 from ..response import Response
+from ..signatures import DenoiseFunction
 from ..solvers.reddiff import SIGMA_FLOOR
 from ..solvers.whitening import Whitening
-from ..tiling import DenoiseFunction
 from .levels import S_END
 
 SRGB = Response()
