@@ -25,7 +25,7 @@ from reddiff_cli.options import (
 )
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.solvers.ddrm import ETA as DDRM_ETA
-from reddiff_cli.solvers.ddrm import ETA_B, ddrm
+from reddiff_cli.solvers.ddrm import ddrm
 from reddiff_cli.solvers.diffpir import SETTINGS, SIGMA_LEAST, diffpir
 from reddiff_cli.solvers.dps import ZETA, default_zeta, dps
 from reddiff_cli.solvers.pigdm import ETA as PIGDM_ETA
@@ -286,9 +286,9 @@ def test_ddrm_comes_near_the_posterior_mean_where_all_is_seen():
 def test_ddrm_trajectory_in_all_three_cases():
     """Every coordinate by itself, as the formulas stand in the paper."""
     operator, y = dense_problem()
-    sigma_y, eta, eta_b, steps = 0.1, 0.7, 0.8, 12
+    sigma_y, eta, steps = 0.1, 0.7, 12
     seen, noise = [], draws()
-    settings = {"steps": steps, "sigma_y": sigma_y, "eta": eta, "eta_b": eta_b, "s_start": 2.0}
+    settings = {"steps": steps, "sigma_y": sigma_y, "eta": eta, "s_start": 2.0}
     start = 0.3 * random((1, 1, SIDE, SIDE), 9)
     x = last(ddrm(y, operator, watched(seen), SCHEDULE, start, draws(), **settings))
     u, values, vt = torch.linalg.svd(operator.matrix)
@@ -318,8 +318,8 @@ def test_ddrm_trajectory_in_all_three_cases():
                 case, side = "noisy", s_u * (ybar[i] - dbar[i]) * a[i] / sigma_y
             else:
                 case = "trusted"
-                spread = math.sqrt(s_u**2 - (eta_b * sigma_y / a[i]) ** 2)
-                zbar[i] = (1 - eta_b) * dbar[i] + eta_b * ybar[i] + spread * xi[i]
+                spread = math.sqrt(s_u**2 - (sigma_y / a[i]) ** 2)
+                zbar[i] = ybar[i] + spread * xi[i]
             if case != "trusted":
                 zbar[i] = dbar[i] + math.sqrt(1 - eta**2) * side + eta * s_u * xi[i]
             cases.add(case)
@@ -461,7 +461,6 @@ def test_steps_that_the_schedule_has_not(name, steps):
         ("dps", {"zeta": -1.0}),
         ("pigdm", {"eta": 1.5}),
         ("ddrm", {"eta": -0.1}),
-        ("ddrm", {"eta_b": 2.0}),
         ("diffpir", {"zeta": 1.5}),
         ("diffpir", {"weight": 0.0}),
     ],
@@ -693,7 +692,7 @@ def test_published_constants():
     # Song et al. 2023, 100 steps; eta of the test script in github.com/NVlabs/RED-diff.
     assert PIGDM_ETA == 1.0
     # Kawar et al. 2022, README of github.com/bahjat-kawar/ddrm.
-    assert (DDRM_ETA, ETA_B) == (0.85, 1.0)
+    assert DDRM_ETA == 0.85
     # Zhu et al. 2023, scripts and tables of github.com/yuanzhi-zhu/DiffPIR: (zeta, lambda), and
     # the least noise, 0.001 in [0, 1].
     published = {"inpaint": (1.0, 1.0), "superres": (0.25, 1.0), "deblur": (0.1, 7.0)}

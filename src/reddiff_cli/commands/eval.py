@@ -35,8 +35,8 @@ TAKEN = (
 )
 
 
-def _damage(help: str, flag: str, metavar: str | None = None) -> Any:  # noqa: ANN401
-    return typer.Option(flag, help=help, metavar=metavar, rich_help_panel=DAMAGE)
+def _damage(help: str, flag: str) -> Any:  # noqa: ANN401
+    return typer.Option(flag, help=help, rich_help_panel=DAMAGE)
 
 
 def _compare(help: str, flag: str, metavar: str | None = None) -> Any:  # noqa: ANN401
