@@ -15,8 +15,8 @@ from reddiff_cli.errors import UsageError
 from reddiff_cli.models import Card
 from reddiff_cli.operators import CircularBlur, Inpaint
 from reddiff_cli.options import (
-    METHOD_STEPS,
     METHODS,
+    PUBLISHED_STEPS,
     STEPS,
     TASKS,
     SolverOptions,
@@ -168,7 +168,7 @@ UNCONDITIONAL = {
         False,
     ),
     "ddrm, eta 0": (ddrm, {"steps": 250, "eta": 0.0, "sigma_y": 0.1}, "uniform", split(0), True),
-    "ddrm": (ddrm, {"sigma_y": 0.0}, "uniform", split(0.85), False),
+    "ddrm": (ddrm, {"steps": 20, "sigma_y": 0.0}, "uniform", split(0.85), False),
     "diffpir, zeta 0": (
         diffpir,
         {"steps": 250, "sigma_y": 0.1, "zeta": 0.0, "weight": 1.0, "clip": False},
@@ -178,7 +178,7 @@ UNCONDITIONAL = {
     ),
     "diffpir": (
         diffpir,
-        {"sigma_y": 0.1, "zeta": 0.25, "weight": 1.0, "clip": False},
+        {"steps": 100, "sigma_y": 0.1, "zeta": 0.25, "weight": 1.0, "clip": False},
         "quadratic",
         split(0.5),
         False,
@@ -262,11 +262,11 @@ def test_pigdm_trajectory(eta):
 
 def test_ddrm_keeps_what_was_measured_without_noise():
     operator, y = inpainting(3)
-    x = last(ddrm(y, operator, PRIOR, SCHEDULE, zeros(3), draws(3), sigma_y=0.0))
+    x = last(ddrm(y, operator, PRIOR, SCHEDULE, zeros(3), draws(3), steps=20, sigma_y=0.0))
     assert torch.equal(operator(x), y)
     dense, _ = dense_problem()
     y = dense(random((3, 1, SIDE, SIDE), 6))
-    x = last(ddrm(y, dense, PRIOR, SCHEDULE, zeros(3), draws(3), sigma_y=0.0))
+    x = last(ddrm(y, dense, PRIOR, SCHEDULE, zeros(3), draws(3), steps=20, sigma_y=0.0))
     torch.testing.assert_close(dense(x), y, atol=1e-10, rtol=0)
 
 
@@ -469,7 +469,7 @@ def test_settings_out_of_range(name, wrong):
     solver, settings = SOLVERS[name]
     operator, y = inpainting()
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        next(solver(y, operator, PRIOR, SCHEDULE, y, draws(), **{**settings, **wrong}))
+        next(solver(y, operator, PRIOR, SCHEDULE, y, draws(), steps=9, **{**settings, **wrong}))
 
 
 @pytest.mark.parametrize("name", ["dps", "pigdm"])
@@ -490,11 +490,11 @@ def test_operators_that_a_method_cannot_take():
     y = random((1, 1, SIDE, SIDE), 12)
     problem = (PRIOR, SCHEDULE, zeros(), draws())
     with pytest.raises(ValueError, match="zero everywhere"):
-        next(dps(y, torch.round, *problem, zeta=1.0))
+        next(dps(y, torch.round, *problem, steps=9, zeta=1.0))
     with pytest.raises(ValueError, match="not differentiable"):
-        next(dps(y, lambda x: x.detach(), *problem, zeta=1.0))
+        next(dps(y, lambda x: x.detach(), *problem, steps=9, zeta=1.0))
     with pytest.raises(ValueError, match="singular value"):
-        next(ddrm(y, torch.round, *problem, sigma_y=0.1))
+        next(ddrm(y, torch.round, *problem, steps=9, sigma_y=0.1))
 
 
 def test_what_each_method_can_do():
@@ -700,6 +700,5 @@ def test_published_constants():
     assert {SETTINGS[task] for task in set(SETTINGS) - set(published)} == {(0.25, 4.0)}
     assert SIGMA_LEAST == 0.002
     # Network evaluations of the papers.
-    steps = {"dps": 1000, "pigdm": 100, "ddrm": 20, "diffpir": 100}
-    assert {name: count for name, count in METHOD_STEPS.items() if count} == steps
+    assert PUBLISHED_STEPS == {"dps": 1000, "pigdm": 100, "ddrm": 20, "diffpir": 100}
     assert STEPS["paper"] == 100

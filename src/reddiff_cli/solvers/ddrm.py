@@ -16,8 +16,7 @@ from ..schedule import Schedule
 from ..signatures import DenoiseFunction, DrawNoise
 from .chain import chain, denoise
 
-# The settings of the repository published with the paper, whatever the task.
-STEPS = 20
+# As in the repository published with the paper, whatever the task.
 ETA = 0.85
 # Share of the largest singular value below which a direction says nothing but noise, if there is
 # any; the published code has 0.03 for blur, whether there is or not. gaussian:3, noise 0.05: 29.0
@@ -57,7 +56,7 @@ def ddrm(
     start: Tensor,
     draw_noise: DrawNoise,
     *,
-    steps: int = STEPS,
+    steps: int,
     sigma_y: float,
     eta: float = ETA,
     s_start: float | None = None,
