@@ -42,7 +42,7 @@ from reddiff_cli.task_options import (
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.compose import canvas_margins
 from reddiff_cli.tasks.levels import FIRST, S_END, noise_levels
-from reddiff_cli.tasks.problem import to_pixels, to_tensor
+from reddiff_cli.tasks.problem import Probe, to_pixels, to_tensor
 from reddiff_cli.tasks.whole import WholePicture
 
 
@@ -676,7 +676,7 @@ def test_hdr_asks_the_network_for_noise(tmp_path, tells, taken):
     problem, _ = posed(save(tmp_path, cloth.astype(np.uint8)), HdrOptions())
     estimated = problem.noise
     probe, *_ = solved(problem, tells)
-    assert probe.probe
+    assert probe.probe is Probe.TILES
     assert problem.preview(probe, None).depth == 8
     wanted = estimated if taken is None else taken / 255
     assert problem.noise == pytest.approx(wanted)

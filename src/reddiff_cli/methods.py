@@ -66,7 +66,7 @@ class Solving:
 
     def run(self) -> Steps:
         """(evaluations done, present estimate) after each step; UsageError if not possible."""
-        if self.stage.probe:
+        if self.stage.probe is not None:
             return self._probe()
         method = self.solver.method
         spectral = getattr(self.stage.operator, "spectrum", None) is not None

@@ -114,12 +114,12 @@ class DegradedPicture(ListeningPicture):
 
     def _doubts(self) -> bool:
         """True where the noise is estimated to be more than it is in the finest details."""
-        return 2 * self.noise > MORE * self._fine
+        return 2 * self.noise > MORE * self.sound.fine
 
     def _looks_in_nulls(self) -> bool:
         """Take the noise for what is where the blur lets nothing through, if it is one."""
         kernel = getattr(self.operator, "kernel", None)
-        found = None if kernel is None else noise_in_nulls(self._heard, kernel)
+        found = None if kernel is None else noise_in_nulls(self.sound.y, kernel)
         if found is None:
             return False
         self.white = found.white and not self.lossy
@@ -140,12 +140,12 @@ class DegradedPicture(ListeningPicture):
 
     def _settle(self) -> None:
         """Take the noise for what was heard, or estimated, if that is within LOW to HIGH of it."""
-        found = self._measured()
+        found = self.heard
         if found is None or self.clean is None:
             return
         self.white = self._sounds_white(found)
         if self.white:
-            self.noise = self._fine / 2
+            self.noise = self.sound.fine / 2
             return
         heard = float(found.strength_at(self.clean).square().mean().sqrt()) / 2
         self.noise = min(max(self.noise, LOW * heard), HIGH * heard)

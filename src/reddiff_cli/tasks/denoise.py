@@ -88,10 +88,9 @@ class Denoising(ListeningPicture):
             yield self._whitened(None)
             return
         yield from self.listening()
-        heard = self._measured()
-        whitening = self._whitening(heard)
-        if heard is not None and whitening is not None and self._may_be_texture():
-            yield from self.asking(heard)
+        whitening = self._whitening()
+        if self.heard is not None and whitening is not None and self._may_be_texture():
+            yield from self.asking(self.heard)
             self.noise *= self.confirmed
             whitening = whitening.scaled(self.confirmed)
         if self.told is None:
@@ -157,17 +156,18 @@ class Denoising(ListeningPicture):
             return False
         return 255 * self.noise > max(TEXTURE, COARSE * self.step)
 
-    def _whitening(self, found: ColouredNoise | None) -> Whitening | None:
+    def _whitening(self) -> Whitening | None:
         """How the noise that was heard is made white; None if it is, or nothing was.
 
         Settles the noise.
         """
+        found = self.heard
         if found is None or self.clean is None:
             self._take_what_tiles_tell()
             return None
         self.white = self._sounds_white(found)
         if self.white:
-            found = found.as_white(self._fine, even=UNEVEN)
+            found = found.as_white(self.sound.fine, even=UNEVEN)
         a = found.strength_at(self.clean)
         sigma = float(a.square().mean().sqrt()) / 2
         self.noise = sigma if self.told is None else self.told

@@ -68,7 +68,7 @@ class Highlights(ListeningPicture):
 
     def preview(self, stage: Stage, mu: Tensor) -> Picture:
         """The result if the stage ended at mu."""
-        if stage.probe and self.before is not None:
+        if stage.probe is not None and self.before is not None:
             return self.before
         return super().preview(stage, mu)
 

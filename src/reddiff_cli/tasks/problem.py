@@ -5,6 +5,7 @@ The only place where pixels in [0, 1] become tensors in [-1, 1], and the reverse
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from typing import Protocol
 
 import numpy as np
@@ -32,6 +33,18 @@ class View(Protocol):
     def to(self, device: torch.device) -> "View": ...
 
 
+class Probe(Enum):
+    """What is asked about tiles of a picture, in place of what they show.
+
+    TILES: their noise, by `likeliest_noise`.    MEANS: that of the means of their channels.
+    SHARE: how much of what was heard is noise, by `confirmed_share`.
+    """
+
+    TILES = auto()
+    MEANS = auto()
+    SHARE = auto()
+
+
 @dataclass(frozen=True)
 class Stage:
     """One run of a solver.
@@ -42,8 +55,8 @@ class Stage:
     from pixel to pixel.    whitening: what makes it so.    enough: above 0, so many looks at y are
     enough, if nobody asks for more.    shared: above 0, it makes what all methods and samples
     share, by the default solver in so many network evaluations.    probe: its result is no
-    picture, but what `likeliest_noise` tells of y, tiles whose noise is sigma_y at most, about,
-    or `confirmed_share` of those of whitening.
+    picture, but what this tells of y, tiles whose noise is sigma_y at most, about, or that of
+    whitening.
     """
 
     view: View
@@ -59,7 +72,7 @@ class Stage:
     white: bool = True
     enough: int = 0
     whitening: Whitening | None = None
-    probe: bool = False
+    probe: Probe | None = None
 
     def to(self, device: torch.device) -> "Stage":
         """The same stage with its tensors on a device."""
@@ -78,7 +91,7 @@ class Stage:
         Of samples, that of their mean, which is the result; of runs, that of the worst. 0 if there
         is no mu.
         """
-        if self.probe:
+        if self.probe is not None:
             return 0.0
         result = mu if len(mu) == len(self.start) else mu.mean(0, keepdim=True)
         return float(self.operator.residual(result, self.y).max()) / 2

@@ -97,7 +97,7 @@ class BlindDeblurring(DegradedPicture):
         """As `estimate_kernel` wants it; PictureError if it is not white and cannot be told."""
         if self.clean is None:
             return 2 * self.noise
-        found = self._measured()
+        found = self.heard
         if found is None and not self.white:
             raise PictureError(
                 f"{self.path}: not sure what blurred it, as too little of it is flat to tell its "
@@ -106,7 +106,7 @@ class BlindDeblurring(DegradedPicture):
             )
         if found is None or self._sounds_white(found):
             return 2 * self.noise
-        return found.of_mean(luminance_weights(self._heard.shape[1]))
+        return found.of_mean(luminance_weights(self.sound.y.shape[1]))
 
 
 def pose(job: Job, options: DeblurOptions, setting: Setting) -> BlindDeblurring:
