@@ -666,6 +666,14 @@ def test_exposures_are_believed_as_far_as_the_coarsest_was_rounded(tmp_path, fir
     assert stage.sigma_least == SIGMA_FLOOR
 
 
+def test_a_problem_has_an_answer_to_everything_that_is_asked(tmp_path):
+    """Whatever its task has nothing to say to."""
+    problem, _ = posed(save(tmp_path, scene(64, 64)), DenoiseOptions())
+    assert (problem.residual, problem.verdict, problem.hidden) == (None, "", False)
+    assert (problem.hole, problem.extras()) == (None, {})
+    assert problem.before is problem.source
+
+
 @pytest.mark.parametrize(
     ("tells", "taken"), [(1.2, 1.2), (0.1, 0.5), (30, None)], ids=["texture", "nothing", "more"]
 )

@@ -40,10 +40,10 @@ class Highlights(ListeningPicture):
     it, several photographs tell it by what differs between them, and one tells it to the network,
     which knows texture.
 
-    before: the photograph, as it was read; `source` is as the result will be.
+    photograph: as it was read (the first of several); `source` is as the result will be.
     """
 
-    before: Picture | None = None
+    photograph: Picture | None = None
     gain: float = 1.0
     response: Response = Response()
     floating: bool = False
@@ -66,11 +66,10 @@ class Highlights(ListeningPicture):
                 self.operator = replace(self.operator, tolerance=tolerance)
         yield from super().stages()
 
-    def preview(self, stage: Stage, mu: Tensor) -> Picture:
-        """The result if the stage ended at mu."""
-        if stage.probe is not None and self.before is not None:
-            return self.before
-        return super().preview(stage, mu)
+    @property
+    def before(self) -> Picture:
+        """The photograph."""
+        return self.source if self.photograph is None else self.photograph
 
     def finish(self) -> Picture:
         """Linear light for float files, where 1 is white; else the picture, exposed for its
@@ -126,7 +125,7 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
         setting.on_note(f"warning: {job.input}: nothing is clipped in it")
     return Highlights(
         task="hdr",
-        before=pictures[0],
+        photograph=pictures[0],
         source=source,
         operator=operator,
         y=y,

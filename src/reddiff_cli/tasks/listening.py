@@ -111,7 +111,7 @@ class ListeningPicture(CompressedPicture):
     def preview(self, stage: Stage, mu: Tensor) -> Picture:
         """The result if the stage ended at mu."""
         if stage.probe is not None:
-            return self.source
+            return self.before
         if stage.shared and not self._decodes:
             return self._shown(mu)
         return super().preview(stage, mu)

@@ -25,7 +25,7 @@ from ..retrieval.pipeline import (
     search,
 )
 from ..retrieval.problem import prepare
-from .problem import Stage, to_pixels
+from .problem import Problem, Stage, to_pixels
 from .setting import Setting
 
 
@@ -34,7 +34,7 @@ def pose(job: Job, options: PhaseOptions, setting: Setting) -> "PhaseRetrieval":
     return PhaseRetrieval(load_diffraction(job.input, options), options, setting)
 
 
-class PhaseRetrieval:
+class PhaseRetrieval(Problem):
     """One measurement: a search among many starts, the prior on the best, a choice by residual."""
 
     def __init__(self, measurement: Diffraction, options: PhaseOptions, setting: Setting) -> None:
@@ -91,10 +91,6 @@ class PhaseRetrieval:
     def preview(self, stage: Stage, mu: Tensor) -> Picture:
         """The first run as it is now; choosing among them takes longer."""
         return replace(self.source, pixels=to_pixels(mu[:1]).astype(np.float32))
-
-    def extras(self) -> dict[str, Picture]:
-        """None."""
-        return {}
 
     @property
     def verdict(self) -> str:

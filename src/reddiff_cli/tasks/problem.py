@@ -15,7 +15,7 @@ from torch import Tensor
 from ..budget import straight
 from ..operators import Operator, on_device
 from ..options import SolverOptions
-from ..pictures import Picture, Pixels
+from ..pictures import Hole, Picture, Pixels
 from ..response import Response
 from ..signatures import DenoiseFunction
 from ..solvers.reddiff import SIGMA_FLOOR
@@ -133,11 +133,37 @@ class Problem(Protocol):
     def preview(self, stage: Stage, mu: Tensor) -> Picture:
         """What the result would be if the stage ended at mu."""
 
-    def extras(self) -> dict[str, Picture]:
-        """Further pictures, by what is put in place of the result's suffix."""
-
     def remark(self) -> str:
         """What a person should know about the result, or nothing."""
+
+    def extras(self) -> dict[str, Picture]:
+        """Further pictures, by what is put in place of the result's suffix."""
+        return {}
+
+    @property
+    def before(self) -> Picture:
+        """The picture as it was read, to be shown beside the result."""
+        return self.source
+
+    @property
+    def hole(self) -> Hole | None:
+        """What of it is filled, if that is the task."""
+        return None
+
+    @property
+    def residual(self) -> float | None:
+        """rms that the result leaves of y, in [0, 1] units; None: as the last stage has it."""
+        return None
+
+    @property
+    def verdict(self) -> str:
+        """What the task itself says of its result: converged, ambiguous or failed."""
+        return ""
+
+    @property
+    def hidden(self) -> bool:
+        """True if the noise is a guess, as the file hides it: a small residual tells nothing."""
+        return False
 
 
 def to_tensor(picture: Picture) -> Tensor:

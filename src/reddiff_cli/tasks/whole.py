@@ -12,12 +12,12 @@ from ..operators import Identity, Operator
 from ..pictures import Picture
 from ..solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR
 from .degrees import level_behind
-from .problem import Stage, from_display, to_pixels
+from .problem import Problem, Stage, from_display, to_pixels
 from .setting import Setting
 
 
 @dataclass
-class WholePicture:
+class WholePicture(Problem):
     """One picture, its measurement y and operator.
 
     crop: from the restored canvas to what is shown.    source, noise: as in `Problem`.
@@ -93,10 +93,6 @@ class WholePicture:
         """The result if the stage ended at mu."""
         self.accept(stage, mu)
         return self.finish()
-
-    def extras(self) -> dict[str, Picture]:
-        """None."""
-        return {}
 
     def remark(self) -> str:
         """What the task has to say about its result."""
