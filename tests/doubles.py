@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reddiff_cli.linear import Linear, conjugate_gradients
 from reddiff_cli.schedule import Schedule
 from reddiff_cli.tasks import Stage
 from reddiff_cli.tiling import Patchwork, cover, patchwork
@@ -49,6 +50,23 @@ def gaussian_prior(side: int, schedule: Schedule, *, white: bool = False) -> Gau
     generator = torch.Generator().manual_seed(7)
     mean = 0.2 * torch.randn(side * side, generator=generator, dtype=torch.float64)
     return GaussianPrior(side, mean, covariance, schedule)
+
+
+def exact_step(
+    operator: Linear,
+    d: Tensor,
+    y: Tensor,
+    r: float,
+    iterations: int = 400,
+    tolerance: float = 1e-13,
+) -> Tensor:
+    """argmin_x |A x - y|^2 + r |x - d|^2 by as many conjugate gradients as it takes."""
+
+    def normal(x: Tensor) -> Tensor:
+        return operator.adjoint(operator(x)) + r * x
+
+    gradient = operator.adjoint(y - operator(d))
+    return d + conjugate_gradients(normal, gradient, iterations, tolerance)
 
 
 def told_of_tiles(stage: Stage, sigma: float, *, wide: bool = False) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from reddiff_cli.estimation.blind import SHARP, KernelEstimate, _costs, estimate_kernel
-from reddiff_cli.estimation.welch import Spectrum, measure_spectrum
+from reddiff_cli.estimation.welch import PowerSpectrum, measure_spectrum
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import KernelSpec, parse_kernel
 
@@ -140,7 +140,7 @@ def test_steps_hide_the_frequencies_that_they_are_of(monkeypatch):
 def test_costs_are_numbers_where_only_fine_structure_is_left():
     """Nothing below 0.15 cycles per pixel, where the height of a spectrum is told from."""
     row = torch.linspace(0.2, 0.4, 80, dtype=torch.float64)
-    spectrum = Spectrum(torch.zeros(80), torch.full((80,), 0.01), row, row, 128)
+    spectrum = PowerSpectrum(torch.zeros(80), torch.full((80,), 0.01), row, row, 128)
     assert all(math.isfinite(cost) for cost in _costs([SHARP], spectrum))
 
 

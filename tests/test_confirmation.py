@@ -24,8 +24,8 @@ from reddiff_cli.solvers.whitening import Whitening
 from reddiff_cli.task_options import DenoiseOptions
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.denoise import Denoising
-from reddiff_cli.tasks.hearing import AGAIN, OVER_FINE
-from reddiff_cli.tasks.problem import to_tensor
+from reddiff_cli.tasks.listening import AGAIN, OVER_FINE
+from reddiff_cli.tasks.problem import Probe, to_tensor
 
 PICTURE = Path(__file__).parent / "pictures" / "coffee.png"
 SIDE, TILES = 12, 8
@@ -169,9 +169,9 @@ def stages_of(tmp_path, answer, *, noise="auto", grey=False, shared=0.0, **solve
 def test_texture_is_looked_at_as_a_part_of_the_picture(tmp_path):
     whole, before = stages_of(tmp_path, 1.0)
     part, after = stages_of(tmp_path, 0.25)
-    heard = [False, False]  # again, as nearly half of what was added was heard
-    assert [stage.probe for stage in before] == [*heard, True, False]
-    assert [stage.probe for stage in after] == [*heard, True, True, False]
+    heard = [None, None]  # again, as nearly half of what was added was heard
+    assert [stage.probe for stage in before] == [*heard, Probe.SHARE, None]
+    assert [stage.probe for stage in after] == [*heard, Probe.SHARE, Probe.MEANS, None]
     assert before[1].sigma_y == pytest.approx(OVER_FINE * 2 * whole.noise, rel=0.1)
     assert 255 * whole.noise == pytest.approx(5, rel=0.15)
     assert part.noise == pytest.approx(0.25 * whole.noise)
@@ -251,7 +251,6 @@ def test_where_much_is_clipped_nothing_is_asked(tmp_path):
     for share, asked in ((0.0, 1), (0.04, 0)):
         specks = torch.rand((1, 1, 192, 192), generator=torch.Generator().manual_seed(0)) < share
         problem.y = torch.where(specks, 1.0, problem.y.clamp(-0.99, 0.99))
-        problem.__dict__.pop("_heard", None)
         assert len(list(problem.asking(noise))) == asked
 
 

@@ -30,7 +30,7 @@ from reddiff_cli.schedule import linear_betas
 from reddiff_cli.solvers.consistency import LEAST, MOST, likeliest_noise
 from reddiff_cli.task_options import DenoiseOptions, SuperresOptions, parse_filter
 from reddiff_cli.tasks import Setting, pose
-from reddiff_cli.tasks.problem import to_tensor
+from reddiff_cli.tasks.problem import Probe, to_tensor
 
 PICTURE = Path(__file__).parent / "pictures" / "coffee.png"
 
@@ -234,7 +234,7 @@ def denoised(tmp_path, answers, sigma, side=192, **solver):
     clean, stages, waiting = scene.permute(2, 0, 1)[None] * 2 - 1, [], iter(answers)
     for stage in problem.stages():
         stages.append(stage)
-        if stage.probe and stage.whitening is not None:
+        if stage.probe is Probe.SHARE:
             problem.accept(stage, torch.ones(1, 1))  # that is noise
         else:
             problem.accept(stage, next(waiting)(stage) if stage.probe else clean)
@@ -248,7 +248,7 @@ def telling(sigma, *, wide=False):
 @pytest.mark.parametrize("about", [{}, {"samples": 2}, {"method": "ddrm"}])
 def test_white_noise_needs_no_hearing(about, tmp_path):
     problem, stages = denoised(tmp_path, [telling(4.8)], 5, **about)
-    assert [stage.probe for stage in stages] == [True, False]
+    assert [stage.probe for stage in stages] == [Probe.TILES, None]
     assert 255 * problem.noise == pytest.approx(4.8)
     assert stages[-1].whitening is None
     assert stages[-1].sigma_y == 2 * problem.noise

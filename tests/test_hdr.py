@@ -280,10 +280,7 @@ def test_tonemap_leaves_paper_white_and_night_dark():
     page, night = tonemap(paper(0.05, 0.1)), tonemap(paper(0.02, 0.95))
     assert page.max() == night.max() == 255
     assert np.median(page) == 255
-    # Scaled to the usual key, both would be middle grey.
-    assert np.median(tonemap(paper(0.05, 0.1), key=0.18)) < 150
-    usual = np.median(tonemap(paper(0.02, 0.95), key=0.18))
-    assert 0 < np.median(night) < usual
+    assert 0 < np.median(night) < 90  # middle grey has 118
 
 
 def test_tonemap_is_not_decided_by_single_pixels():

@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from doubles import exact_step
 from reddiff_cli.cli import app
 from reddiff_cli.damages import parse_degrade
 from reddiff_cli.errors import UsageError
 from reddiff_cli.formats.carriers import read_record
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import parse_kernel
-from reddiff_cli.linear import solve_data_step
 from reddiff_cli.models import find_model
 from reddiff_cli.noise import NoiseEstimate
 from reddiff_cli.operators import (
@@ -136,7 +136,7 @@ def test_of_values_it_is_the_blur(blur, monkeypatch):
     y = blur(x)
     torch.testing.assert_close(operator(x), y)
     torch.testing.assert_close(operator.start(y), blur.start(y))
-    step = solve_data_step(blur, d, y, 0.01, 400, 1e-9)
+    step = exact_step(blur, d, y, 0.01, 400, 1e-9)
     torch.testing.assert_close(operator.data_step(d, y, 0.01), step, atol=1e-5, rtol=0)
 
 

@@ -20,7 +20,7 @@ from reddiff_cli.jobs import Job
 from reddiff_cli.metrics import rms
 from reddiff_cli.models import find_model
 from reddiff_cli.noise import estimate_noise
-from reddiff_cli.operators import Jpeg, Layout, measure_jpeg
+from reddiff_cli.operators import ComponentLayout, Jpeg, measure_jpeg
 from reddiff_cli.operators.jpeg import SIGMA
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.restore import Restorer
@@ -159,8 +159,8 @@ def test_data_step_is_the_constrained_minimum(shrink, r):
     """No small step inside the intervals lowers |E(x) - y|^2 + r |x - d|^2 in YCbCr."""
     table = (torch.arange(64.0).view(8, 8) + 10).double()
     blocks = 2 if shrink == (1, 1) else 1
-    colour = Layout(blocks, blocks, shrink, 2 * table)
-    operator = Jpeg((Layout(2, 2, (1, 1), table), colour, colour))
+    colour = ComponentLayout(blocks, blocks, shrink, 2 * table)
+    operator = Jpeg((ComponentLayout(2, 2, (1, 1), table), colour, colour))
     y = operator(0.5 * random((1, 3, 16, 16), 2).tanh())
     d = 0.8 * random((1, 3, 16, 16), 3).tanh()
 
@@ -169,7 +169,9 @@ def test_data_step_is_the_constrained_minimum(shrink, r):
         return (numbers(x) - y).square().sum() + r * spread.square().sum()
 
     def numbers(x):
-        fine = Jpeg(tuple(Layout(p.rows, p.columns, p.shrink, p.table / 1e9) for p in parts))
+        fine = Jpeg(
+            tuple(ComponentLayout(p.rows, p.columns, p.shrink, p.table / 1e9) for p in parts)
+        )
         return fine(x) / 1e9
 
     parts = operator.layouts
@@ -184,7 +186,9 @@ def test_data_step_is_the_constrained_minimum(shrink, r):
 
 def test_rounding_has_the_deviation_that_is_claimed():
     table = torch.full((8, 8), 16.0, dtype=torch.float64)
-    coarse, fine = (Jpeg((Layout(16, 16, (1, 1), t),), "grey") for t in (table, table / 1e6))
+    coarse, fine = (
+        Jpeg((ComponentLayout(16, 16, (1, 1), t),), "grey") for t in (table, table / 1e6)
+    )
     x = 0.5 * random((1, 1, 128, 128), 4)
     error = fine(x) / 1e6 - coarse(x)
     assert float(error.std()) == pytest.approx(SIGMA, rel=0.03)

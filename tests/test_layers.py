@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -14,7 +15,7 @@ SOURCE = Path(reddiff_cli.__file__).parent
 
 # A module or package may import only those of a smaller number.
 LAYERS = {
-    0: ["__init__", "errors", "transfer", "allocator", "luma"],
+    0: ["__init__", "errors", "transfer", "allocator", "luma", "signatures"],
     1: [
         "interrupts",
         *["schedule", "linear", "tiling", "metrics", "noise", "response", "alignment"],
@@ -135,6 +136,24 @@ def test_style(path):
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, "bare except"
     assert ast.get_docstring(TREES[path])
+
+
+def test_no_two_classes_have_one_name():
+    classes = [
+        node.name
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert [name for name, count in Counter(classes).items() if count > 1] == []
+
+
+def test_functions_handed_from_module_to_module_have_one_type_each():
+    ours = SOURCE / "signatures.py"
+    told = [ast.unparse(n.value) for n in TREES[ours].body if isinstance(n, ast.Assign)]
+    for path in set(FILES) - {ours}:
+        again = {ast.unparse(n) for n in ast.walk(TREES[path]) if isinstance(n, ast.Subscript)}
+        assert not again & {text for text in told if "[[Tensor, Tensor]" in text}, path
 
 
 def test_top_level_holds_nothing_else():

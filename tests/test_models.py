@@ -14,7 +14,7 @@ from adm_network import random_adm
 from conftest import save_random_prior
 from reddiff_cli import budget, cards, hub, models
 from reddiff_cli.budget import fit
-from reddiff_cli.cards import KEYS, Card, Origin, read_cards
+from reddiff_cli.cards import KEYS, Card, HubOrigin, read_cards
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import load_model
 from reddiff_cli.errors import ModelMissing
@@ -234,7 +234,7 @@ def test_convert_command(adm_file, tmp_path):
 
 def test_guided_diffusion_card_is_converted_on_first_use(adm_file, tmp_path):
     source, network = adm_file
-    origin = Origin("a/b", "0" * 40, file="adm.pt", family="ffhq256", sha256="1" * 64)
+    origin = HubOrigin("a/b", "0" * 40, file="adm.pt", family="ffhq256", sha256="1" * 64)
     card = Card("adm", tmp_path / "adm.diffusers", window=32, smallest=32, origin=origin)
     assert (card.source, card.revision) == (source, "1" * 12)
     denoiser = load_model(card, CPU, torch.float32)

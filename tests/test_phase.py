@@ -312,7 +312,7 @@ def test_refinement_lowers_noise_with_a_good_denoiser():
     solver = SolverOptions(steps=8, noise=0.02)
     card = Card(name="none", folder=Path())
     setting = Setting(card, solver, lambda _: None, MachineOptions("cpu"))
-    problem = task.Diffraction(measured_from(u, (64, 64), 0.02), options, setting)
+    problem = task.PhaseRetrieval(measured_from(u, (64, 64), 0.02), options, setting)
     (stage,) = problem.stages()
     assert stage.start.shape == x.shape
     x = align(x, stage.start)
@@ -422,7 +422,7 @@ def test_noise_of_the_stage_is_that_of_the_data_in_its_own_units():
     """y shows a picture in [0, 1], a solver counts in [-1, 1]."""
     setting = Setting(Card("none", None), SolverOptions(noise=0.02), lambda _: None)
     options = PhaseOptions(data="amplitude", keep=1, starts=2, scale=1.0, support=(32, 32))
-    problem = task.Diffraction(measured_from(picture(), (64, 64), 0.02), options, setting)
+    problem = task.PhaseRetrieval(measured_from(picture(), (64, 64), 0.02), options, setting)
     (stage,) = problem.stages()
     assert problem.noise == pytest.approx(0.02)
     assert stage.sigma_y == pytest.approx(0.04)

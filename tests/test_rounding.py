@@ -22,10 +22,10 @@ from reddiff_cli.pictures import load_picture
 from reddiff_cli.restore import Restorer
 from reddiff_cli.task_options import DeblurOptions
 from reddiff_cli.tasks import Setting
-from reddiff_cli.tasks.heard import RISE_LOSSY
+from reddiff_cli.tasks.degraded import RISE_LOSSY
 from reddiff_cli.tasks.origin import find_origin
 from reddiff_cli.tasks.problem import to_tensor
-from test_hearing import blurred, posed, saved, white, wide
+from test_listening import blurred, posed, saved, white, wide
 
 MOTION = DeblurOptions(parse_kernel("motion:9,30"))
 BOTH = [MOTION, parse_degrade("blur motion:9,30")]
@@ -138,7 +138,7 @@ def test_a_jpeg_is_known_as_one_whatever_it_is_called(tmp_path):
 def test_only_where_coefficients_are_read_do_steps_count(tmp_path, monkeypatch):
     path = jpeg(tmp_path, blurred("motion:9,30", wide, 0), 50)
     read = estimated(path)[0].noise
-    monkeypatch.setattr("reddiff_cli.tasks.decoded.find_jpeg", lambda _: None)
+    monkeypatch.setattr("reddiff_cli.tasks.compressed.find_jpeg", lambda _: None)
     assert estimated(path)[0].noise < read
 
 

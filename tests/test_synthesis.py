@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from memory_used import tensors_made
 from reddiff_cli.holes import patchmatch, synthesis
-from reddiff_cli.holes.patches import PATCH, Level, Windows, trust_inside
+from reddiff_cli.holes.patches import PATCH, PyramidLevel, Windows, trust_inside
 from reddiff_cli.holes.synthesis import synthesise, thickness
 from reddiff_cli.models import Card
 from reddiff_cli.options import SolverOptions
@@ -94,7 +94,7 @@ def test_windows_are_the_pixels_around_their_centres():
 def test_a_search_holds_no_table_of_all_patches(monkeypatch):
     monkeypatch.setattr(patchmatch, "EXHAUSTIVE", 0)
     x, hole = torch.randn(3, 120, 120), hole_in(120, 120, 40, 40, 80, 80)
-    level = Level(x, x[:2].clone(), hole, hole, trust_inside(hole), x[:0])
+    level = PyramidLevel(x, x[:2].clone(), hole, hole, trust_inside(hole), x[:0])
     field = torch.full((120 * 120,), 8 * 120 + 8)
     with tensors_made() as tally:
         found = patchmatch.search(level, field, torch.Generator().manual_seed(0))

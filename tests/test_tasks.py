@@ -42,7 +42,7 @@ from reddiff_cli.task_options import (
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.compose import canvas_margins
 from reddiff_cli.tasks.levels import FIRST, S_END, noise_levels
-from reddiff_cli.tasks.problem import to_pixels, to_tensor
+from reddiff_cli.tasks.problem import Probe, to_pixels, to_tensor
 from reddiff_cli.tasks.whole import WholePicture
 
 
@@ -666,6 +666,14 @@ def test_exposures_are_believed_as_far_as_the_coarsest_was_rounded(tmp_path, fir
     assert stage.sigma_least == SIGMA_FLOOR
 
 
+def test_a_problem_has_an_answer_to_everything_that_is_asked(tmp_path):
+    """Whatever its task has nothing to say to."""
+    problem, _ = posed(save(tmp_path, scene(64, 64)), DenoiseOptions())
+    assert (problem.residual, problem.verdict, problem.hidden) == (None, "", False)
+    assert (problem.hole, problem.extras()) == (None, {})
+    assert problem.before is problem.source
+
+
 @pytest.mark.parametrize(
     ("tells", "taken"), [(1.2, 1.2), (0.1, 0.5), (30, None)], ids=["texture", "nothing", "more"]
 )
@@ -676,7 +684,7 @@ def test_hdr_asks_the_network_for_noise(tmp_path, tells, taken):
     problem, _ = posed(save(tmp_path, cloth.astype(np.uint8)), HdrOptions())
     estimated = problem.noise
     probe, *_ = solved(problem, tells)
-    assert probe.probe
+    assert probe.probe is Probe.TILES
     assert problem.preview(probe, None).depth == 8
     wanted = estimated if taken is None else taken / 255
     assert problem.noise == pytest.approx(wanted)

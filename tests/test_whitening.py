@@ -20,7 +20,7 @@ from reddiff_cli.solvers import whitening
 from reddiff_cli.solvers.whitening import Whitening, mean_of_whitened, peak
 from reddiff_cli.task_options import DenoiseOptions
 from reddiff_cli.tasks import Setting, pose, solver_of
-from reddiff_cli.tasks.hearing import QUIET
+from reddiff_cli.tasks.listening import QUIET
 from reddiff_cli.tasks.problem import to_tensor
 
 PICTURE = Path(__file__).parent / "pictures" / "coffee.png"

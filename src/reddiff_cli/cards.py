@@ -25,7 +25,7 @@ STARTS = ("hole_start", "stroke_start", "sample_start", "faint_start")
 WORDS = ("wide_hole", "turns", "good_for", "licence")
 # Tasks that start at `faint_start` where y tells little of x.
 FAINT_TASKS = frozenset(("superres", "deblur", "restore"))
-# Kinds of the keys that a table may hold; the keys of Card and Origin explain them.
+# Kinds of the keys that a table may hold; the keys of Card and HubOrigin explain them.
 KEYS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys((*PLACES, "format", "revision", "file", "family", "sha256"), str),
     **dict.fromkeys(WORDS, str),
@@ -39,7 +39,7 @@ SMALL_WINDOW, SMALLEST_TILE = 64, 128
 
 
 @dataclass(frozen=True)
-class Origin:
+class HubOrigin:
     """Where the Hub keeps a prior. revision: 40 hexadecimal digits, or a branch without a card.
 
     family: of a guided-diffusion file, which is converted once.    size: bytes, 0 if not known.
@@ -87,7 +87,7 @@ class Card:
     turns: str = "mirror"
     good_for: str = ""
     licence: str = ""
-    origin: Origin | None = None
+    origin: HubOrigin | None = None
 
     def chain_from(self, solver: SolverOptions) -> float | None:
         """Noise level at which dps, pigdm, ddrm and diffpir start; None: the schedule's top."""
@@ -262,7 +262,7 @@ def _card(path: Path, name: str, table: Mapping[str, Any]) -> Card:
     origin = None
     folder = Path()
     if "repo" in table:
-        origin = Origin(
+        origin = HubOrigin(
             repo=table["repo"],
             revision=table["revision"],
             file=table.get("file", WEIGHTS),

@@ -22,9 +22,9 @@ from .networks.convert import convert_file
 from .networks.network import Network, Prior, clean_from_output, layout_on, load_prior
 from .networks.replay import Replay
 from .schedule import Schedule
+from .signatures import DenoiseFunction
 from .transfer import send
 
-DenoiseFunction = Callable[[Tensor, Tensor], Tensor]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Above 32 nearest upsampling in channels_last fails on CUDA; on CPUs 16 already saturates.
 MICRO_BATCH = 16

@@ -27,25 +27,18 @@ class Linear(Protocol):
     def adjoint(self, y: Tensor) -> Tensor: ...
 
 
-def solve_data_step(
-    operator: Linear,
-    d: Tensor,
-    y: Tensor,
-    r: float,
-    iterations: int = ITERATIONS,
-    tolerance: float = TOLERANCE,
-) -> Tensor:
+def solve_data_step(operator: Linear, d: Tensor, y: Tensor, r: float) -> Tensor:
     """argmin_x |A x - y|^2 + r |x - d|^2 for each picture of a batch.
 
     d: (B, C, H, W).    y: (B, ...), as A returns.    Ends when the gradient of every picture has
-    fallen to `tolerance` of its first value, or after `iterations`.
+    fallen to TOLERANCE of its first value, or after ITERATIONS.
     """
     gradient = operator.adjoint(y - operator(d))
 
     def normal(x: Tensor) -> Tensor:
         return operator.adjoint(operator(x)) + r * x
 
-    return d + conjugate_gradients(normal, gradient, iterations, tolerance)
+    return d + conjugate_gradients(normal, gradient, ITERATIONS, TOLERANCE)
 
 
 def conjugate_gradients(

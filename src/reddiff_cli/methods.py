@@ -4,7 +4,7 @@ Each baseline runs at its own published defaults, with the same network, operato
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -13,12 +13,13 @@ from torch import Tensor
 
 from .batching import Batcher
 from .budget import straight
-from .denoiser import DenoiseFunction, Denoiser
+from .denoiser import Denoiser
 from .errors import UsageError
 from .models import Card
 from .operators import Inpaint, Operator, Whitened, keeps_noise
 from .options import TASKS, SolverOptions, check_solver
 from .schedule import Schedule
+from .signatures import DenoiseFunction, DrawNoise
 from .solvers.confirmation import confirmed_share
 from .solvers.consistency import likeliest_noise
 from .solvers.ddrm import ETA as DDRM_ETA
@@ -28,7 +29,7 @@ from .solvers.dps import Forward, default_zeta, dps
 from .solvers.look import Seen
 from .solvers.pigdm import ETA as PIGDM_ETA
 from .solvers.pigdm import pigdm
-from .solvers.reddiff import SIGMA_SINGLE, DrawNoise, red_diff, red_diff_paper
+from .solvers.reddiff import SIGMA_SINGLE, red_diff, red_diff_paper
 from .solvers.through import BELIEF, WIDER, Through
 from .solvers.whitening import Whitening, mean_of_whitened
 from .symmetry import turned
@@ -57,7 +58,7 @@ class Solving:
     task: str
     stage: Stage
     start: Tensor
-    noise: Callable[[], Tensor]
+    noise: DrawNoise
     denoiser: Denoiser | Batcher
     card: Card
     solver: SolverOptions
@@ -65,7 +66,7 @@ class Solving:
 
     def run(self) -> Steps:
         """(evaluations done, present estimate) after each step; UsageError if not possible."""
-        if self.stage.probe:
+        if self.stage.probe is not None:
             return self._probe()
         method = self.solver.method
         spectral = getattr(self.stage.operator, "spectrum", None) is not None
@@ -239,7 +240,7 @@ def looks_of(seen: Seen | None, solver: SolverOptions) -> int:
     return 0 if solver.preset == "perceptual" else min(LOOKS, 2 * (solver.evaluations // 10))
 
 
-def draws(start: Tensor, seed: int) -> Callable[[], Tensor]:
+def draws(start: Tensor, seed: int) -> DrawNoise:
     """Fresh N(0, I) of start's shape and device at every call; row i from the seed `seed` + i.
 
     Drawn on the CPU, so that every device sees the same noise; by row, so that a row does not

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from . import hub
-from .cards import Card, Origin, digest, read_cards, settle_windows
+from .cards import Card, HubOrigin, digest, read_cards, settle_windows
 from .errors import ModelMissing
 from .folders import FLAT, NESTED, PICKLE, WEIGHTS, locate
 
@@ -110,7 +110,7 @@ def _card_of(cards: dict[str, Card], name: str, repo: str, revision: str | None)
 
 
 def _from_hub(
-    card: Card, origin: Origin, offline: bool, watcher: hub.Watcher, fresh: bool
+    card: Card, origin: HubOrigin, offline: bool, watcher: hub.Watcher, fresh: bool
 ) -> Card:
     """A pinned card: from the cache, or fetched."""
     found = _locate(card, origin)
@@ -136,7 +136,7 @@ def _from_hub(
     return found
 
 
-def _locate(card: Card, origin: Origin) -> Card | None:
+def _locate(card: Card, origin: HubOrigin) -> Card | None:
     """The card with its folder in the cache, or None; once converted, the source may be gone."""
     place = hub.Place(origin.repo, origin.revision, origin.files)
     folder = hub.cached(place)
@@ -171,7 +171,7 @@ def _from_repository(
 
 def _repository_card(name: str, place: hub.Place, folder: Path, fetched: bool) -> Card:
     """Like a folder, it says nothing about its strength."""
-    origin = Origin(place.repo, place.revision, place.files[2])
+    origin = HubOrigin(place.repo, place.revision, place.files[2])
     card = replace(_folder_card(name), folder=folder, origin=origin)
     _check_once(card, origin, fetched)
     return card
@@ -218,7 +218,7 @@ def _not_cached(name: str, place: hub.Place) -> ModelMissing:
     )
 
 
-def _check_once(card: Card, origin: Origin, fetched: bool = False) -> None:
+def _check_once(card: Card, origin: HubOrigin, fetched: bool = False) -> None:
     """Compare the sha256 of the weights, and note beside them that it was right.
 
     What was just fetched and is wrong leaves the cache, so that it can be fetched again.
@@ -247,7 +247,7 @@ def _weights_file(card: Card) -> Path:
     return card.source or locate(card.folder, card.weights).weights
 
 
-def _expected(origin: Origin, path: Path) -> str:
+def _expected(origin: HubOrigin, path: Path) -> str:
     return origin.sha256 or hub.etag(path)
 
 

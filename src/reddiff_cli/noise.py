@@ -28,9 +28,9 @@ itself (`noise.py FOLDER --camera --restore --limit 6 --size 384`), dB:
 Texture that fills a picture passes for noise in all of this; the network knows it, and is asked
 for white noise where it can be (solvers/consistency.py).
 
-`deblur` makes of the estimate what tasks/heard.py says. Denoising does without: it hears the noise
-(estimation/coloured_noise.py), and what is told scales that; levels are what it went through
-before, and still does for samples.
+`deblur` makes of the estimate what tasks/degraded.py says. Denoising does without: it hears the
+noise (estimation/coloured_noise.py), and what is told scales that; levels are what it went
+through before, and still does for samples.
 """
 
 import math

@@ -52,15 +52,9 @@ TASKS = {
 
 # Methods that go back through the network.
 RECORDING = frozenset(("dps", "pigdm"))
-# Methods and their network evaluations; None: by preset. The baselines': as published.
-METHOD_STEPS: dict[str, int | None] = {
-    "reddiff": None,
-    "dps": 1000,
-    "pigdm": 100,
-    "ddrm": 20,
-    "diffpir": 100,
-}
-METHODS = tuple(METHOD_STEPS)
+# Network evaluations of the baselines, as published, whatever the task.
+PUBLISHED_STEPS = {"dps": 1000, "pigdm": 100, "ddrm": 20, "diffpir": 100}
+METHODS = ("reddiff", *PUBLISHED_STEPS)
 
 _NO_SVD = "has no singular value decomposition"
 # What a method cannot do, by task: all other pairs work.
@@ -175,7 +169,7 @@ class SolverOptions:
     @property
     def evaluations(self) -> int:
         """Network evaluations asked for."""
-        own = METHOD_STEPS[self.method] or STEPS[self.preset]
+        own = PUBLISHED_STEPS.get(self.method, STEPS[self.preset])
         return self.steps if self.steps is not None else own
 
     @property

@@ -183,14 +183,14 @@ class Restorer:
             height=restored.height,
             seconds=time.monotonic() - began,
             noise=noise,
-            residual=unit * getattr(problem, "residual", residual),
+            residual=unit * (residual if problem.residual is None else problem.residual),
             remark=self._with_caveat(remark),
             record=record,
             device=str(self.device),
             dtype=NAMES[self.dtype],
             steps=steps,
-            found=getattr(problem, "verdict", ""),
-            hidden=getattr(problem, "hidden", False),
+            found=problem.verdict,
+            hidden=problem.hidden,
             unit=unit,
         )
 

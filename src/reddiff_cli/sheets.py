@@ -50,9 +50,8 @@ class Sheets:
     def save(self, restored: Picture) -> None:
         """Write the sheets; PictureError when the file system refuses."""
         if self._options.compare:
-            hole = getattr(self._problem, "hole", None)
-            before = getattr(self._problem, "before", None) or self._problem.source
-            panels = [_shown(before), _shown(restored)]
+            hole = self._problem.hole
+            panels = [_shown(self._problem.before), _shown(restored)]
             if hole is not None:
                 panels.insert(1, hole[:, :, None].astype(np.float32))
             self._write("compare.png", _png(_side_by_side(panels)))

@@ -14,10 +14,10 @@ from itertools import count
 import torch
 from torch import Tensor
 
-from .tiling import DenoiseFunction
+from .signatures import DenoiseFunction
 
 # (denoiser, z, t) -> D, by one call of the denoiser or by several: `View.denoise`.
-Through = Callable[[DenoiseFunction, Tensor, Tensor], Tensor]
+ViewDenoise = Callable[[DenoiseFunction, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,9 @@ def at_once(denoiser: DenoiseFunction, z: Tensor, t: Tensor) -> Tensor:
     return denoiser(z, t)
 
 
-def turned(denoiser: DenoiseFunction, choice: str, through: Through = at_once) -> DenoiseFunction:
+def turned(
+    denoiser: DenoiseFunction, choice: str, through: ViewDenoise = at_once
+) -> DenoiseFunction:
     """denoiser(z, t) -> D of one run: every call is a step, for which z is turned and D back.
 
     z, D: of the shape that `through` takes; what it shows the denoiser, (B, C, h, w), is turned,

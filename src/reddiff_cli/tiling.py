@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .signatures import DenoiseFunction
 from .transfer import send
 
 Box = tuple[int, int]  # top, left
 Hole = NDArray[np.bool_]
-DenoiseFunction = Callable[[Tensor, Tensor], Tensor]
 
 # Windows per network call: bounds memory, and keeps the batch of all but the last call the same.
 CHUNK = 16

@@ -26,16 +26,16 @@ DARK, BRIGHT = 1, 99
 VARIED = (1.0, 3.0)
 
 
-def tonemap(light: Pixels, key: float | None = None) -> NDArray[np.uint8]:
+def tonemap(light: Pixels) -> NDArray[np.uint8]:
     """Linear light (H, W, 1 or 3), 0 or more -> 8-bit sRGB pixels of the same shape.
 
     Luminance L is scaled so that its log-average (of what is not much darker than the rest) is
-    `key` (default: `key_of`, or more where the brightest place would not be white), then
-    compressed as L (1 + L / white^2) / (1 + L), where white is the largest, or 1 if all are less.
-    Colours keep their ratios, as far as the display has them.
+    that of `key_of` (or more, where the brightest place would not be white), then compressed as
+    L (1 + L / white^2) / (1 + L), where white is the largest, or 1 if all are less. Colours keep
+    their ratios, as far as the display has them.
     """
     luminance = light @ _LUMA[:, None] if light.shape[2] == 3 else light
-    scaled = luminance * np.float32(_exposure(luminance.astype(np.float64), key))
+    scaled = luminance * np.float32(_exposure(luminance.astype(np.float64)))
     limit = float(scaled.max())
     # A picture darker than its key needs no compression: there white stays at one.
     shown = scaled * (1 + scaled / np.float32(max(limit, 1.0) ** 2)) / (1 + scaled)
@@ -57,13 +57,11 @@ def key_of(stops: NDArray[np.float64]) -> float:
     return float(np.clip(key, LOW_KEY, HIGH_KEY))
 
 
-def _exposure(luminance: NDArray[np.float64], key: float | None) -> float:
+def _exposure(luminance: NDArray[np.float64]) -> float:
     """What luminance is multiplied by before it is compressed."""
     bright = max(float(np.percentile(luminance, BRIGHT)), _BLACK)
     stops = np.log2(np.maximum(luminance, bright / 2**DEPTH))
-    factor = float((key_of(stops) if key is None else key) / 2 ** stops.mean())
-    if key is not None:
-        return factor
+    factor = float(key_of(stops) / 2 ** stops.mean())
     # Fog is meant to be white, a grey wall is not; what lies between is lifted in part.
     low, high = VARIED
     spread = float(np.log2(bright) - np.percentile(stops, DARK))

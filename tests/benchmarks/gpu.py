@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from reddiff_cli.bench import clocked, scene
 from reddiff_cli.denoiser import choose_device, choose_dtype
@@ -25,6 +24,7 @@ from reddiff_cli.networks.network import Network, build, load_prior
 from reddiff_cli.networks.replay import Replay
 from reddiff_cli.operators import Blur, CircularBlur, Inpaint
 from reddiff_cli.operators.downsample import bicubic
+from reddiff_cli.signatures import NetworkFunction
 
 SIDE = 256
 LEVELS = (2, 26, 258, 674)  # time steps at which errors are measured
@@ -73,7 +73,7 @@ def speed(name: str, network: Network, device: torch.device, asked: argparse.Nam
 
 @torch.inference_mode()
 def cell(
-    function: Callable[[Tensor, Tensor], Tensor],
+    function: NetworkFunction,
     batch: int,
     dtype: torch.dtype,
     device: torch.device,

@@ -73,8 +73,8 @@ def estimate(restorer: Restorer, y: Tensor, folder: Path, quality: int) -> Kerne
     save_picture(Picture(to_pixels(y)), path, None, quality)
     setting = Setting(restorer.card, restorer.solver, lambda _: None, restorer.machine)
     problem = unknown_kernel.pose(Job("deblur", path, path), AUTO, setting)
-    hearing = problem.hearing()
-    problem.accept(hearing, restorer.solve(hearing)[0])
+    drowned = problem.drowned()
+    problem.accept(drowned, restorer.solve(drowned)[0])
     try:
         return problem.estimate()
     except PictureError:

@@ -28,7 +28,7 @@ from reddiff_cli.models import find_model
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import Restorer
-from reddiff_cli.tasks import Problem, Setting, decoded, pose
+from reddiff_cli.tasks import Problem, Setting, compressed, pose
 from reddiff_cli.tasks.problem import to_pixels
 
 CASES: tuple[tuple[str, dict[str, str | int]], ...] = (
@@ -38,7 +38,7 @@ CASES: tuple[tuple[str, dict[str, str | int]], ...] = (
     ("deblur", {"kernel": "gaussian:2"}),
     ("deblur", {"kernel": "motion:9,30"}),
 )
-READ = decoded.find_jpeg
+READ = compressed.find_jpeg
 
 
 def scores(
@@ -86,7 +86,7 @@ def main() -> None:
             for quality in asked.quality:
                 both = []
                 for reader in readers:
-                    decoded.find_jpeg = reader  # type: ignore[assignment]
+                    compressed.find_jpeg = reader  # type: ignore[assignment]
                     both.append(
                         scores(restorer, make_case(task, flags, 0.0), asked, quality, Path(folder))
                     )

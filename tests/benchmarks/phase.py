@@ -87,7 +87,7 @@ def restored(
     """What the command does: the best of the search, the final picture, and the verdict."""
     solver = SolverOptions(steps=steps)
     setting = Setting(card, solver, lambda _: None, MachineOptions("cpu"))
-    problem = task.Diffraction(measurement, options, setting)
+    problem = task.PhaseRetrieval(measurement, options, setting)
     (stage,) = problem.stages()
     solving = Solving("phase", stage, stage.start, draws(stage.start, 0), denoiser, card, solver)
     *_, (_, mu) = solving.run()

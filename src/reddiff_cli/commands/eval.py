@@ -35,8 +35,8 @@ TAKEN = (
 )
 
 
-def _damage(help: str, flag: str, metavar: str | None = None) -> Any:  # noqa: ANN401
-    return typer.Option(flag, help=help, metavar=metavar, rich_help_panel=DAMAGE)
+def _damage(help: str, flag: str) -> Any:  # noqa: ANN401
+    return typer.Option(flag, help=help, rich_help_panel=DAMAGE)
 
 
 def _compare(help: str, flag: str, metavar: str | None = None) -> Any:  # noqa: ANN401
@@ -44,7 +44,7 @@ def _compare(help: str, flag: str, metavar: str | None = None) -> Any:  # noqa: 
 
 
 @dataclass(frozen=True)
-class Damage:
+class DamageFlags:
     """Flags of the tasks; None is the task's own default."""
 
     hole: Annotated[str | None, _damage(f"inpaint: {HOLE_HELP}.", "--hole")] = None
@@ -77,7 +77,7 @@ class Damage:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ComparisonFlags:
     """Flags of the evaluation itself."""
 
     method: Annotated[
@@ -134,15 +134,17 @@ def register(app: typer.Typer) -> None:
     shared["output"] = Scores
     parameters = [
         inspect.Parameter("words", inspect.Parameter.KEYWORD_ONLY, annotation=Words),
-        *keywords(Comparison, get_type_hints(Comparison, include_extras=True)),
-        *keywords(Damage, get_type_hints(Damage, include_extras=True)),
+        *keywords(ComparisonFlags, get_type_hints(ComparisonFlags, include_extras=True)),
+        *keywords(DamageFlags, get_type_hints(DamageFlags, include_extras=True)),
         *keywords(Shared, shared),
     ]
 
     def command(**values: Any) -> None:  # noqa: ANN401  (checked by Typer)
-        damage = Damage(**{field.name: values.pop(field.name) for field in fields(Damage)})
-        names = [field.name for field in fields(Comparison)]
-        comparison = Comparison(**{name: values.pop(name) for name in names})
+        damage = DamageFlags(
+            **{field.name: values.pop(field.name) for field in fields(DamageFlags)}
+        )
+        names = [field.name for field in fields(ComparisonFlags)]
+        comparison = ComparisonFlags(**{name: values.pop(name) for name in names})
         words = values.pop("words")
         flags = Shared(**values)
         with errors_as_lines(flags.verbose):
@@ -156,7 +158,9 @@ def register(app: typer.Typer) -> None:
     app.command("eval", epilog=EXAMPLE)(command)
 
 
-def _evaluate(words: list[str], damage: Damage, comparison: Comparison, flags: Shared) -> int:
+def _evaluate(
+    words: list[str], damage: DamageFlags, comparison: ComparisonFlags, flags: Shared
+) -> int:
     if flags.output is None:
         raise UsageError("-o: missing; name the folder for the table and the pictures")
     folder = Path(flags.output)
@@ -184,7 +188,7 @@ def _evaluate(words: list[str], damage: Damage, comparison: Comparison, flags: S
 
 
 def _options(
-    words: list[str], damage: Damage, comparison: Comparison, flags: Shared
+    words: list[str], damage: DamageFlags, comparison: ComparisonFlags, flags: Shared
 ) -> tuple[EvalOptions, list[Path]]:
     given = {field.name: getattr(damage, field.name) for field in fields(damage)}
     if comparison.suite is None:

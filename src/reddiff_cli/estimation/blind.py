@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..kernelspec import KernelSpec
-from .welch import KNOWN, Spectrum, measure_spectrum
+from .welch import KNOWN, PowerSpectrum, measure_spectrum
 
 SHARP = KernelSpec("uniform", (1.0,))  # the kernel of one pixel: no blur
 # What a kernel must explain more than no blur does. Forty times as many motions are tried as round
@@ -124,7 +124,7 @@ def estimate_kernel(
     )
 
 
-def _stays(motion: KernelSpec, spectrum: Spectrum) -> bool:
+def _stays(motion: KernelSpec, spectrum: PowerSpectrum) -> bool:
     """True if a motion is found again where the rounding of a JPEG is taken at its word.
 
     Sharp pictures with few edges pass for motions else: 5 of 201 (67 validation crops of 320x320,
@@ -150,7 +150,7 @@ def _all_starts() -> Iterable[list[KernelSpec]]:
     yield [KernelSpec("motion", (length, a)) for length in _STARTS["motion"] for a in angles]
 
 
-def _search(starts: list[KernelSpec], spectrum: Spectrum) -> tuple[KernelSpec, float]:
+def _search(starts: list[KernelSpec], spectrum: PowerSpectrum) -> tuple[KernelSpec, float]:
     """The best of a grid by a quarter of the frequencies, then of its neighbours by all."""
     costs = _costs(starts, spectrum.thinned(4), steps=7)
     cost, best = min(zip(costs, starts, strict=True), key=lambda pair: pair[0])
@@ -169,7 +169,7 @@ def _neighbours(spec: KernelSpec, step: float) -> list[KernelSpec]:
     return [KernelSpec("motion", (extent, turn)) for extent in extents for turn in turns]
 
 
-def _log_transfer(spec: KernelSpec, spectrum: Spectrum) -> Tensor:
+def _log_transfer(spec: KernelSpec, spectrum: PowerSpectrum) -> Tensor:
     """log |K|^2 at the frequencies of the spectrum, as a Hann window sees it, (n,) float32.
 
     K depends on one number u only: the frequency's length, or its part along the motion.
@@ -202,7 +202,7 @@ def _transfer(spec: KernelSpec, u: Tensor) -> Tensor:
     return values
 
 
-def _design(spectrum: Spectrum) -> Tensor:
+def _design(spectrum: PowerSpectrum) -> Tensor:
     """Columns of log g: 1, log |f|, |f|^2, waves 2, 4, 6 of the angle, log |f| times wave 2."""
     radius = torch.hypot(spectrum.row, spectrum.column)
     angle = torch.atan2(-spectrum.row, spectrum.column)
@@ -214,7 +214,7 @@ def _design(spectrum: Spectrum) -> Tensor:
     return torch.stack(columns, 1).float()
 
 
-def _costs(specs: list[KernelSpec], spectrum: Spectrum, steps: int = 12) -> list[float]:
+def _costs(specs: list[KernelSpec], spectrum: PowerSpectrum, steps: int = 12) -> list[float]:
     """What no smooth spectrum explains, per kernel: tempered minus log posterior."""
     design = _design(spectrum)
     costs: list[float] = []
@@ -224,7 +224,7 @@ def _costs(specs: list[KernelSpec], spectrum: Spectrum, steps: int = 12) -> list
     return costs
 
 
-def _fit(transfer: Tensor, design: Tensor, spectrum: Spectrum, steps: int) -> Tensor:
+def _fit(transfer: Tensor, design: Tensor, spectrum: PowerSpectrum, steps: int) -> Tensor:
     """Least cost over theta = (coefficients of log g, log N over N given) for each kernel, (k,).
 
     Levenberg-Marquardt with Student-t weights.    transfer: (k, n).    design: (n, p).

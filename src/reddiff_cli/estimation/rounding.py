@@ -2,11 +2,11 @@
 
 An encoder sets to 0 most of the noise that the picture had, and its errors, which blurs turned
 back enlarge as they do noise, are in the coefficients that it kept. Measured on JPEG files whose
-coefficients were read first (`decoded`), 106 blurs of training photographs of 160x160 and 192x192
-(Gaussians of 0.9 to 3, disks of 1.5 to 5, motions of 6 to 20 pixels; quality 50 to 95; a mosaic's
-noise of 0 to 4 of 255, or white noise of 2): without noise the best to tell goes with the square
-root of the mean step of the low frequencies, in every picture alike; with noise that was there,
-its square adds to that.
+coefficients were read first (tasks/compressed.py), 106 blurs of training photographs of 160x160
+and 192x192 (Gaussians of 0.9 to 3, disks of 1.5 to 5, motions of 6 to 20 pixels; quality 50 to 95;
+a mosaic's noise of 0 to 4 of 255, or white noise of 2): without noise the best to tell goes with
+the square root of the mean step of the low frequencies, in every picture alike; with noise that
+was there, its square adds to that.
 """
 
 import math

@@ -28,7 +28,7 @@ STEP, BLOCK = 2 / 255, 8
 
 
 @dataclass(frozen=True)
-class Spectrum:
+class PowerSpectrum:
     """log P and the noise's part of P at frequencies (row, column) in cycles per pixel, each (n,).
 
     P is 1 for white noise of variance 1.    window: side of the windows.    doubt: standard
@@ -42,7 +42,7 @@ class Spectrum:
     window: int
     doubt: float = KNOWN
 
-    def thinned(self, every: int) -> "Spectrum":
+    def thinned(self, every: int) -> "PowerSpectrum":
         """Every so many of the frequencies."""
         return replace(
             self,
@@ -55,7 +55,7 @@ class Spectrum:
 
 def measure_spectrum(
     picture: Tensor, noise: float | Tensor, table: Tensor | None = None
-) -> Spectrum | None:
+) -> PowerSpectrum | None:
     """Mean power of Hann windows, each scaled to equal contrast; None without any structure.
 
     picture: (1, C, H, W) in [-1, 1].    noise: its standard deviation if it is white; else the
@@ -91,7 +91,7 @@ def measure_spectrum(
         return None
     log_power = torch.maximum(mean, 1e-3 * floor)[keep].log().float()
     doubt = KNOWN if table is None else ROUNDED
-    return Spectrum(log_power, floor[keep].float(), row[keep], column[keep], window, doubt)
+    return PowerSpectrum(log_power, floor[keep].float(), row[keep], column[keep], window, doubt)
 
 
 def luminance_weights(channels: int) -> Tensor:

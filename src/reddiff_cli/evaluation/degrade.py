@@ -35,7 +35,7 @@ from ..operators import (
 )
 from ..pictures import Hole, Picture, Pixels
 from ..response import parse_response
-from ..retrieval.diffraction import Diffraction as Measurement
+from ..retrieval.diffraction import Diffraction
 from ..retrieval.options import PhaseOptions
 from ..solvers.reddiff import SIGMA_SINGLE
 from ..task_options import DeblurOptions, HdrOptions, SuperresOptions
@@ -46,7 +46,7 @@ from ..tasks.hdr import CLIPPED_WITHIN
 from ..tasks.inpaint import Inpainting
 from ..tasks.jpeg import Decoding
 from ..tasks.kinds import KINDS
-from ..tasks.phase import Diffraction
+from ..tasks.phase import PhaseRetrieval
 from ..tasks.problem import to_pixels, to_tensor
 from ..tasks.superres import make_downsample
 from ..tasks.whole import WholePicture
@@ -273,13 +273,13 @@ def _compress(truth: Tensor, options: CompressOptions) -> Specimen:
 class _PhasePoser:
     """Problems of one measurement; what the first of them searched, the others take over."""
 
-    def __init__(self, measurement: Measurement, options: PhaseOptions) -> None:
+    def __init__(self, measurement: Diffraction, options: PhaseOptions) -> None:
         self._measurement, self._options = measurement, options
-        self._last: Diffraction | None = None
+        self._last: PhaseRetrieval | None = None
 
     def __call__(self, setting: Setting) -> Problem:
         if self._last is None:
-            self._last = Diffraction(self._measurement, self._options, setting)
+            self._last = PhaseRetrieval(self._measurement, self._options, setting)
         else:
             self._last = self._last.again(setting)
         return self._last
@@ -295,6 +295,6 @@ def _diffract(
     clean = operator(truth)
     y = (clean + noise * torch.randn(clean.shape, generator=generator)).clamp(min=0)
     known = np.ones(detector, dtype=bool)
-    measurement = Measurement(y[0].numpy(), known, "corner", False, ())
+    measurement = Diffraction(y[0].numpy(), known, "corner", False, ())
     poser = _PhasePoser(measurement, replace(options, support=(height, width)))
     return Specimen(truth, operator, y, noise, operator.start(y), poser, turned=True)

@@ -19,7 +19,7 @@ TOGETHER = 1024
 
 
 @dataclass
-class Level:
+class PyramidLevel:
     """One resolution. x: (C, H, W).  texture: (2, H, W).  hole, blocked: (H, W) bool.
 
     trust: (H, W), falling from the border of the hole inwards: how much a patch may say.
@@ -66,7 +66,7 @@ def trust_inside(hole: Tensor) -> Tensor:
     return TRUST_DECAY ** -distance[0, 0]
 
 
-def sources_of(level: Level) -> Tensor:
+def sources_of(level: PyramidLevel) -> Tensor:
     """Flat positions of centres whose whole patch may be copied."""
     touched = F.max_pool2d(level.blocked[None, None].float(), PATCH, 1, RADIUS)[0, 0] > 0
     free = torch.zeros_like(touched)
@@ -74,7 +74,7 @@ def sources_of(level: Level) -> Tensor:
     return free.flatten().nonzero()[:, 0]
 
 
-def queries_of(level: Level) -> Tensor:
+def queries_of(level: PyramidLevel) -> Tensor:
     """Flat positions of centres whose patch touches the hole."""
     touched = F.max_pool2d(level.hole[None, None].float(), PATCH, 1, RADIUS)[0, 0] > 0
     return touched.flatten().nonzero()[:, 0]
@@ -109,12 +109,12 @@ class Windows:
         return torch.cat([self.at(s).sub_(self.at(o)).square_().sum(1) for s, o in parts])
 
 
-def patches_of(level: Level) -> Windows:
+def patches_of(level: PyramidLevel) -> Windows:
     """What patches are compared by, the guide last."""
     return Windows(torch.cat([level.x, level.texture, level.guide]))
 
 
-def patches_at(level: Level, centres: Tensor) -> Tensor:
+def patches_at(level: PyramidLevel, centres: Tensor) -> Tensor:
     """The same around flat centres, (N, PATCH^2 K)."""
     return patches_of(level).at(centres)
 

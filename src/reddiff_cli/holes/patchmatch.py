@@ -6,13 +6,13 @@ PatchMatch (Barnes, Shechtman, Finkelstein, Goldman 2009), over all queries at o
 import torch
 from torch import Tensor
 
-from .patches import Level, Windows, patches_at, patches_of, queries_of, sources_of
+from .patches import PyramidLevel, Windows, patches_at, patches_of, queries_of, sources_of
 
 # Above this many (query, source) pairs propagation replaces the exhaustive search.
 EXHAUSTIVE = 20_000_000
 
 
-def search(level: Level, field: Tensor | None, generator: torch.Generator) -> Tensor:
+def search(level: PyramidLevel, field: Tensor | None, generator: torch.Generator) -> Tensor:
     """Nearest source (flat position) for every query centre, as a map (H * W,)."""
     queries, sources = queries_of(level), sources_of(level)
     result = torch.full((level.x[0].numel(),), -1, dtype=torch.long)
@@ -40,7 +40,9 @@ def nearest_of(queries: Tensor, sources: Tensor, mask: Tensor | None = None) -> 
     return torch.cat(best)
 
 
-def finer_field(field: Tensor, coarse: Level, fine: Level, generator: torch.Generator) -> Tensor:
+def finer_field(
+    field: Tensor, coarse: PyramidLevel, fine: PyramidLevel, generator: torch.Generator
+) -> Tensor:
     """The coarse map at twice the resolution, made valid with random sources where needed."""
     height, width = fine.x.shape[1:]
     queries, sources = queries_of(fine), sources_of(fine)
@@ -58,7 +60,7 @@ def finer_field(field: Tensor, coarse: Level, fine: Level, generator: torch.Gene
 
 
 def with_spares(
-    field: Tensor, level: Level, sources: Tensor, generator: torch.Generator
+    field: Tensor, level: PyramidLevel, sources: Tensor, generator: torch.Generator
 ) -> Tensor:
     """The map with a random source wherever a query has none (-1)."""
     queries = queries_of(level)
@@ -69,7 +71,11 @@ def with_spares(
 
 
 def _propagate(
-    level: Level, field: Tensor, queries: Tensor, sources: Tensor, generator: torch.Generator
+    level: PyramidLevel,
+    field: Tensor,
+    queries: Tensor,
+    sources: Tensor,
+    generator: torch.Generator,
 ) -> Tensor:
     """PatchMatch over all queries at once: try what the neighbours use, then random places."""
     height, width = level.x.shape[1:]

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from .guiding import comparable
 from .patches import (
     PATCH,
-    Level,
+    PyramidLevel,
     overlap_add,
     patches_at,
     patches_of,
@@ -98,7 +98,7 @@ def context_margin(hole_height: int, hole_width: int) -> int:
 
 def _pyramid(
     x: Tensor, hole: Tensor, unusable: Tensor, hidden: Tensor, guide: Tensor
-) -> list[Level]:
+) -> list[PyramidLevel]:
     """Levels, fine to coarse, until the hole is about two patches thick.
 
     hidden: (H, W) bool, pixels without a value, which coarse ones are no means of.
@@ -106,7 +106,9 @@ def _pyramid(
     known = (~hidden).float()
     texture = texture_of(x, known)
     trust = trust_inside(hole)
-    levels = [Level(x.clone(), texture, hole, unusable | hole, trust, comparable(guide, hole))]
+    levels = [
+        PyramidLevel(x.clone(), texture, hole, unusable | hole, trust, comparable(guide, hole))
+    ]
     thick = float(thickness(hole))
     while thick > 2 * PATCH and min(levels[-1].hole.shape) >= 8 * PATCH:
         last = levels[-1]
@@ -121,7 +123,7 @@ def _pyramid(
         hidden = F.max_pool2d(hidden[None, None].float(), 2, ceil_mode=True)[0, 0] > 0
         trust = trust_inside(hole_half)
         shown = comparable(guide, hole_half)
-        levels.append(Level(x_half, texture_half, hole_half, bad_half, trust, shown))
+        levels.append(PyramidLevel(x_half, texture_half, hole_half, bad_half, trust, shown))
         thick /= 2
     return levels
 
@@ -154,7 +156,7 @@ def thickness(hole: Tensor) -> int:
     return 2 * (low + 1)
 
 
-def _copy(level: Level, field: Tensor) -> None:
+def _copy(level: PyramidLevel, field: Tensor) -> None:
     """Fill the hole pixel by pixel from the places that the map names, without searching."""
     inside = level.hole.flatten()
     for planes in (level.x, level.texture):
@@ -162,7 +164,7 @@ def _copy(level: Level, field: Tensor) -> None:
         flat[:, inside] = flat[:, field[inside]]
 
 
-def _peel(level: Level, generator: torch.Generator, check: Callable[[], None]) -> Tensor:
+def _peel(level: PyramidLevel, generator: torch.Generator, check: Callable[[], None]) -> Tensor:
     """Fill the coarsest level from its border inwards; returns the nearest source per pixel."""
     every = sources_of(level)
     sources = every
@@ -192,7 +194,7 @@ def _peel(level: Level, generator: torch.Generator, check: Callable[[], None]) -
 
 
 def _settle(
-    level: Level,
+    level: PyramidLevel,
     field: Tensor,
     rounds: int,
     generator: torch.Generator,
@@ -209,7 +211,7 @@ def _settle(
     return field
 
 
-def _vote(level: Level, field: Tensor, sharp: bool) -> None:
+def _vote(level: PyramidLevel, field: Tensor, sharp: bool) -> None:
     """Rebuild the hole from the patches that the map names, in place.
 
     Each pixel gets a weighted mean of the colours and of the slopes that all patches over it

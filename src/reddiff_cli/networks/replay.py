@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Function = Callable[[Tensor, Tensor], Tensor]
+from ..signatures import NetworkFunction
+
 Key = tuple[object, ...]
 WARM_UPS = 3  # libraries choose their kernels and allocate before anything is recorded
 # A graph holds the memory of its activations; windows and pictures come in few shapes.
@@ -69,7 +70,7 @@ class Replay:
     Off unless asked for. Later shapes than the first few are computed as ever.
     """
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: NetworkFunction) -> None:
         self._function = function
         self._tapes: dict[Key, Tape] = {}
 

@@ -40,7 +40,7 @@ OURS = frozenset(("pixel_unshuffle", "highest_timestep", "zero_mean"))
 KEPT = 256
 
 
-class Level(nn.Module):
+class UNetLevel(nn.Module):
     """Residual blocks of one resolution, each with attention if any has, then a resampler."""
 
     def __init__(
@@ -153,7 +153,7 @@ class UNet2D(nn.Module):
         """Residual blocks in the order in which `forward` comes to them."""
         for level in (*self.down_blocks, self.mid_block, *self.up_blocks):
             yield from level.resnets
-            last = level.resampler() if isinstance(level, Level) else None
+            last = level.resampler() if isinstance(level, UNetLevel) else None
             if isinstance(last, Residual):
                 yield last
 
@@ -169,8 +169,8 @@ class UNet2D(nn.Module):
         return super().load_state_dict(*args, **options)
 
 
-def _levels(blocks: nn.ModuleList) -> Iterator[Level]:
-    return (block for block in blocks if isinstance(block, Level))
+def _levels(blocks: nn.ModuleList) -> Iterator[UNetLevel]:
+    return (block for block in blocks if isinstance(block, UNetLevel))
 
 
 def _resample(layer: nn.Module, h: Tensor, times: Iterator[Tensor]) -> Tensor:
@@ -178,7 +178,7 @@ def _resample(layer: nn.Module, h: Tensor, times: Iterator[Tensor]) -> Tensor:
     return changed
 
 
-def _down_levels(layout: Layout) -> Iterator[Level]:
+def _down_levels(layout: Layout) -> Iterator[UNetLevel]:
     width = layout.block_out_channels[0]
     for index, kind in enumerate(layout.down_block_types):
         out = layout.block_out_channels[index]
@@ -193,7 +193,7 @@ def _down_levels(layout: Layout) -> Iterator[Level]:
         width = out
 
 
-def _up_levels(layout: Layout) -> Iterator[Level]:
+def _up_levels(layout: Layout) -> Iterator[UNetLevel]:
     """Each residual block also sees one output of the way down, the latest first."""
     widths = layout.block_out_channels[::-1]
     before = widths[0]
@@ -221,11 +221,11 @@ def _in_residual(kind: str, resampling: str) -> bool:
 
 def _level(
     layout: Layout, kind: str, widths: list[int], out: int, name: str, resampler: nn.Module | None
-) -> Level:
+) -> UNetLevel:
     residuals = [Residual(layout, width, out) for width in widths]
     attends = kind.startswith("Attn")
     attentions = [Attention(layout, out, layout.norm_num_groups) for _ in widths if attends]
-    return Level(residuals, attentions, name, resampler)
+    return UNetLevel(residuals, attentions, name, resampler)
 
 
 def unexpressed(config: Mapping[str, Any]) -> str:

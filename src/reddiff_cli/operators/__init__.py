@@ -14,7 +14,7 @@ from .downsample import Downsample
 from .hdr import Exposure, Exposures, PaperHdr
 from .in_light import InLight, behind
 from .inpaint import Inpaint, Whitened
-from .jpeg import Jpeg, Layout, measure_jpeg
+from .jpeg import ComponentLayout, Jpeg, measure_jpeg
 from .phase import Phase
 from .pointwise import Grey, Identity, rec601
 
@@ -32,7 +32,7 @@ __all__ = [
     "InLight",
     "Inpaint",
     "Jpeg",
-    "Layout",
+    "ComponentLayout",
     "Operator",
     "PaddedBlur",
     "PaperHdr",

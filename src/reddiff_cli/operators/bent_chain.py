@@ -1,30 +1,19 @@
 """Compositions with a blur or a reduction of light in them, which are no linear map."""
 
 from dataclasses import dataclass
-from functools import reduce
 from typing import cast
 
 from torch import Tensor
 
 from ..linear import Linear
-from .chain import Chain, Composite, LinearPart, Part
+from .chain import Chain, Composite, LinearMaps, LinearPart, Part
 from .gauss_newton import Near, bent_data_step, improved
 from .in_light import InLight
 
 
 @dataclass(frozen=True)
-class NearChain:
-    """Linear maps, one after the other: what a `BentChain` is near a picture."""
-
-    parts: tuple[Linear, ...]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Change of y for a change x of the picture."""
-        return reduce(lambda value, part: part(value), self.parts, x)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        """The transpose."""
-        return reduce(lambda value, part: part.adjoint(value), reversed(self.parts), y)
+class NearChain(LinearMaps):
+    """What a `BentChain` is near a picture: change of y for a change of the picture."""
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
         """argmin_x |A x - y|^2 + r |x - d|^2 by a few conjugate gradients from d."""

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ..linear import solve_data_step
 from ..metrics import rms
 from .frames import effort, solve_in_frame
-from .separable import Matrices, Separable, factors, separable, sliding
+from .separable import Matrices, Separable, factors, kept_separable, sliding
 from .spectra import CircularSpectrum
 
 # Side of the largest canvas whose rows and columns are kept as matrices.
@@ -71,7 +71,7 @@ class Blur:
         """
         kh, kw = self.kernel.shape
         if self._factors is not None and max(d.shape[2:]) <= LARGEST:
-            return self._separable(d, y).data_step(d, y, r)
+            return kept_separable(self._apart, self.matrices, d, y).data_step(d, y, r)
         size = _fast_size(d.shape[2:])
         frame = slice(kh - 1, d.shape[2]), slice(kw - 1, d.shape[3])
         count, r = effort((kh, kw), (d.shape[2], d.shape[3]), r)
@@ -103,14 +103,6 @@ class Blur:
     @cached_property
     def _factors(self) -> tuple[Tensor, Tensor] | None:
         return factors(self.kernel)
-
-    def _separable(self, d: Tensor, y: Tensor) -> Separable:
-        """A by rows and columns, for pictures like y."""
-        key = (y.shape[2:], d.dtype, d.device)
-        matrices = None if key in self._apart else self.matrices(*y.shape[2:])
-        if matrices is not None:
-            self._apart[key] = separable(matrices, d)
-        return self._apart[key]
 
     def _transfer(self, size: tuple[int, int], like: Tensor) -> Tensor:
         """Transform of the kernel for a torus of this size, (H', W' // 2 + 1)."""

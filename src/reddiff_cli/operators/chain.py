@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ..linear import Linear, solve_data_step
+from ..linear import Linear, Map, solve_data_step
 from ..metrics import rms
 from .blur import Blur
 from .downsample import Downsample
@@ -31,14 +31,32 @@ class LinearPart(Part, Linear, Protocol):
 
 
 @dataclass(frozen=True)
-class Composite:
-    """parts: in the order of the damage; the first one acts on x."""
+class Maps:
+    """Maps, one after the other; the first one acts on x."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[Map, ...]
 
     def __call__(self, x: Tensor) -> Tensor:
         """A_n(... A_1(x))."""
         return reduce(lambda value, part: part(value), self.parts, x)
+
+
+@dataclass(frozen=True)
+class LinearMaps(Maps):
+    """Those that are linear, and so is what they make."""
+
+    parts: tuple[Linear, ...]
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """A_1^T ... A_n^T y."""
+        return reduce(lambda value, part: part.adjoint(value), reversed(self.parts), y)
+
+
+@dataclass(frozen=True)
+class Composite(Maps):
+    """Damages in their order."""
+
+    parts: tuple[Part, ...]
 
     @property
     def kernel(self) -> Tensor | None:
@@ -60,13 +78,12 @@ class Composite:
         """rms of y - A(x) for each picture, (B,); behind a mask, over what it lets through."""
         last = self.parts[-1]
         if isinstance(last, Inpaint | Whitened):
-            before = reduce(lambda value, part: part(value), self.parts[:-1], x)
-            return last.residual(before, y)
+            return last.residual(Maps(self.parts[:-1])(x), y)
         return rms(y - self(x))
 
 
 @dataclass(frozen=True)
-class Chain(Composite):
+class Chain(Composite, LinearMaps):
     """One whose parts are linear, and so is it."""
 
     parts: tuple[LinearPart, ...]
@@ -74,10 +91,6 @@ class Chain(Composite):
     _apart: dict[object, Separable | None] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        """A_1^T ... A_n^T y."""
-        return reduce(lambda value, part: part.adjoint(value), reversed(self.parts), y)
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
         """argmin_x |A x - y|^2 + r |x - d|^2.

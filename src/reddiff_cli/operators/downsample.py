@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ..linear import solve_data_step
 from ..metrics import rms
-from .separable import Matrices, Separable, Sides, decimation, factors, separable
+from .separable import Matrices, Separable, Sides, decimation, factors, kept_separable
 from .spectra import BoxSpectrum
 
 # Side of the largest picture whose rows and columns are kept as matrices.
@@ -75,7 +75,7 @@ class Downsample:
             return d + self.adjoint((y - self(d)) / (1 / self.scale**2 + r))
         if self._factors is None or max(d.shape[2:]) > LARGEST:
             return solve_data_step(self, d, y, r)
-        return self._separable(d, y).data_step(d, y, r)
+        return kept_separable(self._apart, self.matrices, d, y).data_step(d, y, r)
 
     def sides(self, y: Tensor) -> Sides | None:
         """A by the matrices of rows and columns, for pictures like y; None if it is no product."""
@@ -114,14 +114,6 @@ class Downsample:
     @cached_property
     def _factors(self) -> tuple[Tensor, Tensor] | None:
         return factors(self.taps)
-
-    def _separable(self, d: Tensor, y: Tensor) -> Separable:
-        """A by rows and columns, for pictures like y."""
-        key = (y.shape[2:], d.dtype, d.device)
-        matrices = None if key in self._apart else self.matrices(*y.shape[2:])
-        if matrices is not None:
-            self._apart[key] = separable(matrices, d)
-        return self._apart[key]
 
     def _kernel(self, like: Tensor) -> Tensor:
         return self.taps.to(like)[None, None]

@@ -34,7 +34,7 @@ _TO_YCBCR = (
 
 
 @dataclass(frozen=True)
-class Layout:
+class ComponentLayout:
     """How one component lies in the file.    rows, columns: its blocks.    shrink: pixels per
     sample, (down, across).    table: (8, 8) quantisation steps.
     """
@@ -60,7 +60,7 @@ class Jpeg:
     Rounding errors are uniform: their standard deviation, in units of y, is `SIGMA`.
     """
 
-    layouts: tuple[Layout, ...]
+    layouts: tuple[ComponentLayout, ...]
     colour: str = "ycbcr"
 
     @property
@@ -149,7 +149,7 @@ class Jpeg:
         return torch.einsum("kc,bchw->bkhw", inverse, shifted) / SCALE
 
 
-class Stored(Protocol):
+class StoredComponent(Protocol):
     """One component as a file holds it; arrays as in `formats.jpeg.JpegComponent`."""
 
     @property
@@ -162,13 +162,13 @@ class Stored(Protocol):
     def shrink(self) -> tuple[int, int]: ...
 
 
-def measure_jpeg(components: Sequence[Stored], colour: str) -> tuple[Jpeg, Tensor]:
+def measure_jpeg(components: Sequence[StoredComponent], colour: str) -> tuple[Jpeg, Tensor]:
     """The operator of a file, and its y: (1, N), float32."""
     layouts = []
     for item in components:
         rows, columns = item.coefficients.shape[:2]
         table = torch.from_numpy(item.table).float()
-        layouts.append(Layout(rows, columns, item.shrink, table))
+        layouts.append(ComponentLayout(rows, columns, item.shrink, table))
     numbers = [torch.from_numpy(item.coefficients).flatten() for item in components]
     return Jpeg(tuple(layouts), colour), torch.cat(numbers)[None].float()
 
@@ -177,19 +177,19 @@ def _matrix(like: Tensor) -> Tensor:
     return torch.tensor(_TO_YCBCR, dtype=like.dtype, device=like.device)
 
 
-def _shrink(plane: Tensor, layout: Layout) -> Tensor:
+def _shrink(plane: Tensor, layout: ComponentLayout) -> Tensor:
     """(B, H, W) -> means over boxes of the component's sampling."""
     return plane if layout.shrink == (1, 1) else F.avg_pool2d(plane, layout.shrink)
 
 
-def _cut(plane: Tensor, layout: Layout) -> Tensor:
+def _cut(plane: Tensor, layout: ComponentLayout) -> Tensor:
     """(B, h, w) -> (B, rows, columns, 8, 8)."""
     height, width = layout.rows * BLOCK, layout.columns * BLOCK
     part = plane[:, :height, :width]
     return part.reshape(len(part), layout.rows, BLOCK, layout.columns, BLOCK).transpose(2, 3)
 
 
-def _join(blocks: Tensor, layout: Layout) -> Tensor:
+def _join(blocks: Tensor, layout: ComponentLayout) -> Tensor:
     """(B, rows, columns, 8, 8) -> (B, h, w)."""
     height, width = layout.rows * BLOCK, layout.columns * BLOCK
     return blocks.transpose(2, 3).reshape(len(blocks), height, width)

@@ -4,6 +4,7 @@ With R R^T = U diag(l) U^T and C C^T = W diag(m) W^T,
 x = d + R^T U [U^T (y - R d C^T) W / (l m^T + r)] W^T C (the Woodbury identity).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -67,6 +68,23 @@ def separable(matrices: Matrices, like: Tensor) -> Separable:
     """A x = R x C^T, with the type and device of `like`."""
     rows, columns = matrices
     return Separable(_decompose(rows, like), _decompose(columns, like))
+
+
+def kept_separable(
+    kept: dict[object, Separable],
+    matrices: Callable[[int, int], Matrices | None],
+    d: Tensor,
+    y: Tensor,
+) -> Separable:
+    """A by rows and columns for pictures like d and y, made once for each size and type.
+
+    matrices: those of y of some height and width; KeyError if rows and columns are not apart.
+    """
+    key = (y.shape[2:], d.dtype, d.device)
+    made = None if key in kept else matrices(*y.shape[2:])
+    if made is not None:
+        kept[key] = separable(made, d)
+    return kept[key]
 
 
 def _decompose(matrix: Tensor, like: Tensor) -> Side:

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+# Singular values of a blur over the largest: single precision knows no smaller ones.
+FLOOR = 1e-6
+
 
 @dataclass(frozen=True)
 class MaskSpectrum:
@@ -109,18 +112,17 @@ class CircularSpectrum:
 
     V is the Hartley transform Re F - Im F, which is real and its own inverse: |K| is even, so it
     is diagonal there too. U = P V, with P = F^-1 (K / |K|) F, the phases, real as K is Hermitian.
-    Singular values below `floor` times the largest count as 0: single precision knows no smaller
-    ones. What a file was rounded to is a matter of sigma_y.
+    Singular values below FLOOR times the largest count as 0. What a file was rounded to is a
+    matter of sigma_y.
     """
 
     kernel_fft: Tensor
-    floor: float = 1e-6
 
     @property
     def singular_values(self) -> Tensor:
         """|K|, (H, W)."""
         size = self.kernel_fft.abs()
-        return torch.where(size < self.floor * size.max(), 0, size)
+        return torch.where(size < FLOOR * size.max(), 0, size)
 
     def to_basis(self, x: Tensor) -> Tensor:
         """Hartley transform of (B, C, H, W), orthonormal."""

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from ..schedule import Schedule
-from .reddiff import Denoiser
+from ..signatures import DenoiseFunction
 
 
 @dataclass(frozen=True)
-class Level:
+class NoiseLevel:
     """One step of a chain, from alpha_bar_t to alpha_bar_u (1 after the last step)."""
 
     t: int
@@ -39,15 +39,16 @@ class Level:
         return self.alpha_bar_u == 1
 
 
-def chain(schedule: Schedule, grid: Sequence[int]) -> list[Level]:
+def chain(schedule: Schedule, grid: Sequence[int]) -> list[NoiseLevel]:
     """The levels that time steps `grid`, large to small, visit."""
     bars = [float(schedule.alpha_bar[t]) for t in grid] + [1.0]
     return [
-        Level(t, *pair) for t, pair in zip(grid, zip(bars, bars[1:], strict=False), strict=True)
+        NoiseLevel(t, *pair)
+        for t, pair in zip(grid, zip(bars, bars[1:], strict=False), strict=True)
     ]
 
 
-def noised(start: Tensor, level: Level, xi: Tensor) -> Tensor:
+def noised(start: Tensor, level: NoiseLevel, xi: Tensor) -> Tensor:
     """x_T = sqrt(alpha_bar_T) start + sqrt(1 - alpha_bar_T) xi.
 
     At the top of the schedule (alpha_bar_T = 4e-5) start is all but invisible in it.
@@ -55,14 +56,14 @@ def noised(start: Tensor, level: Level, xi: Tensor) -> Tensor:
     return math.sqrt(level.alpha_bar_t) * start + math.sqrt(1 - level.alpha_bar_t) * xi
 
 
-def denoise(z: Tensor, level: Level, denoiser: Denoiser) -> Tensor:
+def denoise(z: Tensor, level: NoiseLevel, denoiser: DenoiseFunction) -> Tensor:
     """D(z, t); nothing is recorded."""
     with torch.no_grad():
         return denoiser(z, torch.full((len(z),), level.t))
 
 
 def denoise_recorded(
-    z: Tensor, level: Level, denoiser: Denoiser, *, clip: bool = False
+    z: Tensor, level: NoiseLevel, denoiser: DenoiseFunction, *, clip: bool = False
 ) -> tuple[Tensor, Tensor]:
     """D(z, t) recorded for autograd, in [-1, 1] with `clip`, and the leaf z that it depends on.
 

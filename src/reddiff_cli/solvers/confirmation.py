@@ -17,7 +17,7 @@ is added as well, as the mean of both looks forgets what y itself has to do with
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from ..estimation.stationary import apart, of_side
 from ..estimation.tile_noise import spectra_apart
 from ..noise import is_recorded
 from ..schedule import Schedule
-from .look import Denoise
+from ..signatures import DenoiseFunction, DrawNoise
 from .whitening import Whitening, peak
 
 # Shares of what was heard, as standard deviations: from the first one down in steps, as long as
@@ -45,9 +45,9 @@ LEFT = 0.1
 
 def confirmed_share(
     heard: Whitening,
-    denoiser: Denoise,
+    denoiser: DenoiseFunction,
     schedule: Schedule,
-    draw_noise: Callable[[], Tensor],
+    draw_noise: DrawNoise,
 ) -> Iterator[tuple[int, Tensor]]:
     """(looks so far, how many times as strong the noise is as it was heard, (1, 1)).
 
@@ -70,7 +70,7 @@ def shares_of(heard: Whitening) -> list[float]:
     return [FIRST / STEP**k for k in range(count)]
 
 
-def _rho(noise: Whitening, denoiser: Denoise, schedule: Schedule, xi: Tensor) -> float:
+def _rho(noise: Whitening, denoiser: DenoiseFunction, schedule: Schedule, xi: Tensor) -> float:
     """1 if the differences of channels have this noise, less if they have less of it."""
     y, strength = noise.y, noise.a.square().mean((1, 2, 3))
     level = max(ABOVE * float(noise.a.max()) * peak(noise.power), LEVEL / 127.5)

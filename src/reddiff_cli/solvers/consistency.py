@@ -14,7 +14,7 @@ as its own probe: no derivative, one evaluation for each sigma that is tried.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from torch import Tensor
 from ..estimation.tile_noise import in_bands
 from ..noise import is_recorded
 from ..schedule import Schedule
-from .look import Denoise
+from ..signatures import DenoiseFunction, DrawNoise
 
 # Noise that is tried: from so many times the highest down, in steps, to a least one (of 255).
 ABOVE, STEP, LEAST, MOST = math.sqrt(2), math.sqrt(2), 0.25, 9
@@ -35,9 +35,9 @@ TINY = 1e-12
 def likeliest_noise(
     tiles: Tensor,
     highest: float,
-    denoiser: Denoise,
+    denoiser: DenoiseFunction,
     schedule: Schedule,
-    draw_noise: Callable[[], Tensor],
+    draw_noise: DrawNoise,
 ) -> Iterator[tuple[int, Tensor]]:
     """(k, what the first k looks tell of every tile); the last is complete.
 
@@ -71,7 +71,7 @@ def _tried(highest: float) -> list[float]:
 
 
 def _look(
-    tiles: Tensor, sigma: Tensor, denoiser: Denoise, schedule: Schedule, xi: Tensor
+    tiles: Tensor, sigma: Tensor, denoiser: DenoiseFunction, schedule: Schedule, xi: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(n', tau, s, z - D) of tiles whose noise is sigma, (n,), if it is."""
     wanted = (sigma / math.sqrt(1 - SHARE**2)).clamp(min=LEVEL / 127.5).cpu().double()

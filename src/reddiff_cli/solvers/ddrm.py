@@ -13,13 +13,11 @@ import torch
 from torch import Tensor
 
 from ..schedule import Schedule
+from ..signatures import DenoiseFunction, DrawNoise
 from .chain import chain, denoise
-from .reddiff import Denoiser, DrawNoise
 
-# The settings of the repository published with the paper, whatever the task.
-STEPS = 20
+# As in the repository published with the paper, whatever the task.
 ETA = 0.85
-ETA_B = 1.0
 # Share of the largest singular value below which a direction says nothing but noise, if there is
 # any; the published code has 0.03 for blur, whether there is or not. gaussian:3, noise 0.05: 29.0
 # dB with it, 28.5 without (one picture of 256x256, 20 evaluations); without noise: 34.1 and 39.8.
@@ -53,15 +51,14 @@ class Spectral(Protocol):
 def ddrm(
     y: Tensor,
     operator: Spectral,
-    denoiser: Denoiser,
+    denoiser: DenoiseFunction,
     schedule: Schedule,
     start: Tensor,
     draw_noise: DrawNoise,
     *,
-    steps: int = STEPS,
+    steps: int,
     sigma_y: float,
     eta: float = ETA,
-    eta_b: float = ETA_B,
     s_start: float | None = None,
 ) -> Iterator[tuple[int, Tensor]]:
     """Sample x from y = A(x) + sigma_y n in the singular directions of A.
@@ -70,17 +67,16 @@ def ddrm(
     With bars for V^T coordinates, ybar = U^T y / a and ebar = (zbar - Dbar) / s, at level s_u:
         a = 0:              zbar = Dbar + sqrt(1 - eta^2) s_u ebar + eta s_u xi
         a s_u < sigma_y:    zbar = Dbar + sqrt(1 - eta^2) s_u (ybar - Dbar) / b + eta s_u xi
-        a s_u >= sigma_y:   zbar = (1 - eta_b) Dbar + eta_b ybar + sqrt(s_u^2 - (eta_b b)^2) xi
-    b = sigma_y / a.
+        a s_u >= sigma_y:   zbar = ybar + sqrt(s_u^2 - b^2) xi
+    b = sigma_y / a; the eta_b of the paper is 1, as published.
 
     y: measurement, any shape A returns.    start: (B, C, H, W), seen through the noise of the
     first level where y says less: s_start, or the top of the schedule.    sigma_y: noise in
-    [-1, 1] units; at 0 the observed directions are those of y exactly, if eta_b is 1.
+    [-1, 1] units; at 0 the observed directions are those of y exactly.
     ValueError if A has no spectrum.
     """
-    for name, value in (("eta", eta), ("eta_b", eta_b)):
-        if not 0 <= value <= 1:
-            raise ValueError(f"{name} is {value}, must lie between 0 and 1")
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta is {eta}, must lie between 0 and 1")
     spectrum = getattr(operator, "spectrum", None)
     if spectrum is None:
         raise ValueError("the operator has no singular value decomposition, which DDRM needs")
@@ -89,7 +85,7 @@ def ddrm(
     a = spectrum.singular_values.to(ybar)
     if sigma_y > 0:
         a = torch.where(a < NOISE_ALONE * a.max(), 0, a)
-    directions = _Directions(a, sigma_y, eta, eta_b)
+    directions = _Directions(a, sigma_y, eta)
     first = levels[0].s_t
     zbar = directions.begin(spectrum.to_basis(start), ybar, first)
     zbar = zbar + directions.begin_std(first) * spectrum.to_basis(draw_noise())
@@ -109,7 +105,6 @@ class _Directions:
     a: Tensor
     sigma_y: float
     eta: float
-    eta_b: float
 
     @property
     def noise(self) -> Tensor:
@@ -132,12 +127,11 @@ class _Directions:
         share = self.a / self.sigma_y if self.sigma_y else torch.zeros_like(self.a)
         unseen = dbar + kept * ebar
         noisy = dbar + kept * (ybar - dbar) * share
-        observed = (1 - self.eta_b) * dbar + self.eta_b * ybar
-        trusted = torch.where(self.a * s >= self.sigma_y, observed, noisy)
+        trusted = torch.where(self.a * s >= self.sigma_y, ybar, noisy)
         return torch.where(self.a > 0, trusted, unseen)
 
     def std(self, s: float) -> Tensor:
         """Standard deviation of zbar at level s."""
-        rest = (s**2 - (self.eta_b * self.noise) ** 2).clamp(min=0).sqrt()
+        rest = (s**2 - self.noise**2).clamp(min=0).sqrt()
         trusted = (self.a > 0) & (self.a * s >= self.sigma_y)
         return torch.where(trusted, rest, self.eta * s)

@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 
 from ..schedule import Schedule
+from ..signatures import DataTerm, DenoiseFunction, DrawNoise
 from .chain import chain, denoise, noised
-from .reddiff import DataTerm, Denoiser, DrawNoise
 
-# Network evaluations of the published tables.
-STEPS = 100
 # (zeta, lambda) by task. inpaint, superres, deblur: the scripts and settings published with the
 # paper. The others have no published value: they take zeta of superres and lambda 4, which is the
 # neutral weight (the lambda here counts sigma in [0, 1], s in [-1, 1] units).
@@ -36,12 +34,12 @@ SIGMA_LEAST = 0.002
 def diffpir(
     y: Tensor,
     operator: DataTerm,
-    denoiser: Denoiser,
+    denoiser: DenoiseFunction,
     schedule: Schedule,
     start: Tensor,
     draw_noise: DrawNoise,
     *,
-    steps: int = STEPS,
+    steps: int,
     sigma_y: float,
     zeta: float,
     weight: float,

@@ -10,17 +10,16 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..options import PUBLISHED_STEPS
 from ..schedule import Schedule
+from ..signatures import DenoiseFunction, DrawNoise
 from .chain import chain, denoise_recorded, noised, pull_back
-from .reddiff import Denoiser, DrawNoise
 
-# Network evaluations of the published form.
-STEPS = 1000
 PUBLISHED_PIXELS = 256 * 256
-# zeta by task at STEPS, for the gradient of the norm. superres, deblur, inpaint and phase:
-# the configurations published with the paper. The others have no published value and take that of
-# superres. The published phase measures a picture in [-1, 1], ours in [0, 1] (operators/phase.py):
-# its norm pulls half as hard, so that 1.0 there is 2.0 here.
+# zeta by task at the published number of evaluations, for the gradient of the norm. superres,
+# deblur, inpaint and phase: the configurations published with the paper. The others have no
+# published value and take that of superres. The published phase measures a picture in [-1, 1],
+# ours in [0, 1] (operators/phase.py): its norm pulls half as hard, so that 1.0 there is 2.0 here.
 ZETA = {
     "inpaint": 0.5,
     "superres": 0.3,
@@ -34,7 +33,7 @@ ZETA = {
 
 
 def default_zeta(task: str, steps: int, pixels: int = PUBLISHED_PIXELS) -> float:
-    """zeta that pushes as far in `steps` evaluations as the published one does in STEPS.
+    """zeta that pushes as far in `steps` evaluations as the published one does in its own.
 
     And as far in pictures of so many pixels: |y - A(D)| grows with their side, and its gradient in
     a pixel falls with it. Two crops of 96x96, noise 0.05, 50 evaluations from s = 1, with it and
@@ -44,7 +43,7 @@ def default_zeta(task: str, steps: int, pixels: int = PUBLISHED_PIXELS) -> float
     Unscaled, a chain of 100 hardly sees the measurement: 13.1 instead of 19.2 dB on a crop of a
     photograph with 70 % of its pixels missing (natural prior, masked picture 11.5 dB).
     """
-    return ZETA[task] * STEPS / steps * math.sqrt(pixels / PUBLISHED_PIXELS)
+    return ZETA[task] * PUBLISHED_STEPS["dps"] / steps * math.sqrt(pixels / PUBLISHED_PIXELS)
 
 
 class Forward(Protocol):
@@ -56,12 +55,12 @@ class Forward(Protocol):
 def dps(
     y: Tensor,
     operator: Forward,
-    denoiser: Denoiser,
+    denoiser: DenoiseFunction,
     schedule: Schedule,
     start: Tensor,
     draw_noise: DrawNoise,
     *,
-    steps: int = STEPS,
+    steps: int,
     zeta: float,
     s_start: float | None = None,
     clip: bool = True,

@@ -6,16 +6,14 @@ such a z itself, at s = sigma: so D(y, sigma) is the mean of all pictures that y
 earlier steps took for noise, and D takes more away from it at every step.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..schedule import Schedule
-
-# As `Denoiser` of reddiff.py, which imports this file.
-Denoise = Callable[[Tensor, Tensor], Tensor]
+from ..signatures import DenoiseFunction, DrawNoise
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Seen:
         return torch.where(self.where, self.y, mu), torch.where(self.where, rest * xi, s * xi)
 
     def look(
-        self, mu: Tensor, denoiser: Denoise, schedule: Schedule, xi: Tensor, t: int
+        self, mu: Tensor, denoiser: DenoiseFunction, schedule: Schedule, xi: Tensor, t: int
     ) -> Tensor:
         """The mean of x given z at level sigma, as a level t next to it tells.
 
@@ -53,9 +51,9 @@ class Seen:
 def mean_of_looks(
     seen: Seen,
     mu: Tensor,
-    denoiser: Denoise,
+    denoiser: DenoiseFunction,
     schedule: Schedule,
-    draw_noise: Callable[[], Tensor],
+    draw_noise: DrawNoise,
     count: int,
 ) -> Iterator[tuple[int, Tensor]]:
     """(k, mean of the first k looks); a denoiser that turns z makes looks at the same y differ.

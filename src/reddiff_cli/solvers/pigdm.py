@@ -9,24 +9,23 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from ..schedule import Schedule
+from ..signatures import DataTerm, DenoiseFunction, DrawNoise
 from .chain import chain, denoise_recorded, noised, pull_back
-from .reddiff import SIGMA_FLOOR, DataTerm, Denoiser, DrawNoise
+from .reddiff import SIGMA_FLOOR
 
-# Network evaluations of the paper, and eta of the test script published by its authors' group;
-# neither depends on the task.
-STEPS = 100
+# As in the test script published by its authors' group, whatever the task.
 ETA = 1.0
 
 
 def pigdm(
     y: Tensor,
     operator: DataTerm,
-    denoiser: Denoiser,
+    denoiser: DenoiseFunction,
     schedule: Schedule,
     start: Tensor,
     draw_noise: DrawNoise,
     *,
-    steps: int = STEPS,
+    steps: int,
     sigma_y: float,
     eta: float = ETA,
     s_start: float | None = None,

@@ -7,17 +7,14 @@ itself and with fresh noise); `red_diff_paper` is the published form: Adam on me
 """
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ..schedule import Schedule
+from ..signatures import DataTerm, DenoiseFunction, DrawNoise
 from .look import Seen, mean_of_looks
 from .through import Through
-
-Denoiser = Callable[[Tensor, Tensor], Tensor]
-DrawNoise = Callable[[], Tensor]
 
 # Least noise of pixels of 8 bits, whose rounding alone has a standard deviation of 0.0023 in
 # [-1, 1] units, and of more (16 bits: 9e-6). Blur gaussian:3 with a circular border, not rounded,
@@ -33,18 +30,10 @@ SIGMA_SINGLE = 1.5e-7
 CLIP_ABOVE = 1.0
 
 
-class DataTerm(Protocol):
-    """What a solver needs of an operator."""
-
-    def __call__(self, x: Tensor) -> Tensor: ...
-
-    def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor: ...
-
-
 def red_diff(
     y: Tensor,
     operator: DataTerm,
-    denoiser: Denoiser,
+    denoiser: DenoiseFunction,
     schedule: Schedule,
     start: Tensor,
     draw_noise: DrawNoise,
@@ -55,8 +44,6 @@ def red_diff(
     s_end: float = 0.03,
     prior_weight: float = 1.0,
     pairs: bool = True,
-    gammas: tuple[float, float] = (1.0, 1.0),
-    clip: bool = True,
     sigma_least: float = SIGMA_FLOOR,
     seen: Seen | None = None,
     looks: int = 0,
@@ -65,10 +52,9 @@ def red_diff(
     """Restore x from y = A(x) + sigma_y n by annealed proximal RED-diff.
 
     Yields (k, mu) after each step, k network evaluations being done,
-        mu <- mu + gamma (argmin_x |y - A(x)|^2 + r |x - D|^2  -  mu),
-        r = prior_weight sigma_y^2 (1 + s^2) / s^2,
+        mu <- argmin_x |y - A(x)|^2 + r |x - D|^2,    r = prior_weight sigma_y^2 (1 + s^2) / s^2,
     D the mean of denoiser(mu + s xi, t) and denoiser(mu - s xi, t), or the first alone without
-    `pairs`. s falls log-spaced from s_start to s_end; gamma goes linearly between `gammas`.
+    `pairs`. s falls log-spaced from s_start to s_end.
 
     y: measurement, any shape the operator returns.    start, mu: (B, C, H, W) in [-1, 1].
     steps: network evaluations, even with pairs.    sigma_y: noise in [-1, 1] units, taken as
@@ -89,13 +75,11 @@ def red_diff(
     for k, t in enumerate(schedule.log_grid(s_start, s_end, count)):
         s = float(schedule.s[t])
         around = _around(mu, s, draw_noise, seen, through)
-        clean = _denoise(*around, t, denoiser, pairs, clip and s > CLIP_ABOVE)
+        clean = _denoise(*around, t, denoiser, pairs, s > CLIP_ABOVE)
         r = prior_weight * sigma**2 * (1 + s**2) / s**2
-        target = operator.data_step(clean, y, r)
+        mu = operator.data_step(clean, y, r)
         if seen is not None:
-            target = torch.where(seen.where, clean, target)
-        gamma = gammas[0] + (gammas[1] - gammas[0]) * k / max(1, count - 1)
-        mu = target if gamma == 1 else mu + gamma * (target - mu)
+            mu = torch.where(seen.where, clean, mu)
         yield draws * (k + 1), mu
     if seen is not None:
         for k, mean in mean_of_looks(seen, mu, denoiser, schedule, draw_noise, looks):
@@ -115,7 +99,7 @@ def _around(
 
 
 def _denoise(
-    centre: Tensor, deviation: Tensor, t: int, denoiser: Denoiser, pairs: bool, clip: bool
+    centre: Tensor, deviation: Tensor, t: int, denoiser: DenoiseFunction, pairs: bool, clip: bool
 ) -> Tensor:
     """D at a level; both signs of the deviation go through the network in one batch."""
     z = torch.cat([centre + deviation, centre - deviation]) if pairs else centre + deviation
@@ -131,7 +115,7 @@ def _denoise(
 def red_diff_paper(
     y: Tensor,
     operator: Callable[[Tensor], Tensor],
-    denoiser: Denoiser,
+    denoiser: DenoiseFunction,
     schedule: Schedule,
     start: Tensor,
     draw_noise: DrawNoise,

@@ -17,6 +17,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from ..signatures import DataTerm
+
 # Weight of the prior: large, as D knows y already. 6 training photographs, 128x128, 20 evaluations
 # with starts as of tasks/degrees.py, dB, with mu + s xi (from s = 2, the best of three weights and
 # ends) and like this:
@@ -36,23 +38,15 @@ BELIEF = 4.5
 WIDER = 1.6
 
 
-class Linear(Protocol):
-    """What is needed of an operator."""
-
-    def __call__(self, x: Tensor) -> Tensor: ...
-
-    def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor: ...
-
-
-class Bent(Linear, Protocol):
+class BentTerm(DataTerm, Protocol):
     """An operator that is nearly linear near a picture, where its data step is exact."""
 
-    def tangent(self, x: Tensor) -> Linear: ...
+    def tangent(self, x: Tensor) -> DataTerm: ...
 
 
-def tangent(operator: Linear | Bent, x: Tensor) -> Linear:
+def tangent(operator: DataTerm | BentTerm, x: Tensor) -> DataTerm:
     """The linear map that A is near x; A itself if it is linear."""
-    near: Linear = operator.tangent(x) if hasattr(operator, "tangent") else operator
+    near: DataTerm = operator.tangent(x) if hasattr(operator, "tangent") else operator
     return near
 
 
@@ -64,7 +58,7 @@ class Through:
     in [-1, 1] units.
     """
 
-    operator: Linear | Bent
+    operator: DataTerm | BentTerm
     y: Tensor
     sigma: float
 

@@ -9,7 +9,7 @@ the picture is looked at in a few levels, and D is interpolated between them.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from ..estimation.stationary import shaping_kernel
 from ..interpolation import tents
 from ..schedule import Schedule
-from .look import Denoise
+from ..signatures import DenoiseFunction, DrawNoise
 
 # Levels are so many times apart at most, and no more of them, whatever their distance. 6 training
 # crops of 192x192, shot noise of a mosaic, of known spectrum and strength, 4 looks at each level:
@@ -102,9 +102,9 @@ class Whitening:
 
 def mean_of_whitened(
     whitening: Whitening,
-    denoiser: Denoise,
+    denoiser: DenoiseFunction,
     schedule: Schedule,
-    draw_noise: Callable[[], Tensor],
+    draw_noise: DrawNoise,
     count: int,
 ) -> Iterator[tuple[int, Tensor]]:
     """(k, mean of the first k looks), which take the levels in turn.

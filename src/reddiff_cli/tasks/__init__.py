@@ -75,7 +75,7 @@ def _check_glow(job: Job, picture: Picture, setting: Setting) -> None:
 
 def _check_profile(job: Job, problem: Problem, setting: Setting) -> None:
     """Warning where linear light is written without the profile of the values it comes from."""
-    picture: Picture = getattr(problem, "before", None) or problem.source
+    picture = problem.before
     becomes_light = problem.source.linear or setting.depth == "float"
     if picture.linear or not becomes_light or not picture.metadata.icc:
         return

@@ -31,7 +31,7 @@ from ..response import LIGHT, LINEAR, VALUES, parse_response
 from .blurred_light import behind_all, find_response_of, tested_with
 from .colorize import coloured
 from .deblur import check_kernel
-from .heard import HeardPicture
+from .degraded import DegradedPicture
 from .origin import find_origin
 from .problem import Stage, to_tensor
 from .setting import Setting
@@ -42,7 +42,7 @@ Margins = tuple[int, int, int, int]  # left, right, top, bottom
 
 
 @dataclass
-class Composition(HeardPicture):
+class Composition(DegradedPicture):
     """A picture behind several damages. Wide holes in it are filled first, as those of `inpaint`.
 
     What fills them is then taken as measured, with a noise of its own: it goes back through the
@@ -55,7 +55,7 @@ class Composition(HeardPicture):
         """Those of the guide, at sizes of the damaged picture, then that of the whole."""
         mask = self._parts[-1]
         if isinstance(mask, Inpaint) and self.setting.solver.preset != "paper":
-            yield from self.decoded()
+            yield from self.decoding_stages()
             hole, filled = (mask.known[0, 0] == 0).numpy(), self.y.clone()
             filling = WideFilling(filled, hole, self.noise, self.setting)
             if filling.wide.any():

@@ -13,13 +13,13 @@ from ..pictures import load_picture
 from ..response import LINEAR, VALUES, Response
 from ..task_options import DeblurOptions
 from .blurred_light import AUTO, choose_response
-from .heard import HeardPicture
+from .degraded import DegradedPicture
 from .origin import find_origin
 from .problem import to_tensor
 from .setting import Setting
 
 
-def pose(job: Job, options: DeblurOptions, setting: Setting) -> HeardPicture:
+def pose(job: Job, options: DeblurOptions, setting: Setting) -> DegradedPicture:
     """The picture as a measurement of a sharp one."""
     picture, setting = setting.seeing(job.input, load_picture(job.input))
     y, kernel = to_tensor(picture), make_kernel(options.kernel)
@@ -31,7 +31,9 @@ def pose(job: Job, options: DeblurOptions, setting: Setting) -> HeardPicture:
     )
     operator, crop = make_blur(job.input, kernel, options.boundary, y, response)
     about = ("deblur", picture, operator, y, noise, setting)
-    problem = HeardPicture(*about, note=lambda _: remark_on(response, options)).read_from(origin)
+    problem = DegradedPicture(*about, note=lambda _: remark_on(response, options)).read_from(
+        origin
+    )
     problem.white = setting.white(operator, job.input, y, noise)
     if crop is not None:
         problem.crop = crop.crop

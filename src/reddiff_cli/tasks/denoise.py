@@ -19,8 +19,8 @@ from ..operators import Identity
 from ..pictures import load_picture
 from ..solvers.whitening import Whitening
 from ..task_options import DenoiseOptions
-from .decoded import find_decoding
-from .hearing import QUIET, Listening
+from .compressed import find_decoding
+from .listening import QUIET, ListeningPicture
 from .problem import Stage, to_tensor
 from .setting import Setting
 
@@ -49,7 +49,7 @@ UNEVEN = 1.3
 
 
 @dataclass
-class Denoising(Listening):
+class Denoising(ListeningPicture):
     """A picture with noise on it.
 
     Noise that was told, and is there and white as far as the picture tells: a few looks at it. The
@@ -72,7 +72,7 @@ class Denoising(Listening):
         """
         looks = straight(self.setting.solver)
         if self.decoding is not None:
-            yield from self.decoded()
+            yield from self.decoding_stages()
             self._estimate()
         elif self.told is None and not self.lossy:
             yield from self.probing()
@@ -84,10 +84,9 @@ class Denoising(Listening):
             yield self._whitened(None)
             return
         yield from self.listening()
-        heard = self._measured()
-        whitening = self._whitening(heard)
-        if heard is not None and whitening is not None and self._may_be_texture():
-            yield from self.asking(heard)
+        whitening = self._whitening()
+        if self.heard is not None and whitening is not None and self._may_be_texture():
+            yield from self.asking(self.heard)
             self.noise *= self.confirmed
             whitening = whitening.scaled(self.confirmed)
         if self.told is None:
@@ -153,17 +152,18 @@ class Denoising(Listening):
             return False
         return 255 * self.noise > max(TEXTURE, COARSE * self.step)
 
-    def _whitening(self, found: ColouredNoise | None) -> Whitening | None:
+    def _whitening(self) -> Whitening | None:
         """How the noise that was heard is made white; None if it is, or nothing was.
 
         Settles the noise.
         """
+        found = self.heard
         if found is None or self.clean is None:
             self._take_what_tiles_tell()
             return None
         self.white = self._sounds_white(found)
         if self.white:
-            found = found.as_white(self._fine, even=UNEVEN)
+            found = found.as_white(self.sound.fine, even=UNEVEN)
         a = found.strength_at(self.clean)
         sigma = float(a.square().mean().sqrt()) / 2
         self.noise = sigma if self.told is None else self.told

@@ -19,7 +19,7 @@ from ..pictures import Picture, Pixels, load_picture
 from ..response import Response, parse_response
 from ..task_options import HdrOptions
 from ..tonemap import tonemap
-from .hearing import Listening
+from .listening import ListeningPicture
 from .problem import Stage, to_pixels, to_tensor
 from .setting import Setting
 from .whole import least_noise
@@ -33,17 +33,17 @@ WITHIN_OF_AN_ESTIMATE = 4 / 255
 
 
 @dataclass
-class Highlights(Listening):
+class Highlights(ListeningPicture):
     """The scene at a level where its highlights fit; `gain` brings it back to its exposure.
 
     Noise that nobody told is taken away from what was recorded, too. Where no file has smoothed
     it, several photographs tell it by what differs between them, and one tells it to the network,
     which knows texture.
 
-    before: the photograph, as it was read; `source` is as the result will be.
+    photograph: as it was read (the first of several); `source` is as the result will be.
     """
 
-    before: Picture | None = None
+    photograph: Picture | None = None
     gain: float = 1.0
     response: Response = Response()
     floating: bool = False
@@ -66,11 +66,10 @@ class Highlights(Listening):
                 self.operator = replace(self.operator, tolerance=tolerance)
         yield from super().stages()
 
-    def preview(self, stage: Stage, mu: Tensor) -> Picture:
-        """The result if the stage ended at mu."""
-        if stage.probe and self.before is not None:
-            return self.before
-        return super().preview(stage, mu)
+    @property
+    def before(self) -> Picture:
+        """The photograph."""
+        return self.source if self.photograph is None else self.photograph
 
     def finish(self) -> Picture:
         """Linear light for float files, where 1 is white; else the picture, exposed for its
@@ -126,7 +125,7 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
         setting.on_note(f"warning: {job.input}: nothing is clipped in it")
     return Highlights(
         task="hdr",
-        before=pictures[0],
+        photograph=pictures[0],
         source=source,
         operator=operator,
         y=y,

@@ -18,7 +18,7 @@ from ..pictures import Hole, Picture, load_picture
 from ..task_options import InpaintOptions
 from ..tiling import patchwork
 from .holed import bent, parts_of
-from .problem import Stage, decoded, to_pixels, to_tensor
+from .problem import Problem, Stage, from_display, to_pixels, to_tensor
 from .setting import Setting
 from .wide import WideFilling, fill_hole, share_of_patches
 
@@ -57,7 +57,7 @@ def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
     return Inpainting(source, hole, noise, setting, grain=options.grain, white=white)
 
 
-class Inpainting:
+class Inpainting(Problem):
     """One picture and its hole; the canvas (1, C, H, W) in [-1, 1] is filled stage by stage.
 
     denoise: the result is the solver's everywhere, not only in the hole; then the network sees
@@ -76,7 +76,7 @@ class Inpainting:
         grain: bool = False,
         white: bool = True,
     ) -> None:
-        self.source, self.hole, self.noise = source, hole, noise
+        self.source, self._hole, self.noise = source, hole, noise
         self._setting, self._denoise, self._white = setting, denoise, white
         self._seen = emptied(source, hole)
         self._canvas = to_tensor(self._seen)
@@ -84,20 +84,25 @@ class Inpainting:
         self._grainy = grain
         self._filling: WideFilling | None = None
 
+    @property
+    def hole(self) -> Hole:
+        """What is filled."""
+        return self._hole
+
     def stages(self) -> Iterator[Stage]:
         """Wide parts get their start, thin ones are filled beside that, and wide ones last."""
         card, solver, canvas = self._setting.card, self._setting.solver, self._canvas
         if solver.preset == "paper":
             # The published form starts from the masked picture: zero (grey) in the hole.
-            canvas[:, :, torch.from_numpy(self.hole)] = 0
+            canvas[:, :, torch.from_numpy(self._hole)] = 0
             s_start, _ = self._setting.levels("inpaint", 2 * self.noise)
-            yield self._stage(self.hole, s_start, (card.window,), WIDE_MARGIN)
+            yield self._stage(self._hole, s_start, (card.window,), WIDE_MARGIN)
             return
-        fill_hole(canvas, self.hole)
-        self._filling = WideFilling(canvas, self.hole, self.noise, self._setting)
+        fill_hole(canvas, self._hole)
+        self._filling = WideFilling(canvas, self._hole, self.noise, self._setting)
         yield from self._filling.stages()
         wide = self._filling.wide
-        thin = self.hole & ~wide
+        thin = self._hole & ~wide
         if thin.any():
             s_start, _ = self._setting.levels("inpaint", 2 * self.noise, solid_share(thin))
             yield bent(self._stage(thin, s_start, THIN_WINDOWS, THIN_MARGIN))
@@ -125,23 +130,19 @@ class Inpainting:
             return replace(self.source, pixels=to_pixels(self._estimate))
         canvas = self._canvas
         if self._grainy and self._grain is not None:
-            canvas = add_grain(canvas, self.hole, self._grain, self._setting.solver.seed)
-        inside = canvas[:, :, torch.from_numpy(self.hole)][:, :, None]  # (1, C, 1, N)
+            canvas = add_grain(canvas, self._hole, self._grain, self._setting.solver.seed)
+        inside = canvas[:, :, torch.from_numpy(self._hole)][:, :, None]  # (1, C, 1, N)
         pixels = self.source.pixels.copy()
-        pixels[self.hole] = decoded(to_pixels(inside), self._seen)[0]
+        pixels[self._hole] = from_display(to_pixels(inside), self._seen)[0]
         return replace(self.source, pixels=pixels)
 
     def preview(self, stage: Stage, mu: Tensor) -> Picture:
         """The result if the stage ended at mu."""
         if stage.shared and self._filling is not None:
-            guessed = decoded(to_pixels(self._filling.preview(stage, mu)), self._seen)
+            guessed = from_display(to_pixels(self._filling.preview(stage, mu)), self._seen)
             return replace(self.source, pixels=guessed)
         self.accept(stage, mu)
         return self.finish()
-
-    def extras(self) -> dict[str, Picture]:
-        """None."""
-        return {}
 
     def remark(self) -> str:
         """How much grain the hole has got, or could have had."""
@@ -156,10 +157,10 @@ class Inpainting:
 
     @cached_property
     def _grain(self) -> Grain | None:
-        if not self.hole.any():
+        if not self._hole.any():
             return None
-        area = (..., *surroundings(self.hole))
-        known = torch.from_numpy(~self.hole)[None, None].to(self._canvas.dtype)
+        area = (..., *surroundings(self._hole))
+        known = torch.from_numpy(~self._hole)[None, None].to(self._canvas.dtype)
         return measure_grain(self._canvas[area], known[area])
 
     def _stage(

@@ -8,15 +8,15 @@ from ..task_options import (
     SuperresOptions,
 )
 from .compose import Composition
+from .degraded import DegradedPicture
 from .denoise import Denoising
 from .hdr import Highlights
-from .heard import HeardPicture
 from .whole import WholePicture
 
 KINDS: dict[type, type[WholePicture]] = {
-    DeblurOptions: HeardPicture,
+    DeblurOptions: DegradedPicture,
     DenoiseOptions: Denoising,
     HdrOptions: Highlights,
     RestoreOptions: Composition,
-    SuperresOptions: HeardPicture,
+    SuperresOptions: DegradedPicture,
 }

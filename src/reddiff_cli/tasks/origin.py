@@ -10,7 +10,7 @@ from ..formats.jpeg import find_luminance_table
 from ..formats.kinds import smooths
 from ..noise import NoiseEstimate
 from ..pictures import Picture
-from .decoded import find_decoding
+from .compressed import find_decoding
 from .jpeg import Decoding
 from .setting import Setting
 

@@ -12,8 +12,7 @@ from ..denoiser import choose_device
 from ..errors import UsageError
 from ..jobs import Job
 from ..pictures import Picture, Pixels
-from ..retrieval.diffraction import Diffraction as Measurement
-from ..retrieval.diffraction import load_diffraction
+from ..retrieval.diffraction import Diffraction, load_diffraction
 from ..retrieval.options import PhaseOptions
 from ..retrieval.pipeline import (
     START_EXACT,
@@ -26,19 +25,19 @@ from ..retrieval.pipeline import (
     search,
 )
 from ..retrieval.problem import prepare
-from .problem import Stage, to_pixels
+from .problem import Problem, Stage, to_pixels
 from .setting import Setting
 
 
-def pose(job: Job, options: PhaseOptions, setting: Setting) -> "Diffraction":
+def pose(job: Job, options: PhaseOptions, setting: Setting) -> "PhaseRetrieval":
     """A file's measurement as a problem."""
-    return Diffraction(load_diffraction(job.input, options), options, setting)
+    return PhaseRetrieval(load_diffraction(job.input, options), options, setting)
 
 
-class Diffraction:
+class PhaseRetrieval(Problem):
     """One measurement: a search among many starts, the prior on the best, a choice by residual."""
 
-    def __init__(self, measurement: Measurement, options: PhaseOptions, setting: Setting) -> None:
+    def __init__(self, measurement: Diffraction, options: PhaseOptions, setting: Setting) -> None:
         if setting.solver.samples > 1:
             raise UsageError("--samples: phase keeps several runs of its own; see --keep")
         self._options, self._setting = options, setting
@@ -52,7 +51,7 @@ class Diffraction:
         self._runs: Tensor | None = None
         self._result: PhaseResult | None = None
 
-    def again(self, setting: Setting) -> "Diffraction":
+    def again(self, setting: Setting) -> "PhaseRetrieval":
         """The same measurement for another solver, with the search that was already done."""
         other = copy(self)
         other._setting, other._result = setting, None
@@ -92,10 +91,6 @@ class Diffraction:
     def preview(self, stage: Stage, mu: Tensor) -> Picture:
         """The first run as it is now; choosing among them takes longer."""
         return replace(self.source, pixels=to_pixels(mu[:1]).astype(np.float32))
-
-    def extras(self) -> dict[str, Picture]:
-        """None."""
-        return {}
 
     @property
     def verdict(self) -> str:

@@ -5,6 +5,7 @@ The only place where pixels in [0, 1] become tensors in [-1, 1], and the reverse
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from typing import Protocol
 
 import numpy as np
@@ -14,11 +15,11 @@ from torch import Tensor
 from ..budget import straight
 from ..operators import Operator, on_device
 from ..options import SolverOptions
-from ..pictures import Picture, Pixels
+from ..pictures import Hole, Picture, Pixels
 from ..response import Response
+from ..signatures import DenoiseFunction
 from ..solvers.reddiff import SIGMA_FLOOR
 from ..solvers.whitening import Whitening
-from ..tiling import DenoiseFunction
 from .levels import S_END
 
 SRGB = Response()
@@ -34,6 +35,18 @@ class View(Protocol):
     def to(self, device: torch.device) -> "View": ...
 
 
+class Probe(Enum):
+    """What is asked about tiles of a picture, in place of what they show.
+
+    TILES: their noise, by `likeliest_noise`.    MEANS: that of the means of their channels.
+    SHARE: how much of what was heard is noise, by `confirmed_share`.
+    """
+
+    TILES = auto()
+    MEANS = auto()
+    SHARE = auto()
+
+
 @dataclass(frozen=True)
 class Stage:
     """One run of a solver.
@@ -44,8 +57,8 @@ class Stage:
     from pixel to pixel.    whitening: what makes it so.    enough: above 0, so many looks at y are
     enough, if nobody asks for more.    shared: above 0, it makes what all methods and samples
     share, by the default solver in so many network evaluations.    probe: its result is no
-    picture, but what `likeliest_noise` tells of y, tiles whose noise is sigma_y at most, about,
-    or `confirmed_share` of those of whitening.
+    picture, but what this tells of y, tiles whose noise is sigma_y at most, about, or that of
+    whitening.
     """
 
     view: View
@@ -61,7 +74,7 @@ class Stage:
     white: bool = True
     enough: int = 0
     whitening: Whitening | None = None
-    probe: bool = False
+    probe: Probe | None = None
 
     def to(self, device: torch.device) -> "Stage":
         """The same stage with its tensors on a device."""
@@ -80,7 +93,7 @@ class Stage:
         Of samples, that of their mean, which is the result; of runs, that of the worst. 0 if there
         is no mu.
         """
-        if self.probe:
+        if self.probe is not None:
             return 0.0
         result = mu if len(mu) == len(self.start) else mu.mean(0, keepdim=True)
         return float(self.operator.residual(result, self.y).max()) / 2
@@ -122,19 +135,45 @@ class Problem(Protocol):
     def preview(self, stage: Stage, mu: Tensor) -> Picture:
         """What the result would be if the stage ended at mu."""
 
-    def extras(self) -> dict[str, Picture]:
-        """Further pictures, by what is put in place of the result's suffix."""
-
     def remark(self) -> str:
         """What a person should know about the result, or nothing."""
+
+    def extras(self) -> dict[str, Picture]:
+        """Further pictures, by what is put in place of the result's suffix."""
+        return {}
+
+    @property
+    def before(self) -> Picture:
+        """The picture as it was read, to be shown beside the result."""
+        return self.source
+
+    @property
+    def hole(self) -> Hole | None:
+        """What of it is filled, if that is the task."""
+        return None
+
+    @property
+    def residual(self) -> float | None:
+        """rms that the result leaves of y, in [0, 1] units; None: as the last stage has it."""
+        return None
+
+    @property
+    def verdict(self) -> str:
+        """What the task itself says of its result: converged, ambiguous or failed."""
+        return ""
+
+    @property
+    def hidden(self) -> bool:
+        """True if the noise is a guess, as the file hides it: a small residual tells nothing."""
+        return False
 
 
 def to_tensor(picture: Picture) -> Tensor:
     """Pixels (H, W, C) in [0, 1] -> (1, C, H, W) in [-1, 1], with memory of its own."""
-    return (torch.from_numpy(encoded(picture)).permute(2, 0, 1)[None] * 2).sub_(1)
+    return (torch.from_numpy(for_display(picture)).permute(2, 0, 1)[None] * 2).sub_(1)
 
 
-def encoded(picture: Picture) -> Pixels:
+def for_display(picture: Picture) -> Pixels:
     """Pixels as a display would show them, in [0, 1]: what the prior was trained on.
 
     Linear light is divided by its peak where that is above 1 or faint, and sRGB-encoded.
@@ -144,8 +183,8 @@ def encoded(picture: Picture) -> Pixels:
     return SRGB.encode(picture.pixels / _peak(picture)).astype(np.float32)
 
 
-def decoded(pixels: Pixels, like: Picture) -> Pixels:
-    """The reverse of `encoded`, with the peak of the picture that was encoded."""
+def from_display(pixels: Pixels, like: Picture) -> Pixels:
+    """The reverse of `for_display`, with the peak of the picture that was shown."""
     if not like.linear:
         return pixels
     return (SRGB.decode(pixels) * _peak(like)).astype(np.float32)

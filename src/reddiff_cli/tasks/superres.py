@@ -19,7 +19,7 @@ from ..operators.downsample import bicubic, box, from_kernel, gaussian, lanczos
 from ..pictures import Picture, Pixels, load_picture
 from ..response import LIGHT, parse_response
 from ..task_options import Filter, SuperresOptions
-from .heard import HeardPicture
+from .degraded import DegradedPicture
 from .origin import find_origin
 from .problem import to_tensor
 from .setting import Setting
@@ -29,7 +29,7 @@ BYTES = 150
 FILTERS = {"bicubic": bicubic, "box": box, "lanczos": lanczos}
 
 
-def pose(job: Job, options: SuperresOptions, setting: Setting) -> HeardPicture:
+def pose(job: Job, options: SuperresOptions, setting: Setting) -> DegradedPicture:
     """The picture as a measurement of one `scale` times as large."""
     picture, setting = setting.seeing(job.input, load_picture(job.input))
     check_room(job, picture, options.scale, setting)
@@ -48,7 +48,7 @@ def pose(job: Job, options: SuperresOptions, setting: Setting) -> HeardPicture:
     source = enlarged(picture, options.scale)
     white = setting.white(operator, job.input, y, noise)
     about = (source, operator, y, noise, setting)
-    problem = HeardPicture("superres", *about, note=consistency, white=white)
+    problem = DegradedPicture("superres", *about, note=consistency, white=white)
     return problem.read_from(origin)
 
 

@@ -20,14 +20,14 @@ from ..response import VALUES
 from ..task_options import DeblurOptions
 from .blurred_light import choose_response
 from .deblur import asked, make_blur, remark_on
-from .heard import HeardPicture
+from .degraded import DegradedPicture
 from .origin import find_origin
 from .problem import Stage, to_tensor
 from .setting import Setting
 
 
 @dataclass
-class BlindDeblurring(HeardPicture):
+class BlindDeblurring(DegradedPicture):
     """A picture whose blur is told from its spectrum, once the noise in that has been heard.
 
     path: for messages.    kernel: None until it is found.    gaussian: one that may be right,
@@ -45,7 +45,7 @@ class BlindDeblurring(HeardPicture):
     def stages(self) -> Iterator[Stage]:
         """One that hears the noise, and one that restores the picture with the kernel found."""
         if self.noise > 0:
-            yield self.hearing()
+            yield self.drowned()
         found = self.estimate()
         self.kernel, self.gaussian = self.believe(found), found.gaussian
         made, boundary = make_kernel(self.kernel), self.options.boundary
@@ -97,7 +97,7 @@ class BlindDeblurring(HeardPicture):
         """As `estimate_kernel` wants it; PictureError if it is not white and cannot be told."""
         if self.clean is None:
             return 2 * self.noise
-        found = self._measured()
+        found = self.heard
         if found is None and not self.white:
             raise PictureError(
                 f"{self.path}: not sure what blurred it, as too little of it is flat to tell its "
@@ -106,7 +106,7 @@ class BlindDeblurring(HeardPicture):
             )
         if found is None or self._sounds_white(found):
             return 2 * self.noise
-        return found.of_mean(luminance_weights(self._heard.shape[1]))
+        return found.of_mean(luminance_weights(self.sound.y.shape[1]))
 
 
 def pose(job: Job, options: DeblurOptions, setting: Setting) -> BlindDeblurring:

@@ -12,12 +12,12 @@ from ..operators import Identity, Operator
 from ..pictures import Picture
 from ..solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR
 from .degrees import level_behind
-from .problem import Stage, decoded, to_pixels
+from .problem import Problem, Stage, from_display, to_pixels
 from .setting import Setting
 
 
 @dataclass
-class WholePicture:
+class WholePicture(Problem):
     """One picture, its measurement y and operator.
 
     crop: from the restored canvas to what is shown.    source, noise: as in `Problem`.
@@ -94,10 +94,6 @@ class WholePicture:
         self.accept(stage, mu)
         return self.finish()
 
-    def extras(self) -> dict[str, Picture]:
-        """None."""
-        return {}
-
     def remark(self) -> str:
         """What the task has to say about its result."""
         return self.note(self._result())
@@ -108,7 +104,7 @@ class WholePicture:
         channels = self.source.pixels.shape[2]
         if pixels.shape[2] < channels:
             pixels = pixels.repeat(channels, 2)
-        return replace(self.source, pixels=decoded(pixels, self.source))
+        return replace(self.source, pixels=from_display(pixels, self.source))
 
     def _result(self) -> Tensor:
         if self.restored is None:

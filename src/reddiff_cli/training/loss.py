@@ -6,13 +6,13 @@ mean of decibels; a plain mean follows levels near the data, where nothing can b
 min-SNR (Hang et al. 2023, arXiv 2303.09556) the squared error of x counts 1 / s^2, and 5 at most.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..schedule import Schedule
+from ..signatures import NetworkFunction
 from ..transfer import send
 from .options import TrainOptions
 
@@ -61,7 +61,7 @@ def timesteps(schedule: Schedule, s: Tensor) -> Tensor:
 
 
 def denoising_loss(
-    network: Callable[[Tensor, Tensor], Tensor],
+    network: NetworkFunction,
     batch: Batch,
     options: TrainOptions,
     sixteen_bits: bool,

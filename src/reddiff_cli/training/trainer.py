@@ -10,6 +10,7 @@ from torch import Tensor
 from ..denoiser import cpu_has_bf16
 from ..networks.network import Network, Prior, build, new_config
 from ..schedule import Schedule, linear_betas
+from ..signatures import NetworkFunction
 from .first_weights import first_weights
 from .loss import Batch, denoising_loss, timesteps
 from .optimisers import make_optimiser, make_recordable
@@ -33,7 +34,7 @@ class Trainer:
     generator: torch.Generator
     schedule: Schedule
     device: torch.device
-    forward: Callable[[Tensor, Tensor], Tensor]  # the network, compiled or as it is
+    forward: NetworkFunction  # the network, compiled or as it is
     running_loss: Tensor
     learn: Callable[[Batch], Tensor] = field(init=False)
     step: int = 0

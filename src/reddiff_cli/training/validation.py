@@ -7,9 +7,9 @@ sigma 15 / 25 / 50 on the centre 256x256 crops of the 67 validation photographs.
 import torch
 from torch import Tensor
 
-from ..denoiser import DenoiseFunction
 from ..metrics import psnr
 from ..schedule import Schedule
+from ..signatures import DenoiseFunction
 
 SIGMAS = (15, 25, 50)
 COLOUR_LEVELS = (0.3, 1.0, 3.0)

@@ -21,7 +21,7 @@ from .whole import WholePicture
 
 
 @dataclass
-class DecodedPicture(WholePicture):
+class CompressedPicture(WholePicture):
     """decoding: how y is told from a file's coefficients; None if it is not, or once it is."""
 
     decoding: Decoding | None = None
@@ -41,7 +41,7 @@ class DecodedPicture(WholePicture):
         self._take(stage, mu)
         return self._shown(self.operator.start(self.y))
 
-    def decoded(self) -> Iterator[Stage]:
+    def decoding_stages(self) -> Iterator[Stage]:
         """The stage that takes the errors of the encoder out of y, if there is one."""
         if self.decoding is None:
             return

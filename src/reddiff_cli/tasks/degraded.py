@@ -20,7 +20,7 @@ from ..estimation.nulls import noise_in_nulls
 from ..estimation.rounding import noise_beside, rounding_noise
 from ..noise import FLOOR, FLOOR_SMOOTHED
 from ..operators import keeps_noise
-from .hearing import QUIET, Listening
+from .listening import QUIET, ListeningPicture
 from .origin import Origin
 from .problem import Stage
 
@@ -48,7 +48,7 @@ RISE_LOSSY = 2.0
 
 
 @dataclass
-class HeardPicture(Listening):
+class DegradedPicture(ListeningPicture):
     """One picture, its measurement y and operator: as of `WholePicture`.
 
     Noise that nobody told, and that seems to be wider than a pixel, is looked for in the nulls of
@@ -82,7 +82,7 @@ class HeardPicture(Listening):
         """One that hears the noise, if need be, and the one that restores the picture."""
         if not self._told and not (self._doubts() and self._looks_in_nulls()):
             yield from self._listened()
-        yield from self.decoded()
+        yield from self.decoding_stages()
         yield from super().stages()
 
     def _listened(self) -> Iterator[Stage]:
@@ -114,12 +114,12 @@ class HeardPicture(Listening):
 
     def _doubts(self) -> bool:
         """True where the noise is estimated to be more than it is in the finest details."""
-        return 2 * self.noise > MORE * self._fine
+        return 2 * self.noise > MORE * self.sound.fine
 
     def _looks_in_nulls(self) -> bool:
         """Take the noise for what is where the blur lets nothing through, if it is one."""
         kernel = getattr(self.operator, "kernel", None)
-        found = None if kernel is None else noise_in_nulls(self._heard, kernel)
+        found = None if kernel is None else noise_in_nulls(self.sound.y, kernel)
         if found is None:
             return False
         self.white = found.white and not self.lossy
@@ -140,12 +140,12 @@ class HeardPicture(Listening):
 
     def _settle(self) -> None:
         """Take the noise for what was heard, or estimated, if that is within LOW to HIGH of it."""
-        found = self._measured()
+        found = self.heard
         if found is None or self.clean is None:
             return
         self.white = self._sounds_white(found)
         if self.white:
-            self.noise = self._fine / 2
+            self.noise = self.sound.fine / 2
             return
         heard = float(found.strength_at(self.clean).square().mean().sqrt()) / 2
         self.noise = min(max(self.noise, LOW * heard), HIGH * heard)

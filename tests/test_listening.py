@@ -5,10 +5,11 @@ import re
 import pytest
 import torch
 
+from doubles import told_of_tiles
 from reddiff_cli.damages import parse_degrade
 from reddiff_cli.errors import PictureError
 from reddiff_cli.estimation.blind import SHARP, KernelEstimate, estimate_kernel
-from reddiff_cli.estimation.coloured_noise import ColouredNoise
+from reddiff_cli.estimation.coloured_noise import ColouredNoise, measure_noise
 from reddiff_cli.estimation.stationary import TILE, spectrum_of
 from reddiff_cli.estimation.welch import luminance_weights, measure_spectrum
 from reddiff_cli.jobs import Job
@@ -21,7 +22,7 @@ from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import Restorer
 from reddiff_cli.task_options import DeblurOptions, DenoiseOptions, SuperresOptions, parse_filter
 from reddiff_cli.tasks import Setting, pose
-from reddiff_cli.tasks.problem import to_pixels
+from reddiff_cli.tasks.problem import Probe, to_pixels
 from test_blind import leaves
 
 SIDE = 192
@@ -268,8 +269,8 @@ def test_noise_that_cannot_be_told_leaves_the_kernel_open(tmp_path, monkeypatch)
     problem = posed(path, AUTO)
     problem.white = False
     stages = problem.stages()
+    monkeypatch.setattr("reddiff_cli.tasks.listening.measure_noise", lambda *_: None)
     problem.accept(next(stages), problem.y)
-    monkeypatch.setattr("reddiff_cli.tasks.hearing.measure_noise", lambda *_: None)
     with pytest.raises(PictureError, match="too little of it is flat to tell its noise"):
         next(stages)
 
@@ -378,7 +379,7 @@ def test_tiles_are_asked_about_white_noise_where_nothing_is_blurred(options, ask
     """Behind a blur the network takes noise for less than there is, and there is no need."""
     y = blurred("gaussian:0.5", white, 5)
     problem = posed(saved(tmp_path, y), options)
-    assert next(problem.stages()).probe == asked
+    assert (next(problem.stages()).probe is Probe.TILES) == asked
     if not asked:
         assert 255 * problem.noise == pytest.approx(5, rel=0.1)
 
@@ -401,6 +402,28 @@ def test_behind_a_long_blur_texture_is_no_noise(noise, white, options, tmp_path)
     assert 2.8 / 255 < stage.sigma_y / 2 < most / 255
 
 
+@pytest.mark.parametrize(("options", "level"), [(KNOWN, 5), (DenoiseOptions(), 15), (AUTO, 5)])
+def test_what_was_heard_is_measured_once(options, level, tmp_path, monkeypatch):
+    calls, where = [], "reddiff_cli.tasks.listening.measure_noise"
+    monkeypatch.setattr(where, lambda *told: calls.append(told) or measure_noise(*told))
+    problem = posed(saved(tmp_path, blurred("motion:13,40", wide, level)), options)
+    looks = 0
+    for stage in problem.stages():
+        answer = told_of_tiles(stage, 0.08, wide=True) if stage.probe else stage.start
+        looks += stage.shared == 1
+        problem.accept(stage, answer)
+    assert len(calls) == looks > 0
+
+
+def test_what_is_heard_is_that_of_the_present_measurement(tmp_path):
+    problem = posed(saved(tmp_path, blurred("gaussian:0.5", white, 5)), KNOWN)
+    before = problem.sound
+    assert problem.sound is before
+    problem.y = problem.y / 2
+    assert problem.sound.y is problem.y
+    assert problem.sound.fine == pytest.approx(before.fine / 2)
+
+
 def settled(tmp_path, estimated, heard, colour=True):
     """Noise of 255 that a picture is restored with, and whether it is white."""
     problem = posed(saved(tmp_path, blurred("motion:9,30", wide, 5)), KNOWN)
@@ -408,7 +431,7 @@ def settled(tmp_path, estimated, heard, colour=True):
     power = spectrum_of((wide if colour else white)(5, TILE).expand(2, 3, TILE, TILE))
     strength = torch.tensor([2 * heard / 255])
     found = ColouredNoise(power, torch.zeros(1), strength)
-    problem._measured = lambda: found
+    problem.heard = found
     problem._sounds_white = lambda _: not colour
     problem._settle()
     return problem.noise * 255, problem.white
@@ -418,7 +441,7 @@ def test_the_estimate_stands_within_what_is_heard(tmp_path):
     assert settled(tmp_path, 7, 4) == (pytest.approx(7), False)
     assert settled(tmp_path, 12, 4) == (pytest.approx(8), False)
     assert settled(tmp_path, 5, 4) == (pytest.approx(6), False)
-    fine = posed(tmp_path / "y.png", KNOWN)._fine / 2
+    fine = posed(tmp_path / "y.png", KNOWN).sound.fine / 2
     assert settled(tmp_path, 12, 4, colour=False) == (pytest.approx(255 * fine), True)
 
 

@@ -21,8 +21,8 @@ from ..pictures import Picture
 from ..solvers.confirmation import shares_of
 from ..solvers.consistency import MOST
 from ..solvers.whitening import Whitening
-from .decoded import DecodedPicture
-from .problem import Stage
+from .compressed import CompressedPicture
+from .problem import Probe, Stage
 
 # Noise that is added before the noise is measured: times what it is in the finest details, and
 # times what the prior would be told of it at least. All noise goes then, and not all texture. 4
@@ -57,45 +57,61 @@ SHARED, GRAIN = 1.7, 0.7
 CLEAR = 0.98
 
 
+class Sound:
+    """What there is to be heard of one measurement, `source`: (1, C, H, W) in [-1, 1]."""
+
+    def __init__(self, source: Tensor) -> None:
+        self.source = source
+
+    @cached_property
+    def y(self) -> Tensor:
+        """The measurement; one channel of a grey picture, whose noise is the same in all."""
+        return self.source[:, :1] if is_grey(self.source) else self.source
+
+    @cached_property
+    def fine(self) -> float:
+        """Noise in the finest details of y, in [-1, 1] units; that of rounding at least."""
+        return max(wavelet_sigma(self.y) or 0.0, 2 * FLOOR / 255)
+
+
 @dataclass
-class Listening(DecodedPicture):
+class ListeningPicture(CompressedPicture):
     """A picture whose noise may be heard, in a stage of its own before the others.
 
     lossy: y comes from a file that has smoothed its noise.    floor: no noise is taken for less,
-    in [0, 1] units.    clean: what the network left of the picture when it was heard.
-    tile_noise: what it told of some tiles.    clear: little of these is clipped.    shared_noise:
-    what it told of the mean of their channels, in case.    confirmed: how many times as strong the
-    noise is as it was heard.
+    in [0, 1] units.    clean: what the network left of the picture when it was heard.    heard:
+    what it took away, None where that could not be told.    tile_noise: what it told of some
+    tiles.    clear: little of these is clipped.    shared_noise: what it told of the mean of their
+    channels, in case.    confirmed: how many times as strong the noise is as it was heard.
     """
 
     lossy: bool = False
     floor: float = FLOOR / 255
     clean: Tensor | None = None
+    heard: ColouredNoise | None = None
     tile_noise: TileNoise | None = None
     clear: bool = True
     shared_noise: TileNoise | None = None
     confirmed: float = 1.0
+    _sound: Sound | None = None
 
     def accept(self, stage: Stage, mu: Tensor) -> None:
         """Keep the result, or what the noise is told from."""
-        if stage.probe and stage.whitening is not None:
+        if stage.probe is Probe.SHARE:
             self.confirmed = float(mu)
-        elif stage.probe:
-            light = stage.y.mean((1, 2, 3))
-            found = TileNoise(light, mu[:, 0], mu[:, 1:4], mu[:, 4:])
-            if stage.y.shape[1] == self._heard.shape[1]:
-                self.tile_noise = found
-            else:
-                self.shared_noise = found
+        elif stage.probe is Probe.TILES:
+            self.tile_noise = _told_of(stage, mu)
+        elif stage.probe is Probe.MEANS:
+            self.shared_noise = _told_of(stage, mu)
         elif stage.shared and not self._decodes:
-            self.clean = mu
+            self._hear(mu)
         else:
             super().accept(stage, mu)
 
     def preview(self, stage: Stage, mu: Tensor) -> Picture:
         """The result if the stage ended at mu."""
-        if stage.probe:
-            return self.source
+        if stage.probe is not None:
+            return self.before
         if stage.shared and not self._decodes:
             return self._shown(mu)
         return super().preview(stage, mu)
@@ -104,35 +120,35 @@ class Listening(DecodedPicture):
         """Some tiles of y, if there are any, whose noise is looked for as if it were white."""
         if self.noise <= FLOOR / 255:
             return
-        tiles = tiles_of(self._heard)
+        tiles = tiles_of(self.sound.y)
         if tiles is None:
             return
         self.clear = _is_clear(tiles)
-        yield self._probe(tiles)
+        yield self._probe(Probe.TILES, tiles)
         found = self.tile_noise
-        if found is not None and tiles.shape[1] > 1 and not found.explains(self._fine):
-            yield self._probe(tiles.mean(1, keepdim=True))
+        if found is not None and tiles.shape[1] > 1 and not found.explains(self.sound.fine):
+            yield self._probe(Probe.MEANS, tiles.mean(1, keepdim=True))
 
-    def _probe(self, tiles: Tensor) -> Stage:
+    def _probe(self, probe: Probe, tiles: Tensor) -> Stage:
         return Stage(
             view=self.setting.view(),
             operator=Identity(),
             y=tiles,
             start=tiles,
-            s_start=self._fine,
-            sigma_y=self._fine,
+            s_start=self.sound.fine,
+            sigma_y=self.sound.fine,
             shared=MOST + 1,
-            probe=True,
+            probe=probe,
         )
 
     def _takes_as_white(self) -> bool:
         """Take the noise for what the tiles have, if it is white."""
         found = self.tile_noise
-        if found is None or not found.is_white(self._fine) or self._is_shared():
+        if found is None or not found.is_white(self.sound.fine) or self._is_shared():
             return False
-        grey, loud = self._heard.shape[1] == 1, self._fine > 2 * LOUD / 255
+        grey, loud = self.sound.y.shape[1] == 1, self.sound.fine > 2 * LOUD / 255
         if (grey and not (self.white and self.clear)) or (
-            (grey or loud) and found.total > DOUBTED * self._fine
+            (grey or loud) and found.total > DOUBTED * self.sound.fine
         ):
             return False
         self.noise, self.white = max(found.total / 2, self.floor), True
@@ -147,26 +163,25 @@ class Listening(DecodedPicture):
 
     def _is_grain(self, shared: TileNoise) -> bool:
         """True if the mean of the channels has most of what is in the finest details."""
-        return shared.total > max(GRAIN * self._fine, 2 * QUIET / 255)
+        return shared.total > max(GRAIN * self.sound.fine, 2 * QUIET / 255)
 
     def listening(self) -> Iterator[Stage]:
-        """`hearing`, and again with more noise if its own counted for something."""
-        stage = self.hearing()
+        """`drowned`, and again with more noise if its own counted for something."""
+        stage = self.drowned()
         for _ in range(AGAIN):
             yield stage
-            heard = self._measured()
-            if heard is None or heard.loudness < HEARD * stage.sigma_y:
+            if self.heard is None or self.heard.loudness < HEARD * stage.sigma_y:
                 return
-            stage = self.hearing(OVER_FINE * heard.loudness)
+            stage = self.drowned(OVER_FINE * self.heard.loudness)
         yield stage
 
-    def hearing(self, sigma: float = 0.0) -> Stage:
+    def drowned(self, sigma: float = 0.0) -> Stage:
         """y with so much white noise on it that its own hardly counts.
 
         sigma: at least, in [-1, 1] units.
         """
-        sigma = max(sigma, OVER_FINE * self._fine, OVER * 2 * self.noise)
-        y = self._heard
+        sigma = max(sigma, OVER_FINE * self.sound.fine, OVER * 2 * self.noise)
+        y = self.sound.y
         generator = torch.Generator().manual_seed(self.setting.solver.seed + SEED)
         return Stage(
             view=self.setting.view(),
@@ -178,13 +193,13 @@ class Listening(DecodedPicture):
             shared=1,
         )
 
-    def _measured(self) -> ColouredNoise | None:
-        """What was heard, or None where it could not be told.
+    def _hear(self, clean: Tensor) -> None:
+        """Measure what the network took away from y.
 
         Of a lossy file, whose flat places have lost most of it, all is listened to.
         """
         flat = math.inf if self.lossy else FLAT
-        return None if self.clean is None else measure_noise(self._heard, self.clean, flat)
+        self.clean, self.heard = clean, measure_noise(self.sound.y, clean, flat)
 
     def asking(self, heard: ColouredNoise) -> Iterator[Stage]:
         """Some tiles of y, if there are any, of which the network tells whether this is noise.
@@ -192,14 +207,14 @@ class Listening(DecodedPicture):
         Not of one channel, nor where much is clipped. Grain that the channels share is noise,
         though their differences have none of it.
         """
-        tiles = tiles_of(self._heard)
+        tiles = tiles_of(self.sound.y)
         if tiles is None or tiles.shape[1] == 1 or not _is_clear(tiles):
             return
         whitening = Whitening(tiles, heard.power, heard.strength_at(tiles))
         looks = 2 * len(shares_of(whitening))
-        yield replace(self._probe(tiles), whitening=whitening, shared=looks)
+        yield replace(self._probe(Probe.SHARE, tiles), whitening=whitening, shared=looks)
         if self.confirmed < 1 and self.shared_noise is None:
-            yield self._probe(tiles.mean(1, keepdim=True))
+            yield self._probe(Probe.MEANS, tiles.mean(1, keepdim=True))
         if self.shared_noise is not None and self._is_grain(self.shared_noise):
             self.confirmed = 1.0
 
@@ -207,17 +222,19 @@ class Listening(DecodedPicture):
         """True if it is white; a grey picture does not tell more than it did before."""
         if self.tile_noise is not None and self.tile_noise.is_wide():
             return False
-        return found.is_white(self._fine) if self._heard.shape[1] == 3 else self.white
+        return found.is_white(self.sound.fine) if self.sound.y.shape[1] == 3 else self.white
 
-    @cached_property
-    def _heard(self) -> Tensor:
-        """y; one channel of a grey picture, whose noise is the same in all of them."""
-        return self.y[:, :1] if is_grey(self.y) else self.y
+    @property
+    def sound(self) -> Sound:
+        """What there is to be heard of y, which another y may have taken the place of."""
+        if self._sound is None or self._sound.source is not self.y:
+            self._sound = Sound(self.y)
+        return self._sound
 
-    @cached_property
-    def _fine(self) -> float:
-        """Noise in the finest details of y, in [-1, 1] units; that of rounding at least."""
-        return max(wavelet_sigma(self._heard) or 0.0, 2 * FLOOR / 255)
+
+def _told_of(stage: Stage, mu: Tensor) -> TileNoise:
+    """What a probe told of its tiles, as `likeliest_noise` has it."""
+    return TileNoise(stage.y.mean((1, 2, 3)), mu[:, 0], mu[:, 1:4], mu[:, 4:])
 
 
 def _is_clear(tiles: Tensor) -> bool:
