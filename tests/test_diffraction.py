@@ -119,6 +119,36 @@ def test_sentinels_masks_and_nan_are_unknown(tmp_path):
     assert sorted(map(tuple, np.argwhere(~found.known))) == [(3, 4), (5, 5), (7, 8)]
 
 
+@pytest.mark.parametrize("data", ["intensity", "amplitude"])
+@pytest.mark.parametrize(
+    ("dtype", "below"),
+    [(np.uint32, True), (np.uint64, True), (np.int32, True), (np.uint16, True), (np.uint8, False)],
+)
+def test_marks_at_the_end_of_a_type_are_unknown(tmp_path, dtype, below, data):
+    """EIGER's gaps and bad pixels; of 8 bits only what is clipped."""
+    values = np.rint(20 * magnitudes(20, 20)).astype(dtype)
+    end = np.iinfo(dtype).max
+    values[3, 4:7], values[5, 5] = end, end - 1
+    options = PhaseOptions(data=data, layout="corner")
+    found = load_diffraction(save(tmp_path, values), options)
+    places = [(3, 4), (3, 5), (3, 6), (5, 5)] if below else [(3, 4), (3, 5), (3, 6)]
+    assert sorted(map(tuple, np.argwhere(~found.known))) == places
+    assert any(f"3 pixels hold {end}," in note for note in found.notes)
+    assert any(f"1 pixels hold {end - 1}," in note for note in found.notes) == below
+
+
+@pytest.mark.parametrize("layout", ["corner", "centered"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_brightest_of_values_scaled_to_their_range_is_known(tmp_path, dtype, layout):
+    y = magnitudes(20, 20)
+    scaled = np.rint(y / y.max() * np.iinfo(dtype).max).astype(dtype)
+    stored = np.fft.fftshift(scaled) if layout == "centered" else scaled
+    assert load_diffraction(save(tmp_path, stored), AMPLITUDE).known.all()
+    stored[3, 4] = stored.max()
+    found = load_diffraction(save(tmp_path, stored), AMPLITUDE)
+    assert (~found.known).sum() == 2
+
+
 def test_dark_noise_becomes_zero(tmp_path):
     y = magnitudes() ** 2
     y[2, 3] = -0.25 * y[2, 3]

@@ -20,6 +20,8 @@ MOSTLY_NEGATIVE = 0.1
 STRONGEST, ASYMMETRIC = 0.02, 0.1
 # An unmeasured pixel in the frames of many detectors: -1 or -2 among counts.
 SENTINELS = (-1, -2)
+# From 32 bits no reading reaches the end of its type; in fewer it may also be clipped.
+WIDE_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -45,22 +47,28 @@ class Diffraction:
 def load_diffraction(path: Path, options: PhaseOptions) -> Diffraction:
     """Read a measurement; PictureError names the file and what is wrong with it.
 
-    NaN, infinite and masked pixels are unknown, and so are -1 and -2 among whole intensities;
-    other negative intensities are dark noise and become 0.
+    NaN, infinite and masked pixels are unknown, and so are -1 and -2 among whole intensities, and
+    whole numbers at the end of their type; other negative intensities are dark noise and become 0.
     """
-    values = _channels_first(path, load_array(path, options.dataset))
+    stored = _channels_first(path, load_array(path, options.dataset))
+    values = stored.astype(np.float64)
     known: Known = np.asarray(np.isfinite(values).all(axis=0))
     if not known.any():
         raise PictureError(f"{path}: no finite value; nothing was measured", "Empty")
     whole = options.data == "intensity" and bool((values[:, known] % 1 == 0).all())
-    if whole:
-        known &= ~np.isin(values, SENTINELS).any(0)
+    notes = []
+    for mark in (*_ends_of_type(stored), *(SENTINELS if whole else ())):
+        marked = (stored == mark).any(0)
+        if marked.any():
+            known &= ~marked
+            told = f"{int(marked.sum())} pixels hold {mark}, a detector's mark or its end"
+            notes.append(f"{told}: they count as unknown")
     if options.detector_mask is not None:
         known &= ~_bad_pixels(options.detector_mask, values.shape[1:])
     if not known.any():
         raise PictureError(f"{path}: every pixel is masked; leave some known", "Empty")
     values = np.where(known, values, 0)
-    notes = _check_sign(path, values)
+    notes += _check_sign(path, values)
     values = np.maximum(values, 0)
     amplitude = np.sqrt(values) if options.data == "intensity" else values
     if not amplitude.any():
@@ -88,7 +96,7 @@ def find_layout(amplitude: Array) -> str:
 
 
 def _channels_first(path: Path, values: Array) -> Array:
-    """(M, N), (C, M, N) or (M, N, C) -> float64 (C, M, N), C 1 or 3."""
+    """(M, N), (C, M, N) or (M, N, C) -> (C, M, N) of the same type, C 1 or 3."""
     if values.dtype.kind in "cV":
         message = f"{path}: values are complex; give their magnitude or squared magnitude"
         raise PictureError(message, "Complex")
@@ -105,7 +113,27 @@ def _channels_first(path: Path, values: Array) -> Array:
             f"{path}: shape is {form}; need MxN, CxMxN or MxNxC with C 1 or 3, M and N from 4"
         )
         raise PictureError(message, "Shape")
-    return values.astype(np.float64)
+    return values
+
+
+def _ends_of_type(stored: Array) -> tuple[int, ...]:
+    """The largest whole numbers of a type, where they are no measurement; stored: (C, M, N).
+
+    Dectris marks gaps by the largest and bad pixels by the one below it, in 16 and 32 bits. In 8
+    and 16 a single one at frequency zero is the brightest of values scaled to fill their range:
+    without it the same 48x64 object is found at a correlation of 0.63 instead of 0.81.
+    """
+    if stored.dtype.kind not in "iu":
+        return ()
+    end = int(np.iinfo(stored.dtype).max)
+    if stored.dtype.itemsize >= WIDE_BYTES:
+        return (end, end - 1)
+    found = np.argwhere((stored == end).any(0))
+    height, width = stored.shape[1:]
+    middle = [[0, 0], [height // 2, width // 2]]
+    if not len(found) or (len(found) == 1 and found[0].tolist() in middle):
+        return ()
+    return (end, end - 1) if stored.dtype.itemsize > 1 else (end,)
 
 
 def _bad_pixels(path: Path, shape: tuple[int, ...]) -> Known:
