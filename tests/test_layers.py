@@ -31,7 +31,7 @@ LAYERS = {
         "task_options",
         "estimation",
     ],
-    3: ["pictures", "models", "denoiser", "budget", "holes", "solvers", "damages"],
+    3: ["pictures", "faint", "models", "denoiser", "budget", "holes", "solvers", "damages"],
     4: ["masks", "outputs", "kernels", "operators", "batching", "training"],
     5: ["jobs", "train", "retrieval"],
     6: ["result", "record", "report", "tasks"],

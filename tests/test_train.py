@@ -24,13 +24,14 @@ from reddiff_cli.cli import app
 from reddiff_cli.commands.train import train as command
 from reddiff_cli.denoiser import cpu_has_bf16, load_denoiser
 from reddiff_cli.errors import ModelMissing, ReddiffError, UsageError
-from reddiff_cli.formats.samples import scaled
+from reddiff_cli.formats.samples import rounded, scaled
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
 from reddiff_cli.networks.network import build, load_prior, new_config, save_prior
-from reddiff_cli.pictures import Picture, load_eight_bits, save_picture
+from reddiff_cli.pictures import Picture, load_eight_bits, load_picture, save_picture
 from reddiff_cli.progress import TrainReporter
 from reddiff_cli.schedule import linear_betas
+from reddiff_cli.tasks.problem import encoded
 from reddiff_cli.train import _update_average, train
 from reddiff_cli.training import photographs
 from reddiff_cli.training.loss import FOCUS, Batch, denoising_loss, draw_batch, draw_levels
@@ -120,6 +121,35 @@ def test_photographs_of_all_kinds_are_the_bytes_that_their_files_hold(tmp_path):
     assert all(torch.equal(p, e) for p, e in zip(read.pixels, expected, strict=True))
     told = ["d.png: has transparent pixels", "g.png: not a picture"]
     assert [t in line for t, line in zip(told, read.unreadable, strict=True)] == [True, True]
+
+
+@pytest.mark.parametrize("peak", [0.004, 0.7, 4095.0])
+def test_light_is_learned_as_tasks_show_it(tmp_path, peak):
+    """Over its peak where that is above white or far below it."""
+    light = (scene(40, 50) / 250 * peak).astype(np.float32)
+    for name in ("a.tif", "b.exr"):
+        save_picture(Picture(light, depth=32), tmp_path / name, None)
+    shown = rounded(encoded(load_picture(tmp_path / "a.tif")), 8)
+    for pixels in read_photographs(tmp_path, 32).pixels:
+        assert np.array_equal(pixels.permute(1, 2, 0).numpy(), shown)
+        assert len(pixels.unique()) > 100
+
+
+def test_twelve_bits_in_sixteen_are_learned_as_tasks_show_them(tmp_path):
+    values = np.rint(scene(40, 50, 1)[:, :, None] / 250 * 4095) / 65535
+    save_picture(Picture(values.astype(np.float32), depth=16), tmp_path / "a.png", None)
+    (pixels,) = read_photographs(tmp_path, 32).pixels
+    assert np.array_equal(pixels[0].numpy(), rounded((8 * values).astype(np.float32), 8)[:, :, 0])
+
+
+def test_pictures_that_are_mostly_white_are_told(tmp_path):
+    cut = np.where(scene(80, 90) > 60, 255, scene(80, 90)).astype(np.uint8)
+    for name, values in (("a.png", scene(80, 90)), ("b.png", cut), ("c.png", cut)):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.fromarray(values).save(tmp_path / "photos" / name)
+    _, notes = run(options(tmp_path / "photos", tmp_path / "p"))
+    (told,) = [note for note in notes if "white" in note]
+    assert told.startswith("warning: 2 pictures") and "b.png" in told
 
 
 def test_photographs_are_held_as_bytes_and_once(tmp_path, monkeypatch):

@@ -85,6 +85,9 @@ def _read(
         held_out = read_photographs(options.validation, HELD_OUT, apart)
     photographs = read_photographs(options.folder, options.smallest, (paths, closed))
     on_note(f"{len(photographs.names)} pictures, {photographs.megapixels:.1f} megapixels")
+    if white := photographs.white:
+        told = f"{len(white)} pictures are white in more than half of their pixels, as {white[0]}"
+        on_note(f"warning: {told}; leave them out if their light is cut")
     for line in (*photographs.unreadable, *(held_out.unreadable if held_out else ())):
         on_note(line)
     return photographs, held_out
