@@ -5,6 +5,8 @@ import inspect
 import io
 import json
 import os
+import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -518,6 +520,63 @@ def test_stopped_run_keeps_its_checkpoint(folder, tmp_path):
         train(options(folder, tmp_path / "p", steps=9), CPU, stop, lambda _: None)
     state = torch.load(tmp_path / "p" / "checkpoint.pt", weights_only=True)
     assert state["step"] == 2
+
+
+def test_a_run_interrupted_within_a_step_goes_on_as_an_undisturbed_one(
+    folder, tmp_path, monkeypatch
+):
+    """Ctrl-C is heard between drawing the crops and the optimiser, and heeded after the step."""
+    run(options(folder, tmp_path / "whole", steps=5))
+    monkeypatch.setattr("reddiff_cli.train.draw_batch", interrupting(at=2))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    stopped = options(folder, tmp_path / "p", steps=5, checkpoint_minutes=1.0)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(stopped)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert torch.load(tmp_path / "p" / "checkpoint.pt", weights_only=True)["step"] == 2
+    monkeypatch.undo()
+    run(replace(stopped, resume=True))
+    one, two = (torch.load(tmp_path / n / "checkpoint.pt") for n in ("whole", "p"))
+    for part in ("network", "average"):
+        assert all(torch.equal(one[part][key], two[part][key]) for key in one[part])
+    assert torch.equal(one["generator"], two["generator"])
+
+
+def interrupting(at, times=1):
+    """`draw_batch`, which hears Ctrl-C the given time that it is called."""
+    count = 0
+
+    def draw(*arguments):
+        nonlocal count
+        count += 1
+        for _ in range(times if count == at else 0):
+            signal.raise_signal(signal.SIGINT)
+        return draw_batch(*arguments)
+
+    return draw
+
+
+def test_a_second_interrupt_within_a_step_keeps_the_last_checkpoint(folder, tmp_path):
+    code = f"""
+import signal, sys
+sys.path[:0] = [{str(Path(__file__).parent)!r}]
+import reddiff_cli.train
+from reddiff_cli.cli import main
+from test_train import interrupting
+signal.signal(signal.SIGINT, signal.default_int_handler)
+reddiff_cli.train.draw_batch = interrupting(at=3, times=2)
+main()
+"""
+    small = "--steps 5 --size 16 --channels 8,8 --layers 1 --batch 2 --checkpoint-minutes 0"
+    flags = [str(folder), "-o", str(tmp_path / "p"), *small.split(), "--device", "cpu"]
+    command = [sys.executable, "-c", code, "train", *flags]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 130, ended.stderr
+    assert ended.stderr.count("Ctrl-C again stops at once") == 1
+    assert torch.load(tmp_path / "p" / "checkpoint.pt", weights_only=True)["step"] == 2
 
 
 @pytest.mark.parametrize(
