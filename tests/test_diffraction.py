@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from conftest import scene
 from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.formats.arrays import load_array
 from reddiff_cli.retrieval.diffraction import find_layout, load_diffraction
@@ -22,6 +23,11 @@ def magnitudes(height=20, width=24, channels=None, seed=0):
     shape = (height // 2, width // 2)
     u = rng.random((channels, *shape) if channels else shape)
     return np.abs(np.fft.fft2(u, s=(height, width), norm="ortho"))
+
+
+def spectrum_of_scene(size=(96, 96)):
+    """F pad x of a picture of 48x48 in [0, 1], DC at [0, 0]."""
+    return np.fft.fft2(scene(48, 48, 1) / 255, size, norm="ortho")
 
 
 def save(folder, values, name="y.npy"):
@@ -119,6 +125,36 @@ def test_sentinels_masks_and_nan_are_unknown(tmp_path):
     assert sorted(map(tuple, np.argwhere(~found.known))) == [(3, 4), (5, 5), (7, 8)]
 
 
+@pytest.mark.parametrize("data", ["intensity", "amplitude"])
+@pytest.mark.parametrize(
+    ("dtype", "below"),
+    [(np.uint32, True), (np.uint64, True), (np.int32, True), (np.uint16, True), (np.uint8, False)],
+)
+def test_marks_at_the_end_of_a_type_are_unknown(tmp_path, dtype, below, data):
+    """EIGER's gaps and bad pixels; of 8 bits only what is clipped."""
+    values = np.rint(20 * magnitudes(20, 20)).astype(dtype)
+    end = np.iinfo(dtype).max
+    values[3, 4:7], values[5, 5] = end, end - 1
+    options = PhaseOptions(data=data, layout="corner")
+    found = load_diffraction(save(tmp_path, values), options)
+    places = [(3, 4), (3, 5), (3, 6), (5, 5)] if below else [(3, 4), (3, 5), (3, 6)]
+    assert sorted(map(tuple, np.argwhere(~found.known))) == places
+    assert any(f"3 pixels hold {end}," in note for note in found.notes)
+    assert any(f"1 pixels hold {end - 1}," in note for note in found.notes) == below
+
+
+@pytest.mark.parametrize("layout", ["corner", "centered"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_brightest_of_values_scaled_to_their_range_is_known(tmp_path, dtype, layout):
+    y = magnitudes(20, 20)
+    scaled = np.rint(y / y.max() * np.iinfo(dtype).max).astype(dtype)
+    stored = np.fft.fftshift(scaled) if layout == "centered" else scaled
+    assert load_diffraction(save(tmp_path, stored), AMPLITUDE).known.all()
+    stored[3, 4] = stored.max()
+    found = load_diffraction(save(tmp_path, stored), AMPLITUDE)
+    assert (~found.known).sum() == 2
+
+
 def test_dark_noise_becomes_zero(tmp_path):
     y = magnitudes() ** 2
     y[2, 3] = -0.25 * y[2, 3]
@@ -126,6 +162,45 @@ def test_dark_noise_becomes_zero(tmp_path):
     assert found.known.all()
     assert found.amplitude[0, 2, 3] == 0
     assert any("dark noise" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.05, 0.1])
+@pytest.mark.parametrize("data", ["amplitude", "intensity"])
+def test_noise_around_zero_is_no_sign(tmp_path, data, sigma):
+    """y = |F pad x| + sigma n, most of whose frequencies are fainter than the noise."""
+    y = spectrum_of_scene()
+    clean = np.abs(y) if data == "amplitude" else np.abs(y) ** 2
+    noisy = clean + sigma * np.random.default_rng(0).standard_normal(clean.shape)
+    assert -noisy[noisy < 0].sum() > 0.1 * np.abs(noisy).sum() or sigma == 0.01
+    found = load_diffraction(save(tmp_path, noisy), PhaseOptions(data=data))
+    assert found.known.all()
+    assert any("dark noise" in note for note in found.notes)
+
+
+def around(values, share):
+    return values - np.quantile(values, share)
+
+
+SIGNED = {
+    "real part": np.real,
+    "imaginary part": np.imag,
+    "centred": lambda y: np.abs(y) - np.abs(y).mean(),
+    "above a background": lambda y: around(np.abs(y), 0.7),
+    "logarithm": lambda y: np.log(np.abs(y) + 1e-6),
+    "logarithm above a background": lambda y: around(np.log(np.abs(y) + 1e-6), 0.3),
+    "noise alone": lambda y: np.random.default_rng(0).standard_normal(y.shape),
+}
+
+
+@pytest.mark.parametrize("size", [(96, 96), (97, 99)])
+@pytest.mark.parametrize("layout", ["corner", "centered"])
+@pytest.mark.parametrize("data", ["amplitude", "intensity"])
+@pytest.mark.parametrize("kind", SIGNED)
+def test_signed_data_are_refused(tmp_path, kind, data, layout, size):
+    values = SIGNED[kind](spectrum_of_scene(size))
+    values = np.fft.fftshift(values) if layout == "centered" else values
+    with pytest.raises(PictureError, match="give magnitudes or intensities, not signed values"):
+        load_diffraction(save(tmp_path, values), PhaseOptions(data=data))
 
 
 def test_complex_object_is_warned_about(tmp_path):

@@ -32,7 +32,10 @@ LAYERS = {
         "task_options",
         "estimation",
     ],
-    3: ["pictures", "models", "denoiser", "budget", "holes", "solvers", "damages", "mask_edges"],
+    3: [
+        *["pictures", "faint", "models", "denoiser", "budget", "holes", "solvers", "damages"],
+        "mask_edges",
+    ],
     4: ["masks", "outputs", "kernels", "operators", "batching", "training"],
     5: ["jobs", "train", "retrieval"],
     6: ["result", "record", "report", "tasks"],

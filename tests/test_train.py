@@ -5,6 +5,8 @@ import inspect
 import io
 import json
 import os
+import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -24,13 +26,14 @@ from reddiff_cli.cli import app
 from reddiff_cli.commands.train import train as command
 from reddiff_cli.denoiser import cpu_has_bf16, load_denoiser
 from reddiff_cli.errors import ModelMissing, ReddiffError, UsageError
-from reddiff_cli.formats.samples import scaled
+from reddiff_cli.formats.samples import rounded, scaled
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
 from reddiff_cli.networks.network import build, load_prior, new_config, save_prior
-from reddiff_cli.pictures import Picture, load_eight_bits, save_picture
+from reddiff_cli.pictures import Picture, load_eight_bits, load_picture, save_picture
 from reddiff_cli.progress import TrainReporter
 from reddiff_cli.schedule import linear_betas
+from reddiff_cli.tasks.problem import encoded
 from reddiff_cli.train import _update_average, train
 from reddiff_cli.training import photographs
 from reddiff_cli.training.loss import FOCUS, Batch, denoising_loss, draw_batch, draw_levels
@@ -120,6 +123,35 @@ def test_photographs_of_all_kinds_are_the_bytes_that_their_files_hold(tmp_path):
     assert all(torch.equal(p, e) for p, e in zip(read.pixels, expected, strict=True))
     told = ["d.png: has transparent pixels", "g.png: not a picture"]
     assert [t in line for t, line in zip(told, read.unreadable, strict=True)] == [True, True]
+
+
+@pytest.mark.parametrize("peak", [0.004, 0.7, 4095.0])
+def test_light_is_learned_as_tasks_show_it(tmp_path, peak):
+    """Over its peak where that is above white or far below it."""
+    light = (scene(40, 50) / 250 * peak).astype(np.float32)
+    for name in ("a.tif", "b.exr"):
+        save_picture(Picture(light, depth=32), tmp_path / name, None)
+    shown = rounded(encoded(load_picture(tmp_path / "a.tif")), 8)
+    for pixels in read_photographs(tmp_path, 32).pixels:
+        assert np.array_equal(pixels.permute(1, 2, 0).numpy(), shown)
+        assert len(pixels.unique()) > 100
+
+
+def test_twelve_bits_in_sixteen_are_learned_as_tasks_show_them(tmp_path):
+    values = np.rint(scene(40, 50, 1)[:, :, None] / 250 * 4095) / 65535
+    save_picture(Picture(values.astype(np.float32), depth=16), tmp_path / "a.png", None)
+    (pixels,) = read_photographs(tmp_path, 32).pixels
+    assert np.array_equal(pixels[0].numpy(), rounded((8 * values).astype(np.float32), 8)[:, :, 0])
+
+
+def test_pictures_that_are_mostly_white_are_told(tmp_path):
+    cut = np.where(scene(80, 90) > 60, 255, scene(80, 90)).astype(np.uint8)
+    for name, values in (("a.png", scene(80, 90)), ("b.png", cut), ("c.png", cut)):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.fromarray(values).save(tmp_path / "photos" / name)
+    _, notes = run(options(tmp_path / "photos", tmp_path / "p"))
+    (told,) = [note for note in notes if "white" in note]
+    assert told.startswith("warning: 2 pictures") and "b.png" in told
 
 
 def test_photographs_are_held_as_bytes_and_once(tmp_path, monkeypatch):
@@ -488,6 +520,63 @@ def test_stopped_run_keeps_its_checkpoint(folder, tmp_path):
         train(options(folder, tmp_path / "p", steps=9), CPU, stop, lambda _: None)
     state = torch.load(tmp_path / "p" / "checkpoint.pt", weights_only=True)
     assert state["step"] == 2
+
+
+def test_a_run_interrupted_within_a_step_goes_on_as_an_undisturbed_one(
+    folder, tmp_path, monkeypatch
+):
+    """Ctrl-C is heard between drawing the crops and the optimiser, and heeded after the step."""
+    run(options(folder, tmp_path / "whole", steps=5))
+    monkeypatch.setattr("reddiff_cli.train.draw_batch", interrupting(at=2))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    stopped = options(folder, tmp_path / "p", steps=5, checkpoint_minutes=1.0)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(stopped)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert torch.load(tmp_path / "p" / "checkpoint.pt", weights_only=True)["step"] == 2
+    monkeypatch.undo()
+    run(replace(stopped, resume=True))
+    one, two = (torch.load(tmp_path / n / "checkpoint.pt") for n in ("whole", "p"))
+    for part in ("network", "average"):
+        assert all(torch.equal(one[part][key], two[part][key]) for key in one[part])
+    assert torch.equal(one["generator"], two["generator"])
+
+
+def interrupting(at, times=1):
+    """`draw_batch`, which hears Ctrl-C the given time that it is called."""
+    count = 0
+
+    def draw(*arguments):
+        nonlocal count
+        count += 1
+        for _ in range(times if count == at else 0):
+            signal.raise_signal(signal.SIGINT)
+        return draw_batch(*arguments)
+
+    return draw
+
+
+def test_a_second_interrupt_within_a_step_keeps_the_last_checkpoint(folder, tmp_path):
+    code = f"""
+import signal, sys
+sys.path[:0] = [{str(Path(__file__).parent)!r}]
+import reddiff_cli.train
+from reddiff_cli.cli import main
+from test_train import interrupting
+signal.signal(signal.SIGINT, signal.default_int_handler)
+reddiff_cli.train.draw_batch = interrupting(at=3, times=2)
+main()
+"""
+    small = "--steps 5 --size 16 --channels 8,8 --layers 1 --batch 2 --checkpoint-minutes 0"
+    flags = [str(folder), "-o", str(tmp_path / "p"), *small.split(), "--device", "cpu"]
+    command = [sys.executable, "-c", code, "train", *flags]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 130, ended.stderr
+    assert ended.stderr.count("Ctrl-C again stops at once") == 1
+    assert torch.load(tmp_path / "p" / "checkpoint.pt", weights_only=True)["step"] == 2
 
 
 @pytest.mark.parametrize(

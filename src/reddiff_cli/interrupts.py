@@ -1,4 +1,4 @@
-"""Ctrl-C while other threads compute: the first ends a run in order, the second at once."""
+"""Ctrl-C in the midst of work: the first ends a run in order, the second at once."""
 
 import os
 import signal
@@ -11,17 +11,21 @@ from .errors import ExitCode
 
 
 class Interrupts:
-    """Within the context the first Ctrl-C raises KeyboardInterrupt, and the second leaves.
+    """Within the context the first Ctrl-C is `heard`, and the second leaves.
 
     Left to itself, the second would end the wait for the threads, and tear down the interpreter
     below them: the C++ runtime aborts then (exit code 134).
 
     on_leave: what must be done before all ends, without waiting for a thread.
+    on_first: what the first does, wherever it comes; by default it raises KeyboardInterrupt.
     """
 
-    def __init__(self, on_leave: Callable[[], None]) -> None:
+    def __init__(
+        self, on_leave: Callable[[], None], on_first: Callable[[], None] | None = None
+    ) -> None:
         self.heard = False
         self._on_leave = on_leave
+        self._on_first = on_first or _raise
         self._listening = False
 
     def __enter__(self) -> Self:
@@ -43,4 +47,12 @@ class Interrupts:
             finally:
                 os._exit(ExitCode.INTERRUPTED)
         self.heard = True
-        raise KeyboardInterrupt
+        self._on_first()
+
+
+def nothing() -> None:
+    """Where Ctrl-C needs neither words nor cleaning."""
+
+
+def _raise() -> None:
+    raise KeyboardInterrupt

@@ -1,5 +1,6 @@
 """Progress of long jobs that are no restorations: training and fetching; on stderr."""
 
+import os
 from typing import Self
 
 from rich.console import Console
@@ -48,6 +49,15 @@ class TrainReporter:
     def note(self, message: str) -> None:
         if not self.quiet:
             self.console.print(message, markup=False, emoji=False)
+
+    def stopping(self) -> None:
+        """Ctrl-C was heard; past the console, in which it may have been heard."""
+        os.write(2, b"stopping after this step; Ctrl-C again stops at once, without saving it\n")
+
+    def leave(self) -> None:
+        """Give the terminal back as it was, past the console."""
+        if not self.progress.disable:
+            os.write(2, b"\n\x1b[?25h")  # the bar hides the cursor
 
 
 class FetchReporter:

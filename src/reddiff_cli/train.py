@@ -7,7 +7,7 @@ quicker, and on a GPU the network is compiled and a step is one recording
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .denoiser import Denoiser, cpu_has_bf16
 from .errors import UsageError
+from .interrupts import Interrupts, nothing
 from .training.checkpoints import check_output, make_output, resume_or_start, save
 from .training.loss import draw_batch
 from .training.optimisers import set_rate
@@ -39,10 +40,16 @@ OnStep = Callable[[int, float, float], None]  # step, loss, share of the run tha
 
 
 def train(
-    options: TrainOptions, device: torch.device, on_step: OnStep, on_note: Callable[[str], None]
+    options: TrainOptions,
+    device: torch.device,
+    on_step: OnStep,
+    on_note: Callable[[str], None],
+    interrupts: Interrupts | None = None,
 ) -> Path:
     """Run to the end of the budget; returns the folder. A stop in between keeps a checkpoint,
     but of a run whose loss is no number nothing is written.
+
+    interrupts: what hears Ctrl-C while steps are made; the first ends the run after the step.
     """
     check_output(options)
     torch.backends.cudnn.benchmark = True  # few shapes, many steps: the search for kernels pays
@@ -54,7 +61,11 @@ def train(
     if _progress(trainer, 0.0) >= 1:
         on_note(f"warning: the run has its {trainer.step} steps already; give more --steps")
     try:
-        _loop(trainer, photographs, crops, on_step, on_note)
+        with interrupts or Interrupts(nothing, nothing) as heeded:
+            for _ in _steps(trainer, photographs, crops, on_step, on_note):
+                # Anywhere within a step it would leave weights, average and randomness of two.
+                if heeded.heard:
+                    raise KeyboardInterrupt
     finally:
         if bool(trainer.running_loss.isfinite()):  # else the last checkpoint is the better one
             save(trainer)
@@ -85,18 +96,22 @@ def _read(
         held_out = read_photographs(options.validation, HELD_OUT, apart)
     photographs = read_photographs(options.folder, options.smallest, (paths, closed))
     on_note(f"{len(photographs.names)} pictures, {photographs.megapixels:.1f} megapixels")
+    if white := photographs.white:
+        told = f"{len(white)} pictures are white in more than half of their pixels, as {white[0]}"
+        on_note(f"warning: {told}; leave them out if their light is cut")
     for line in (*photographs.unreadable, *(held_out.unreadable if held_out else ())):
         on_note(line)
     return photographs, held_out
 
 
-def _loop(
+def _steps(
     trainer: Trainer,
     photographs: Photographs,
     crops: Tensor | None,
     on_step: OnStep,
     on_note: Callable[[str], None],
-) -> None:
+) -> Iterator[None]:
+    """Make the steps, one before each yield, with their checkpoints."""
     options, device = trainer.options, trainer.device
     began = last_save = time.monotonic()
     before = trainer.seconds
@@ -111,6 +126,7 @@ def _loop(
                 _validate(trainer, crops[:: max(1, len(crops) // 16)], on_note)
             save(trainer)
             last_save = time.monotonic()
+        yield
 
 
 def _check_loss(trainer: Trainer) -> float:

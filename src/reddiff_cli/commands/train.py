@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
+from ..interrupts import Interrupts
 from ..models import find_model
 from ..training.options import TrainOptions
 from .flags import Device, Quiet, Verbose
@@ -135,7 +136,8 @@ def _run(options: TrainOptions, device: str, quiet: bool, verbose: int) -> None:
             reporter.note(
                 f"on {where}, products in {dtype}, {options.batch} crops of {side} a step"
             )
-        run(options, where, reporter.step, reporter.note)
+        interrupts = Interrupts(reporter.leave, reporter.stopping)
+        run(options, where, reporter.step, reporter.note, interrupts)
 
 
 def _parse_channels(text: str) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..budget import straight
+from ..faint import white_of
 from ..operators import Operator, on_device
 from ..options import SolverOptions
 from ..pictures import Hole, Picture, Pixels
@@ -23,8 +24,6 @@ from ..solvers.whitening import Whitening
 from .levels import S_END
 
 SRGB = Response()
-# Light that reaches no higher (a tenth of white on a screen) is nearly black to the network.
-FAINT = 0.01
 
 
 class View(Protocol):
@@ -180,14 +179,14 @@ def for_display(picture: Picture) -> Pixels:
     """
     if not picture.linear:
         return picture.pixels
-    return SRGB.encode(picture.pixels / _peak(picture)).astype(np.float32)
+    return SRGB.encode(picture.pixels / white_of(picture)).astype(np.float32)
 
 
 def from_display(pixels: Pixels, like: Picture) -> Pixels:
     """The reverse of `for_display`, with the peak of the picture that was shown."""
     if not like.linear:
         return pixels
-    return (SRGB.decode(pixels) * _peak(like)).astype(np.float32)
+    return (SRGB.decode(pixels) * white_of(like)).astype(np.float32)
 
 
 def headroom(picture: Picture) -> float:
@@ -202,12 +201,6 @@ def headroom(picture: Picture) -> float:
     some = values[:: 1 + len(values) // 1_000_000]
     some = some[some > 0]
     return brightest / float(np.quantile(some, 0.99)) if len(some) else 1.0
-
-
-def _peak(picture: Picture) -> float:
-    """What is white to the network: the brightest light above 1 or far below it, else 1."""
-    brightest = float(picture.pixels.max())
-    return brightest if brightest > 1 or 0 < brightest < FAINT else 1.0
 
 
 def to_pixels(x: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..faint import spread_out
 from ..formats.kinds import smooths
 from ..holes.shape import WHOLE, cheapest_patchwork
 from ..jobs import OnNote
@@ -16,7 +17,6 @@ from ..operators import Operator, keeps_noise
 from ..options import OVERLAP, TASKS, MachineOptions, SolverOptions
 from ..pictures import Hole, Picture
 from ..tiling import Patchwork, Whole
-from .faint import spread_out
 from .levels import FALLING, SPARSE, UNIT_STEPS, noise_levels
 
 # Pixels of the largest tile of a network that takes any size, in squares of the card's `tile`, so

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from ..allocator import return_pages
 from ..errors import PictureError, UsageError
+from ..faint import spread_out, white_of
 from ..formats.kinds import PICTURE_SUFFIXES
 from ..formats.samples import rounded
 from ..pictures import load_eight_bits, load_picture, with_depth
@@ -27,6 +28,8 @@ from ..transfer import send
 # more than FEW are decoded at once.
 READERS = 8
 LARGE, FEW = 4_000_000, 3
+# Pictures with more than this share of white pixels are told of: light may be cut there.
+MOSTLY_WHITE = 0.5
 # Bytes of pictures after which memory of those that were joined is given back.
 GIVEN_BACK = 1 << 28
 
@@ -63,6 +66,13 @@ class Photographs:
         parts = torch.split(self.bytes, (3 * self.sizes.prod(1)).tolist())
         sizes = self.sizes.tolist()
         return [part.view(3, *size) for part, size in zip(parts, sizes, strict=True)]
+
+    @property
+    def white(self) -> list[str]:
+        """Names of pictures most of which is white."""
+        some = [p[:, ::4, ::4].amin(0) == 255 for p in self.pixels]
+        shares = [float(p.float().mean()) for p in some]
+        return [n for n, share in zip(self.names, shares, strict=True) if share > MOSTLY_WHITE]
 
     @property
     def megapixels(self) -> float:
@@ -147,13 +157,19 @@ def _read(path: Path, smallest: int, few: Semaphore) -> Tensor | str:
 
 
 def _load(path: Path) -> tuple[NDArray[np.uint8], bool]:
-    """Samples of 8 bits, (H, W, 1 or 3), and whether all of them are opaque."""
+    """Samples of 8 bits, (H, W, 1 or 3), and whether all of them are opaque.
+
+    Of deeper files as the tasks show them to the prior.
+    """
     eight = load_eight_bits(path)
     if eight is not None:
         if eight.shape[2] in (1, 3):
             return eight, True
         return eight[:, :, :-1], int(eight[:, :, -1].min()) == 255
-    picture = with_depth(load_picture(path), 8)
+    picture = load_picture(path)
+    if picture.linear:
+        picture = replace(picture, pixels=picture.pixels / np.float32(white_of(picture)))
+    picture = with_depth(spread_out(picture), 8)
     opaque = picture.alpha is None or float(picture.alpha.min()) == 1
     return rounded(picture.pixels, 8).astype(np.uint8, copy=False), opaque
 

@@ -1,4 +1,4 @@
-"""Pictures that fill a small part of their range, as 12 bits in 16, spread out for the prior.
+"""What is white to the prior: pictures far below it, as 12 bits in 16, and light above it.
 
 It knows pictures between black and white, and noise down to about 0.5 of 255; what is fainter than
 that is black to it.
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..pictures import Hole, Picture
+from .pixels import Hole, Picture
 
 # Pictures of 16 bits that reach no higher are spread out, to the half of white and more, which
 # leaves room for what restoring makes brighter. By powers of two, so that values which stay are
@@ -17,6 +17,8 @@ from ..pictures import Hole, Picture
 # own range as they are and spread out: noise of 2 % 34.7 and 37.6, gaussian:2 26.9 and 29.6, 70 %
 # missing 21.5 and 27.4.
 FAINT = 1 / 8
+# Light that reaches no higher (a tenth of white on a screen) is nearly black to the network.
+FAINT_LIGHT = 0.01
 
 
 def spread_out(picture: Picture, hole: Hole | None = None) -> Picture:
@@ -32,3 +34,9 @@ def spread_out(picture: Picture, hole: Hole | None = None) -> Picture:
         return picture
     unit = 2.0 ** (math.ceil(math.log2(top)) + 1)
     return replace(picture, pixels=picture.pixels / np.float32(unit), unit=unit)
+
+
+def white_of(picture: Picture) -> float:
+    """Linear light that is white to the prior: the brightest above 1 or far below it, else 1."""
+    brightest = float(picture.pixels.max())
+    return brightest if brightest > 1 or 0 < brightest < FAINT_LIGHT else 1.0
