@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage.metrics import structural_similarity
 from typer.testing import CliRunner
 
 from conftest import scene
@@ -296,6 +297,10 @@ def test_metrics_are_those_of_the_files(photos, tmp_path, quick):
     files = [load_picture(path) for path in paths]
     one, other = (torch.from_numpy(file.pixels)[None] * 2 - 1 for file in files)
     assert float(psnr(other, one)) == pytest.approx(row["psnr"], abs=1e-3)
+    pair = [file.pixels for file in files]
+    settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    similar = structural_similarity(*pair, data_range=1, channel_axis=-1, **settings)
+    assert row["ssim"] == pytest.approx(similar, abs=2e-5)
     measured = np.load(stem.with_name(f"{stem.name}.measurement.npy"))
     assert measured.shape == (1, 3, 32, 32)
 
@@ -316,6 +321,20 @@ def test_again_computes_nothing(photos, tmp_path, quick, monkeypatch):
     assert "another noise" in stderr
     reddiff(*command, "--noise", "0.2", "--overwrite")
     assert {row["noise"] for row in content(out)["rows"]} == {0.2}
+
+
+def test_rows_with_another_ssim_are_not_mixed_in(photos, tmp_path, quick):
+    """Before, it was taken on [-1, 1], and settings did not name it."""
+    out = tmp_path / "out"
+    command = ["eval", "denoise", photos, "-o", out, *quick]
+    reddiff(*command)
+    stored = content(out)
+    del stored["settings"]["denoise"]["ssim"]
+    (out / "eval.json").write_text(json.dumps(stored))
+    _, stderr = reddiff(*command, code=2)
+    assert "was made with another ssim; choose another -o, or use --overwrite" in stderr
+    reddiff(*command, "--overwrite")
+    assert "ssim" in content(out)["settings"]["denoise"]
 
 
 def test_a_broken_run_goes_on_where_it_stopped(photos, tmp_path, quick, monkeypatch):
