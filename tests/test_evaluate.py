@@ -206,8 +206,35 @@ def test_holes(text):
     assert hole.sum() == count
 
 
-def test_a_large_box_leaves_something_known():
-    assert draw_hole(parse_hole("box:128"), (48, 60), np.random.default_rng(0)).sum() == 32**2
+def test_a_box_that_fits_is_as_large_as_asked_for():
+    assert draw_hole(parse_hole("box:47"), (48, 60), np.random.default_rng(0)).sum() == 47**2
+
+
+@pytest.mark.parametrize(
+    ("hole", "told"),
+    [
+        ("box:48", "a box of 48 needs more than 60x48 pixels"),
+        ("box:128", "a box of 128 needs more"),
+        ("random:0.00001", "a hole of 1e-05 of 60x48 pixels is 0 pixels"),
+        ("random:0.99999", "is 2880 pixels"),
+        ("freeform:0.00001", "is 0 pixels"),
+    ],
+)
+def test_holes_that_cannot_be_are_refused(hole, told):
+    with pytest.raises(PictureError, match=told):
+        draw_hole(parse_hole(hole), (48, 60), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("hole", ["box:24", "random:0.001"])
+def test_a_picture_without_room_for_the_hole_fails_alone(tmp_path, photos, quick, hole):
+    """Its row says why, and no mean counts it: what it had was another hole, or 100 dB."""
+    Image.fromarray(scene(20, 20)).save(photos / "small.png")
+    command = ["eval", "inpaint", photos, "-o", tmp_path / "out", *quick, "--hole", hole]
+    _, stderr = reddiff(*command, code=1)
+    assert "small.png: a " in stderr
+    rows = {Path(row["input"]).name: row["status"] for row in content(tmp_path / "out")["rows"]}
+    assert rows == {"p0.png": "ok", "p1.png": "ok", "small.png": "failed"}
+    assert all(mean["pictures"] == 2 for mean in content(tmp_path / "out")["means"])
 
 
 def symmetric_prior(side, schedule):
