@@ -162,7 +162,8 @@ def load_prior(folder: Path, weights: str = WEIGHTS, dtype: torch.dtype = torch.
         if not isinstance(error, RuntimeError | ValueError):
             reason = f"{type(error).__name__}: {reason}"
         told = f"{folder}: the prior cannot be loaded ({reason[:300]})"
-        raise ModelMissing(f"{told}; fetch or convert it again") from error
+        cause = "it is damaged (fetch it again), or of a kind that is not supported"
+        raise ModelMissing(f"{told}; {cause}") from error
 
 
 def _load(folder: Path, weights: str, dtype: torch.dtype) -> Prior:
