@@ -9,6 +9,7 @@ from diffusers import UNet2DModel
 
 from adm_network import random_adm
 from reddiff_cli.errors import ModelMissing
+from reddiff_cli.folders import SCHEDULER
 from reddiff_cli.networks import convert
 from reddiff_cli.networks.convert import (
     FAMILIES,
@@ -17,7 +18,8 @@ from reddiff_cli.networks.convert import (
     convert_folder,
     convert_state,
 )
-from reddiff_cli.networks.network import load_prior
+from reddiff_cli.networks.network import load_prior, new_config, save_prior
+from reddiff_cli.networks.unet import make_unet
 from reddiff_cli.networks.weights import split_heads, write_state
 
 # The shapes of the published networks, 8 or 4 times narrower.
@@ -226,3 +228,31 @@ def test_a_folder_with_a_pickle_is_refused_until_it_is_converted(tmp_path, adm, 
     assert float((epsilon - expected[:, :3]).abs().max()) < TOLERANCE
     stored = json.loads((tmp_path / "new" / "config.json").read_text())
     assert "attention_legacy_order" not in stored
+
+
+@pytest.mark.parametrize(
+    ("config", "scheduler", "message"),
+    [
+        ({"num_class_embeds": 10}, {}, "class-conditional"),
+        ({"class_embed_type": "timestep"}, {}, "class-conditional"),
+        ({"out_channels": 5}, {}, "3 input and 5 output channels"),
+        ({"zero_mean": True}, {"prediction_type": "sample"}, "zero_mean is for epsilon"),
+        ({}, {"prediction_type": "flow"}, "prediction_type 'flow'"),
+        ({}, {"_class_name": "ScoreSdeVeScheduler"}, "score network"),
+        ({}, {"beta_schedule": "laplace"}, "'laplace' is not supported"),
+        ({}, {"num_train_timesteps": None}, "cannot be loaded"),
+    ],
+)
+def test_what_no_command_would_take_is_not_converted(tmp_path, config, scheduler, message):
+    """It was, with exit code 0, and --model refused the new folder."""
+    torch.manual_seed(0)
+    stored = new_config((8, 8), 1, 16, 1, 8) | config
+    state = make_unet(stored).state_dict()
+    save_prior(tmp_path / "p", stored, state, "epsilon")
+    path = tmp_path / "p" / SCHEDULER
+    path.write_text(json.dumps(json.loads(path.read_text()) | scheduler))
+    with pytest.raises(ModelMissing, match=message):
+        load_prior(tmp_path / "p")
+    with pytest.raises(ModelMissing, match=message):
+        convert_folder(tmp_path / "p", tmp_path / "new")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["p"]

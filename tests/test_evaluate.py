@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage.metrics import structural_similarity
 from typer.testing import CliRunner
 
 from conftest import scene
@@ -205,8 +206,35 @@ def test_holes(text):
     assert hole.sum() == count
 
 
-def test_a_large_box_leaves_something_known():
-    assert draw_hole(parse_hole("box:128"), (48, 60), np.random.default_rng(0)).sum() == 32**2
+def test_a_box_that_fits_is_as_large_as_asked_for():
+    assert draw_hole(parse_hole("box:47"), (48, 60), np.random.default_rng(0)).sum() == 47**2
+
+
+@pytest.mark.parametrize(
+    ("hole", "told"),
+    [
+        ("box:48", "a box of 48 needs more than 60x48 pixels"),
+        ("box:128", "a box of 128 needs more"),
+        ("random:0.00001", "a hole of 1e-05 of 60x48 pixels is 0 pixels"),
+        ("random:0.99999", "is 2880 pixels"),
+        ("freeform:0.00001", "is 0 pixels"),
+    ],
+)
+def test_holes_that_cannot_be_are_refused(hole, told):
+    with pytest.raises(PictureError, match=told):
+        draw_hole(parse_hole(hole), (48, 60), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("hole", ["box:24", "random:0.001"])
+def test_a_picture_without_room_for_the_hole_fails_alone(tmp_path, photos, quick, hole):
+    """Its row says why, and no mean counts it: what it had was another hole, or 100 dB."""
+    Image.fromarray(scene(20, 20)).save(photos / "small.png")
+    command = ["eval", "inpaint", photos, "-o", tmp_path / "out", *quick, "--hole", hole]
+    _, stderr = reddiff(*command, code=1)
+    assert "small.png: a " in stderr
+    rows = {Path(row["input"]).name: row["status"] for row in content(tmp_path / "out")["rows"]}
+    assert rows == {"p0.png": "ok", "p1.png": "ok", "small.png": "failed"}
+    assert all(mean["pictures"] == 2 for mean in content(tmp_path / "out")["means"])
 
 
 def symmetric_prior(side, schedule):
@@ -296,6 +324,10 @@ def test_metrics_are_those_of_the_files(photos, tmp_path, quick):
     files = [load_picture(path) for path in paths]
     one, other = (torch.from_numpy(file.pixels)[None] * 2 - 1 for file in files)
     assert float(psnr(other, one)) == pytest.approx(row["psnr"], abs=1e-3)
+    pair = [file.pixels for file in files]
+    settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    similar = structural_similarity(*pair, data_range=1, channel_axis=-1, **settings)
+    assert row["ssim"] == pytest.approx(similar, abs=2e-5)
     measured = np.load(stem.with_name(f"{stem.name}.measurement.npy"))
     assert measured.shape == (1, 3, 32, 32)
 
@@ -316,6 +348,20 @@ def test_again_computes_nothing(photos, tmp_path, quick, monkeypatch):
     assert "another noise" in stderr
     reddiff(*command, "--noise", "0.2", "--overwrite")
     assert {row["noise"] for row in content(out)["rows"]} == {0.2}
+
+
+def test_rows_with_another_ssim_are_not_mixed_in(photos, tmp_path, quick):
+    """Before, it was taken on [-1, 1], and settings did not name it."""
+    out = tmp_path / "out"
+    command = ["eval", "denoise", photos, "-o", out, *quick]
+    reddiff(*command)
+    stored = content(out)
+    del stored["settings"]["denoise"]["ssim"]
+    (out / "eval.json").write_text(json.dumps(stored))
+    _, stderr = reddiff(*command, code=2)
+    assert "was made with another ssim; choose another -o, or use --overwrite" in stderr
+    reddiff(*command, "--overwrite")
+    assert "ssim" in content(out)["settings"]["denoise"]
 
 
 def test_a_broken_run_goes_on_where_it_stopped(photos, tmp_path, quick, monkeypatch):

@@ -133,7 +133,7 @@ def test_saved_pipelines_have_sub_folders(tmp_path):
         ({}, {"_class_name": "IPNDMScheduler", "trained_betas": None}, "IPNDM.* names no betas"),
         ({}, {"beta_schedule": "linear", "rescale_betas_zero_snr": True}, "zero_snr"),
         ({}, {"beta_schedule": "linear", "use_flow_sigmas": True}, "use_flow_sigmas"),
-        ({}, {"beta_schedule": "sigmoid"}, "sigmoid"),
+        ({}, {"beta_schedule": "laplace"}, "'laplace' is not supported; only linear"),
         ({}, {"beta_schedule": "linear", "prediction_type": "flow"}, "flow"),
     ],
     ids=["ncsnpp", "edm", "ipndm", "zero-snr", "flow-sigmas", "betas", "prediction"],

@@ -4,14 +4,17 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from reddiff_cli.schedule import linear_betas, schedule_from_config
+from reddiff_cli.errors import ModelMissing
+from reddiff_cli.schedule import KINDS, linear_betas, schedule_from_config
 
 
-@pytest.mark.parametrize("kind", ["linear", "scaled_linear", "squaredcos_cap_v2"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_alpha_bar_equals_diffusers(kind):
     scheduler = DDPMScheduler(beta_schedule=kind)
     ours = schedule_from_config(dict(scheduler.config)).alpha_bar
-    torch.testing.assert_close(ours.float(), scheduler.alphas_cumprod, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(ours.float(), scheduler.alphas_cumprod, atol=1e-6, rtol=1e-4)
+    betas = 1 - ours[1:] / ours[:-1]
+    torch.testing.assert_close(betas.float(), scheduler.betas[1:], atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -31,9 +34,9 @@ def test_log_grid_falls_and_ends_where_asked():
 
 
 def test_unknown_schedule_is_refused():
-    told = "'sigmoid' is not one of linear, scaled_linear, squaredcos_cap_v2"
-    with pytest.raises(ValueError, match=told):
-        schedule_from_config({"beta_schedule": "sigmoid"})
+    told = "beta_schedule 'laplace' is not supported; only linear, scaled_linear, .*sigmoid are"
+    with pytest.raises(ModelMissing, match=told):
+        schedule_from_config({"beta_schedule": "laplace"})
 
 
 @pytest.mark.parametrize("steps", [1, 2, 20, 100])

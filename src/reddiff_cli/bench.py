@@ -52,17 +52,20 @@ class Loop:
         return 100 * (statistics.median(ratios) - 1)
 
 
-def scene(size: int) -> Tensor:
-    """Waves and a few edges, (1, 3, size, size) in [-1, 1]."""
+def scene(size: int, channels: int = 3) -> Tensor:
+    """Waves and a few edges, (1, channels, size, size) in [-1, 1]."""
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
-    waves = [torch.sin(x / (5.0 + c)) * torch.cos(y / (9.0 - c)) for c in range(3)]
+    waves = [torch.sin(x / (5.0 + c)) * torch.cos(y / (9.0 - c)) for c in range(channels)]
     edges = ((x // 24 + y // 40) % 2) * 0.6 - 0.3
     return (0.6 * torch.stack(waves) + edges)[None]
 
 
-def make_stage(task: str, size: int, card: Card) -> Stage:
-    """A measurement of the scene, on the CPU, as the task's command would pose it."""
-    x = scene(size)
+def make_stage(task: str, size: int, card: Card, channels: int = 3) -> Stage:
+    """A measurement of the scene, on the CPU, as the task's command would pose it.
+
+    channels: those of the prior; one that is grey would see three pictures for each of colour.
+    """
+    x = scene(size, channels)
     generator = torch.Generator().manual_seed(0)
     known = (torch.rand(1, 1, size, size, generator=generator) > 0.3).float()
     operators: dict[str, Operator] = {
@@ -136,7 +139,7 @@ def bare_call(denoiser: Denoiser, batch: int, height: int, width: int) -> Callab
 
 def measure_loop(task: str, denoiser: Denoiser, card: Card, size: int, repeats: int) -> Loop:
     """The loop of one task and the bare network in turns, after one step of warming up."""
-    stage = make_stage(task, size, card)
+    stage = make_stage(task, size, card, denoiser.channels)
     rows = 1 if task == "denoise" else 2
     # What is measured ends before the looks at noisy pixels, which have one row.
     steps = solve(stage, task, denoiser, card, max(20, 2 * (repeats + 1)) + LOOKS)

@@ -25,11 +25,14 @@ def ssim(x: Tensor, reference: Tensor) -> Tensor:
     Gaussian window of 11 pixels and width 1.5, K1 = 0.01, K2 = 0.03, the values of the paper; mean
     over the positions where the window fits, and over channels.
     """
-    c1, c2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
-    mean_x, mean_y = _blur(x), _blur(reference)
+    # Means are compared by their ratio, which needs black at 0: on [-1, 1] flat pictures of 127
+    # and 129 of 255 would have 0.556, not 0.99988. In fp32 that is 2e-5 too much.
+    x, y = ((picture.cpu().double() + 1) / 2 for picture in (x, reference))
+    c1, c2 = 0.01**2, 0.03**2
+    mean_x, mean_y = _blur(x), _blur(y)
     var_x = _blur(x * x) - mean_x**2
-    var_y = _blur(reference * reference) - mean_y**2
-    covariance = _blur(x * reference) - mean_x * mean_y
+    var_y = _blur(y * y) - mean_y**2
+    covariance = _blur(x * y) - mean_x * mean_y
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2 * covariance + c2) / (var_x + var_y + c2)
     return (luminance * structure).flatten(1).mean(1)

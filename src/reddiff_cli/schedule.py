@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Of diffusers; the last is the cosine of Nichol and Dhariwal 2021.
-KINDS = ("linear", "scaled_linear", "squaredcos_cap_v2")
+from .errors import ModelMissing
+
+# Of diffusers; the third is the cosine of Nichol and Dhariwal 2021.
+KINDS = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid")
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def linear_betas(start: float = 1e-4, end: float = 0.02, count: int = 1000) -> S
 
 
 def schedule_from_config(config: Mapping[str, Any]) -> Schedule:
-    """Schedule of a diffusers `scheduler_config.json`; ValueError for an unknown kind."""
+    """Schedule of a diffusers `scheduler_config.json`; ModelMissing for an unknown kind."""
     count = int(config.get("num_train_timesteps", 1000))
     if config.get("trained_betas") is not None:
         return _from_betas(torch.tensor(config["trained_betas"], dtype=torch.float64))
@@ -106,7 +108,11 @@ def schedule_from_config(config: Mapping[str, Any]) -> Schedule:
         edges = torch.arange(count + 1, dtype=torch.float64) / count
         bar = torch.cos((edges + 0.008) / 1.008 * math.pi / 2) ** 2
         return _from_betas((1 - bar[1:] / bar[:-1]).clamp(max=0.999))
-    raise ValueError(f"beta_schedule '{kind}' is not one of {', '.join(KINDS)}")
+    if kind == "sigmoid":
+        rise = torch.linspace(-6, 6, count, dtype=torch.float64).sigmoid()
+        return _from_betas(rise * (end - start) + start)
+    told = f"scheduler_config.json: beta_schedule '{kind}' is not supported"
+    raise ModelMissing(f"{told}; only {', '.join(KINDS)} are")
 
 
 def _from_betas(betas: Tensor) -> Schedule:

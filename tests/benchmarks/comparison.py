@@ -263,7 +263,9 @@ def rows_asked(bench: Bench) -> list[tuple[str, int, str]]:
 
 
 def show(bench: Bench) -> None:
-    """One Markdown table for each noise: dB and SSIM; the best PSNR of each column in bold."""
+    """One Markdown table for each noise: dB, and SSIM where all rows of a cell have it; the best
+    PSNR of each column in bold.
+    """
     rows = comparable(bench)
     methods = list(dict.fromkeys(row["method"] for row in rows))
     for noise in sorted({row["noise"] for row in rows}):
@@ -280,9 +282,12 @@ def show(bench: Bench) -> None:
             cost = [mean(mine, key, None, method) for key in ("nfe", "seconds", "mb")]
             cells = [f"{cost[0]:.0f}", f"{cost[1]:.1f}", f"{cost[2]:.0f}"]
             for title in CASES:
-                psnr, similar = (mean(here, key, title, method) for key in ("psnr", "ssim"))
+                psnr = mean(here, "psnr", title, method)
                 shown = f"**{psnr:.2f}**" if psnr == best[title] else f"{psnr:.2f}"
-                cells.append(f"{shown} / {similar:.3f}")
+                block = [r for r in here if r["method"] == method and r["case"] == title]
+                if block and all("ssim" in row for row in block):
+                    shown += f" / {mean(block, 'ssim', title, method):.3f}"
+                cells.append(shown)
             print(f"| {method} | {' | '.join(cells)} |")
     count = Counter((row["case"], row["noise"], row["method"]) for row in rows)
     print(f"\n{min(count.values())} to {max(count.values())} pictures a cell")

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from ..errors import PictureError
 from ..pictures import Hole
 from .options import HoleOptions
 
@@ -16,13 +17,17 @@ BEND = 0.5  # radians between points of a stroke, standard deviation
 def draw_hole(options: HoleOptions, size: tuple[int, int], random: np.random.Generator) -> Hole:
     """(H, W), True = to be filled. Random and freeform holes have exactly the share asked for.
 
-    A box that does not fit into the picture with half of its side known is made smaller.
+    PictureError if a box does not fit into the picture, or if all pixels or none would be filled.
     """
     if options.kind == "box":
         return _box(int(options.value), size, random)
-    count = round(options.value * size[0] * size[1])
+    pixels = size[0] * size[1]
+    count = round(options.value * pixels)
+    if count in (0, pixels):
+        told = f"a hole of {options.value:g} of {size[1]}x{size[0]} pixels is {count} pixels"
+        raise PictureError(f"{told}; give a share that fills some and leaves some", "Hole")
     if options.kind == "random":
-        flat = np.zeros(size[0] * size[1], dtype=bool)
+        flat = np.zeros(pixels, dtype=bool)
         flat[random.permutation(flat.size)[:count]] = True
         return flat.reshape(size)
     return _strokes(count, size, random)
@@ -30,7 +35,9 @@ def draw_hole(options: HoleOptions, size: tuple[int, int], random: np.random.Gen
 
 def _box(side: int, size: tuple[int, int], random: np.random.Generator) -> Hole:
     hole = np.zeros(size, dtype=bool)
-    side = min(side, *(length * 2 // 3 for length in size))
+    if side >= min(size):
+        told = f"a box of {side} needs more than {size[1]}x{size[0]} pixels"
+        raise PictureError(f"{told}; give a smaller one, or a larger picture or --crop", "Hole")
     top, left = (int(random.integers(0, length - side + 1)) for length in size)
     hole[top : top + side, left : left + side] = True
     return hole

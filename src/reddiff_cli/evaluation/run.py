@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from .evaluate import Evaluator
 
+# How it is measured: rows of when it was taken on [-1, 1] are not mixed with those of now.
+SSIM = "of values from 0 to 1"
 Kid = dict[tuple[str, str], float]
 # What a card says about how its prior is used.
 OF_A_CARD = (
@@ -110,6 +112,7 @@ class EvalRun:
         damage = {name: plain(value) for name, value in case.options.settings().items()}
         return {
             "program": f"reddiff {__version__}",
+            "ssim": SSIM,
             "task": case.task,
             **damage,
             "noise": case.noise,

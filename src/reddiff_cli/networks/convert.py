@@ -18,7 +18,7 @@ from torch import Tensor
 from ..errors import ModelMissing
 from ..files import write_json
 from ..folders import CONFIG, PICKLE, SCHEDULER, WEIGHTS, locate, read_json
-from .unet import make_unet
+from .network import build, damage_told, read_process
 from .weights import (
     ADM_SETTINGS,
     State,
@@ -148,6 +148,7 @@ def convert_folder(source: Path, folder: Path) -> Path:
     """Write a diffusers folder anew as safetensors, with names and order of today.
 
     The source may hold a pickle (read as plain tensors, never run) or a port of an ADM network.
+    ModelMissing, and nothing is written, if `load_prior` would refuse what is.
     """
     _refuse_existing(folder)
     parts = locate(source)
@@ -156,10 +157,12 @@ def convert_folder(source: Path, folder: Path) -> Path:
     config, scheduler = read_json(parts.config), read_json(parts.scheduler)
     if not parts.weights.is_file():
         raise ModelMissing(f"{source}: neither {WEIGHTS} nor {PICKLE} is there")
-    state = rename_old_attention(read_state(parts.weights))
-    if is_adm_port(config):
-        state, config = repair_adm_state(config, state), repair_adm_config(config)
-    _check_shapes(state, config)
+    with damage_told(source):
+        read_process(config, scheduler)
+        state = rename_old_attention(read_state(parts.weights))
+        if is_adm_port(config):
+            state, config = repair_adm_state(config, state), repair_adm_config(config)
+        _check_shapes(state, config)
     return _write(folder, config, scheduler, state)
 
 
@@ -190,9 +193,11 @@ def _refuse_existing(folder: Path) -> None:
 
 
 def _check_shapes(state: State, config: Mapping[str, Any]) -> None:
-    """ModelMissing at the first tensor that is not exactly what the stock network holds."""
+    """ModelMissing at the first tensor that is not exactly what the stock network holds, or if it
+    is no prior.
+    """
     with torch.device("meta"):
-        expected = make_unet(config).state_dict()
+        expected = build(config).unet.state_dict()
     for key in sorted(expected.keys() | state.keys()):
         theirs = tuple(state[key].shape) if key in state else None
         ours = tuple(expected[key].shape) if key in expected else None

@@ -8,7 +8,8 @@ view; `highest_timestep`, the last one that the network was trained on (denoiser
 above it); and `zero_mean` of an epsilon network, whose noise has no mean colour.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,8 +152,15 @@ def load_prior(folder: Path, weights: str = WEIGHTS, dtype: torch.dtype = torch.
     weights: name of the file; another one than the default must have been checked by its sha256.
     ModelMissing when a file is absent, damaged or of a kind that is not supported.
     """
-    try:
+    with damage_told(folder):
         return _load(folder, weights, dtype)
+
+
+@contextmanager
+def damage_told(folder: Path) -> Iterator[None]:
+    """ModelMissing that names the folder in place of whatever its files raise."""
+    try:
+        yield
     except ModelMissing:
         raise
     except Exception as error:  # what somebody has written into a configuration fails in any way
@@ -162,7 +170,8 @@ def load_prior(folder: Path, weights: str = WEIGHTS, dtype: torch.dtype = torch.
         if not isinstance(error, RuntimeError | ValueError):
             reason = f"{type(error).__name__}: {reason}"
         told = f"{folder}: the prior cannot be loaded ({reason[:300]})"
-        raise ModelMissing(f"{told}; fetch or convert it again") from error
+        cause = "it is damaged (fetch it again), or of a kind that is not supported"
+        raise ModelMissing(f"{told}; {cause}") from error
 
 
 def _load(folder: Path, weights: str, dtype: torch.dtype) -> Prior:
@@ -170,22 +179,27 @@ def _load(folder: Path, weights: str, dtype: torch.dtype) -> Prior:
     config, scheduler = read_json(parts.config), read_json(parts.scheduler)
     if not parts.weights.is_file():
         raise ModelMissing(_no_weights(folder, parts.weights))
-    prediction = str(scheduler.get("prediction_type", "epsilon"))
-    if prediction not in PREDICTIONS:
-        raise ModelMissing(f"{folder}: prediction_type '{prediction}' is not supported")
-    _refuse_other_processes(config, scheduler)
-    if config.get("zero_mean") and prediction != "epsilon":
-        raise ModelMissing(f"{folder}: zero_mean is for epsilon, not for {prediction}")
+    schedule, prediction = read_process(config, scheduler)
     state = rename_old_attention(read_state(parts.weights))
     if is_adm_port(config):
         state, config = repair_adm_state(config, state), repair_adm_config(config)
-    schedule = schedule_from_config(scheduler)
     # Weights are mapped from the file and cast once: no random start, no second copy.
     with torch.device("meta"):
         network = build(config)
     network.unet.load_state_dict({k: v.to(dtype) for k, v in state.items()}, assign=True)
     network.eval().requires_grad_(False)
     return Prior(network, schedule, prediction)
+
+
+def read_process(config: Mapping[str, Any], scheduler: Mapping[str, Any]) -> tuple[Schedule, str]:
+    """Schedule and prediction type; ModelMissing if the network was trained on something else."""
+    prediction = str(scheduler.get("prediction_type", "epsilon"))
+    if prediction not in PREDICTIONS:
+        raise ModelMissing(f"{SCHEDULER}: prediction_type '{prediction}' is not supported")
+    _refuse_other_processes(config, scheduler)
+    if config.get("zero_mean") and prediction != "epsilon":
+        raise ModelMissing(f"{CONFIG}: zero_mean is for epsilon, not for {prediction}")
+    return schedule_from_config(scheduler), prediction
 
 
 def _no_weights(folder: Path, weights: Path) -> str:
