@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Lock
 from time import sleep
@@ -33,7 +33,7 @@ from reddiff_cli.networks.network import build, load_prior, new_config, save_pri
 from reddiff_cli.pictures import Picture, load_eight_bits, load_picture, save_picture
 from reddiff_cli.progress import TrainReporter
 from reddiff_cli.schedule import linear_betas
-from reddiff_cli.tasks.problem import encoded
+from reddiff_cli.tasks.problem import for_display
 from reddiff_cli.train import _update_average, train
 from reddiff_cli.training import photographs
 from reddiff_cli.training.loss import FOCUS, Batch, denoising_loss, draw_batch, draw_levels
@@ -131,7 +131,7 @@ def test_light_is_learned_as_tasks_show_it(tmp_path, peak):
     light = (scene(40, 50) / 250 * peak).astype(np.float32)
     for name in ("a.tif", "b.exr"):
         save_picture(Picture(light, depth=32), tmp_path / name, None)
-    shown = rounded(encoded(load_picture(tmp_path / "a.tif")), 8)
+    shown = rounded(for_display(load_picture(tmp_path / "a.tif")), 8)
     for pixels in read_photographs(tmp_path, 32).pixels:
         assert np.array_equal(pixels.permute(1, 2, 0).numpy(), shown)
         assert len(pixels.unique()) > 100
@@ -230,6 +230,38 @@ def test_the_command_has_the_defaults_of_a_run(folder, tmp_path):
     for name in flags.keys() & vars(asked).keys() - {"folder", "output", "steps", "channels"}:
         assert flags[name].default == getattr(asked, name), name
     assert asked.batch == 8
+
+
+def test_every_flag_of_the_command_arrives(folder, tmp_path, monkeypatch):
+    asked = {"size": 32, "layers": 1, "unshuffle": 2, "batch": 3, "optimiser": "muon"}
+    asked |= {"lr": 0.002, "ema": 0.9, "prediction": "v", "loss": "mse", "decay": 0.2}
+    asked |= {"wide_every": 3, "reduce": 0.1, "turns": "all", "seed": 4, "steps": 5}
+    asked |= {"checkpoint_minutes": 7.0}
+    seen = []
+    monkeypatch.setattr("reddiff_cli.train.train", lambda options, *_: seen.append(options))
+    words = [w for k, v in asked.items() for w in (f"--{k.replace('_', '-')}", str(v))]
+    flags = ["--val", str(tmp_path), "--channels", "8,16", "--resume", "--device", "cpu"]
+    result = CliRunner().invoke(app, ["train", str(folder), "-o", "p", *words, *flags])
+    assert result.exit_code == 0, result.stderr
+    asked |= {"validation": tmp_path, "channels": (8, 16), "resume": True}
+    assert {key: asdict(seen[0])[key] for key in asked} == asked
+
+
+def test_another_seed_is_another_run(folder, tmp_path):
+    first, again, other = (
+        new_trainer(options(folder, tmp_path, seed=seed), CPU) for seed in (0, 0, 1)
+    )
+
+    def drawn(trainer):
+        return torch.rand(3, generator=trainer.generator).tolist()
+
+    def weights(trainer):
+        return torch.cat([value.flatten() for value in trainer.average.values()])
+
+    assert torch.equal(weights(first), weights(again))
+    assert not torch.equal(weights(first), weights(other))
+    draws = [drawn(trainer) for trainer in (first, again, other)]
+    assert draws[0] == draws[1] != draws[2]
 
 
 def test_resumed_run_equals_an_undisturbed_one(folder, tmp_path):
