@@ -59,14 +59,14 @@ def test_again_other_seed_overwrite(picture_file, mask_file, quick):
     command = ["inpaint", picture_file, "--mask", mask_file, *quick]
     output = picture_file.with_name("img.inpaint.png")
     reddiff(*command)
-    first = output.read_bytes()
+    first, before = output.read_bytes(), pixels(output)
     _, stderr = reddiff(*command)
     assert "skipped" in stderr
     _, stderr = reddiff(*command, "--seed", "5", code=1)
     assert "--overwrite" in stderr
     assert output.read_bytes() == first
     reddiff(*command, "--seed", "5", "--overwrite")
-    assert output.read_bytes() != first
+    assert (pixels(output) != before).any()  # its record holds the seed and is another anyway
     reddiff(*command, "--overwrite")
     assert output.read_bytes() == first
 
@@ -265,7 +265,8 @@ def test_paper_form(picture_file, mask_file, tiny_prior):
     ("flags", "code", "message"),
     [
         (["--steps", "21"], 2, "even number"),
-        (["--steps", "0"], 2, "--steps 0"),
+        (["--steps", "0"], 2, "--steps 0: must be 1 or more"),
+        (["--steps", "-4"], 2, "--steps -4: must be 1 or more"),
         (["--preset", "slow"], 2, "--preset slow"),
         (["--lr", "0.1"], 2, "--preset paper"),
         (["--noise", "7"], 2, "between 0 and 1"),
@@ -523,6 +524,13 @@ def test_every_task_keeps_the_kind_of_picture(tmp_path, quick, flags, kind):
     assert after.pixels.shape[2] == (3 if task == "colorize" else before.pixels.shape[2])
     _, stderr = reddiff(task, path, *rest, *quick)
     assert "done already" in stderr
+
+
+def test_a_changed_mask_is_another_setting(picture_file, mask_file, quick):
+    command = ["inpaint", picture_file, "--mask", mask_file, *quick]
+    reddiff(*command)
+    Image.fromarray(np.roll(pixels(mask_file), 5, 0)).save(mask_file)
+    assert "exists with other settings" in reddiff(*command, code=1)[1]
 
 
 def test_a_changed_kernel_file_is_another_setting(tmp_path, picture_file, quick):

@@ -67,6 +67,32 @@ def test_a_folder_of_arrays(tmp_path, quick):
     assert "2 restored, 0 skipped, 0 failed" in stderr
 
 
+def test_seed_and_first_level_count(tmp_path, quick):
+    _, amplitude = magnitudes(12)
+    np.save(tmp_path / "p.npy", amplitude + 0.3 * np.random.default_rng(0).random((24, 24)))
+    found = []
+    for number, more in enumerate(([], ["--seed", "3"], ["--start", "1.5"])):
+        out = tmp_path / f"{number}.png"
+        flags = ["--data", "amplitude", "--support", "12x12", "--keep", "1", *more]
+        reddiff("phase", tmp_path / "p.npy", *flags, "-o", out, *quick)
+        found.append(load_picture(out).pixels)
+    assert all((one != found[0]).any() for one in found[1:])
+
+
+def test_a_changed_detector_mask_is_another_setting_and_never_overwritten(tmp_path, quick):
+    np.save(tmp_path / "p.npy", magnitudes(12)[1])
+    mask, path = np.zeros((24, 24), np.uint8), tmp_path / "m.png"
+    mask[3, 4] = 255
+    Image.fromarray(mask).save(path)
+    flags = ["--data", "amplitude", "--support", "12x12", "--detector-mask", path, *quick]
+    command = ["phase", tmp_path / "p.npy", *flags]
+    assert "is read as well" in reddiff(*command, "-o", path, "--overwrite", code=2)[1]
+    reddiff(*command)
+    mask[9, 9] = 255
+    Image.fromarray(mask).save(path)
+    assert "exists with other settings" in reddiff(*command, code=1)[1]
+
+
 BAD = [
     (np.ones((8, 8)) * 1j, [], "complex", 1),
     (np.full((8, 8), np.nan), [], "no finite value", 1),

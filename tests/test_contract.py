@@ -25,6 +25,7 @@ from reddiff_cli import memory, run
 from reddiff_cli.cards import known_digest
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
+from reddiff_cli.errors import ModelMissing
 from reddiff_cli.formats.carriers import Metadata, read_record
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import WORKERS
@@ -562,6 +563,11 @@ def test_a_task_that_names_its_own_picture_restores_it(folder, quick):
     assert (folder / "out.png").is_file()
     _, stderr = reddiff("denoise", picture, "-o", folder / "o/", "--shard", "2/2", *quick)
     assert "part 2 of 2 holds none of 1 pictures" in stderr
+    # Of torchrun, all processes get the same command line.
+    environment = {"RANK": "1", "WORLD_SIZE": "2"}
+    _, stderr = reddiff("denoise", picture, "-o", folder / "o/", *quick, env=environment)
+    assert "part 2 of 2 (RANK=1) holds none of 1 pictures" in stderr
+    assert not list(folder.glob("o/*"))
 
 
 def test_parts_that_do_not_exist(folder, quick):
@@ -795,6 +801,21 @@ def test_an_empty_mask_leaves_stdout_empty_and_says_so(tmp_path, picture_file, q
     assert "mask is empty; there is nothing to write" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("line", "module"), [("denoise", "run"), ("eval denoise -o scores", "evaluation.run")]
+)
+def test_offline_is_heard_of_where_a_prior_is_looked_up(picture_file, monkeypatch, line, module):
+    def find_model(name, *, offline, **_):
+        asked.append(offline)
+        raise ModelMissing(name)
+
+    asked = []
+    monkeypatch.setattr(f"reddiff_cli.{module}.find_model", find_model)
+    for flags in ([], ["--offline"]):
+        reddiff(*line.split(), picture_file, *flags, code=3)
+    assert asked == [False, True]
+
+
 def test_a_failure_in_a_folder_names_its_picture(folder, quick):
     (folder / "text.png").unlink()
     _, stderr = reddiff("inpaint", folder, *quick, code=2)
@@ -811,6 +832,21 @@ def test_a_mistake_in_the_flags_is_one_for_a_folder_too(folder, quick, tmp_path)
     flags = ["--format", "jpg", "--depth", "16", "-o", tmp_path / "out/"]
     _, stderr = reddiff("denoise", folder, *flags, *quick, code=2)
     assert "0 restored, 0 skipped, 3 failed" in stderr
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_mistake_of_one_picture_is_none_of_the_whole_folder(tmp_path, quick, dry):
+    """Exit code 1: only one of them is transparent, which JPEG cannot hold."""
+    shown = np.full((24, 32, 1), 100, np.uint8)
+    for name, more in (("a", []), ("b", [shown])):
+        path = tmp_path / "in" / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.dstack([scene(24, 32), *more])).save(path)
+    flags = ["-o", tmp_path / "out/", "--format", "jpg", *dry]
+    stdout, stderr = reddiff("denoise", tmp_path / "in", *flags, *quick, code=1)
+    assert (stdout.count("fail: ") == 1) if dry else ("1 restored, 0 skipped, 1 failed" in stderr)
+    # Which one it is, is said of it by its own name.
+    assert dry or f"error: {tmp_path / 'in' / 'b.png'}: " in stderr
 
 
 def test_a_prior_is_the_same_however_its_folder_is_spelt(picture_file, tiny_prior, monkeypatch):

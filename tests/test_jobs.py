@@ -73,6 +73,21 @@ def test_an_input_is_never_overwritten(tmp_path):
         plan([tmp_path / "a.png"], path=tmp_path, overwrite=True)
 
 
+def test_nor_through_a_link(tmp_path):
+    """A mask or a kernel neither."""
+    make(tmp_path / "a.png", tmp_path / "m.png")
+    (tmp_path / "link").symlink_to(tmp_path)
+    for given, out in ((tmp_path, tmp_path / "link"), (tmp_path / "link", tmp_path)):
+        with pytest.raises(UsageError, match="is an input"):
+            plan([given / "a.png"], path=out / "a.png", overwrite=True)
+        options = OutputOptions(path=out / "m.png", overwrite=True)
+        with pytest.raises(UsageError, match="is read as well"):
+            reads = [given / "m.png"]
+            plan_jobs("deblur", [tmp_path / "a.png"], None, options, lambda _: {}, reads=reads)
+        with pytest.raises(UsageError, match="is read as well"):
+            plan([tmp_path / "a.png"], given / "m.png", path=out / "m.png", overwrite=True)
+
+
 def test_the_results_of_the_last_run_among_named_files_are_left_out(tmp_path):
     """What `denoise *.png` becomes when it is said again."""
     make(tmp_path / "a.png", tmp_path / "b.denoise.png", tmp_path / "a.denoise.compare.png")

@@ -607,6 +607,23 @@ def test_samples_of_thin_holes_survive_the_stage_of_wide_ones(tmp_path):
     assert (spread[hole == 0] == 0).all()
 
 
+@pytest.mark.parametrize("side", [4, 40])
+def test_patches_and_grain_have_the_seed_that_was_asked_for(tmp_path, side):
+    """A scratch is filled without a draw, and gets its grain; a wide hole gets patches."""
+    noise = np.random.default_rng(0).normal(0, 9, (160, 160, 3))
+    rgba = np.dstack([(128 + noise).round().astype(np.uint8), np.full((160, 160), 255, np.uint8)])
+    rgba[60 : 60 + side, 60:100, 3] = 0
+    path = save(tmp_path, rgba)
+    card = Card("none", None, wide_hole="patches")
+    found = []
+    for seed in (0, 0, 1):
+        made = Setting(card, SolverOptions(seed=seed), lambda _: None)
+        problem = pose(Job("inpaint", path, path), InpaintOptions(grain=side == 4), made)
+        found.append(finished(problem).pixels)
+    assert (found[0] == found[1]).all()
+    assert (found[0] != found[2]).any()
+
+
 @pytest.mark.parametrize("method", ["reddiff", "pigdm", "diffpir", "ddrm", "dps"])
 def test_peers_trust_patches_alike_in_any_number_of_steps(tmp_path, method):
     """Only our form has a weight that falls with the steps, and that must be weighed."""

@@ -160,7 +160,9 @@ class SolverOptions:
         elif self.method != "reddiff":
             if not 1 <= steps <= 1000:
                 raise UsageError(f"--steps {steps}: {self.method} takes 1 to 1000")
-        elif steps < 1 or (self.pairs and steps % 2):
+        elif steps < 1:
+            raise UsageError(f"--steps {steps}: must be 1 or more")
+        elif self.pairs and steps % 2:
             raise UsageError(
                 f"--steps {steps}: counts both signs of a noise pair; use an even number "
                 f"(or any below {PAIRS_FROM})"
