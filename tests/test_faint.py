@@ -11,7 +11,7 @@ from conftest import scene
 from reddiff_cli.cli import app
 from reddiff_cli.formats import deep
 from reddiff_cli.pictures import Picture, load_picture, save_picture
-from reddiff_cli.tasks.problem import decoded, encoded
+from reddiff_cli.tasks.problem import for_display, from_display
 
 TWELVE, TIMES = 4095, 8  # eight times 12 bits fill the half of 16
 TASKS = {
@@ -104,6 +104,6 @@ def test_faint_light_is_seen_over_its_peak(tmp_path):
     deep_file = tmp_path / "a.exr"
     deep_file.write_bytes(deep.encode_float(light, None, ".exr", b""))
     picture = load_picture(deep_file)
-    shown = encoded(picture)
+    shown = for_display(picture)
     assert shown.max() == pytest.approx(1, abs=1e-5)
-    assert np.allclose(decoded(shown, picture), picture.pixels, atol=1e-7)
+    assert np.allclose(from_display(shown, picture), picture.pixels, atol=1e-7)
