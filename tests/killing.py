@@ -40,9 +40,15 @@ def start(
     """The command in a process of its own, which need not load PyTorch once more."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["killing", "reddiff_cli.restore", "reddiff_cli.run", NETWORK])
-    process = context.Process(target=run or run_command, args=(command,))
+    process = context.Process(target=_heeding, args=(run or run_command, command))
     process.start()
     return process
+
+
+def _heeding(run: Callable[[list[str]], None], command: list[str]) -> None:
+    """With Ctrl-C as in a terminal: a shell that tests in the background has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    run(command)
 
 
 def run_command(command: list[str]) -> None:

@@ -67,16 +67,16 @@ def test_a_folder_of_arrays(tmp_path, quick):
     assert "2 restored, 0 skipped, 0 failed" in stderr
 
 
-def test_seed_and_first_level_count(tmp_path, quick):
+def test_the_first_level_that_is_given_counts(tmp_path, quick):
     _, amplitude = magnitudes(12)
     np.save(tmp_path / "p.npy", amplitude + 0.3 * np.random.default_rng(0).random((24, 24)))
     found = []
-    for number, more in enumerate(([], ["--seed", "3"], ["--start", "1.5"])):
+    for number, more in enumerate(([], ["--start", "1.5"])):
         out = tmp_path / f"{number}.png"
         flags = ["--data", "amplitude", "--support", "12x12", "--keep", "1", *more]
         reddiff("phase", tmp_path / "p.npy", *flags, "-o", out, *quick)
         found.append(load_picture(out).pixels)
-    assert all((one != found[0]).any() for one in found[1:])
+    assert (found[0] != found[1]).any()
 
 
 def test_a_changed_detector_mask_is_another_setting_and_never_overwritten(tmp_path, quick):

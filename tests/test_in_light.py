@@ -82,7 +82,7 @@ def objective(operator, x, d, y, r):
 def lowest(operator, d, y, r):
     """The minimum by Newton-like steps of L-BFGS, from d."""
     x = d.clone().requires_grad_(True)
-    search = torch.optim.LBFGS([x], max_iter=2000, tolerance_grad=1e-12, tolerance_change=0)
+    search = torch.optim.LBFGS([x], max_iter=2000, tolerance_grad=1e-9, tolerance_change=1e-12)
     search.param_groups[0]["line_search_fn"] = "strong_wolfe"
 
     def closure():

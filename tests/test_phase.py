@@ -14,7 +14,15 @@ from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import Card, find_model
 from reddiff_cli.operators import Phase
-from reddiff_cli.operators.hio import Magnitudes, half_magnitudes, misfit, opposite, pad
+from reddiff_cli.operators.hio import (
+    BETA,
+    Magnitudes,
+    half_magnitudes,
+    misfit,
+    opposite,
+    pad,
+    relaxed_reflections,
+)
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.restore import Restorer
 from reddiff_cli.retrieval import pipeline as phase_pipeline
@@ -304,6 +312,18 @@ def test_prepare_says_what_it_found():
         prepare(measured_from(picture(), (64, 64)), PhaseOptions("amplitude", support=(65, 8)))
 
 
+def test_the_task_searches_from_the_seed_that_was_asked_for():
+    options = PhaseOptions(data="amplitude", starts=2, keep=1, scale=1.0, support=(16, 16))
+    measurement, found = measured_from(picture(16, 16), (32, 32), 0.1), []
+    for seed in (0, 0, 1):
+        solver = SolverOptions(steps=2, noise=0.1, seed=seed)
+        setting = Setting(Card("none", Path()), solver, lambda _: None, MachineOptions("cpu"))
+        (stage,) = task.PhaseRetrieval(measurement, options, setting).stages()
+        found.append(stage.start)
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+
+
 def test_refinement_lowers_noise_with_a_good_denoiser():
     """The denoiser knows the answer: what is tested is the coupling of data and prior."""
     u = picture()
@@ -386,6 +406,25 @@ def test_two_pictures_of_equal_spectrum_are_ambiguous():
     result = choose(problem, u * 2 - 1)
     assert float(distance(u[1:], u[:1])) > 0.1
     assert result.verdict == "ambiguous"
+
+
+def test_relaxed_reflections_are_those_of_their_formula():
+    """beta / 2 (R_S R_M + 1) + (1 - beta) P_M, with R = 2 P - 1 (Luke 2005)."""
+    support, detector, ceiling = (8, 11), (17, 23), 0.8
+    y = torch.fft.fft2(random(1, 2, *support), s=detector, norm="ortho").abs()
+    measured = half_magnitudes(y, holes(detector))
+    before = random(3, 2, *detector, seed=1) - 0.3
+
+    def on_object(field):
+        return pad(field[..., : support[0], : support[1]].clamp(0, ceiling), detector)
+
+    field = before.clone()
+    for _ in range(2):
+        reflected = 2 * measured.impose(field) - field
+        twice = 2 * on_object(reflected) - reflected
+        field = BETA / 2 * (twice + field) + (1 - BETA) * measured.impose(field)
+    found = relaxed_reflections(before, measured, support, 2, ceiling)
+    torch.testing.assert_close(found, field)
 
 
 def test_polish_makes_a_near_guess_exact():

@@ -104,6 +104,22 @@ def test_hole_windows_equal_all_windows_on_the_hole():
     torch.testing.assert_close(found[..., seen], expected, atol=1e-5, rtol=0)
 
 
+def test_windows_blend_into_one_another_without_a_step():
+    """By a raised cosine over what they share; each is constant here."""
+    work = patchwork((32, 56), [(0, 0), (0, 24)], 32, 8)
+    z = torch.zeros(1, 1, 32, 56)
+
+    def numbered(x, t):
+        return torch.arange(len(x)).view(-1, 1, 1, 1).expand_as(x).float()
+
+    seen = work.put(z, work.denoise(numbered, work.take(z), torch.tensor([1])))[0, 0]
+    assert torch.equal(seen[:, :24], torch.zeros(32, 24))
+    assert torch.equal(seen[:, 32:], torch.ones(32, 24))
+    places = (torch.arange(8) + 0.5) / 8
+    expected = 0.5 - 0.5 * torch.cos(torch.pi * places)
+    torch.testing.assert_close(seen[:, 24:32], expected.expand(32, 8), atol=1e-3, rtol=0)
+
+
 def test_take_and_put_are_inverse():
     hole = scratch()
     work = cheapest_patchwork(hole, 8, (48,))

@@ -34,7 +34,7 @@ from reddiff_cli.pictures import Picture, load_eight_bits, load_picture, save_pi
 from reddiff_cli.progress import TrainReporter
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.tasks.problem import for_display
-from reddiff_cli.train import _update_average, train
+from reddiff_cli.train import _lr_factor, _update_average, train, train_step
 from reddiff_cli.training import photographs
 from reddiff_cli.training.loss import FOCUS, Batch, denoising_loss, draw_batch, draw_levels
 from reddiff_cli.training.model_card import model_card
@@ -842,6 +842,41 @@ def test_averaged_weights_follow_slowly(folder, tmp_path):
         for key, value in trainer.average.items():
             wanted = (1 - share) * before[key] + share * weights[key]
             torch.testing.assert_close(value, wanted.detach())
+
+
+def test_the_step_rises_holds_and_falls_to_zero(folder, tmp_path):
+    asked = options(folder, tmp_path, warmup=4, decay=0.5)
+    wanted = {(0, 0.0): 0.25, (2, 0.1): 0.75, (9, 0.5): 1.0, (9, 0.75): 0.5, (99, 0.99): 0.02}
+    assert {place: _lr_factor(asked, *place) for place in wanted} == pytest.approx(wanted)
+    flat = replace(asked, warmup=0, decay=0.0)
+    assert _lr_factor(flat, 0, 0.999) == 1
+    trainer, photos = new_trainer(asked, CPU), read_photographs(folder, 32)
+    trainer.step = 9
+    train_step(trainer, photos, 0.75)
+    assert {group["lr"] for group in trainer.optimiser.param_groups} == {asked.rate / 2}
+
+
+def test_no_gradient_is_longer_than_one(folder, tmp_path, monkeypatch):
+    asked, lengths = options(folder, tmp_path, loss="mse"), []
+    trainer = new_trainer(asked, CPU)
+
+    def step():
+        gradients = [p.grad.flatten() for p in trainer.network.parameters() if p.grad is not None]
+        lengths.append(float(torch.cat(gradients).norm()))
+
+    monkeypatch.setattr(trainer.optimiser, "step", step)
+    batch = draw_batch(torch.zeros(2, 3, 16, 16), trainer.schedule, asked, trainer.generator)
+    trainer.learn(replace(batch, target=1000 * batch.target))
+    assert lengths == pytest.approx([1.0], rel=1e-3)
+
+
+def test_the_time_of_a_run_goes_on_where_it_was_stopped(folder, tmp_path):
+    asked = options(folder, tmp_path / "p", steps=1)
+    run(asked)
+    path = tmp_path / "p" / "checkpoint.pt"
+    torch.save(torch.load(path, weights_only=True) | {"seconds": 5000.0}, path)
+    run(replace(asked, steps=2, resume=True))
+    assert torch.load(path, weights_only=True)["seconds"] > 5000
 
 
 def test_validation_asks_at_the_level_of_its_noise():
