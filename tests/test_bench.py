@@ -11,6 +11,7 @@ from reddiff_cli.bench import SOLVED, Loop, in_turns, make_stage, measure, measu
 from reddiff_cli.cards import Card
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import load_denoiser
+from reddiff_cli.errors import UsageError
 from reddiff_cli.folders import CONFIG
 from reddiff_cli.networks.network import build, new_config, save_prior
 
@@ -107,6 +108,19 @@ def test_command(tiny_prior):
     assert shown.exit_code == 0
     assert "pictures per minute" in shown.stdout
     assert all(task in shown.stdout for task in SOLVED)
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_the_type_that_was_asked_for_is_measured(tiny_prior, monkeypatch, name, dtype):
+    def measured(card, device, dtype, **_):
+        seen.append(dtype)
+        raise UsageError("enough")
+
+    seen = []
+    monkeypatch.setattr("reddiff_cli.bench.measure", measured)
+    asked = ["bench", "--model", str(tiny_prior), "--device", "cpu", "--dtype", name]
+    assert "enough" in CliRunner().invoke(app, asked).stderr
+    assert seen == [dtype]
 
 
 def test_a_damaged_prior_is_one_line(tmp_path):

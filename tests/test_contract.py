@@ -326,6 +326,14 @@ def test_steps_are_those_that_were_taken(picture_file, tiny_prior):
     stdout, stderr = reddiff("denoise", picture_file, "--json", *flags)
     assert events(stdout)[0]["steps"] == 4  # every 333rd of 1000 time steps
     assert "took 4 network evaluations, not 3" in stderr
+    # White noise takes one for each position, of which mirror images are two.
+    noisy = 128 + np.random.default_rng(0).normal(0, 25, (96, 96, 3))
+    path = picture_file.with_name("noisy.png")
+    Image.fromarray(noisy.clip(0, 255).round().astype(np.uint8)).save(path)
+    stdout, _ = reddiff("denoise", path, "--noise", "0.1", "--json", *flags[:4])
+    assert events(stdout)[0]["steps"] == 2
+    record = read_record(path.with_name("noisy.denoise.png"))
+    assert (record["steps"], record["found"]["evaluations"]) == (50, 2)
 
 
 def test_the_residual_of_samples_is_that_of_their_mean(tmp_path, picture_file, quick):
@@ -977,6 +985,24 @@ def test_scripts_hear_what_people_are_told(tmp_path, quick):
     verdict = json.loads(stdout.splitlines()[0])["verdict"]
     assert verdict
     assert f", {verdict}" in stderr
+
+
+def test_what_scripts_hear_of_stdin_names_it(tmp_path, quick):
+    """And not the file that holds it meanwhile: notes, and errors."""
+    alpha = np.full((24, 32), 255, np.uint8)
+    alpha[3:6, 3:20], alpha[10, 5] = 0, 100
+    buffer = BytesIO()
+    Image.fromarray(np.dstack([scene(24, 32), alpha])).save(buffer, "PNG")
+    flags = ["-o", tmp_path / "o.png", "--json", *quick]
+    stdout, _ = reddiff("inpaint", "-", *flags, stdin=buffer.getvalue())
+    assert any("-: 1 partly transparent" in note for note in events(stdout)[0]["notes"])
+    assert "stdin" not in stdout
+    flags.append("--overwrite")
+    stdout, _ = reddiff("denoise", "-", *flags, stdin=b"no picture", code=1)
+    failed = events(stdout)[0]
+    assert failed["input"] == "-"
+    assert failed["error"]["message"].startswith("-: not a picture")
+    assert "stdin" not in stdout
 
 
 def test_what_a_format_cannot_hold_is_told_of_the_result(picture_file, tmp_path, quick):

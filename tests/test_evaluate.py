@@ -39,7 +39,7 @@ from reddiff_cli.evaluation.plot import COLOURS, SIZE, line_plot, ticks
 from reddiff_cli.evaluation.sheet import CELL, Panel, contact_sheet
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import Card
+from reddiff_cli.models import Card, HubOrigin
 from reddiff_cli.operators import Exposure
 from reddiff_cli.options import MachineOptions, ReportOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture
@@ -525,6 +525,37 @@ def test_the_solver_can_be_told_something_else(photos, tmp_path, quick):
     assert content(tmp_path / "a")["rows"][1]["assumed_noise"] == 0.02
     reddiff("eval", "denoise", photos, "-o", tmp_path / "b", *common, "--assume-noise", "auto")
     assert content(tmp_path / "b")["rows"][1]["assumed_noise"] not in (0.1, 0.02)
+
+
+def test_what_rows_were_made_with_is_kept_apart(photos, tmp_path, quick):
+    """What the solvers are told, and all that a card says."""
+    command = ["eval", "denoise", photos, "-o", tmp_path / "a", *quick, "--limit", "1"]
+    reddiff(*command)
+    assert "another assumed_noise" in reddiff(*command, "--assume-noise", "0.2", code=2)[1]
+    case, card = (
+        make_case("denoise", {}, 0.1),
+        Card("none", tmp_path, origin=HubOrigin("a/b", "c")),
+    )
+    options = EvalOptions((case,), tuple(parse_methods("reddiff:2", SolverOptions())))
+    about = options, [], "none", MachineOptions("cpu"), tmp_path, ReportOptions()
+    settings = [
+        run.EvalRun(*about)._settings(case, replace(card, **changes))
+        for changes in ({}, {"starts": {"denoise": 0.7}}, {"wide_noise": 0.2}, {"tile": 512})
+    ]
+    assert all(other != settings[0] for other in settings[1:])
+
+
+def test_the_first_failure_ends_an_evaluation_that_asks_for_it(photos, tmp_path, quick):
+    (photos / "a.png").write_text("no picture")
+    command = ["eval", "denoise", photos, "-o", tmp_path / "out", *quick, "--fail-fast"]
+    reddiff(*command, code=1)
+    assert [row["status"] for row in content(tmp_path / "out")["rows"]] == ["failed"]
+
+
+def test_noise_of_a_composition_is_what_is_added():
+    for text, noise in (("blur gaussian:1 | noise 0.02", 0.02), ("blur gaussian:1", 0.05)):
+        assert make_case("restore", {"degrade": text}, None).noise == noise
+    assert make_case("restore", {"degrade": "grey | noise 0.02"}, 0.1).noise == 0.1
 
 
 BAD = [

@@ -11,6 +11,7 @@ from conftest import scene
 from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.jobs import list_pictures, plan_jobs
 from reddiff_cli.options import OutputOptions
+from reddiff_cli.outputs import SHEETS
 from reddiff_cli.pictures import Picture, save_picture
 from reddiff_cli.shards import Shard
 
@@ -225,6 +226,20 @@ def test_a_folder_that_cannot_be_read_fails_and_the_rest_is_restored(tmp_path, m
     assert [job.action for job in plan([tmp_path])] == ["restore"]  # it is not asked for
     with pytest.raises(PictureError, match="sub: folder cannot be read"):
         list_pictures([tmp_path], recursive=True)
+
+
+def test_what_lies_beside_results_is_no_picture(tmp_path):
+    make(tmp_path / "a.png", *(tmp_path / f"a.hdr.{sheet}.png" for sheet in SHEETS))
+    assert set(SHEETS) == {"compare", "std", "tonemap"}
+    assert [job.input.name for job in plan([tmp_path])] == ["a.png"]
+
+
+@pytest.mark.parametrize("suffix", [".exr", ".hdr", ".HDR"])
+def test_linear_light_stays_what_it_is(tmp_path, suffix):
+    """A png could not hold it."""
+    (tmp_path / f"a{suffix}").touch()
+    (job,) = plan([tmp_path / f"a{suffix}"])
+    assert job.output.name == f"a.inpaint{suffix.lower()}"
 
 
 def test_pictures_that_are_called_like_results_are_told(tmp_path):

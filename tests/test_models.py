@@ -28,7 +28,7 @@ from reddiff_cli.networks.convert import FAMILIES, Family
 from reddiff_cli.networks.weights import read_state
 from reddiff_cli.options import OutputOptions, SolverOptions
 from reddiff_cli.record import make_record
-from reddiff_cli.task_options import DenoiseOptions
+from reddiff_cli.task_options import DenoiseOptions, InpaintOptions, SuperresOptions
 
 NATURAL = "[a]\nformat='diffusers'\nbundled='x'\n"
 HUB = f'repo = "a/b"\nrevision = "{"0" * 40}"\n'
@@ -291,6 +291,33 @@ def test_turns_are_recorded_where_they_decide_pixels(picture_file, tmp_path, sol
         make_record(job, each, solver, DenoiseOptions(), OutputOptions()) for each in told
     )
     assert (one != other) == differs
+
+
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        (InpaintOptions(), {"hole_start": 1.5}),
+        (InpaintOptions(), {"stroke_start": 1.5}),
+        (InpaintOptions(), {"wide_hole": "prior"}),
+        (InpaintOptions(), {"wide_noise": 0.2}),
+        (InpaintOptions(), {"starts": {"denoise": 0.7}}),
+        (InpaintOptions(), {"prior_weights": {"denoise": 0.7}}),
+        (SuperresOptions(), {"starts": {"superres": 0.7}}),
+        (SuperresOptions(), {"prior_weights": {"superres": 0.7}}),
+        (SuperresOptions(), {"faint_start": 0.7}),
+        (SuperresOptions(), {"sample_start": 0.7}),
+    ],
+    ids=str,
+)
+def test_what_a_card_says_of_a_task_is_recorded(picture_file, tmp_path, options, changes):
+    """A result of before it was changed is not taken for one of now."""
+    job, card = Job(options.task, picture_file, tmp_path / "out.png"), find_model("natural")
+    solver = SolverOptions(samples=2)
+    one, other = (
+        make_record(job, each, solver, options, OutputOptions())
+        for each in (card, replace(card, **changes))
+    )
+    assert one != other
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,13 @@ def test_orientation_profile_and_camera(tmp_path):
             assert saved.getexif()[0x010F] == "Camera"
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "tif"])
+def test_a_profile_of_inks_is_dropped_with_them(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    Image.new("CMYK", (8, 8), (10, 20, 30, 40)).save(path, icc_profile=b"of inks")
+    assert load_picture(path).metadata.icc == b""
+
+
 def told_by_a_camera():
     exif = Image.Exif()
     exif[0x010F], exif[0x0132] = "Camera", "2020:01:02 03:04:05"

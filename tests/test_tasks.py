@@ -624,6 +624,19 @@ def test_patches_and_grain_have_the_seed_that_was_asked_for(tmp_path, side):
     assert (found[0] != found[2]).any()
 
 
+def test_holes_start_where_they_are_told_to(tmp_path):
+    """Thin ones and wide ones, whatever the card says."""
+    alpha = np.full((64, 64), 255, np.uint8)
+    alpha[8:32, 8:32] = alpha[40:43, 5:50] = 0
+    path = save(tmp_path, np.dstack([scene(64, 64), alpha]))
+    card = Card("none", None, wide_hole="patches")
+    for asked in (None, 1.5):
+        made = Setting(card, SolverOptions(s_start=asked), lambda _: None)
+        stages = list(pose(Job("inpaint", path, path), InpaintOptions(), made).stages())
+        assert len(stages) == 2
+        assert [stage.s_start == 1.5 for stage in stages] == [asked == 1.5] * 2
+
+
 @pytest.mark.parametrize("method", ["reddiff", "pigdm", "diffpir", "ddrm", "dps"])
 def test_peers_trust_patches_alike_in_any_number_of_steps(tmp_path, method):
     """Only our form has a weight that falls with the steps, and that must be weighed."""
