@@ -812,7 +812,8 @@ def test_sheets(tmp_path, picture_file, mask_file, quick):
 
 
 def test_samples(tmp_path, picture_file, mask_file, quick):
-    reddiff("inpaint", picture_file, "--mask", mask_file, "--samples", "3", *quick)
+    reddiff("inpaint", picture_file, "--mask", mask_file, "--samples", "3", "--trace", *quick)
+    assert Image.open(tmp_path / "img.inpaint.trace.gif").size == (64, 48)
     spread = np.load(tmp_path / "img.inpaint.std.npy")
     hole = pixels(mask_file) > 127
     assert np.abs(spread[~hole]).max() < 1e-6

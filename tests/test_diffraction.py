@@ -1,5 +1,7 @@
 """Diffraction files: formats, layouts, unknown pixels, and what is refused."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import OpenImageIO as oiio
@@ -96,6 +98,16 @@ def test_layout_is_found_behind_a_beam_stop(tmp_path):
     assert found.layout == "centered"
     assert not found.known[0, 0]
     assert found.amplitude[:, ~found.known].max() == 0
+
+
+def test_unknown_pixels_move_with_the_centre(tmp_path):
+    """Of odd sides, where there and back are not the same."""
+    stored = np.fft.fftshift(magnitudes(15, 17))
+    stored[2, 3] = np.nan
+    found = load_diffraction(save(tmp_path, stored), replace(AMPLITUDE, layout="centered"))
+    expected = np.fft.ifftshift(np.isnan(stored))
+    np.testing.assert_array_equal(~found.known, expected)
+    assert found.amplitude[0][expected] == 0
 
 
 def test_intensities_are_rooted(tmp_path):

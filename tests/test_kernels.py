@@ -154,6 +154,11 @@ def test_a_picture_is_a_kernel_white_is_weight(tmp_path):
     kernel = load_kernel(path)
     assert kernel.shape == (1, 2)
     assert kernel.flatten().tolist() == pytest.approx([1 / 3, 2 / 3])
+    # What is transparent has no weight, white or not.
+    alpha = np.zeros((6, 6, 1), dtype=np.uint8)
+    alpha[3, 2:4] = 255
+    Image.fromarray(np.dstack([np.full((6, 6, 3), 255, np.uint8), alpha])).save(path)
+    assert load_kernel(path).tolist() == [[0.5, 0.5]]
 
 
 @pytest.mark.parametrize("size", [(4, 4), (4, 5), (7, 4), (1, 6)])

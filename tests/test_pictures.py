@@ -19,6 +19,7 @@ from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 from conftest import scene
 from memory_used import peak_of_arrays
 from reddiff_cli.errors import PictureError, UsageError
+from reddiff_cli.formats.attributes import resolution_of
 from reddiff_cli.formats.carriers import Metadata, read_record
 from reddiff_cli.formats.kinds import FLOAT
 from reddiff_cli.formats.samples import rounded, scaled
@@ -582,6 +583,34 @@ def test_depths_are_converted_between_light_and_values():
     assert np.array_equal(with_depth(eight, 16).pixels, eight.pixels)
     middle = Picture(np.full((1, 1, 1), 0.5, dtype=np.float32))
     assert float(with_depth(middle, FLOAT).pixels[0, 0, 0]) == pytest.approx(0.214, abs=1e-3)
+
+
+def test_a_profile_goes_with_the_curve_it_describes():
+    picture = Picture(scene(4, 4) / np.float32(255), metadata=Metadata(icc=b"profile"))
+    assert with_depth(picture, 16).metadata.icc == b"profile"
+    assert with_depth(picture, FLOAT).metadata.icc == b""
+    light_of_it = replace(picture, depth=FLOAT)
+    assert with_depth(light_of_it, FLOAT).metadata.icc == b"profile"
+    assert with_depth(light_of_it, 8).metadata.icc == b""
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_exif_of_a_png_has_no_prefix(tmp_path, depth):
+    """Which that of a JPEG has: readers that follow the standard would take it for damage."""
+    exif = Image.Exif()
+    exif[0x010F] = "Camera"
+    told = Metadata(b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0"))
+    picture = Picture(scene(8, 8) / np.float32(255), depth=depth, metadata=told)
+    save_picture(picture, tmp_path / "a.png", RECORD)
+    content = (tmp_path / "a.png").read_bytes()
+    assert content[content.index(b"eXIf") + 4 :][:4] in (b"MM\0*", b"II*\0")
+
+
+@pytest.mark.parametrize(("unit", "dpi"), [("cm", 254.0), ("in", 100.0), (None, 100.0)])
+def test_resolution_of_exr_by_its_unit(unit, dpi):
+    told = (("XResolution", "float", 100.0), ("YResolution", "float", 100.0))
+    told += () if unit is None else (("ResolutionUnit", "string", unit),)
+    assert resolution_of(told) == pytest.approx((dpi, dpi))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tiff"])

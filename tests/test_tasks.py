@@ -474,6 +474,11 @@ def test_tiles_overlap_as_asked(overlap):
     machine = MachineOptions(tile=256, tile_overlap=overlap)
     made = Setting(Card(name="none", folder=Path()), SolverOptions(), print, machine)
     assert made.view().overlap == overlap
+    # Half of a tile of the card's at most.
+    made = replace(
+        made, machine=MachineOptions(tile_overlap=overlap), card=Card("a", Path(), tile=96)
+    )
+    assert made.view().overlap == 48
 
 
 def test_tiles_are_as_the_prior_and_the_user_want_them():
