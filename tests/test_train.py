@@ -33,7 +33,7 @@ from reddiff_cli.networks.network import build, load_prior, new_config, save_pri
 from reddiff_cli.pictures import Picture, load_eight_bits, load_picture, save_picture
 from reddiff_cli.progress import TrainReporter
 from reddiff_cli.schedule import linear_betas
-from reddiff_cli.tasks.problem import encoded
+from reddiff_cli.tasks.problem import for_display
 from reddiff_cli.train import _update_average, train
 from reddiff_cli.training import photographs
 from reddiff_cli.training.loss import FOCUS, Batch, denoising_loss, draw_batch, draw_levels
@@ -131,7 +131,7 @@ def test_light_is_learned_as_tasks_show_it(tmp_path, peak):
     light = (scene(40, 50) / 250 * peak).astype(np.float32)
     for name in ("a.tif", "b.exr"):
         save_picture(Picture(light, depth=32), tmp_path / name, None)
-    shown = rounded(encoded(load_picture(tmp_path / "a.tif")), 8)
+    shown = rounded(for_display(load_picture(tmp_path / "a.tif")), 8)
     for pixels in read_photographs(tmp_path, 32).pixels:
         assert np.array_equal(pixels.permute(1, 2, 0).numpy(), shown)
         assert len(pixels.unique()) > 100
