@@ -225,7 +225,7 @@ def _sigma(picture: Tensor, usable: Tensor, places: tuple[float, int] | None) ->
     kernel = torch.outer(taps, taps)[None, None]
     details = F.conv2d(picture[0][:, None], kernel, stride=2)[:, 0].abs()
     whole = -F.max_pool2d(-usable[0][:, None], 4, stride=2)[:, 0] > 0.5
-    slope = None if places is None else _slope(picture)
+    slope = None if places is None else slope_around(picture)
     squares, weights = [], []
     for values, seen in zip(details, whole, strict=True):
         chosen = seen
@@ -240,7 +240,7 @@ def _sigma(picture: Tensor, usable: Tensor, places: tuple[float, int] | None) ->
     return float((torch.stack(squares) @ weight / weight.sum()).sqrt())
 
 
-def _slope(picture: Tensor) -> Tensor:
+def slope_around(picture: Tensor) -> Tensor:
     """How much the means of 4x4 pixels change around each detail, squared; (h, w)."""
     means = F.avg_pool2d(picture.mean(1, keepdim=True), 4, stride=2)
     # Neighbours that share no pixel are two apart.

@@ -11,12 +11,13 @@ from torch import Tensor
 from ..budget import looking, straight
 from ..estimation.coloured_noise import ColouredNoise
 from ..estimation.stationary import white_power
+from ..estimation.tone import Tone, find_tone, is_grain, tone_of
 from ..formats.jpeg import find_luminance_table
 from ..formats.kinds import smooths
 from ..jobs import Job
 from ..noise import FLOOR, RISE, estimate_noise, is_grey, is_white, wavelet_sigma
 from ..operators import Identity
-from ..pictures import load_picture
+from ..pictures import Picture, load_picture
 from ..solvers.whitening import Whitening
 from ..task_options import DenoiseOptions
 from .compressed import find_decoding
@@ -47,6 +48,12 @@ LEAST = 0.002
 # White noise counts as even if it is not so many times as strong in one brightness as in another.
 UNEVEN = 1.3
 
+# A toned picture is restored in one channel if that has more than so many times the noise that
+# each channel has of its own, and shares less than so many times of it in the finest details
+# (grain of a Gaussian of 0.9 pixels 0.15 times). 177 crops of 384x384 in sepia: of those without
+# grain 9 pass for grainy, without the latter 26.
+MORE, NARROW = 1.6, 0.2
+
 
 @dataclass
 class Denoising(ListeningPicture):
@@ -59,11 +66,12 @@ class Denoising(ListeningPicture):
     is. Where it cannot be measured, `WholePicture` as it is.
 
     least: of a JPEG, what its noise was estimated to be as it is decoded.    step: median of its
-    steps in luminance, of 255; infinite where they are not known.
+    steps in luminance, of 255; infinite where they are not known.    tone: whose grey y is.
     """
 
     least: float = 0.0
     step: float = 0.0
+    tone: Tone | None = None
 
     def stages(self) -> Iterator[Stage]:
         """One that hears the noise, unless it is sure what it is, and one that takes it away.
@@ -110,7 +118,13 @@ class Denoising(ListeningPicture):
 
     def _measurement(self, seen: Tensor) -> Tensor:
         """In one channel if y has one: noise of grey pictures is the same in all of them."""
+        if self.tone is not None:
+            self.tone = tone_of(seen)
         return seen if self.y.shape[1] == seen.shape[1] else seen.mean(1, keepdim=True)
+
+    def _shown(self, x: Tensor) -> Picture:
+        """In the picture's colours, if x has lost them."""
+        return super()._shown(x if self.tone is None else self.tone.put_on(x))
 
     def _estimate(self) -> None:
         """The noise of y, once the encoder's errors are gone."""
@@ -178,13 +192,16 @@ def pose(job: Job, options: DenoiseOptions, setting: Setting) -> Denoising:
     evaluations = min(MOST, PER_LOOK * looking(setting.card, setting.solver).evaluations)
     decoding = find_decoding(job.input, picture, setting, evaluations)
     y = to_tensor(picture)
-    operator = Identity()
+    lossy = smooths(job.input)
     noise = setting.told_noise("denoise")
+    tone = _find_grainy_tone(y, noise, smoothed=lossy)
+    y = y if tone is None else tone.grey
+    operator = Identity()
     if decoding is not None:
         fine = max(noise or 0.0, (wavelet_sigma(y) or 0.0) / 2)
         channels = 1 if is_grey(y) else y.shape[1]
         decoding = decoding if fine < LOUD[channels] / 255 else None
-    coarse = picture.depth == 8 or smooths(job.input)
+    coarse = picture.depth == 8 or lossy
     floor = FLOOR / 255 if coarse else LEAST / 255 / picture.unit
     if noise is None:
         estimate = setting.estimate(job.input, y, by_coefficients=decoding is not None)
@@ -192,11 +209,27 @@ def pose(job: Job, options: DenoiseOptions, setting: Setting) -> Denoising:
         noise = max(estimate.found, floor) if measured else estimate.sigma
     white = setting.white(operator, job.input, y, noise)
     about = ("denoise", picture, operator, y, noise, setting)
-    lossy = smooths(job.input)
     step = _median_step(job.input) if lossy else 0.0
     problem = Denoising(*about, white=white, lossy=lossy, floor=floor, step=step)
-    problem.decoding = decoding
+    problem.decoding, problem.tone = decoding, tone
     return problem
+
+
+def _find_grainy_tone(y: Tensor, told: float | None, *, smoothed: bool) -> Tone | None:
+    """The tone of y, if its channels share noise that is wider than a pixel.
+
+    Colours tell their own, and narrow grain, better.
+    """
+    tone = find_tone(y)
+    if tone is None:
+        return None
+    noise = estimate_noise(tone.grey, smoothed=smoothed).sigma if told is None else told
+    if told is None and is_white(tone.grey, noise, smoothed=smoothed):
+        return None
+    if told is None and not smoothed and not is_grain(tone.grey):
+        return None
+    grainy = 2 * noise > MORE * tone.own_noise
+    return tone if grainy and tone.shared_noise < NARROW * 2 * noise else None
 
 
 def _median_step(path: Path) -> float:
