@@ -18,7 +18,7 @@ from ..noise import DB2_HIGH, FLOOR, GAUSSIAN_MEDIAN, is_grey, slope_around, wav
 # free of a scanner's noise and of what JPEG does to colours; off by no more than OFF of 255 (rms).
 # Crops of 256x256 in sepia and stronger tones, with grain and a scanner's noise of 3, are off by
 # 0.5 at most, as JPEG of quality 85 by 0.7; of 67 validation photographs three by less than OFF
-# (fog, skin and towers that are nearly of one hue), all others by 1.2 and more.
+# (fog, skin and towers that are nearly of one hue), all others by 0.9 and more.
 DEGREE, PART, OFF = 5, 8, 0.75
 SMALLEST = 64
 # Noise of three channels over what is left of it once their mean is taken off.

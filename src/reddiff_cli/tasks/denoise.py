@@ -50,8 +50,9 @@ UNEVEN = 1.3
 
 # A toned picture is restored in one channel if that has more than so many times the noise that
 # each channel has of its own, and shares less than so many times of it in the finest details
-# (grain of a Gaussian of 0.9 pixels 0.15 times). 177 crops of 384x384 in sepia: of those without
-# grain 9 pass for grainy, without the latter 26.
+# (grain of a Gaussian of 0.9 pixels 0.15 times). Eight crops of 384x384 in sepia, such grain of 7
+# and a scanner's noise of 1, come back with 33.8 dB as PNG, six of them being heard, and 34.3 as
+# JPEG of quality 90 (in colours 31.7 and 32.3); without grain nothing changes.
 MORE, NARROW = 1.6, 0.2
 
 
