@@ -15,7 +15,7 @@ from reddiff_cli.cli import app
 from reddiff_cli.damages import parse_degrade
 from reddiff_cli.errors import UsageError
 from reddiff_cli.formats.carriers import read_record
-from reddiff_cli.kernels import make_kernel
+from reddiff_cli.kernels import make_kernel, trim
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.models import find_model
 from reddiff_cli.noise import NoiseEstimate
@@ -29,6 +29,7 @@ from reddiff_cli.operators import (
     PaddedBlur,
     behind,
     compose,
+    edges,
     gauss_newton,
     in_light,
     in_values,
@@ -204,7 +205,11 @@ def blurred(response, kernel, noise=0.004, side=200):
     x = photograph(side)
     y = InLight(blur, response)(x)
     y = y + 2 * noise * torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
-    return ((y + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1, blur.crop(x)
+    return eight_bits(y), blur.crop(x)
+
+
+def eight_bits(y):
+    return ((y + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1
 
 
 @pytest.mark.parametrize("response", [LIGHT, VALUES])
@@ -213,6 +218,63 @@ def blurred(response, kernel, noise=0.004, side=200):
 def test_what_was_blurred_is_found(response, kernel, noise):
     y, _ = blurred(response, kernel, noise)
     assert find_response(y, make_kernel(parse_kernel(kernel))) == response
+
+
+def arc(length=10.0, bend=1.6):
+    """The kernel of a hand that shook along an arc: next to no frequency is lost."""
+    t = torch.linspace(-0.5, 0.5, 400)
+    column, row = 20 + length * t, 20 + bend * length * (t.square() - 0.08) - 0.4 * length * t
+    kernel = torch.zeros(41, 41)
+    for y in (row.floor(), row.floor() + 1):
+        for x in (column.floor(), column.floor() + 1):
+            share = (1 - (row - y).abs()) * (1 - (column - x).abs())
+            kernel.index_put_((y.long(), x.long()), share, accumulate=True)
+    return trim(kernel / kernel.sum())
+
+
+@pytest.mark.parametrize("response", [LIGHT, VALUES])
+@pytest.mark.parametrize("noise", [0.004, 0.02])
+@pytest.mark.parametrize("corner", [(40, 60), (0, 280)])
+def test_what_was_blurred_along_an_arc_is_found(response, noise, corner):
+    """A wrong response explains it as well, but by a picture full of ripples."""
+    row, column = corner
+    x = to_tensor(load_picture(PICTURE))[:, :, row : row + 140, column : column + 140]
+    y = InLight(Blur(arc()), response)(x)
+    y = y + 2 * noise * torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+    believed = blurred_light.tested_with(Origin(None, NoiseEstimate(noise)))
+    assert find_response(eight_bits(y), arc(), believed) == response
+
+
+def test_edges_cost_least_at_the_minimum(monkeypatch):
+    """J is that of many small steps downhill, and what was not recorded does not count."""
+    operator, weight = InLight(Blur(KERNEL), LIGHT), 0.02
+    y = operator(values(1, rows=1))
+    recorded = torch.ones_like(y)
+    recorded[..., 2:4, 3] = 0
+    spoilt = torch.where(recorded > 0, y, 0.7)
+
+    def objective_of(x):
+        steep = edges._steepness(x).sum()
+        return (recorded * (y - operator(x))).square().sum() + weight * steep
+
+    x = operator.start(y).requires_grad_(True)
+    search = torch.optim.LBFGS([x], max_iter=500, line_search_fn="strong_wolfe")
+
+    def closure():
+        search.zero_grad()
+        loss = objective_of(x)
+        loss.backward()
+        return loss
+
+    search.step(closure)
+    least = float(objective_of(x.detach()) / recorded.sum())
+    monkeypatch.setattr(edges, "ROUNDS", 60)
+    monkeypatch.setattr(edges, "ITERATIONS", 200)
+    start = operator.start(y)
+    found = edges.cost_of_edges(operator, start, spoilt, recorded, weight)
+    assert found == pytest.approx(least, rel=0.01)
+    assert edges.cost_of_edges(operator, start, y, recorded, weight) == found
+    assert edges.cost_of_edges(operator, start, y, 0 * recorded, weight) == 0
 
 
 def test_what_is_told_or_light_is_not_asked():
@@ -227,7 +289,7 @@ def test_what_is_told_or_light_is_not_asked():
 
 def test_the_part_that_is_looked_at_is_wider_than_the_kernel(monkeypatch):
     seen = []
-    monkeypatch.setattr(blurred_light, "_left", lambda part, *_: seen.append(part.shape) or 0.0)
+    monkeypatch.setattr(blurred_light, "_cost", lambda part, *_: seen.append(part.shape) or 0.0)
     y = torch.zeros(1, 1, 500, 700)
     find_response(y, torch.ones(3, 3) / 9)
     find_response(y, torch.ones(3, 200) / 600)
@@ -238,7 +300,7 @@ def test_both_responses_are_tried_in_the_same_way(monkeypatch):
     """A closed form for one of them would explain more of the noise."""
     seen = []
     monkeypatch.setattr(
-        blurred_light, "_left", lambda y, operator, r: seen.append(operator) or 0.0
+        blurred_light, "_cost", lambda y, operator, sigma: seen.append(operator) or 0.0
     )
     find_response(torch.zeros(1, 1, 50, 50), torch.ones(3, 3) / 9)
     responses = [operator.parts[0].response for operator in seen]
