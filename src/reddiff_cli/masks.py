@@ -26,8 +26,8 @@ NEARLY_ALL = 0.95
 # Between these a value is neither black nor white.
 MIDDLE = (0.1, 0.9)
 # A copy of the picture has so much of what is neither, nearly as it is there, and no mask has; so
-# many pixels tell.
-ALIKE, COPIED, ENOUGH = 10 / 255, 0.5, 100
+# many pixels tell. Masks in which less is neither are looked at no further.
+ALIKE, COPIED, ENOUGH, FEW = 10 / 255, 0.5, 100, 0.02
 # A photograph has more than so much of what is neither, and of colours (channels so far apart),
 # and no more than so much of its four most frequent ones. Gradients have no colours.
 SHADES, COLOURED, APART, PLAIN = 0.5, 0.2, 0.06, 0.5
@@ -173,8 +173,10 @@ def check_mask_size(path: Path, mask: tuple[int, int], picture: tuple[int, int])
 
 def _is_copy(mask: Picture, picture: Picture) -> bool:
     """True if most of a mask is the picture itself, as where somebody painted on a copy."""
+    if mask.linear or picture.linear or _is_shade(mask.pixels).mean() < FEW:
+        return False
     shades = _is_shade(picture.pixels)
-    if mask.linear or picture.linear or shades.sum() < ENOUGH:
+    if shades.sum() < ENOUGH:
         return False
     alike = np.abs(mask.pixels - picture.pixels).max(2) < ALIKE
     return bool(alike[shades].mean() > COPIED)
