@@ -21,7 +21,7 @@ from reddiff_cli.formats import kinds
 from reddiff_cli.formats.carriers import read_record
 from reddiff_cli.holes.smooth import bend_smoothly, fill_smoothly
 from reddiff_cli.pictures import Picture, load_picture, save_picture
-from reddiff_cli.tasks.problem import SRGB
+from reddiff_cli.response import LIGHT
 
 RUNNER = CliRunner()
 
@@ -653,7 +653,7 @@ def test_hdr_paper_speaks_of_no_exposure(tmp_path, picture_file, quick):
         _, stderr = reddiff("hdr", picture_file, "--operator", "paper", "-o", file, *quick)
         assert "darker" not in stderr
     light, pixels = (load_picture(file).pixels for file in files)
-    np.testing.assert_allclose(SRGB.encode(light), pixels, atol=1e-3)
+    np.testing.assert_allclose(LIGHT.encode(light), pixels, atol=1e-3)
 
 
 def test_hdr_of_several_exposures_minds_no_order(tmp_path, quick):
@@ -706,10 +706,10 @@ def test_hdr_of_several_exposures(tmp_path, quick):
 @pytest.mark.parametrize("noise", [0, 0.02])
 def test_exposures_that_do_not_agree_are_told(tmp_path, quick, exposures, response, right, noise):
     generator = np.random.default_rng(0)
-    light = SRGB.decode(scene() / 255) / 2
+    light = LIGHT.decode(scene() / 255) / 2
     names = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
     for name, gain in zip(names, (1, 4, 16), strict=True):
-        values = SRGB.encode(gain * light) + noise * generator.normal(size=light.shape)
+        values = LIGHT.encode(gain * light) + noise * generator.normal(size=light.shape)
         Image.fromarray((values.clip(0, 1) * 255).round().astype(np.uint8)).save(name)
     flags = ["--exposures", exposures, "--response", response, "-o", tmp_path / "scene.exr"]
     stdout, stderr = reddiff("hdr", *names, *flags, "--json", *quick)

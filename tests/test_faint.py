@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from conftest import scene
 from reddiff_cli.cli import app
+from reddiff_cli.display import for_display, from_display
 from reddiff_cli.formats import deep
 from reddiff_cli.pictures import Picture, load_picture, save_picture
-from reddiff_cli.tasks.problem import for_display, from_display
 
 TWELVE, TIMES = 4095, 8  # eight times 12 bits fill the half of 16
 TASKS = {

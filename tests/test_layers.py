@@ -33,7 +33,7 @@ LAYERS = {
         "estimation",
     ],
     3: [
-        *["pictures", "faint", "models", "denoiser", "budget", "holes", "solvers", "damages"],
+        *["pictures", "display", "models", "denoiser", "budget", "holes", "solvers", "damages"],
         "mask_edges",
     ],
     4: ["masks", "outputs", "kernels", "operators", "batching", "training"],

@@ -25,6 +25,7 @@ from memory_used import peak_of_arrays
 from reddiff_cli.cli import app
 from reddiff_cli.commands.train import train as command
 from reddiff_cli.denoiser import cpu_has_bf16, load_denoiser
+from reddiff_cli.display import for_display
 from reddiff_cli.errors import ModelMissing, ReddiffError, UsageError
 from reddiff_cli.formats.samples import rounded, scaled
 from reddiff_cli.metrics import psnr
@@ -33,7 +34,6 @@ from reddiff_cli.networks.network import build, load_prior, new_config, save_pri
 from reddiff_cli.pictures import Picture, load_eight_bits, load_picture, save_picture
 from reddiff_cli.progress import TrainReporter
 from reddiff_cli.schedule import linear_betas
-from reddiff_cli.tasks.problem import for_display
 from reddiff_cli.train import _lr_factor, _update_average, train, train_step
 from reddiff_cli.training import photographs
 from reddiff_cli.training.loss import FOCUS, Batch, denoising_loss, draw_batch, draw_levels

@@ -3,7 +3,7 @@
 A brush that is smooth leaves pixels that are a part of the scratch and a part of the picture. What
 is grey beside what is filled is filled with it, as it would stay as an outline: 1 to 3 pixels wide
 strokes over a face, noise-free, 20 evaluations, PSNR inside 16.7 dB if the mask is cut at half and
-34.7 dB so. Edges that reach farther, as a feather does, are cut, which is told.
+34.8 dB so. Edges that reach farther, as a feather does, are cut, which is told.
 """
 
 import numpy as np

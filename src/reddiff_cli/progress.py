@@ -56,8 +56,7 @@ class TrainReporter:
 
     def leave(self) -> None:
         """Give the terminal back as it was, past the console."""
-        if not self.progress.disable:
-            os.write(2, b"\n\x1b[?25h")  # the bar hides the cursor
+        give_cursor_back(self.progress)
 
 
 class FetchReporter:
@@ -102,6 +101,12 @@ class FetchReporter:
         self.bar.stop()
         if not self.quiet:
             self.console.print(text, markup=False, emoji=False)
+
+
+def give_cursor_back(progress: Progress) -> None:
+    """Show what bars hide, past the console, as the process leaves at once."""
+    if not progress.disable:
+        os.write(2, b"\n\x1b[?25h")
 
 
 def in_megabytes(size: int | None) -> str:

@@ -4,7 +4,6 @@ The only file that prints. On a terminal two bars; elsewhere one line per pictur
 """
 
 import json
-import os
 import re
 import sys
 import threading
@@ -27,7 +26,7 @@ from rich.table import Table
 from .errors import ExitCode, PictureError, ReddiffError, UsageError
 from .jobs import Job
 from .options import ReportOptions
-from .progress import can_draw
+from .progress import can_draw, give_cursor_back
 from .streams import renamed, writing_stdout
 
 # Seconds above which people are told how long a picture will take.
@@ -187,8 +186,7 @@ class Reporter:
 
     def leave(self) -> None:
         """Give the terminal back as it was; past the console, which a thread may hold."""
-        if not self.progress.disable:
-            os.write(2, b"\n\x1b[?25h")  # the bars hide the cursor
+        give_cursor_back(self.progress)
 
     def summary(self, ended: ExitCode | None = None) -> ExitCode:
         """The closing lines, and the exit code they stand for; ended: what cut the run short."""

@@ -7,6 +7,7 @@ that were there, where f(m) are those of the tone.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -43,7 +44,7 @@ class Tone:
     weights: Tensor
     off: float
 
-    @property
+    @cached_property
     def grey(self) -> Tensor:
         """Mean of the channels, (1, 1, H, W)."""
         return self.picture.mean(1, keepdim=True)
@@ -64,7 +65,7 @@ class Tone:
         """
         return self.colours_of(grey) + _without_noise(self._own)
 
-    @property
+    @cached_property
     def own_noise(self) -> float:
         """Noise that is the channels' own, of each, in [-1, 1] units."""
         return (wavelet_sigma(self._own) or 0.0) * OF_THREE
@@ -75,7 +76,7 @@ class Tone:
         own, mean = self.own_noise, wavelet_sigma(self.grey) or 0.0
         return math.sqrt(max(mean**2 - own**2 / 3, 0.0))
 
-    @property
+    @cached_property
     def _own(self) -> Tensor:
         """What the channels do not share, (1, 3, H, W)."""
         return self.picture - self.colours_of(self.grey)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 PATCH = 7
 RADIUS = PATCH // 2
 # Weight of the texture channels against the colours, both in [-1, 1] units. 25 holes of 60x60 to
-# 120x90 keep 0.63 of the rms finer than 2 pixels that was there with 3, and 0.70 with 6; with 10
+# 120x90 keep 0.64 of the rms finer than 2 pixels that was there with 3, and 0.69 with 6; with 10
 # mountains and plates are made of what has texture.
 TEXTURE = 6.0
 # A patch one pixel further inside counts this much less (Wexler et al. 2007).

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..display import from_display
 from ..errors import UsageError
 from ..holes.grain import Grain, add_grain, measure_grain, surroundings
 from ..holes.shape import solid_share
@@ -18,7 +19,7 @@ from ..pictures import Hole, Picture, load_picture
 from ..task_options import InpaintOptions
 from ..tiling import patchwork
 from .holed import bent, parts_of
-from .problem import Problem, Stage, from_display, to_pixels, to_tensor
+from .problem import Problem, Stage, to_pixels, to_tensor
 from .setting import Setting
 from .wide import WideFilling, fill_hole, share_of_patches
 

@@ -13,17 +13,14 @@ import torch
 from torch import Tensor
 
 from ..budget import straight
-from ..faint import white_of
+from ..display import for_display
 from ..operators import Operator, on_device
 from ..options import SolverOptions
-from ..pictures import Hole, Picture, Pixels
-from ..response import Response
+from ..pictures import Hole, Picture
 from ..signatures import DenoiseFunction
 from ..solvers.reddiff import SIGMA_FLOOR
 from ..solvers.whitening import Whitening
 from .levels import S_END
-
-SRGB = Response()
 
 
 class View(Protocol):
@@ -170,23 +167,6 @@ class Problem(Protocol):
 def to_tensor(picture: Picture) -> Tensor:
     """Pixels (H, W, C) in [0, 1] -> (1, C, H, W) in [-1, 1], with memory of its own."""
     return (torch.from_numpy(for_display(picture)).permute(2, 0, 1)[None] * 2).sub_(1)
-
-
-def for_display(picture: Picture) -> Pixels:
-    """Pixels as a display would show them, in [0, 1]: what the prior was trained on.
-
-    Linear light is divided by its peak where that is above 1 or faint, and sRGB-encoded.
-    """
-    if not picture.linear:
-        return picture.pixels
-    return SRGB.encode(picture.pixels / white_of(picture)).astype(np.float32)
-
-
-def from_display(pixels: Pixels, like: Picture) -> Pixels:
-    """The reverse of `for_display`, with the peak of the picture that was shown."""
-    if not like.linear:
-        return pixels
-    return (SRGB.decode(pixels) * white_of(like)).astype(np.float32)
 
 
 def headroom(picture: Picture) -> float:

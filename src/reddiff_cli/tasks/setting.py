@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..faint import spread_out
+from ..display import spread_out
 from ..formats.kinds import smooths
 from ..holes.shape import WHOLE, cheapest_patchwork
 from ..jobs import OnNote

@@ -7,12 +7,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..budget import looking
+from ..display import from_display
 from ..noise import is_grey
 from ..operators import Identity, Operator
 from ..pictures import Picture
 from ..solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR
 from .degrees import level_behind
-from .problem import Problem, Stage, from_display, to_pixels
+from .problem import Problem, Stage, to_pixels
 from .setting import Setting
 
 

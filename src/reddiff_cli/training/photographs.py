@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..allocator import return_pages
+from ..display import for_display, spread_out
 from ..errors import PictureError, UsageError
-from ..faint import spread_out, white_of
 from ..formats.kinds import PICTURE_SUFFIXES
 from ..formats.samples import rounded
-from ..pictures import load_eight_bits, load_picture, with_depth
+from ..pictures import load_eight_bits, load_picture
 from ..symmetry import CHOICES
 from ..transfer import send
 
@@ -166,12 +166,9 @@ def _load(path: Path) -> tuple[NDArray[np.uint8], bool]:
         if eight.shape[2] in (1, 3):
             return eight, True
         return eight[:, :, :-1], int(eight[:, :, -1].min()) == 255
-    picture = load_picture(path)
-    if picture.linear:
-        picture = replace(picture, pixels=picture.pixels / np.float32(white_of(picture)))
-    picture = with_depth(spread_out(picture), 8)
+    picture = spread_out(load_picture(path))
     opaque = picture.alpha is None or float(picture.alpha.min()) == 1
-    return rounded(picture.pixels, 8).astype(np.uint8, copy=False), opaque
+    return rounded(for_display(picture), 8).astype(np.uint8, copy=False), opaque
 
 
 def draw_crops(

@@ -1,7 +1,7 @@
-"""What is white to the prior: pictures far below it, as 12 bits in 16, and light above it.
+"""A picture as the prior is shown it, and back: faint ones brighter, light as on a display.
 
-It knows pictures between black and white, and noise down to about 0.5 of 255; what is fainter than
-that is black to it.
+It knows sRGB values between black and white, and noise down to about 0.5 of 255; what is fainter
+than that is black to it.
 """
 
 import math
@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from .pixels import Hole, Picture
+from .pixels import Hole, Picture, Pixels
+from .response import LIGHT
 
 # Pictures of 16 bits that reach no higher are spread out, to the half of white and more, which
 # leaves room for what restoring makes brighter. By powers of two, so that values which stay are
@@ -36,7 +37,24 @@ def spread_out(picture: Picture, hole: Hole | None = None) -> Picture:
     return replace(picture, pixels=picture.pixels / np.float32(unit), unit=unit)
 
 
-def white_of(picture: Picture) -> float:
+def for_display(picture: Picture) -> Pixels:
+    """Pixels as a display would show them, in [0, 1]: what the prior was trained on.
+
+    Linear light is divided by its peak where that is above 1 or faint, and sRGB-encoded.
+    """
+    if not picture.linear:
+        return picture.pixels
+    return LIGHT.encode(picture.pixels / _white_of(picture)).astype(np.float32)
+
+
+def from_display(pixels: Pixels, like: Picture) -> Pixels:
+    """The reverse of `for_display`, with the peak of the picture that was shown."""
+    if not like.linear:
+        return pixels
+    return (LIGHT.decode(pixels) * _white_of(like)).astype(np.float32)
+
+
+def _white_of(picture: Picture) -> float:
     """Linear light that is white to the prior: the brightest above 1 or far below it, else 1."""
     brightest = float(picture.pixels.max())
     return brightest if brightest > 1 or 0 < brightest < FAINT_LIGHT else 1.0
