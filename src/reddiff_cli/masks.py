@@ -107,7 +107,8 @@ class Masks:
         stems = (picture.stem, *(picture.stem + ending for ending in ENDINGS))
         found = next((self._listed[folder][s] for s in stems if s in self._listed[folder]), [])
         if not found:
-            wanted = relative.with_suffix(".*")
+            tried = [str(relative.with_name(f"{stem}.*")) for stem in stems]
+            wanted = f"{', '.join(tried[:-1])} or {tried[-1]}"
             raise PictureError(f"{picture}: no mask named {wanted} in {mask}", "Mask")
         same_name = [p for p in found if p.name == picture.name]
         if len(found) > 1 and not same_name:

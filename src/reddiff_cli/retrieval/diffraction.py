@@ -75,7 +75,10 @@ def load_diffraction(path: Path, options: PhaseOptions) -> Diffraction:
     if options.detector_mask is not None:
         known &= ~_bad_pixels(options.detector_mask, values.shape[1:])
     if not known.any():
-        raise PictureError(f"{path}: every pixel is masked; leave some known", "Empty")
+        raise PictureError(
+            f"{path}: no pixel is known (masked, not finite, or a detector's mark); leave some",
+            "Empty",
+        )
     values = np.where(known, values, 0)
     amplitude = np.maximum(values, 0)
     if options.data == "intensity":
