@@ -9,8 +9,8 @@ from ..noise import is_grey
 from ..operators import rec601
 from ..pictures import Picture, load_picture
 from ..task_options import ColorizeOptions
-from .problem import to_tensor
 from .setting import Setting
+from .transparent import hearable
 from .whole import WholePicture
 
 # Mean distance of the channels, of 255, below which a picture looks grey.
@@ -20,7 +20,7 @@ GREYISH = 2.0
 def pose(job: Job, options: ColorizeOptions, setting: Setting) -> WholePicture:
     """The picture's grey as the Rec. 601 luma of a coloured one."""
     picture, setting = setting.seeing(job.input, load_picture(job.input))
-    y = to_tensor(picture)
+    y, unseen = hearable(picture)
     if y.shape[1] == 3:
         if not is_grey(y):
             setting.on_note(f"warning: {job.input}: has colours; they are replaced")
@@ -28,7 +28,8 @@ def pose(job: Job, options: ColorizeOptions, setting: Setting) -> WholePicture:
     noise, operator = setting.noise("colorize", job.input, y), rec601()
     white = setting.white(operator, job.input, y, noise)
     about = (coloured(picture), operator, y, noise, setting)
-    return WholePicture("colorize", *about, note=colours_found, white=white)
+    problem = WholePicture("colorize", *about, note=colours_found, white=white)
+    return problem.hiding(unseen)
 
 
 def colours_found(x: Tensor) -> str:

@@ -36,6 +36,7 @@ from .origin import find_origin
 from .problem import Stage, to_tensor
 from .setting import Setting
 from .superres import check_filter, check_room, enlarged, make_downsample
+from .transparent import filled, hearable
 from .wide import WideFilling, fill_hole, share_of_patches
 
 Margins = tuple[int, int, int, int]  # left, right, top, bottom
@@ -115,7 +116,9 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     chain = compose(parts)
     said = ""
     check_room(job, picture, enlargement(chain), setting)
-    y = _measured(parts, to_tensor(picture))
+    # What a mask hides has no value in y, and gets none.
+    seen, unseen = hearable(picture) if known is None else (to_tensor(picture), None)
+    y = _measured(parts, seen)
     margins = canvas_margins(parts)
     _check_size(job, chain, y)
     origin = find_origin(
@@ -130,7 +133,7 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     )
     noise = origin.noise.sigma
     if _tells_response(options, picture, setting):
-        response = find_response_of(parts, y, tested_with(origin))
+        response = find_response_of(parts, filled(y, unseen), tested_with(origin))
         said = f"response {response.kind} (auto)"
         chain = chain if response == VALUES else behind_all(parts, response)
     source = coloured(picture) if grey else picture
@@ -142,7 +145,8 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
 
     white = setting.white(chain, job.input, y, noise, known)
     about = ("restore", source, chain, y, noise, setting, crop)
-    return Composition(*about, white=white, note=lambda _: said).read_from(origin)
+    problem = Composition(*about, white=white, note=lambda _: said)
+    return problem.read_from(origin).hiding(unseen)
 
 
 def _tells_response(options: RestoreOptions, picture: Picture, setting: Setting) -> bool:

@@ -15,25 +15,28 @@ from ..task_options import DeblurOptions
 from .blurred_light import AUTO, choose_response
 from .degraded import DegradedPicture
 from .origin import find_origin
-from .problem import to_tensor
 from .setting import Setting
+from .transparent import filled, hearable
 
 
 def pose(job: Job, options: DeblurOptions, setting: Setting) -> DegradedPicture:
     """The picture as a measurement of a sharp one."""
     picture, setting = setting.seeing(job.input, load_picture(job.input))
-    y, kernel = to_tensor(picture), make_kernel(options.kernel)
+    (y, unseen), kernel = hearable(picture), make_kernel(options.kernel)
     check_kernel(job.input, kernel, *y.shape[2:])
     origin = find_origin("deblur", job.input, picture, y, setting, blurred=options.blurred)
     noise = origin.noise.sigma
     response = choose_response(
-        asked(options, setting), options.kernel, y, origin, linear=picture.linear
+        asked(options, setting),
+        options.kernel,
+        filled(y, unseen),
+        origin,
+        linear=picture.linear,
     )
     operator, crop = make_blur(job.input, kernel, options.boundary, y, response)
     about = ("deblur", picture, operator, y, noise, setting)
-    problem = DegradedPicture(*about, note=lambda _: remark_on(response, options)).read_from(
-        origin
-    )
+    problem = DegradedPicture(*about, note=lambda _: remark_on(response, options))
+    problem.read_from(origin).hiding(unseen)
     problem.white = setting.white(operator, job.input, y, noise)
     if crop is not None:
         problem.crop = crop.crop

@@ -22,8 +22,9 @@ from ..solvers.whitening import Whitening
 from ..task_options import DenoiseOptions
 from .compressed import find_decoding
 from .listening import QUIET, ListeningPicture
-from .problem import Stage, to_tensor
+from .problem import Stage
 from .setting import Setting
+from .transparent import hearable
 
 # The errors of an encoder take so many times the evaluations of the noise, and no more than MOST.
 # 6 validation crops of 384x384, a mosaic's noise of 4 of 255, JPEG of quality 85: 32.62 dB as it
@@ -192,7 +193,7 @@ def pose(job: Job, options: DenoiseOptions, setting: Setting) -> Denoising:
     picture, setting = setting.seeing(job.input, load_picture(job.input))
     evaluations = min(MOST, PER_LOOK * looking(setting.card, setting.solver).evaluations)
     decoding = find_decoding(job.input, picture, setting, evaluations)
-    y = to_tensor(picture)
+    y, unseen = hearable(picture)
     lossy = smooths(job.input)
     noise = setting.told_noise("denoise")
     tone = _find_grainy_tone(y, noise, smoothed=lossy)
@@ -213,7 +214,7 @@ def pose(job: Job, options: DenoiseOptions, setting: Setting) -> Denoising:
     step = _median_step(job.input) if lossy else 0.0
     problem = Denoising(*about, white=white, lossy=lossy, floor=floor, step=step)
     problem.decoding, problem.tone = decoding, tone
-    return problem
+    return problem.hiding(unseen)
 
 
 def _find_grainy_tone(y: Tensor, told: float | None, *, smoothed: bool) -> Tone | None:

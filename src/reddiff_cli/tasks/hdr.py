@@ -22,6 +22,7 @@ from ..tonemap import tonemap
 from .listening import ListeningPicture
 from .problem import Stage, to_pixels, to_tensor
 from .setting import Setting
+from .transparent import filled, unseen_of
 from .whole import least_noise
 
 FLOAT_FORMATS = ("EXR", "HDR", "TIFF")
@@ -101,6 +102,9 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
     response = parse_response(options.response)
     noises = _noises(paths, shots, options.exposures, response, setting)
     noise = min(noises)
+    # White where nothing is seen was never clipped.
+    unseen = None if options.others else unseen_of(pictures[0])
+    shots[0] = filled(shots[0], unseen)
     within = WITHIN_OF_AN_ESTIMATE if setting.told_noise("hdr") is None else 1.0
     tolerance = _tolerance(max(noises), within)
     operator: Operator
@@ -123,7 +127,7 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
     share = _share_clipped(operator, y)
     if share == 0:
         setting.on_note(f"warning: {job.input}: nothing is clipped in it")
-    return Highlights(
+    problem = Highlights(
         task="hdr",
         photograph=pictures[0],
         source=source,
@@ -139,6 +143,7 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
         tonemap=options.tonemap,
         lossy=any(map(smooths, paths)),
     )
+    return problem.hiding(unseen)
 
 
 def _noises(

@@ -23,6 +23,7 @@ from ..solvers.consistency import MOST
 from ..solvers.whitening import Whitening
 from .compressed import CompressedPicture
 from .problem import Probe, Stage
+from .transparent import Unseen
 
 # Noise that is added before the noise is measured: times what it is in the finest details, and
 # times what the prior would be told of it at least. All noise goes then, and not all texture. 4
@@ -58,15 +59,19 @@ CLEAR = 0.98
 
 
 class Sound:
-    """What there is to be heard of one measurement, `source`: (1, C, H, W) in [-1, 1]."""
+    """What there is to be heard of one measurement, `source`: (1, C, H, W) in [-1, 1].
 
-    def __init__(self, source: Tensor) -> None:
-        self.source = source
+    unseen: what of it is filled, and has no noise.
+    """
+
+    def __init__(self, source: Tensor, unseen: Unseen | None = None) -> None:
+        self.source, self._unseen = source, unseen
 
     @cached_property
     def y(self) -> Tensor:
         """The measurement; one channel of a grey picture, whose noise is the same in all."""
-        return self.source[:, :1] if is_grey(self.source) else self.source
+        y = self.source if self._unseen is None else self._unseen.blackened(self.source)
+        return y[:, :1] if is_grey(y) else y
 
     @cached_property
     def fine(self) -> float:
@@ -228,7 +233,7 @@ class ListeningPicture(CompressedPicture):
     def sound(self) -> Sound:
         """What there is to be heard of y, which another y may have taken the place of."""
         if self._sound is None or self._sound.source is not self.y:
-            self._sound = Sound(self.y)
+            self._sound = Sound(self.y, self.unseen)
         return self._sound
 
 

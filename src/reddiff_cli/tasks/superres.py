@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..allocator import return_pages
 from ..errors import PictureError
@@ -19,21 +20,21 @@ from ..operators.downsample import bicubic, box, from_kernel, gaussian, lanczos
 from ..pictures import Picture, Pixels, load_picture
 from ..response import LIGHT, parse_response
 from ..task_options import Filter, SuperresOptions
-from .degraded import DegradedPicture
+from .matte import EnlargedPicture, matte_of
 from .origin import find_origin
-from .problem import to_tensor
 from .setting import Setting
+from .transparent import filled, hearable
 
 # Bytes that a pixel of the result takes at least.
 BYTES = 150
 FILTERS = {"bicubic": bicubic, "box": box, "lanczos": lanczos}
 
 
-def pose(job: Job, options: SuperresOptions, setting: Setting) -> DegradedPicture:
+def pose(job: Job, options: SuperresOptions, setting: Setting) -> EnlargedPicture:
     """The picture as a measurement of one `scale` times as large."""
     picture, setting = setting.seeing(job.input, load_picture(job.input))
     check_room(job, picture, options.scale, setting)
-    y = to_tensor(picture)
+    y, unseen = hearable(picture)
     origin = find_origin("superres", job.input, picture, y, setting)
     noise = origin.noise.sigma
     reduction = make_downsample(options.scale, options.filter)
@@ -42,14 +43,16 @@ def pose(job: Job, options: SuperresOptions, setting: Setting) -> DegradedPictur
 
     def consistency(x: Tensor) -> str:
         seen = ((x.clamp(-1, 1) + 1) / 2 * 255).round() / 255 * 2 - 1
-        error = float(rms(operator(seen) - y)) / 2
+        error = float(rms(operator(seen) - shown)) / 2
         return f"reduced again it equals the input to {-20 * math.log10(max(error, 1e-6)):.1f} dB"
 
+    shown = filled(y, unseen)
     source = enlarged(picture, options.scale)
     white = setting.white(operator, job.input, y, noise)
     about = (source, operator, y, noise, setting)
-    problem = DegradedPicture("superres", *about, note=consistency, white=white)
-    return problem.read_from(origin)
+    problem = EnlargedPicture("superres", *about, note=consistency, white=white)
+    problem.matte, problem.reduction = matte_of(picture), reduction
+    return problem.read_from(origin).hiding(unseen)
 
 
 def check_room(job: Job, picture: Picture, scale: int, setting: Setting) -> None:
@@ -96,8 +99,14 @@ def enlarged(picture: Picture, scale: int) -> Picture:
 
 
 def _enlarge(alpha: Pixels, scale: int) -> Pixels:
-    """(H, W) -> (f H, f W) in [0, 1] by Lanczos, as the transparency has no prior."""
+    """(H, W) -> (f H, f W) in [0, 1] by Lanczos, as the transparency has no prior.
+
+    No value is beyond those around it in the small one, which would show as a second rim.
+    """
     height, width = alpha.shape
     small = Image.fromarray(np.ascontiguousarray(alpha, dtype=np.float32))
     large = small.resize((scale * width, scale * height), Image.Resampling.LANCZOS)
-    return np.asarray(large, dtype=np.float32).clip(0, 1)
+    bounds = torch.from_numpy(np.stack([-alpha, alpha]))[None]
+    around = F.interpolate(F.max_pool2d(bounds, 3, 1, 1), scale_factor=scale, mode="nearest")
+    least, most = (-around[0, 0]).numpy(), around[0, 1].numpy()
+    return np.asarray(large, dtype=np.float32).clip(least, most)

@@ -22,8 +22,9 @@ from .blurred_light import choose_response
 from .deblur import asked, make_blur, remark_on
 from .degraded import DegradedPicture
 from .origin import find_origin
-from .problem import Stage, to_tensor
+from .problem import Stage
 from .setting import Setting
+from .transparent import hearable
 
 
 @dataclass
@@ -112,11 +113,11 @@ class BlindDeblurring(DegradedPicture):
 def pose(job: Job, options: DeblurOptions, setting: Setting) -> BlindDeblurring:
     """The picture as a measurement of a sharp one, by a kernel that is found on the way."""
     picture, setting = setting.seeing(job.input, load_picture(job.input))
-    y = to_tensor(picture)
+    y, unseen = hearable(picture)
     origin = find_origin("deblur", job.input, picture, y, setting, blurred=True)
     noise = origin.noise.sigma
     nothing = Blur(torch.ones(1, 1))
     white = setting.white(nothing, job.input, y, noise)
     about = ("deblur", picture, nothing, y, noise, setting)
     problem = BlindDeblurring(*about, white=white, path=job.input, options=options)
-    return problem.read_from(origin)
+    return problem.read_from(origin).hiding(unseen)

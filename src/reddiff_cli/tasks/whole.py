@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Self
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,6 +16,7 @@ from ..solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR
 from .degrees import level_behind
 from .problem import Problem, Stage, to_pixels
 from .setting import Setting
+from .transparent import Unseen
 
 
 @dataclass
@@ -23,7 +25,7 @@ class WholePicture(Problem):
 
     crop: from the restored canvas to what is shown.    source, noise: as in `Problem`.
     sigma_least: noise of y at least, in [-1, 1] units (None: what the depth of `source` leaves).
-    white: as of `Stage`.
+    white: as of `Stage`.    unseen: what of y is no part of the picture, and filled in it.
 
     A grey picture in three channels, shown as it is, is restored in one: noise that is the same in
     all of them would pass for a part of the picture. 256x256, noise 20 of 255: 30.8 instead of
@@ -40,6 +42,7 @@ class WholePicture(Problem):
     note: Callable[[Tensor], str] = lambda _: ""
     sigma_least: float | None = None
     white: bool = True
+    unseen: Unseen | None = None
     restored: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -55,9 +58,18 @@ class WholePicture(Problem):
             start = F.interpolate(self.y, start.shape[2:], mode="nearest")
         yield self._stage(self.operator, self.y, start)
 
-    def _stage(self, operator: Operator, y: Tensor, start: Tensor) -> Stage:
+    def hiding(self, unseen: Unseen | None) -> Self:
+        """The same, with what is seen of its y going on where the file hides it."""
+        if unseen is not None:
+            self.y, self.unseen = unseen.filled(self.y), unseen
+        return self
+
+    def _stage(
+        self, operator: Operator, y: Tensor, start: Tensor, noise: float | None = None
+    ) -> Stage:
+        """noise: of y, in [0, 1] units; None: that of the picture."""
         least = least_noise(self.source) if self.sigma_least is None else self.sigma_least
-        sigma_y = 2 * self.noise
+        sigma_y = 2 * (self.noise if noise is None else noise)
         s_start, s_end = self.setting.levels(self.task, sigma_y)
         if self.setting.solver.annealed and self.setting.solver.s_start is None:
             behind = (self.task, self.setting.card, operator, start, sigma_y)
@@ -105,7 +117,10 @@ class WholePicture(Problem):
         channels = self.source.pixels.shape[2]
         if pixels.shape[2] < channels:
             pixels = pixels.repeat(channels, 2)
-        return replace(self.source, pixels=from_display(pixels, self.source))
+        pixels = from_display(pixels, self.source)
+        if self.unseen is not None and self.source.alpha is not None:
+            pixels = self.unseen.put_back(pixels, self.source.alpha)
+        return replace(self.source, pixels=pixels)
 
     def _result(self) -> Tensor:
         if self.restored is None:

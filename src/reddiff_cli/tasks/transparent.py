@@ -1,0 +1,82 @@
+"""What full transparency hides is no part of a picture, though files hold values there.
+
+Most programs write one colour where nothing is seen, black as a rule. Beside a cut-out figure that
+is an edge which nobody sees; enlarged or sharpened, it comes out as a dark or a bright rim.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..holes.smooth import fill_smoothly
+from ..pictures import Hole, Picture, Pixels
+from .problem import to_tensor
+
+# Share of the hidden pixels that one colour must have to be what a program has put there. Alpha
+# may mean something else, as gloss in the textures of games, and what it hides be a picture.
+SAME = 0.5
+# Where less than this is seen, colours that were multiplied by alpha once, as when a picture was
+# reduced, are rounded to steps of 16 of 255 and more: what is around tells them better.
+FAINT = 1 / 16
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Pixels behind full transparency that all have the same colour.
+
+    where: (H, W), True for these.    alpha: (H, W) in [0, 1].    colour: (1 or 3,), as in
+    `Picture.pixels`.
+    """
+
+    where: Hole
+    alpha: Pixels
+    colour: Pixels
+
+    def blackened(self, y: Tensor) -> Tensor:
+        """y (1, C, H, W) in [-1, 1] as what looks for noise may see it: as clipped there."""
+        return y.masked_fill(torch.from_numpy(self.where), -1.0)
+
+    def filled(self, y: Tensor) -> Tensor:
+        """y (1, C, H, W) with what is seen going on there, and where it is faint."""
+        seen = torch.from_numpy(np.where(self.where, 0, (self.alpha / FAINT).clip(0, 1)))
+        erased = torch.from_numpy((self.alpha == 0) & ~self.where)
+        return fill_smoothly(y, seen.masked_fill(erased, 1.0)[None, None].to(y))
+
+    def put_back(self, pixels: Pixels, alpha: Pixels) -> Pixels:
+        """A result (f H, f W, C) with the colour where its alpha (f H, f W) shows nothing."""
+        factor = len(alpha) // len(self.where)
+        hidden = self.where.repeat(factor, 0).repeat(factor, 1) & (alpha == 0)
+        return np.where(hidden[:, :, None], self.colour, pixels)
+
+
+def hearable(picture: Picture) -> tuple[Tensor, Unseen | None]:
+    """y as what looks for noise may see it, (1, C, H, W) in [-1, 1], and what is hidden of it."""
+    y, unseen = to_tensor(picture), unseen_of(picture)
+    return (y if unseen is None else unseen.blackened(y)), unseen
+
+
+def filled(y: Tensor, unseen: Unseen | None) -> Tensor:
+    """y as the prior may see it."""
+    return y if unseen is None else unseen.filled(y)
+
+
+def unseen_of(picture: Picture) -> Unseen | None:
+    """What of a picture is hidden by full transparency and no part of it; None if nothing is."""
+    if picture.alpha is None or bool((picture.alpha > 0).all()) or not picture.alpha.any():
+        return None
+    hidden = picture.alpha == 0
+    colour = _commonest(picture.pixels[hidden])
+    where: NDArray[np.bool_] = hidden & (picture.pixels == colour).all(2)
+    if where.sum() < SAME * hidden.sum():
+        return None
+    return Unseen(where, picture.alpha, colour)
+
+
+def _commonest(colours: Pixels) -> Pixels:
+    """The one that most of (N, C) are."""
+    distinct, counts = np.unique(colours, axis=0, return_counts=True)
+    found: Pixels = distinct[counts.argmax()]
+    return found

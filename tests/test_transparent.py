@@ -1,0 +1,217 @@
+"""What full transparency hides, and the transparency of what is enlarged."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from conftest import scene
+from reddiff_cli.damages import parse_degrade
+from reddiff_cli.jobs import Job
+from reddiff_cli.kernelspec import parse_kernel
+from reddiff_cli.models import Card, find_model
+from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.pictures import Picture, load_picture
+from reddiff_cli.restore import Restorer
+from reddiff_cli.task_options import (
+    ColorizeOptions,
+    DeblurOptions,
+    DenoiseOptions,
+    HdrOptions,
+    SuperresOptions,
+    parse_filter,
+)
+from reddiff_cli.tasks import Setting, pose
+from reddiff_cli.tasks.matte import as_certain, matte_of
+from reddiff_cli.tasks.superres import enlarged
+from reddiff_cli.tasks.transparent import unseen_of
+
+
+def disc(side, diameter=0.6):
+    """The opacity of a disc in the middle, of 255, with a soft edge."""
+    shape = Image.new("L", (8 * side, 8 * side), 0)
+    low, high = ((0.5 + way * diameter / 2) * 8 * side for way in (-1, 1))
+    ImageDraw.Draw(shape).ellipse((low, low, high, high), fill=255)
+    return np.asarray(shape.resize((side, side), Image.Resampling.BOX))
+
+
+def cut_out(side=64, hidden=(0, 0, 0), brightness=120):
+    """A bright scene behind a disc, and one colour where nothing is seen of it."""
+    values = np.dstack([scene(side, side) // 2 + np.uint8(brightness), disc(side)])
+    values[values[..., 3] == 0, :3] = hidden
+    return values
+
+
+def as_picture(values):
+    return Picture((values[..., :3] / np.float32(255)), values[..., 3] / np.float32(255))
+
+
+def save(path, values):
+    Image.fromarray(values).save(path)
+    return path
+
+
+def posed(path, options, **solver):
+    setting = Setting(Card("none", Path()), SolverOptions(**solver), lambda _: None)
+    return pose(Job(options.task, path, path), options, setting)
+
+
+def finished(problem):
+    """The problem's own starts, taken as results; and its stages."""
+    stages = []
+    for stage in problem.stages():
+        if not stage.probe:
+            problem.accept(stage, stage.start)
+        stages.append(stage)
+    return problem.finish(), stages
+
+
+@pytest.mark.parametrize("hidden", [(0, 0, 0), (255, 255, 255), (7, 90, 30)])
+def test_one_colour_behind_full_transparency_is_no_part_of_a_picture(hidden):
+    values = cut_out(hidden=hidden)
+    unseen = unseen_of(as_picture(values))
+    assert (unseen.where == (values[..., 3] == 0)).all()
+    np.testing.assert_allclose(unseen.colour * 255, hidden, atol=1e-4)
+
+
+def test_what_was_erased_or_means_something_else_stays():
+    """Erasers keep the picture behind; textures of games have gloss in place of transparency."""
+    values = cut_out()
+    kept = np.dstack([scene(64, 64), values[..., 3]])
+    assert unseen_of(as_picture(kept)) is None
+    nowhere = kept.copy()
+    nowhere[..., 3] = 0
+    assert unseen_of(as_picture(nowhere)) is None
+    assert unseen_of(replace(as_picture(values), alpha=None)) is None
+    opaque = values.copy()
+    opaque[..., 3] = np.maximum(1, opaque[..., 3])
+    assert unseen_of(as_picture(opaque)) is None
+
+
+def test_a_colour_counts_that_most_of_what_is_hidden_has():
+    """A part that was erased in a cut-out: only what a program has filled is no picture."""
+    values = cut_out()
+    values[30:36, 30:36, 3] = 0
+    unseen = unseen_of(as_picture(values))
+    assert not unseen.where[30:36, 30:36].any()
+    assert unseen.where[0, 0]
+
+
+def test_what_is_seen_goes_on_behind_the_transparency():
+    values = cut_out()
+    values[..., :3] = np.where(values[..., 3:] == 0, 0, [200, 150, 90])
+    # Next to nothing is seen here, and its colour is hardly known.
+    values[values[..., 3] < 4, :3] = 0
+    picture = as_picture(values)
+    unseen = unseen_of(picture)
+    y = torch.from_numpy(picture.pixels).permute(2, 0, 1)[None] * 2 - 1
+    filled = (unseen.filled(y)[0].permute(1, 2, 0).numpy() + 1) / 2 * 255
+    seen = values[..., 3] >= 16
+    np.testing.assert_allclose(filled[seen], values[..., :3][seen], atol=1e-3)
+    assert np.abs(filled[~seen] - [200, 150, 90]).max() < 12
+    assert (unseen.blackened(y)[:, :, unseen.where] == -1).all()
+    assert (unseen.blackened(y)[:, :, ~unseen.where] == y[:, :, ~unseen.where]).all()
+
+
+OPTIONS = [
+    DenoiseOptions(),
+    DeblurOptions(parse_kernel("gaussian:1")),
+    DeblurOptions(parse_kernel("motion:5,30")),
+    ColorizeOptions(),
+    SuperresOptions(2),
+    parse_degrade("down 2 box | noise 0.01"),
+    parse_degrade("blur disk:1 | noise 0.01"),
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: o.task)
+def test_no_task_sees_the_edge_of_what_is_hidden(tmp_path, options):
+    """Nor does its result have another colour there."""
+    values = cut_out(hidden=(0, 0, 0))
+    problem = posed(save(tmp_path / "a.png", values), options)
+    result, stages = finished(problem)
+    seen = values[..., 3] > 0
+    least = (values[seen][:, :3].min() - 2) / 127.5 - 1  # white, grey or light: never black
+    assert float(stages[-1].y.min()) > least - 0.1
+    factor = result.height // 64
+    hidden = (values[..., 3] == 0).repeat(factor, 0).repeat(factor, 1) & (result.alpha == 0)
+    assert (result.pixels[hidden] == 0).all()
+    assert hidden.mean() > 0.6
+    assert result.pixels[32 * factor, 32 * factor].min() > 0.4
+
+
+def test_white_that_nobody_sees_is_no_highlight(tmp_path):
+    values = cut_out(hidden=(255, 255, 255), brightness=60)
+    values[28:36, 28:36, :3] = 255
+    problem = posed(save(tmp_path / "a.png", values), HdrOptions())
+    clipped = (problem.y >= 1 - 1e-3).all(1)[0].numpy()
+    assert clipped[28:36, 28:36].all()
+    assert clipped.sum() < 2 * 8 * 8
+
+
+def test_hidden_pixels_do_not_tell_the_noise(tmp_path):
+    """They are flat, and as they are filled, too; a cut-out of noise is as noisy as all of it."""
+    rng = np.random.default_rng(0)
+    scenery = scene(192, 192) // 2 + 60.0
+    noisy = np.clip(scenery + rng.normal(0, 8, scenery.shape), 0, 255).astype(np.uint8)
+    whole = posed(save(tmp_path / "a.png", noisy), DenoiseOptions()).noise
+    assert 255 * whole == pytest.approx(8, rel=0.15)
+    for hidden in (0, 255, 90):
+        values = np.dstack([noisy, disc(192)])
+        values[values[..., 3] == 0, :3] = hidden
+        problem = posed(save(tmp_path / "b.png", values), DenoiseOptions())
+        assert problem.noise == pytest.approx(whole, rel=0.1)
+        assert problem.sound.fine / 2 == pytest.approx(whole, rel=0.2)
+
+
+def test_a_transparency_that_is_the_same_everywhere_takes_no_evaluations(tmp_path):
+    values = cut_out()
+    values[..., 3] = 100
+    assert posed(save(tmp_path / "a.png", values), SuperresOptions(2)).matte is None
+    assert matte_of(replace(as_picture(values), alpha=None)) is None
+
+
+def test_what_is_opaque_or_hidden_all_around_stays_so():
+    small = disc(32) / np.float32(255)
+    large = np.random.default_rng(0).random((96, 96), dtype=np.float32)
+    certain = as_certain(large, small)
+    assert (certain[:20, :20] == 0).all()
+    assert (certain[40:56, 40:56] == 1).all()
+    edge = (certain != 0) & (certain != 1)
+    assert (certain[edge] == large[edge]).all()
+    assert 0.1 < edge.mean() < 0.5
+
+
+def test_lanczos_leaves_no_second_rim(tmp_path):
+    """Where the prior is not asked: behind several damages."""
+    hard = np.where(disc(32) > 127, 255, 0).astype(np.uint8)
+    large = enlarged(as_picture(np.dstack([scene(32, 32), hard])), 4).alpha
+    far = np.asarray(Image.fromarray(hard).resize((128, 128), Image.Resampling.NEAREST))
+    grown = torch.nn.functional.max_pool2d(torch.from_numpy(far / 255.0)[None, None], 9, 1, 4)
+    assert (large[grown[0, 0].numpy() == 0] == 0).all()
+    assert large.min() == 0
+    assert large.max() == 1
+
+
+def test_cut_outs_are_enlarged_without_rims(tmp_path):
+    """With the bundled prior: a crisp edge of the right colour, laid on white and on black."""
+    truth = np.dstack([np.full((96, 96, 3), (230, 190, 80), np.uint8), disc(96)])
+    small = np.array(Image.fromarray(truth).resize((48, 48), Image.Resampling.BOX))
+    small[small[..., 3] == 0] = 0
+    path, out = save(tmp_path / "a.png", small), tmp_path / "b.png"
+    solver, machine = SolverOptions(steps=8), MachineOptions(device="cpu")
+    options = SuperresOptions(2, parse_filter("box"))
+    restorer = Restorer(find_model("natural"), solver, machine, options, OutputOptions())
+    restorer.restore(Job("superres", path, out), lambda *_: None, lambda _: None)
+    result = load_picture(out)
+    error = np.abs(result.alpha - truth[..., 3] / 255)
+    lanczos = enlarged(load_picture(path), 2).alpha
+    plain = np.abs(lanczos - truth[..., 3] / 255)
+    assert np.square(error).mean() < 0.5 * np.square(plain).mean()
+    # Where little is seen, the small file has rounded its colour away.
+    off = np.abs(255 * result.pixels - (230, 190, 80)).max(2) * result.alpha
+    assert off.max() < 8
+    assert (result.pixels[result.alpha == 0] == 0).mean() > 0.9
