@@ -66,7 +66,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelMissing(f"{path}: missing; give a diffusers folder or a model name") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelMissing(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(content, dict):
         raise ModelMissing(f"{path}: does not hold a JSON object")

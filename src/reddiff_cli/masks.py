@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +106,8 @@ class Masks:
         if folder not in self._listed:
             self._listed[folder] = _pictures_by_stem(folder)
         stems = (picture.stem, *(picture.stem + ending for ending in ENDINGS))
-        found = next((self._listed[folder][s] for s in stems if s in self._listed[folder]), [])
+        listed, composed = self._listed[folder], [normalize("NFC", stem) for stem in stems]
+        found = next((listed[s] for s in (*stems, *composed) if s in listed), [])
         if not found:
             tried = [str(relative.with_name(f"{stem}.*")) for stem in stems]
             wanted = f"{', '.join(tried[:-1])} or {tried[-1]}"
@@ -129,7 +131,9 @@ def _pictures_by_stem(folder: Path) -> dict[str, list[Path]]:
     except OSError as error:
         told = f"{folder}: folder of masks cannot be read ({error.strerror}); make it readable"
         raise PictureError(told, "Mask") from error
-    return found
+    # Macs take letters with accents apart, and so do archives that are made there.
+    composed = {normalize("NFC", stem): paths for stem, paths in found.items()}
+    return composed | found
 
 
 def hole_from_file(picture: Picture, path: Path) -> Hole:

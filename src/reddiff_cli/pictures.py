@@ -39,6 +39,7 @@ from .formats.kinds import (
     check_sides,
     format_of,
 )
+from .formats.opening import open_picture
 from .formats.pngchunks import words_follow_pixels
 from .formats.samples import eight_bits_of, rounded, scaled
 from .formats.tifftags import read_tags
@@ -128,7 +129,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         heif.learn(path)
     try:
         # Pillow warns above 89 megapixels and refuses above 179; only the refusal matters.
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             yield image
     except (ReddiffError, UnidentifiedImageError):
         raise

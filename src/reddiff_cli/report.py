@@ -39,7 +39,8 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 def print_line(text: str) -> None:
     """One line on stdout, as it is and at once; PictureError if stdout takes nothing."""
     with writing_stdout():
-        sys.stdout.write(text + "\n")
+        known = sys.stdout.encoding or "utf-8"  # other letters are spelled out, as on stderr
+        sys.stdout.write(text.encode(known, "backslashreplace").decode(known) + "\n")
         sys.stdout.flush()
 
 
@@ -287,7 +288,8 @@ def _as_text(value: Any) -> Any:  # noqa: ANN401  (any value of an event)
 
 
 def _traceback(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error)).rstrip()
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return "\n".join(map(one_line, lines))
 
 
 def _write_error(text: str) -> None:

@@ -211,7 +211,7 @@ class Run:
         """Of the result, as the header tells, where as many are in hand as there is room for."""
         shares = restorer is not None and restorer.shared and self.options.task != "phase"
         if job.action == "restore" and shares:
-            with suppress(PictureError):  # said when it is read
+            with suppress(Exception):  # said when it is read
                 one = math.prod(size_of(job.input)) * _enlargement(self.options) ** 2
                 return one * self.solver.samples
         return 0

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ..formats.opening import open_picture
+
 CELL = 256  # largest side of a panel
 GAP, HEAD, FOOT = 6, 22, 18  # pixels between panels, above and below them
 INK = "#222222"
@@ -32,7 +34,7 @@ def contact_sheet(titles: Sequence[str], rows: Sequence[Sequence[Panel]]) -> Ima
         for column, panel in enumerate(row):
             left = column * (CELL + GAP)
             if panel.path is not None and panel.path.is_file():
-                with Image.open(panel.path) as image:
+                with open_picture(panel.path) as image:
                     sheet.paste(_fitted(image.convert("RGB")), (left, top))
             place = (left + CELL / 2, top + CELL + FOOT / 2)
             draw.text(place, _shortened(panel.text, draw, font), INK, font, anchor="mm")

@@ -4,7 +4,9 @@ Libraries of one format are imported where they are needed; each mistake is one 
 the file, and the data sets that it does hold.
 """
 
-from collections.abc import Callable, Mapping
+import math
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError
+from .complaints import complaint
 from .parts import has_several
 
 Array = NDArray[Any]
@@ -21,6 +24,9 @@ RASTER_SUFFIXES = (".tif", ".tiff", ".exr")
 ARRAY_SUFFIXES = frozenset((".npy", ".npz", ".mat", *HDF5_SUFFIXES, *RASTER_SUFFIXES))
 # Where beamlines put detector frames (the CXI format).
 HDF5_DEFAULTS = ("entry_1/data_1/data", "entry_1/image_1/data")
+# Numbers that are read at most: a file of a few bytes can claim any number of zeros.
+MOST = 178_956_970
+NPY = b"\x93NUMPY"
 # Names listed in an error line.
 SHOWN = 12
 
@@ -53,22 +59,32 @@ def load_array(path: Path, dataset: str | None = None) -> Array:
 
 
 def _read_npy(path: Path, _: str | None) -> Array:
-    values: Array = np.load(path, allow_pickle=False)
-    return values
+    with path.open("rb") as file:
+        if file.read(len(NPY)) != NPY:
+            raise PictureError(f"{path}: holds no NumPy array, or is damaged", "Unreadable")
+    values = np.load(path, mmap_mode="r", allow_pickle=False)
+    _check_size(path, values.shape)
+    return np.array(values)
 
 
 def _read_npz(path: Path, dataset: str | None) -> Array:
     with np.load(path, allow_pickle=False) as file:
-        return np.asarray(file[_choose(path, list(file.files), dataset)])
+        chosen = _choose(path, list(file.files), dataset)
+        with zipfile.ZipFile(path) as parts:
+            sizes = {part.filename: part.file_size for part in parts.infolist()}
+        _check_size(path, (sizes.get(f"{chosen}.npy", 0) // np.dtype(float).itemsize,))
+        return np.asarray(file[chosen])
 
 
 def _read_mat(path: Path, dataset: str | None) -> Array:
     try:
-        from scipy.io import loadmat
+        from scipy.io import loadmat, whosmat
     except ImportError as error:
         message = f"{path}: MATLAB files need scipy; pip install scipy"
         raise PictureError(message, "Unreadable") from error
     try:
+        for _, shape, _ in whosmat(str(path)):
+            _check_size(path, shape)
         content: Mapping[str, Any] = loadmat(str(path))
     except NotImplementedError:  # version 7.3 is HDF5, written column by column
         return _read_hdf5(path, dataset).T
@@ -102,6 +118,7 @@ def _read_hdf5(path: Path, dataset: str | None) -> Array:
         item = file[chosen]
         if not isinstance(item, h5py.Dataset):
             raise PictureError(f"{path}: '{chosen}' is a group; {_listing(names)}", "Dataset")
+        _check_size(path, item.shape)
         return np.asarray(item[()])
 
 
@@ -110,12 +127,24 @@ def _read_raster(path: Path, _: str | None) -> Array:
     import OpenImageIO as oiio
 
     buffer = oiio.ImageBuf(str(path))
-    values = buffer.get_pixels(buffer.spec().format)
+    spec = buffer.spec()
+    _check_size(path, (spec.width, spec.height, max(1, spec.depth), spec.nchannels))
+    # What is damaged must not be asked for pixels: that ends the process.
+    there = spec.width > 0 and not buffer.has_error
+    values = buffer.get_pixels(spec.format) if there else None
     if values is None or buffer.has_error:
-        raise PictureError(f"{path}: cannot be decoded ({buffer.geterror()})", "Unreadable")
+        reason = complaint(buffer) or "unknown format"
+        raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
     if has_several(path):
         raise PictureError(f"{path}: holds several pages; give one, or their sum", "Animated")
     return np.asarray(values)
+
+
+def _check_size(path: Path, shape: Sequence[int]) -> None:
+    """PictureError for what a header claims and no memory could hold."""
+    if math.prod(shape) > MOST:
+        told = f"{path}: more than {MOST // 10**6} million numbers; cut out what was measured"
+        raise PictureError(told, "TooLarge")
 
 
 def _choose(path: Path, names: list[str], dataset: str | None) -> str:

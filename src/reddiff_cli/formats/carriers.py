@@ -9,7 +9,7 @@ import math
 import re
 import struct
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -31,6 +31,8 @@ from .attributes import (
 )
 from .attributes import XMP as XMP_ATTRIBUTE
 from .comments import ASCII, words
+from .complaints import complaint
+from .opening import open_picture
 from .pngchunks import insert
 from .tifftags import (
     ICC,
@@ -186,7 +188,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
     """The settings record of a file that reddiff wrote, or None."""
     for carrier in _carriers_in(path):
         raw = carrier.encode("utf-8", "replace") if isinstance(carrier, str) else carrier
-        with suppress(ValueError, TypeError):
+        with suppress(ValueError, TypeError, RecursionError):
             # After what somebody else had to say.
             own = bytes(raw or b"").removeprefix(ASCII).rpartition(b"\n")[2]
             record = json.loads(own)
@@ -207,7 +209,7 @@ def _carriers_in(path: Path) -> list[Any]:
     with suppress(Exception):  # whatever is wrong with the file: it carries no record
         if suffix in (".tif", ".tiff"):
             return [read_tags(path).get_ifd(ExifTags.IFD.Exif).get(_USER_COMMENT)]
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             if image.format == "PNG":  # its texts alone: EXIF is looked for behind all pixels
                 return [image.info.get(RECORD)]
             return [image.getexif().get_ifd(ExifTags.IFD.Exif).get(_USER_COMMENT)]
@@ -220,11 +222,10 @@ def _described(path: Path) -> list[Any]:
 
     source = oiio.ImageInput.open(str(path)) if path.is_file() else None
     if source is None:
-        oiio.geterror()  # or it would be printed when the program ends
+        complaint(oiio)
         return []
-    value = source.spec().getattribute(RECORD)
-    source.close()
-    return [value]
+    with closing(source):
+        return [source.spec().getattribute(RECORD)]
 
 
 def save_options(metadata: Metadata, kind: str, text: str) -> dict[str, Any]:

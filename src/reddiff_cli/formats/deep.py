@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import PictureError
 from .attributes import Attribute, set_attributes, set_window
+from .complaints import complaint
 from .parts import has_several
 from .samples import rounded, scaled
 
@@ -27,7 +28,6 @@ Sample = TypeVar("Sample", bound=np.generic)
 MOST_PIXELS = 178_956_970
 NO_PREDICTOR = 1  # TIFF
 CONVERT = "convert it to unsigned integers of 8 or 16 bits, or to 32-bit float"
-MOST_WORDS = 120  # letters of an error of OpenImageIO, which often says all twice
 Values = NDArray[np.uint16] | NDArray[np.float32]
 
 
@@ -56,7 +56,7 @@ def read(path: Path, bits: int, stored: Stored) -> tuple[Pixels, Pixels | None]:
     _check_size(path, buffer)
     values = None if buffer.has_error else buffer.get_pixels(oiio.UINT16)
     if values is None or buffer.has_error:
-        reason = _reason(buffer) or "unknown format"
+        reason = complaint(buffer) or "unknown format"
         raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
     if buffer.spec().format != oiio.UINT16:
         raise PictureError(f"{path}: stored as {buffer.spec().format}; {CONVERT}", "Depth")
@@ -74,7 +74,7 @@ def is_deep(path: Path) -> bool:
 
     source = oiio.ImageInput.open(str(path))
     if source is None:
-        oiio.geterror()  # or it would be printed when the program ends
+        complaint(oiio)
         return False
     deep = source.spec().format == oiio.UINT16
     source.close()
@@ -93,7 +93,7 @@ def read_float(path: Path) -> tuple[Pixels, Pixels | None, Pixels | None]:
     _check_size(path, buffer)
     values = None if buffer.has_error else buffer.get_pixels(oiio.FLOAT)
     if values is None or buffer.has_error:
-        reason = _reason(buffer) or "unknown format"
+        reason = complaint(buffer) or "unknown format"
         raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
     spec = buffer.spec()
     if str(spec.format) not in ("half", "float"):
@@ -150,17 +150,10 @@ def size_of(path: Path) -> tuple[int, int]:
     _check_size(path, buffer)
     spec = buffer.spec()
     if buffer.has_error or not spec.width:
-        buffer.geterror()  # or it would be printed when the program ends
+        complaint(buffer)
         raise PictureError(f"{path}: not a picture, or damaged", "Unreadable")
     turned = int(spec.get_int_attribute("Orientation", 1)) in (5, 6, 7, 8)
     return (spec.height, spec.width) if turned else (spec.width, spec.height)
-
-
-def _reason(buffer: "ImageBuf") -> str:
-    """What OpenImageIO has to say, once and in short."""
-    lines = [line.strip() for line in str(buffer.geterror()).splitlines() if line.strip()]
-    text = "; ".join(dict.fromkeys(lines))
-    return text if len(text) <= MOST_WORDS else f"{text[:MOST_WORDS]}..."
 
 
 def _check_size(path: Path, buffer: "ImageBuf") -> None:
@@ -260,7 +253,7 @@ def _bytes(oiio: ModuleType, spec: object, values: Values, suffix: str) -> bytes
 def _write(oiio: ModuleType, name: Path, spec: object, values: Values) -> None:
     out = oiio.ImageOutput.create(str(name))
     if out is None or not out.open(str(name), spec) or not out.write_image(values):
-        reason = out.geterror() if out is not None else oiio.geterror()
+        reason = complaint(oiio if out is None else out)
         raise PictureError(f"{name.name}: cannot be encoded ({reason})", "Unwritable")
     out.close()
 

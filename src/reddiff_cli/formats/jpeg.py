@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..errors import PictureError
 from .kinds import is_jpeg
+from .opening import open_picture
 
 _ORIENTATION = 0x0112  # EXIF: 1 to 8; from 5 on rows are shown as columns
 _TRANSPOSED = 5
@@ -89,12 +89,12 @@ def find_luminance_table(path: Path) -> NDArray[np.int64] | None:
     needed.
     """
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             if image.format not in ("JPEG", "MPO") or image.mode not in ("L", "RGB"):
                 return None
             layers, tables = getattr(image, "layer", ()), getattr(image, "quantization", {})
             turned = int(image.getexif().get(_ORIENTATION, 1)) >= _TRANSPOSED
-    except (OSError, ValueError):
+    except Exception:  # whatever is wrong with what the file says of itself
         return None
     of_rgb = [layer[0] for layer in layers] == list(b"RGB")
     if not layers or of_rgb or layers[0][3] not in tables:
@@ -105,7 +105,7 @@ def find_luminance_table(path: Path) -> NDArray[np.int64] | None:
 
 def _checked_orientation(path: Path) -> int:
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             if image.format not in ("JPEG", "MPO"):
                 found = image.format
                 raise PictureError(f"{path}: is {found}, not JPEG; give the JPEG file", "Format")

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from .complaints import complaint
+
 
 def has_several(path: Path) -> bool:
     """Whether OpenImageIO finds a second picture; its count is 0 where it has not looked."""
@@ -9,9 +11,9 @@ def has_several(path: Path) -> bool:
 
     source = oiio.ImageInput.open(str(path))
     if source is None:
-        oiio.geterror()  # or it would be printed when the program ends
+        complaint(oiio)
         return False
     found = bool(source.seek_subimage(1, 0))
-    source.geterror()
+    complaint(source)
     source.close()
     return found

@@ -1,0 +1,99 @@
+"""Files that are not what they seem, and what must not follow from opening them."""
+
+import sys
+import unicodedata
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import EpsImagePlugin, Image, PngImagePlugin
+
+from conftest import scene
+from reddiff_cli.errors import ModelMissing, PictureError
+from reddiff_cli.folders import read_json
+from reddiff_cli.formats import arrays
+from reddiff_cli.formats.arrays import load_array
+from reddiff_cli.formats.carriers import RECORD, read_record
+from reddiff_cli.formats.complaints import complaint
+from reddiff_cli.formats.jpeg import find_luminance_table
+from reddiff_cli.masks import Masks
+from reddiff_cli.pictures import load_picture
+from reddiff_cli.report import print_line
+
+
+def test_postscript_is_not_run_whatever_a_file_is_called(tmp_path, monkeypatch):
+    path = tmp_path / "photo.png"
+    Image.fromarray(scene(16, 16)).save(path, "EPS")
+
+    def run(*_args, **_options):
+        raise AssertionError("Ghostscript")
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", run)
+    with pytest.raises(PictureError, match="not a picture, or damaged"):
+        load_picture(path)
+    assert find_luminance_table(path) is None
+
+
+def test_a_file_that_claims_more_than_memory_holds_is_not_read(tmp_path, monkeypatch):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", (40_000, 40_000), dtype="f4", chunks=(64, 64))
+    with pytest.raises(PictureError, match="more than 178 million numbers"):
+        load_array(tmp_path / "a.h5")
+    values = np.arange(400.0).reshape(20, 20)
+    np.save(tmp_path / "a.npy", values)
+    np.savez_compressed(tmp_path / "a.npz", x=values)
+    for name in ("a.npy", "a.npz"):
+        assert (load_array(tmp_path / name) == values).all()
+    monkeypatch.setattr(arrays, "MOST", 399)
+    for name in ("a.npy", "a.npz"):
+        with pytest.raises(PictureError, match="million numbers"):
+            load_array(tmp_path / name)
+
+
+def test_a_file_that_is_no_numpy_array_gets_no_advice_about_pickles(tmp_path):
+    (tmp_path / "a.npy").write_bytes(b"nothing of the kind")
+    with pytest.raises(PictureError, match="holds no NumPy array, or is damaged"):
+        load_array(tmp_path / "a.npy")
+
+
+def test_a_damaged_raster_is_not_asked_for_pixels(tmp_path):
+    (tmp_path / "a.exr").write_bytes(b"\x76\x2f\x31\x01\x02\0\0\0channels")
+    with pytest.raises(PictureError, match="cannot be decoded"):
+        load_array(tmp_path / "a.exr")
+
+
+def test_errors_that_hold_bytes_of_the_file_are_errors():
+    class Damaged:
+        def geterror(self):
+            return b"\xff".decode()
+
+    assert complaint(Damaged()) == "damaged"
+
+
+def test_nested_records_and_configurations_are_none(tmp_path):
+    nested = "[" * 200_000
+    text = PngImagePlugin.PngInfo()
+    text.add_text(RECORD, nested)
+    Image.fromarray(scene(8, 8)).save(tmp_path / "a.png", pnginfo=text)
+    assert read_record(tmp_path / "a.png") is None
+    (tmp_path / "config.json").write_text(nested)
+    with pytest.raises(ModelMissing, match="cannot be read as JSON"):
+        read_json(tmp_path / "config.json")
+
+
+def test_letters_that_stdout_does_not_know_are_spelled_out(tmp_path, monkeypatch):
+    with (tmp_path / "out").open("w", encoding="cp1252") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        print_line("naïve \u732b.png -> x")
+    told = (tmp_path / "out").read_text(encoding="cp1252")
+    assert told == "naïve \\u732b.png -> x\n"
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_accents_of_macs_pair_with_others(tmp_path, forms):
+    picture, mask = (unicodedata.normalize(form, "é") + ".png" for form in forms)
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(scene(8, 8)).save(tmp_path / "masks" / mask)
+    found = Masks(tmp_path / "masks").find(Path(picture), None)
+    assert found == tmp_path / "masks" / mask
