@@ -23,6 +23,7 @@ LAYERS = {
         *["files", "folders", "devices", "shards", "streams", "progress", "room", "memory", "hub"],
     ],
     2: [
+        "verdicts",
         "networks",
         "pixels",
         "tonemap",

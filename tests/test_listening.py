@@ -434,6 +434,8 @@ def settled(tmp_path, estimated, heard, colour=True):
     problem.heard = found
     problem._sounds_white = lambda _: not colour
     problem._settle()
+    raised = 1 if problem.white else 255 * problem.noise / heard
+    assert problem.grounds.raised == pytest.approx(raised)
     return problem.noise * 255, problem.white
 
 

@@ -13,11 +13,10 @@ from reddiff_cli.noise import (
     RISE,
     estimate_noise,
     is_white,
-    judge_residual,
     wavelet_sigma,
 )
 from reddiff_cli.response import Response
-from reddiff_cli.result import judge_exposures
+from reddiff_cli.verdicts import Grounds, judge_exposures, judge_residual
 
 
 def picture(sigma=0.0, seed=0, channels=3, size=192):
@@ -189,25 +188,35 @@ def test_the_picture_stays_as_it_is():
     assert torch.equal(noisy, before)
 
 
+HIDDEN = Grounds(hidden=True)
+
+
 def test_verdicts():
     assert {judge_residual(ratio, 0.02) for ratio in (0.71, 1.0, 1.19)} == {"right"}
     assert "fitted" in judge_residual(0.5, 0.02)
     assert "unexplained" in judge_residual(1.5, 0.02)
     # The least that is taken for noise says nothing, but where all is right.
-    assert judge_residual(1.0, 0.6 / 255) == judge_residual(1.0, 0.02, hidden=True) == "right"
+    assert judge_residual(1.0, 0.6 / 255) == judge_residual(1.0, 0.02, HIDDEN) == "right"
     assert judge_residual(0.4, 0.6 / 255) == judge_residual(0.4, 1 / 255) == ""
     assert "fitted" in judge_residual(0.4, 1.01 / 255)
     assert "fitted" in judge_residual(0.4, 2.5 / 255)
-    assert judge_residual(0.4, 2.5 / 255, hidden=True) == ""
+    assert judge_residual(0.4, 2.5 / 255, HIDDEN) == ""
     assert judge_residual(0.42, 0.5 / 255) == judge_residual(0.3, 2 / 255) == ""
     assert "unexplained" in judge_residual(3, 0.5 / 255)
     assert judge_residual(1.5, 0.5 / 255) == ""
     assert "unexplained" in judge_residual(1.5, 0.1 / 255)
     assert judge_exposures(0.5, 0.02) == judge_exposures(1.0, 0.02) == ""
     assert "noise is less than assumed" in judge_exposures(0.3, 0.02)
-    assert judge_exposures(0.3, 0.02, hidden=True) == judge_exposures(0.3, 0.9 / 255) == ""
+    assert judge_exposures(0.3, 0.02, HIDDEN) == judge_exposures(0.3, 0.9 / 255) == ""
     assert judge_exposures(2.4, 0.5 / 255) == ""
     assert "order, steps (EV) or --response" in judge_exposures(1.5, 0.02)
+
+
+def test_noise_that_was_taken_for_more_than_was_found_leaves_as_much_less():
+    raised = Grounds(raised=1.6)
+    assert {judge_residual(ratio, 0.02, raised) for ratio in (0.45, 0.6, 1.1)} == {"right"}
+    assert "fitted" in judge_residual(0.43, 0.02, raised)
+    assert "unexplained" in judge_residual(1.5, 0.02, raised)
 
 
 def bracket(sigmas, stops, move=0, seed=0):

@@ -16,7 +16,7 @@ from reddiff_cli.jobs import Job
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.models import find_model
-from reddiff_cli.noise import FLOOR_SMOOTHED, RIGHT
+from reddiff_cli.noise import FLOOR_SMOOTHED
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import load_picture
 from reddiff_cli.restore import Restorer
@@ -25,6 +25,7 @@ from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.degraded import RISE_LOSSY
 from reddiff_cli.tasks.origin import find_origin
 from reddiff_cli.tasks.problem import to_tensor
+from reddiff_cli.verdicts import RIGHT, TOLD, Grounds
 from test_listening import blurred, posed, saved, white, wide
 
 MOTION = DeblurOptions(parse_kernel("motion:9,30"))
@@ -106,9 +107,19 @@ def test_other_lossy_files_count_what_is_in_the_nulls_twice(tmp_path):
 @pytest.mark.parametrize("options", BOTH)
 def test_the_guess_at_a_lossy_file_is_no_judge_of_less(tmp_path, options):
     path = jpeg(tmp_path, blurred("motion:9,30", wide, 2), 85)
-    assert posed(path, options).hidden
-    assert not posed(path, options, noise=0.01).hidden
-    assert not posed(saved(tmp_path, blurred("motion:9,30", wide, 2)), options).hidden
+    assert posed(path, options).grounds.hidden
+    assert not posed(path, options, noise=0.01).grounds.hidden
+    assert not posed(saved(tmp_path, blurred("motion:9,30", wide, 2)), options).grounds.hidden
+
+
+def test_wide_noise_is_judged_by_what_was_found_of_it(tmp_path):
+    found = estimated(saved(tmp_path, blurred("motion:9,30", wide, 5)))[0]
+    in_nulls = noise_in_nulls(found.y, make_kernel(MOTION.kernel))
+    assert not in_nulls.white
+    assert found.grounds == Grounds(raised=pytest.approx(2 * found.noise / in_nulls.sigma))
+    assert 1.5 < found.grounds.raised < 1.7
+    even = estimated(saved(tmp_path, blurred("motion:9,30", white, 5)))[0]
+    assert even.grounds == TOLD
 
 
 def test_the_line_of_a_jpeg_does_not_say_that_there_is_less_noise(tmp_path):
@@ -132,7 +143,7 @@ def test_a_jpeg_is_known_as_one_whatever_it_is_called(tmp_path):
     other = path.with_suffix(".png")
     shutil.copy(path, other)
     found, wanted = estimated(other)[0], estimated(path)[0]
-    assert (found.noise, found.hidden, found.white) == (wanted.noise, True, False)
+    assert (found.noise, found.grounds.hidden, found.white) == (wanted.noise, True, False)
 
 
 def test_only_where_coefficients_are_read_do_steps_count(tmp_path, monkeypatch):

@@ -44,6 +44,7 @@ from reddiff_cli.tasks.compose import canvas_margins
 from reddiff_cli.tasks.levels import FIRST, S_END, noise_levels
 from reddiff_cli.tasks.problem import Probe, to_pixels, to_tensor
 from reddiff_cli.tasks.whole import WholePicture
+from reddiff_cli.verdicts import TOLD
 
 
 def setting(**solver):
@@ -704,7 +705,7 @@ def test_exposures_are_believed_as_far_as_the_coarsest_was_rounded(tmp_path, fir
 def test_a_problem_has_an_answer_to_everything_that_is_asked(tmp_path):
     """Whatever its task has nothing to say to."""
     problem, _ = posed(save(tmp_path, scene(64, 64)), DenoiseOptions())
-    assert (problem.residual, problem.verdict, problem.hidden) == (None, "", False)
+    assert (problem.residual, problem.verdict, problem.grounds) == (None, "", TOLD)
     assert (problem.hole, problem.extras()) == (None, {})
     assert problem.before is problem.source
 

@@ -1,4 +1,4 @@
-"""How noisy a picture is, and whether a restoration agrees with that.
+"""How noisy a picture is.
 
 The estimate is the median absolute value of the diagonal db2 wavelet band over 0.6745 (Donoho and
 Johnstone 1994): pictures leave little there, noise leaves all of itself. Texture leaves something
@@ -33,7 +33,6 @@ noise (estimation/coloured_noise.py), and what is told scales that; levels are w
 through before, and still does for samples.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -74,17 +73,6 @@ TEXTURE = 1.5
 FLOOR = 0.5
 # Noise that JPEG or resizing has smoothed is underestimated.
 FLOOR_SMOOTHED = 2.0
-# Ratios of residual to noise that a right model leaves; super-resolution that is best by PSNR
-# leaves 0.76.
-RIGHT = (0.7, 1.2)
-# A residual of so much, of 255, tells nothing: rounding alone leaves 0.3, and 24 clean JPEG files
-# of quality 75 to 95, whose coefficients are read, leave `denoise` with 0.7 to 1.2, at ratios of
-# 0.9 to 1.4. (Where less noise than FLOOR was told, more than rounding to 8 bits can be seen.)
-LITTLE = 1.25
-TOO_MUCH = "too much is left unexplained"
-# Nor is so much noise, of 255, judged to be too much: a third of it is left by rounding alone, and
-# clean pictures are estimated to have it.
-SLIGHT = 1.0
 
 
 @dataclass(frozen=True)
@@ -262,29 +250,6 @@ def _flattest(slope: Tensor, details: Tensor, usable: Tensor, share: float, leas
         return usable
     few = max(least, int(share * count))
     return alive & (slope <= slope[alive].kthvalue(few).values)
-
-
-def judge_residual(ratio: float, sigma: float, *, hidden: bool = False) -> str:
-    """What rms residual over sigma, in [0, 1] units, says about the assumptions.
-
-    No noise is taken for less than FLOOR, in lossy files FLOOR_SMOOTHED. That is more than the
-    rounding to 8 bits, or what compression does to a smooth picture: with nothing wrong, as where
-    no more than SLIGHT was taken. Nor is a residual of LITTLE too much, beside noise that is not
-    told to be less than rounding. A ratio that is neither judged so nor in RIGHT gets no word.
-
-    hidden: sigma is a guess at noise that a lossy file has smoothed, and is no judge of less.
-    """
-    if is_too_much(ratio, sigma):
-        return f"{TOO_MUCH}: wrong operator, more noise, or too much prior weight"
-    floor = sigma <= SLIGHT / 255 or math.isclose(sigma, FLOOR_SMOOTHED / 255)
-    if ratio < RIGHT[0] and not floor and not hidden:
-        return "noise is less than assumed, is being fitted, or is wider than pixels"
-    return "right" if RIGHT[0] <= ratio <= RIGHT[1] else ""
-
-
-def is_too_much(ratio: float, sigma: float) -> bool:
-    """True if so much residual over noise, in [0, 1] units, is neither noise nor rounding."""
-    return ratio > RIGHT[1] and (sigma < FLOOR / 255 or ratio * sigma > LITTLE / 255)
 
 
 def _inner(known: Tensor) -> Tensor:

@@ -190,7 +190,7 @@ class Restorer:
             dtype=NAMES[self.dtype],
             steps=steps,
             found=problem.verdict,
-            hidden=problem.hidden,
+            grounds=problem.grounds,
             unit=unit,
         )
 

@@ -4,13 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .jobs import Record
-from .noise import SLIGHT, TOO_MUCH, is_too_much, judge_residual
+from .verdicts import Grounds, judge_exposures, judge_residual
 
 # Far below the rounding of 16 bits.
 NO_NOISE = 1e-9
-# Residual over noise that several exposures leave at least, if the noise is right.
-LEFT_AT_LEAST = 0.4
-LESS = "noise is less than assumed; try a smaller --noise"
 
 
 @dataclass(frozen=True)
@@ -19,8 +16,8 @@ class Result:
 
     noise: as used, in [0, 1] units.    residual: as of `Stage.residual`.    remark: what a person
     should know.    steps: network evaluations per picture or window.    found: the verdict of
-    phase retrieval.    hidden: a lossy file hides its noise, which is a guess.    unit: as of
-    `Picture`; noise and residual are those of the file's values, and judged in its units.
+    phase retrieval.    grounds: of the noise.    unit: as of `Picture`; noise and residual are
+    those of the file's values, and judged in its units.
     """
 
     width: int
@@ -34,7 +31,7 @@ class Result:
     dtype: str
     steps: int
     found: str = ""
-    hidden: bool = False
+    grounds: Grounds = Grounds()
     unit: float = 1.0
 
     @property
@@ -54,8 +51,8 @@ class Result:
         if self.record["task"] == "hdr":
             # Any stops and any response explain what one exposure recorded.
             several = len(self.record["exposures"]) > 1
-            return judge_exposures(ratio, noise, hidden=self.hidden) if several else ""
-        return judge_residual(ratio, noise, hidden=self.hidden)
+            return judge_exposures(ratio, noise, self.grounds) if several else ""
+        return judge_residual(ratio, noise, self.grounds)
 
     def facts(self) -> dict[str, Any]:
         """What scripts are told; keys are never renamed."""
@@ -75,19 +72,3 @@ class Result:
             "verdict": self.found or self.verdict,
             "remark": self.remark,
         }
-
-
-def judge_exposures(ratio: float, sigma: float, *, hidden: bool = False) -> str:
-    """What rms residual over sigma says of several exposures: too much, too little, or nothing.
-
-    Seven photographs at two or three of -2, 0, 2 stops, with noise of 1 to 6 of 255, leave 0.5 to
-    1.1, as what only one of them shows leaves nothing; where texture passed for noise 0.1 to 0.3;
-    with steps of 1.8 1.5 to 5.6, in the reverse order 5 to 113.
-
-    hidden: as of `judge_residual`.
-    """
-    if is_too_much(ratio, sigma):
-        likely = "wrong order, steps (EV) or --response of the exposures, or something moved"
-        return f"{TOO_MUCH}: {likely}"
-    guessed = hidden or sigma <= SLIGHT / 255
-    return "" if guessed or ratio >= LEFT_AT_LEAST else LESS

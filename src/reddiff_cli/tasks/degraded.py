@@ -20,6 +20,7 @@ from ..estimation.nulls import noise_in_nulls
 from ..estimation.rounding import noise_beside, rounding_noise
 from ..noise import FLOOR, FLOOR_SMOOTHED
 from ..operators import keeps_noise
+from ..verdicts import Grounds
 from .listening import QUIET, ListeningPicture
 from .origin import Origin
 from .problem import Stage
@@ -56,10 +57,12 @@ class DegradedPicture(ListeningPicture):
     heard; but not in lossy files: they are flat where it is measured (unless a kernel is looked
     for as well, and then for that alone).
 
-    origin: of y, if that comes from a file.
+    origin: of y, if that comes from a file.    found: noise as it was measured, in [0, 1] units,
+    where it is wider than a pixel and was taken for more.
     """
 
     origin: Origin | None = None
+    found: float | None = None
 
     def read_from(self, origin: Origin) -> Self:
         """The same, as one whose y comes from such a file."""
@@ -67,9 +70,10 @@ class DegradedPicture(ListeningPicture):
         return self
 
     @property
-    def hidden(self) -> bool:
-        """True if the noise is a guess, as the file hides it: a small residual tells nothing."""
-        return self.lossy and not self._told
+    def grounds(self) -> Grounds:
+        """A guess in a lossy file; more than was found, if that is wider than a pixel."""
+        raised = max(1.0, self.noise / self.found) if self.found else 1.0
+        return Grounds(self.lossy and not self._told, raised)
 
     @property
     def _told(self) -> bool:
@@ -131,6 +135,7 @@ class DegradedPicture(ListeningPicture):
             return True
         rise, floor = (RISE_LOSSY, FLOOR_SMOOTHED) if self.lossy else (RISE_BEHIND, FLOOR)
         sigma = found.sigma if self.white else rise * found.sigma
+        self.found = None if self.white else found.sigma / 2
         self.noise = max(min(sigma / 2, MOST * self.noise), floor / 255)
         return True
 
@@ -148,4 +153,5 @@ class DegradedPicture(ListeningPicture):
             self.noise = self.sound.fine / 2
             return
         heard = float(found.strength_at(self.clean).square().mean().sqrt()) / 2
+        self.found = heard
         self.noise = min(max(self.noise, LOW * heard), HIGH * heard)

@@ -19,6 +19,7 @@ from ..pictures import Picture, Pixels, load_picture
 from ..response import Response, parse_response
 from ..task_options import HdrOptions
 from ..tonemap import tonemap
+from ..verdicts import Grounds
 from .listening import ListeningPicture
 from .problem import Stage, to_pixels, to_tensor
 from .setting import Setting
@@ -51,9 +52,9 @@ class Highlights(ListeningPicture):
     tonemap: bool = False
 
     @property
-    def hidden(self) -> bool:
-        """True if nobody told the noise, and a file has smoothed it."""
-        return self.lossy and self.setting.told_noise(self.task) is None
+    def grounds(self) -> Grounds:
+        """A guess if nobody told the noise, and a file has smoothed it."""
+        return Grounds(self.lossy and self.setting.told_noise(self.task) is None)
 
     def stages(self) -> Iterator[Stage]:
         """One that tells the noise, if need be, and the one that restores the picture."""

@@ -20,6 +20,7 @@ from ..pictures import Hole, Picture
 from ..signatures import DenoiseFunction
 from ..solvers.reddiff import SIGMA_FLOOR
 from ..solvers.whitening import Whitening
+from ..verdicts import TOLD, Grounds
 from .levels import S_END
 
 
@@ -159,9 +160,9 @@ class Problem(Protocol):
         return ""
 
     @property
-    def hidden(self) -> bool:
-        """True if the noise is a guess, as the file hides it: a small residual tells nothing."""
-        return False
+    def grounds(self) -> Grounds:
+        """What the noise rests on that the residual is judged by."""
+        return TOLD
 
 
 def to_tensor(picture: Picture) -> Tensor:
