@@ -1,6 +1,7 @@
 """What full transparency hides, and the transparency of what is enlarged."""
 
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from reddiff_cli.task_options import (
     parse_filter,
 )
 from reddiff_cli.tasks import Setting, pose
+from reddiff_cli.tasks.listening import ListeningPicture
 from reddiff_cli.tasks.matte import as_certain, matte_of
 from reddiff_cli.tasks.superres import enlarged
 from reddiff_cli.tasks.transparent import unseen_of
@@ -141,6 +143,22 @@ def test_no_task_sees_the_edge_of_what_is_hidden(tmp_path, options):
     assert (result.pixels[hidden] == 0).all()
     assert hidden.mean() > 0.6
     assert result.pixels[32 * factor, 32 * factor].min() > 0.4
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: o.task)
+def test_every_stage_can_be_shown(tmp_path, options):
+    """As large as the result: of noise that is heard, transparency, and the picture."""
+    path = save(tmp_path / "a.png", cut_out())
+    problem = posed(path, options)
+    factor = problem.operator.start(problem.y).shape[2] // 64
+    size = (64 * factor, 64 * factor)
+    stages = [problem.drowned()] if isinstance(problem, ListeningPicture) else []
+    for stage in chain(stages, problem.stages()):
+        if not stage.probe:
+            shown = problem.preview(stage, stage.start)
+            assert shown.pixels.shape[:2] == shown.alpha.shape == size
+            problem.accept(stage, stage.start)
+    assert problem.finish().pixels.shape[:2] == size
 
 
 def test_white_that_nobody_sees_is_no_highlight(tmp_path):

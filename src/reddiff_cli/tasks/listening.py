@@ -118,7 +118,7 @@ class ListeningPicture(CompressedPicture):
         if stage.probe is not None:
             return self.before
         if stage.shared and not self._decodes:
-            return self._shown(mu)
+            return self._shown(self.operator.start(mu))
         return super().preview(stage, mu)
 
     def probing(self) -> Iterator[Stage]:
