@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from conftest import scene
 from reddiff_cli.damages import parse_degrade
+from reddiff_cli.holes.smooth import fill_smoothly
 from reddiff_cli.jobs import Job
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.models import Card, find_model
@@ -25,7 +26,7 @@ from reddiff_cli.task_options import (
     SuperresOptions,
     parse_filter,
 )
-from reddiff_cli.tasks import Setting, pose
+from reddiff_cli.tasks import Setting, pose, transparent
 from reddiff_cli.tasks.listening import ListeningPicture
 from reddiff_cli.tasks.matte import as_certain, matte_of
 from reddiff_cli.tasks.superres import enlarged
@@ -116,6 +117,33 @@ def test_what_is_seen_goes_on_behind_the_transparency():
     assert np.abs(filled[~seen] - [200, 150, 90]).max() < 12
     assert (unseen.blackened(y)[:, :, unseen.where] == -1).all()
     assert (unseen.blackened(y)[:, :, ~unseen.where] == y[:, :, ~unseen.where]).all()
+
+
+def test_colours_that_are_hardly_seen_are_known_but_in_eight_bits():
+    """Flames in files of light have next to no transparency, and all their colours."""
+    values = cut_out()
+    values[..., 3] = np.minimum(values[..., 3], 3)
+    y = torch.from_numpy(as_picture(values).pixels).permute(2, 0, 1)[None] * 2 - 1
+    seen = torch.from_numpy(values[..., 3] > 0)
+    for depth in (16, 32, 8):
+        filled = unseen_of(replace(as_picture(values), depth=depth)).filled(y)
+        assert bool((filled[..., seen] == y[..., seen]).all()) == (depth > 8)
+        assert float(filled[..., ~seen].min()) > float(y[..., seen].min()) - 1e-5
+
+
+def test_pictures_are_filled_once(tmp_path, monkeypatch):
+    """12 megapixels take seconds."""
+    path, calls = save(tmp_path / "a.png", cut_out()), []
+
+    def fill(y, known):
+        calls.append(y.shape)
+        return fill_smoothly(y, known)
+
+    monkeypatch.setattr(transparent, "fill_smoothly", fill)
+    for options in OPTIONS:
+        posed(path, options)
+        assert len(calls) == 1
+        calls.clear()
 
 
 OPTIONS = [

@@ -131,9 +131,9 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
         blurred=options.blurred,
         told=None if options.noise is None else options.noise / picture.unit,
     )
-    noise = origin.noise.sigma
+    noise, shown = origin.noise.sigma, filled(y, unseen)
     if _tells_response(options, picture, setting):
-        response = find_response_of(parts, filled(y, unseen), tested_with(origin))
+        response = find_response_of(parts, shown, tested_with(origin))
         said = f"response {response.kind} (auto)"
         chain = chain if response == VALUES else behind_all(parts, response)
     source = coloured(picture) if grey else picture
@@ -144,9 +144,9 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
         return F.pad(x, [-n for n in margins])
 
     white = setting.white(chain, job.input, y, noise, known)
-    about = ("restore", source, chain, y, noise, setting, crop)
-    problem = Composition(*about, white=white, note=lambda _: said)
-    return problem.read_from(origin).hiding(unseen)
+    about = ("restore", source, chain, shown, noise, setting, crop)
+    problem = Composition(*about, white=white, note=lambda _: said, unseen=unseen)
+    return problem.read_from(origin)
 
 
 def _tells_response(options: RestoreOptions, picture: Picture, setting: Setting) -> bool:

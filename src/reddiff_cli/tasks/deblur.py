@@ -25,22 +25,16 @@ def pose(job: Job, options: DeblurOptions, setting: Setting) -> DegradedPicture:
     (y, unseen), kernel = hearable(picture), make_kernel(options.kernel)
     check_kernel(job.input, kernel, *y.shape[2:])
     origin = find_origin("deblur", job.input, picture, y, setting, blurred=options.blurred)
-    noise = origin.noise.sigma
-    response = choose_response(
-        asked(options, setting),
-        options.kernel,
-        filled(y, unseen),
-        origin,
-        linear=picture.linear,
-    )
+    noise, shown = origin.noise.sigma, filled(y, unseen)
+    about = (asked(options, setting), options.kernel, shown, origin)
+    response = choose_response(*about, linear=picture.linear)
     operator, crop = make_blur(job.input, kernel, options.boundary, y, response)
-    about = ("deblur", picture, operator, y, noise, setting)
-    problem = DegradedPicture(*about, note=lambda _: remark_on(response, options))
-    problem.read_from(origin).hiding(unseen)
+    posed = ("deblur", picture, operator, shown, noise, setting)
+    problem = DegradedPicture(*posed, note=lambda _: remark_on(response, options), unseen=unseen)
     problem.white = setting.white(operator, job.input, y, noise)
     if crop is not None:
         problem.crop = crop.crop
-    return problem
+    return problem.read_from(origin)
 
 
 def asked(options: DeblurOptions, setting: Setting) -> str:

@@ -49,10 +49,10 @@ def pose(job: Job, options: SuperresOptions, setting: Setting) -> EnlargedPictur
     shown = filled(y, unseen)
     source = enlarged(picture, options.scale)
     white = setting.white(operator, job.input, y, noise)
-    about = (source, operator, y, noise, setting)
-    problem = EnlargedPicture("superres", *about, note=consistency, white=white)
+    about = (source, operator, shown, noise, setting)
+    problem = EnlargedPicture("superres", *about, note=consistency, white=white, unseen=unseen)
     problem.matte, problem.reduction = matte_of(picture), reduction
-    return problem.read_from(origin).hiding(unseen)
+    return problem.read_from(origin)
 
 
 def check_room(job: Job, picture: Picture, scale: int, setting: Setting) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..holes.smooth import fill_smoothly
@@ -18,8 +17,9 @@ from .problem import to_tensor
 # Share of the hidden pixels that one colour must have to be what a program has put there. Alpha
 # may mean something else, as gloss in the textures of games, and what it hides be a picture.
 SAME = 0.5
-# Where less than this is seen, colours that were multiplied by alpha once, as when a picture was
-# reduced, are rounded to steps of 16 of 255 and more: what is around tells them better.
+# Where less than this is seen, colours of 8 bits that were multiplied by alpha once, as when a
+# picture was reduced, are rounded to steps of 16 of 255 and more: what is around tells
+# them better.
 FAINT = 1 / 16
 
 
@@ -27,12 +27,12 @@ FAINT = 1 / 16
 class Unseen:
     """Pixels behind full transparency that all have the same colour.
 
-    where: (H, W), True for these.    alpha: (H, W) in [0, 1].    colour: (1 or 3,), as in
-    `Picture.pixels`.
+    where: (H, W), True for these.    known: (H, W) in [0, 1], how far the file tells what is
+    there, 0 for these alone.    colour: (1 or 3,), as in `Picture.pixels`.
     """
 
     where: Hole
-    alpha: Pixels
+    known: Pixels
     colour: Pixels
 
     def blackened(self, y: Tensor) -> Tensor:
@@ -41,9 +41,7 @@ class Unseen:
 
     def filled(self, y: Tensor) -> Tensor:
         """y (1, C, H, W) with what is seen going on there, and where it is faint."""
-        seen = torch.from_numpy(np.where(self.where, 0, (self.alpha / FAINT).clip(0, 1)))
-        erased = torch.from_numpy((self.alpha == 0) & ~self.where)
-        return fill_smoothly(y, seen.masked_fill(erased, 1.0)[None, None].to(y))
+        return fill_smoothly(y, torch.from_numpy(self.known)[None, None])
 
     def put_back(self, pixels: Pixels, alpha: Pixels) -> Pixels:
         """A result (f H, f W, C) with the colour where its alpha (f H, f W) shows nothing."""
@@ -68,15 +66,23 @@ def unseen_of(picture: Picture) -> Unseen | None:
     if picture.alpha is None or bool((picture.alpha > 0).all()) or not picture.alpha.any():
         return None
     hidden = picture.alpha == 0
-    colour = _commonest(picture.pixels[hidden])
-    where: NDArray[np.bool_] = hidden & (picture.pixels == colour).all(2)
-    if where.sum() < SAME * hidden.sum():
+    values = picture.pixels[hidden]  # (N, C)
+    # A colour that more than half of them have is their median, too.
+    colour = np.array([_median(channel) for channel in values.T])
+    same = (values == colour).all(1)
+    if same.sum() < SAME * len(same):
         return None
-    return Unseen(where, picture.alpha, colour)
+    where = np.zeros_like(hidden)
+    where[hidden] = same
+    # What was erased is known as well as what is seen.
+    known = (~where).astype(np.float32)
+    if picture.depth == 8:
+        known[~hidden] = (picture.alpha[~hidden] / FAINT).clip(0, 1)
+    return Unseen(where, known, colour)
 
 
-def _commonest(colours: Pixels) -> Pixels:
-    """The one that most of (N, C) are."""
-    distinct, counts = np.unique(colours, axis=0, return_counts=True)
-    found: Pixels = distinct[counts.argmax()]
+def _median(values: Pixels) -> np.float32:
+    """One of (N,) that no more than half are below, or above."""
+    middle = (len(values) - 1) // 2
+    found: np.float32 = np.partition(values, middle)[middle]
     return found
