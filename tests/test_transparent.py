@@ -198,6 +198,30 @@ def test_white_that_nobody_sees_is_no_highlight(tmp_path):
     assert clipped.sum() < 2 * 8 * 8
 
 
+@pytest.mark.parametrize("name", ["b.png", "b.exr"])
+def test_highlights_have_the_hidden_colour_again(tmp_path, name):
+    """As it was; files of light have none there, as they multiply it by alpha."""
+    path = save(tmp_path / "a.png", cut_out(hidden=(7, 90, 30)))
+    setting = Setting(Card("none", Path()), SolverOptions(), lambda _: None)
+    problem = pose(Job("hdr", path, tmp_path / name), HdrOptions(tonemap=True), setting)
+    results = [finished(problem)[0], problem.extras()["tonemap.png"]]
+    for result in results[name == "b.exr" :]:
+        hidden = 255 * result.pixels[result.alpha == 0]
+        np.testing.assert_allclose(hidden, np.broadcast_to((7, 90, 30), hidden.shape), atol=1e-3)
+
+
+def test_what_is_written_as_nothing_seen_has_the_hidden_colour(tmp_path):
+    """The prior leaves alpha of a thousandth beside an edge."""
+    values = cut_out(hidden=(7, 90, 30))
+    unseen = unseen_of(as_picture(values))
+    alpha = np.where(unseen.where, np.float32(0.001), np.float32(1)).repeat(2, 0).repeat(2, 1)
+    large = Picture(np.full((128, 128, 3), 0.5, np.float32), alpha)
+    for depth, back in ((8, True), (16, False), (32, False)):
+        pixels = 255 * unseen.put_back(large, depth).pixels
+        assert (pixels[0, 0] == pytest.approx((7, 90, 30), abs=1e-3)) == back
+        assert (pixels[64, 64] == 127.5).all()
+
+
 def test_hidden_pixels_do_not_tell_the_noise(tmp_path):
     """They are flat, and as they are filled, too; a cut-out of noise is as noisy as all of it."""
     rng = np.random.default_rng(0)
@@ -208,7 +232,9 @@ def test_hidden_pixels_do_not_tell_the_noise(tmp_path):
     for hidden in (0, 255, 90):
         values = np.dstack([noisy, disc(192)])
         values[values[..., 3] == 0, :3] = hidden
-        problem = posed(save(tmp_path / "b.png", values), DenoiseOptions())
+        path = save(tmp_path / "b.png", values)
+        assert posed(path, HdrOptions()).noise == pytest.approx(whole, rel=0.1)
+        problem = posed(path, DenoiseOptions())
         assert problem.noise == pytest.approx(whole, rel=0.1)
         assert problem.sound.fine / 2 == pytest.approx(whole, rel=0.2)
 

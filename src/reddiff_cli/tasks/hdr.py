@@ -23,7 +23,7 @@ from ..verdicts import Grounds
 from .listening import ListeningPicture
 from .problem import Stage, to_pixels, to_tensor
 from .setting import Setting
-from .transparent import filled, unseen_of
+from .transparent import filled, hearable
 from .whole import least_noise
 
 FLOAT_FORMATS = ("EXR", "HDR", "TIFF")
@@ -76,16 +76,15 @@ class Highlights(ListeningPicture):
     def finish(self) -> Picture:
         """Linear light for float files, where 1 is white; else the picture, exposed for its
         highlights."""
-        if not self.floating:
-            return replace(self.source, pixels=self._dark())
-        return replace(self.source, pixels=self._light())
+        pixels = self._light() if self.floating else self._dark()
+        return self._put_back(replace(self.source, pixels=pixels))
 
     def extras(self) -> dict[str, Picture]:
         """A tone-mapped 8-bit picture, if it was asked for."""
         if not self.tonemap:
             return {}
         shown = tonemap(self._light()).astype(np.float32) / np.float32(255)
-        return {"tonemap.png": replace(self.source, pixels=shown, depth=8)}
+        return {"tonemap.png": self._put_back(replace(self.source, pixels=shown, depth=8))}
 
     def _dark(self) -> Pixels:
         return to_pixels(self._result()).astype(np.float32)
@@ -98,27 +97,29 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
     """The photograph, or the photographs, as measurements of one scene."""
     pictures = [load_picture(path) for path in (job.input, *options.others)]
     _check_alike(job.input, options.others, pictures)
-    shots = [to_tensor(picture) for picture in pictures]
+    heard = [hearable(picture) for picture in pictures]
     paths = (job.input, *options.others)
     response = parse_response(options.response)
-    noises = _noises(paths, shots, options.exposures, response, setting)
-    noise = min(noises)
+    noises = _noises(paths, [y for y, _ in heard], options.exposures, response, setting)
+    noise, (seen, unseen) = min(noises), heard[0]
     # White where nothing is seen was never clipped.
-    unseen = None if options.others else unseen_of(pictures[0])
-    shots[0] = filled(shots[0], unseen)
+    single = filled(seen, unseen)
     within = WITHIN_OF_AN_ESTIMATE if setting.told_noise("hdr") is None else 1.0
     tolerance = _tolerance(max(noises), within)
     operator: Operator
     if options.operator == "paper":
-        operator, y, level = PaperHdr(tolerance=min(1.0, 2 * tolerance)), shots[0], 0.0
+        operator, y, level = PaperHdr(tolerance=min(1.0, 2 * tolerance)), single, 0.0
     elif options.others:
         lowest = min(options.exposures)
         stops = tuple(shot - lowest + options.stops for shot in options.exposures)
         trust = tuple((noise / other) ** 2 if other else 1.0 for other in noises)
-        operator, y = Exposures(stops, response, tolerance, trust), torch.stack(shots, 1)
+        operator, y = (
+            Exposures(stops, response, tolerance, trust),
+            torch.stack([*map(to_tensor, pictures)], 1),
+        )
         level = options.stops - lowest
     else:
-        operator, y, level = Exposure(options.stops, response, tolerance), shots[0], options.stops
+        operator, y, level = Exposure(options.stops, response, tolerance), single, options.stops
     floating = holds_light(job.output, setting.depth)
     # Darker values of the same curve and primaries; a profile is not one of linear light.
     kept = pictures[0].metadata if not floating else replace(pictures[0].metadata, icc=b"")
@@ -128,7 +129,7 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
     share = _share_clipped(operator, y)
     if share == 0:
         setting.on_note(f"warning: {job.input}: nothing is clipped in it")
-    problem = Highlights(
+    return Highlights(
         task="hdr",
         photograph=pictures[0],
         source=source,
@@ -143,8 +144,8 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
         floating=floating,
         tonemap=options.tonemap,
         lossy=any(map(smooths, paths)),
+        unseen=unseen,
     )
-    return problem.hiding(unseen)
 
 
 def _noises(

@@ -4,12 +4,13 @@ Most programs write one colour where nothing is seen, black as a rule. Beside a 
 is an edge which nobody sees; enlarged or sharpened, it comes out as a dark or a bright rim.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..formats.kinds import FLOAT
 from ..holes.smooth import fill_smoothly
 from ..pictures import Hole, Picture, Pixels
 from .problem import to_tensor
@@ -43,11 +44,15 @@ class Unseen:
         """y (1, C, H, W) with what is seen going on there, and where it is faint."""
         return fill_smoothly(y, torch.from_numpy(self.known)[None, None])
 
-    def put_back(self, pixels: Pixels, alpha: Pixels) -> Pixels:
-        """A result (f H, f W, C) with the colour where its alpha (f H, f W) shows nothing."""
-        factor = len(alpha) // len(self.where)
-        hidden = self.where.repeat(factor, 0).repeat(factor, 1) & (alpha == 0)
-        return np.where(hidden[:, :, None], self.colour, pixels)
+    def put_back(self, picture: Picture, depth: int) -> Picture:
+        """A result, f times as large, with the colour where a file of this depth shows nothing."""
+        if picture.alpha is None:
+            return picture
+        factor = picture.height // len(self.where)
+        least = 0 if depth == FLOAT else 0.5 / (2**depth - 1)  # that is not written as 0
+        hidden = self.where.repeat(factor, 0).repeat(factor, 1) & (picture.alpha <= least)
+        pixels = np.where(hidden[:, :, None], self.colour, picture.pixels)
+        return replace(picture, pixels=pixels)
 
 
 def hearable(picture: Picture) -> tuple[Tensor, Unseen | None]:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ..budget import looking
 from ..display import from_display
+from ..formats.kinds import DEPTHS
 from ..noise import is_grey
 from ..operators import Identity, Operator
 from ..pictures import Picture
@@ -118,9 +119,13 @@ class WholePicture(Problem):
         if pixels.shape[2] < channels:
             pixels = pixels.repeat(channels, 2)
         pixels = from_display(pixels, self.source)
-        if self.unseen is not None and self.source.alpha is not None:
-            pixels = self.unseen.put_back(pixels, self.source.alpha)
-        return replace(self.source, pixels=pixels)
+        return self._put_back(replace(self.source, pixels=pixels))
+
+    def _put_back(self, picture: Picture) -> Picture:
+        """A result with the colour that the file has where nothing is seen."""
+        if self.unseen is None:
+            return picture
+        return self.unseen.put_back(picture, DEPTHS.get(self.setting.depth, picture.depth))
 
     def _result(self) -> Tensor:
         if self.restored is None:
