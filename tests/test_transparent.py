@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from conftest import scene
 from reddiff_cli.damages import parse_degrade
+from reddiff_cli.foretell import pixels_seen
 from reddiff_cli.holes.smooth import fill_smoothly
 from reddiff_cli.jobs import Job
 from reddiff_cli.kernelspec import parse_kernel
@@ -28,7 +29,6 @@ from reddiff_cli.task_options import (
 )
 from reddiff_cli.tasks import Setting, pose, transparent
 from reddiff_cli.tasks.listening import ListeningPicture
-from reddiff_cli.tasks.matte import as_certain, matte_of
 from reddiff_cli.tasks.superres import enlarged
 from reddiff_cli.tasks.transparent import unseen_of
 
@@ -243,18 +243,50 @@ def test_a_transparency_that_is_the_same_everywhere_takes_no_evaluations(tmp_pat
     values = cut_out()
     values[..., 3] = 100
     assert posed(save(tmp_path / "a.png", values), SuperresOptions(2)).matte is None
-    assert matte_of(replace(as_picture(values), alpha=None)) is None
+    assert posed(save(tmp_path / "b.png", values[..., :3]), SuperresOptions(2)).matte is None
 
 
-def test_what_is_opaque_or_hidden_all_around_stays_so():
-    small = disc(32) / np.float32(255)
+def test_what_is_opaque_or_hidden_all_around_stays_so(tmp_path):
+    values = np.dstack([scene(32, 32), disc(32)])
+    problem = posed(save(tmp_path / "a.png", values), SuperresOptions(3))
     large = np.random.default_rng(0).random((96, 96), dtype=np.float32)
-    certain = as_certain(large, small)
+    problem.matte.restored = 2 * torch.from_numpy(large)[None, None] - 1
+    certain = problem.matte.alpha
     assert (certain[:20, :20] == 0).all()
     assert (certain[40:56, 40:56] == 1).all()
     edge = (certain != 0) & (certain != 1)
-    assert (certain[edge] == large[edge]).all()
+    np.testing.assert_allclose(certain[edge], large[edge], atol=1e-6)
     assert 0.1 < edge.mean() < 0.5
+
+
+def test_the_prior_looks_at_edges_of_the_transparency_alone(tmp_path):
+    """One pixel of 254, and a figure in a wide frame: elsewhere D is what is certain."""
+    values = np.dstack([scene(256, 256), np.full((256, 256), 255, np.uint8)])
+    values[100, 100, 3] = 254
+    stage = next(posed(save(tmp_path / "a.png", values), SuperresOptions(2)).stages())
+    assert stage.shared
+    assert pixels_seen(stage) == 64**2
+    values[..., 3] = np.pad(disc(64), 96)
+    stage = next(posed(save(tmp_path / "b.png", values), SuperresOptions(2)).stages())
+    assert pixels_seen(stage) < 0.2 * 512**2
+    z, t = torch.full_like(stage.start, 0.3), torch.zeros(1, dtype=torch.long)
+    found = stage.view.denoise(lambda z, _: z + 0.1, z, t)[0, 0].numpy()
+    here = np.isclose(found, 0.4)
+    assert (here | (found == -1) | (found == 1)).all()
+    around = (stage.y[0, 0].numpy() > -1).repeat(2, 0).repeat(2, 1)
+    assert (found[~around & ~here] == -1).all()
+    assert here[around & (found < 1)].all()
+
+
+@pytest.mark.parametrize("asked", [{"steps": 4}, {"preset": "paper"}, {"method": "dps"}])
+def test_a_transparency_is_restored_in_one_way_whatever_the_picture_is(tmp_path, asked):
+    path = save(tmp_path / "a.png", cut_out())
+    usual, other = (
+        next(posed(path, SuperresOptions(2), **solver).stages()) for solver in ({}, asked)
+    )
+    for name in ("s_start", "s_end", "weight", "shared", "sigma_y", "sigma_least"):
+        assert getattr(usual, name) == getattr(other, name), name
+    assert torch.equal(usual.start, other.start)
 
 
 def test_lanczos_leaves_no_second_rim(tmp_path):

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..allocator import return_pages
 from ..errors import PictureError
@@ -20,7 +19,7 @@ from ..operators.downsample import bicubic, box, from_kernel, gaussian, lanczos
 from ..pictures import Picture, Pixels, load_picture
 from ..response import LIGHT, parse_response
 from ..task_options import Filter, SuperresOptions
-from .matte import EnlargedPicture, matte_of
+from .matte import EnlargedPicture, bounds, make_matte
 from .origin import find_origin
 from .setting import Setting
 from .transparent import filled, hearable
@@ -51,7 +50,7 @@ def pose(job: Job, options: SuperresOptions, setting: Setting) -> EnlargedPictur
     white = setting.white(operator, job.input, y, noise)
     about = (source, operator, shown, noise, setting)
     problem = EnlargedPicture("superres", *about, note=consistency, white=white, unseen=unseen)
-    problem.matte, problem.reduction = matte_of(picture), reduction
+    problem.matte = make_matte(picture, reduction, setting)
     return problem.read_from(origin)
 
 
@@ -106,7 +105,4 @@ def _enlarge(alpha: Pixels, scale: int) -> Pixels:
     height, width = alpha.shape
     small = Image.fromarray(np.ascontiguousarray(alpha, dtype=np.float32))
     large = small.resize((scale * width, scale * height), Image.Resampling.LANCZOS)
-    bounds = torch.from_numpy(np.stack([-alpha, alpha]))[None]
-    around = F.interpolate(F.max_pool2d(bounds, 3, 1, 1), scale_factor=scale, mode="nearest")
-    least, most = (-around[0, 0]).numpy(), around[0, 1].numpy()
-    return np.asarray(large, dtype=np.float32).clip(least, most)
+    return np.asarray(large, dtype=np.float32).clip(*bounds(alpha, scale))
