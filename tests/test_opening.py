@@ -2,17 +2,20 @@
 
 import sys
 import unicodedata
+import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image, PngImagePlugin
+from scipy.io import savemat
 
 from conftest import scene
 from reddiff_cli.errors import ModelMissing, PictureError
 from reddiff_cli.folders import read_json
-from reddiff_cli.formats import arrays
+from reddiff_cli.formats import arrays, opening
 from reddiff_cli.formats.arrays import load_array
 from reddiff_cli.formats.carriers import RECORD, read_record
 from reddiff_cli.formats.complaints import complaint
@@ -49,6 +52,61 @@ def test_a_file_that_claims_more_than_memory_holds_is_not_read(tmp_path, monkeyp
     for name in ("a.npy", "a.npz"):
         with pytest.raises(PictureError, match="million numbers"):
             load_array(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x"])
+@pytest.mark.parametrize("kind", ["|u1", "<f8", "|V1000000"])
+def test_what_an_archive_claims_is_not_read(tmp_path, name, kind):
+    """Whatever its member is called, and however few bytes a number has."""
+    header = BytesIO()
+    shape = (10_000, 1) if kind.startswith("|V") else (20_000, 20_000)
+    claimed = {"descr": kind, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, claimed)
+    for path in (tmp_path / "a.npz", tmp_path / "a.npy"):
+        path.write_bytes(header.getvalue())
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        file.writestr(name, header.getvalue())
+    for path in (tmp_path / "a.npz", tmp_path / "a.npy"):
+        with pytest.raises(PictureError, match="more than 178 million numbers"):
+            load_array(path)
+
+
+def test_other_members_of_an_archive_are_no_arrays(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        file.writestr("x", bytes(1000))
+    with pytest.raises(PictureError, match="'x' holds no NumPy array"):
+        load_array(tmp_path / "a.npz")
+
+
+def test_what_holds_no_numbers_is_named(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([{}, 1], dtype=object), allow_pickle=True)
+    with pytest.raises(PictureError, match="holds objects of Python, and no numbers"):
+        load_array(tmp_path / "a.npy")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = h5py.Empty("f4")
+    with pytest.raises(PictureError, match="'x' is empty"):
+        load_array(tmp_path / "a.h5", "x")
+
+
+def test_only_what_is_asked_for_may_not_be_too_large(tmp_path, monkeypatch):
+    values = np.arange(12.0).reshape(3, 4)
+    content = {"x": values, "large": np.zeros((30, 30), np.uint8), "said": "words", "one": 1.0}
+    savemat(tmp_path / "a.mat", content)
+    monkeypatch.setattr(arrays, "MOST", 100)
+    assert (load_array(tmp_path / "a.mat", "x") == values).all()
+    with pytest.raises(PictureError, match="million numbers"):
+        load_array(tmp_path / "a.mat", "large")
+    with pytest.raises(PictureError, match="several arrays.*: x, large$"):
+        load_array(tmp_path / "a.mat")
+
+
+def test_kinds_of_pictures_are_tried_in_one_order(tmp_path):
+    """TGA, which nothing marks, last; and the second kind of BMP is read."""
+    assert opening.KINDS[-1] == "TGA"
+    assert isinstance(opening.KINDS, tuple)
+    values = scene(16, 16)
+    Image.fromarray(values).save(tmp_path / "a.bmp", "DIB")
+    assert (255 * load_picture(tmp_path / "a.bmp").pixels == values).all()
 
 
 def test_a_file_that_is_no_numpy_array_gets_no_advice_about_pickles(tmp_path):

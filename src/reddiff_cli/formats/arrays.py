@@ -8,7 +8,7 @@ import math
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,11 @@ HDF5_DEFAULTS = ("entry_1/data_1/data", "entry_1/image_1/data")
 # Numbers that are read at most: a file of a few bytes can claim any number of zeros.
 MOST = 178_956_970
 NPY = b"\x93NUMPY"
+LARGEST = 16  # bytes of a number
+# What MATLAB calls the types of numbers.
+NUMBERS = ("double", "single", "logical") + tuple(
+    f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
+)
 # Names listed in an error line.
 SHOWN = 12
 
@@ -62,18 +67,33 @@ def _read_npy(path: Path, _: str | None) -> Array:
     with path.open("rb") as file:
         if file.read(len(NPY)) != NPY:
             raise PictureError(f"{path}: holds no NumPy array, or is damaged", "Unreadable")
-    values = np.load(path, mmap_mode="r", allow_pickle=False)
-    _check_size(path, values.shape)
-    return np.array(values)
+        file.seek(0)
+        _check_header(path, file)
+    return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def _read_npz(path: Path, dataset: str | None) -> Array:
-    with np.load(path, allow_pickle=False) as file:
-        chosen = _choose(path, list(file.files), dataset)
-        with zipfile.ZipFile(path) as parts:
-            sizes = {part.filename: part.file_size for part in parts.infolist()}
-        _check_size(path, (sizes.get(f"{chosen}.npy", 0) // np.dtype(float).itemsize,))
-        return np.asarray(file[chosen])
+    with np.load(path, allow_pickle=False) as file, zipfile.ZipFile(path) as parts:
+        members = {name.removesuffix(".npy"): name for name in parts.namelist()}
+        chosen = _choose(path, list(members), dataset)
+        with parts.open(members[chosen]) as member:
+            if member.read(len(NPY)) != NPY:
+                told = f"{path}: '{chosen}' holds no NumPy array, or is damaged"
+                raise PictureError(told, "Unreadable")
+            member.seek(0)
+            _check_header(path, member)
+        return np.asarray(file[members[chosen]])
+
+
+def _check_header(path: Path, file: IO[bytes]) -> None:
+    """PictureError for what the header of a NumPy array, at which `file` is, says of it."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0
+    shape, _, kind = (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
+    if kind.hasobject:
+        told = f"{path}: holds objects of Python, and no numbers; save an array of numbers"
+        raise PictureError(told, "Unreadable")
+    _check_size(path, (*shape, -(-kind.itemsize // LARGEST)))  # records may be of any size
 
 
 def _read_mat(path: Path, dataset: str | None) -> Array:
@@ -83,17 +103,14 @@ def _read_mat(path: Path, dataset: str | None) -> Array:
         message = f"{path}: MATLAB files need scipy; pip install scipy"
         raise PictureError(message, "Unreadable") from error
     try:
-        for _, shape, _ in whosmat(str(path)):
-            _check_size(path, shape)
-        content: Mapping[str, Any] = loadmat(str(path))
+        held = {name: shape for name, shape, kind in whosmat(str(path)) if kind in NUMBERS}
     except NotImplementedError:  # version 7.3 is HDF5, written column by column
         return _read_hdf5(path, dataset).T
-    names = [n for n, v in content.items() if not n.startswith("__") and _is_numeric(v)]
-    return np.asarray(content[_choose(path, names, dataset)])
-
-
-def _is_numeric(value: object) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind in "biufc" and value.size > 1
+    names = [name for name, shape in held.items() if math.prod(shape) > 1]
+    chosen = _choose(path, names, dataset)
+    _check_size(path, held[chosen])
+    content: Mapping[str, Any] = loadmat(str(path), variable_names=[chosen])
+    return np.asarray(content[chosen])
 
 
 def _read_hdf5(path: Path, dataset: str | None) -> Array:
@@ -116,8 +133,9 @@ def _read_hdf5(path: Path, dataset: str | None) -> Array:
         if dataset and chosen.strip("/") != dataset.strip("/"):
             chosen = _choose(path, names, dataset)
         item = file[chosen]
-        if not isinstance(item, h5py.Dataset):
-            raise PictureError(f"{path}: '{chosen}' is a group; {_listing(names)}", "Dataset")
+        if not isinstance(item, h5py.Dataset) or item.shape is None:
+            what = "empty" if isinstance(item, h5py.Dataset) else "a group"
+            raise PictureError(f"{path}: '{chosen}' is {what}; {_listing(names)}", "Dataset")
         _check_size(path, item.shape)
         return np.asarray(item[()])
 

@@ -7,8 +7,23 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-KINDS = frozenset(
-    ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000", "AVIF", "HEIF")
+# In the order in which they are tried: files of TGA have no mark that tells them.
+KINDS = (
+    *(
+        "PNG",
+        "JPEG",
+        "MPO",
+        "WEBP",
+        "TIFF",
+        "BMP",
+        "DIB",
+        "GIF",
+        "PPM",
+        "JPEG2000",
+        "AVIF",
+        "HEIF",
+    ),
+    "TGA",
 )
 
 
