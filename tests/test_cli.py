@@ -486,6 +486,19 @@ def test_help_is_light():
     assert b"inpaint" in result.stdout
 
 
+def test_help_needs_no_docstrings():
+    """Which `python -OO` and PYTHONOPTIMIZE=2 take away."""
+    code = (
+        "from typer.main import get_command; from reddiff_cli.cli import app;"
+        "root = get_command(app); all = [root, *root.commands.values()];"
+        "all += root.commands['models'].commands.values();"
+        "print(len(all), [command.name for command in all if not command.help])"
+    )
+    stripped = [sys.executable, "-OO", "-c", code]
+    result = subprocess.run(stripped, capture_output=True, text=True)
+    assert result.stdout.split(maxsplit=1) == ["19", "[]\n"], result.stderr
+
+
 def test_version():
     stdout, _ = reddiff("--version")
     assert stdout.strip() == f"reddiff {reddiff_cli.__version__}"
