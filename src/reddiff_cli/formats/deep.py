@@ -27,6 +27,7 @@ Sample = TypeVar("Sample", bound=np.generic)
 # What Pillow opens at most.
 MOST_PIXELS = 178_956_970
 NO_PREDICTOR = 1  # TIFF
+SPARE = 65_536  # bytes; no file system hands out larger blocks
 CONVERT = "convert it to unsigned integers of 8 or 16 bits, or to 32-bit float"
 Values = NDArray[np.uint16] | NDArray[np.float32]
 
@@ -244,18 +245,42 @@ def encode_float(
 
 
 def _bytes(oiio: ModuleType, spec: object, values: Values, suffix: str) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        name = Path(folder) / f"picture{suffix}"
-        _write(oiio, name, spec, values)
-        return name.read_bytes()
+    """What a file would hold: OpenImageIO only writes files. OSError that says why it cannot."""
+    where = tempfile.gettempdir()
+    try:
+        with tempfile.TemporaryDirectory(dir=where) as folder:
+            name = Path(folder) / f"picture{suffix}"
+            refused = _write(oiio, name, spec, values)
+            content = _whole(name)
+    except OSError as error:
+        raise OSError(
+            f"{error.strerror or error}, in {where}; TMPDIR names another folder"
+        ) from error
+    if refused:
+        raise OSError(refused)
+    return content
 
 
-def _write(oiio: ModuleType, name: Path, spec: object, values: Values) -> None:
+def _write(oiio: ModuleType, name: Path, spec: object, values: Values) -> str:
+    """Why not, or nothing, which is also said of some files that are cut off."""
     out = oiio.ImageOutput.create(str(name))
     if out is None or not out.open(str(name), spec) or not out.write_image(values):
-        reason = complaint(oiio if out is None else out)
-        raise PictureError(f"{name.name}: cannot be encoded ({reason})", "Unwritable")
+        return complaint(oiio if out is None else out) or "unknown reason"
     out.close()
+    return ""
+
+
+def _whole(name: Path) -> bytes:
+    """The content of a file; OSError if the disk takes no more.
+
+    Of 205 kB on a disk of 200 OpenImageIO wrote 200, and told so for none of PNG, and not for all
+    of EXR and TIFF.
+    """
+    with name.open("ab+") as file:
+        size = file.tell()
+        file.write(bytes(SPARE))
+        file.seek(0)
+        return file.read(size)
 
 
 def turn(values: NDArray[Sample], orientation: int) -> NDArray[Sample]:
