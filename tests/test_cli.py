@@ -16,7 +16,7 @@ import reddiff_cli
 from conftest import save_random_prior, scene
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
-from reddiff_cli.folders import SCHEDULER
+from reddiff_cli.folders import CONFIG, SCHEDULER
 from reddiff_cli.formats import kinds
 from reddiff_cli.formats.carriers import read_record
 from reddiff_cli.holes.smooth import bend_smoothly, fill_smoothly
@@ -71,15 +71,23 @@ def test_again_other_seed_overwrite(picture_file, mask_file, quick):
     assert output.read_bytes() == first
 
 
-def test_a_damaged_prior_ends_the_run(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        (SCHEDULER, {"num_train_timesteps": None}, "the prior cannot be loaded (TypeError"),
+        (CONFIG, {"norm_eps": "1e-5"}, "norm_eps = '1e-5'; it is of the wrong kind"),
+        (CONFIG, {"layers_per_block": 100_000}, "for which 102 weights are too few"),
+    ],
+)
+def test_a_damaged_prior_ends_the_run(tmp_path, name, change, told):
     """Not one picture could be restored with it: scripts stop at exit code 3."""
     prior = save_random_prior(tmp_path / "p")
-    scheduler = json.loads((prior / SCHEDULER).read_text())
-    (prior / SCHEDULER).write_text(json.dumps(scheduler | {"num_train_timesteps": None}))
+    config = json.loads((prior / name).read_text())
+    (prior / name).write_text(json.dumps(config | change))
     for name in ("a.png", "b.png"):
         Image.fromarray(scene()).save(tmp_path / name)
     _, err = reddiff("denoise", tmp_path, "--model", prior, "--device", "cpu", code=3)
-    assert "the prior cannot be loaded (TypeError" in err
+    assert told in err
     assert "0 restored, 0 skipped, 0 failed, 2 not done" in err
 
 
