@@ -153,7 +153,11 @@ def test_other_diffusions_are_refused(tmp_path, config, scheduler, message):
         ({"block_out_channels": ...}, {}, "block_out_channels is missing"),
         ({"block_out_channels": 3}, {}, "block_out_channels = 3; it is of the wrong kind"),
         ({"in_channels": None}, {}, "in_channels = None; it is"),
-        ({"layers_per_block": 100_000}, {}, "2 levels with 100000 layers_per_block, for which 102"),
+        (
+            {"layers_per_block": 100_000},
+            {},
+            "2 levels with 100000 layers_per_block, for which 102",
+        ),
         ({"block_out_channels": [16] * 100_000}, {}, "100000 levels with 1 layers_per_block"),
         ({"norm_eps": "1e-5"}, {}, "norm_eps = '1e-5'; it is"),
         ({"norm_eps": None}, {}, "norm_eps = None; it is"),

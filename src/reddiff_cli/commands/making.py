@@ -136,6 +136,9 @@ class errors_as_lines:  # noqa: N801  (reads as a statement)
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError) and error.filename:  # no way to it, or too long a name
+            told = f"{error.filename}: {error.strerror}; give another path"
+            error = UsageError(told).with_traceback(error.__traceback__)
         if isinstance(error, ReddiffError):
             from ..report import print_error
 
