@@ -247,6 +247,50 @@ def test_results_that_their_format_cannot_hold_are_told_at_once(
     assert not out.startswith("fail")
 
 
+def test_the_size_of_an_enlarged_picture_is_said_first(tmp_path, picture_file, quick):
+    for task, *flags in (["superres", "--scale", "3"], ["restore", "--degrade", "down 3"]):
+        command = [task, picture_file, *flags, "-o", tmp_path / "o.png", "--overwrite", *quick]
+        out, _ = reddiff(*command, "--dry-run")
+        assert out == f"{picture_file} -> {tmp_path}/o.png (64x48 -> 192x144)\n"
+        out, err = reddiff(*command)
+        assert out == ""
+        assert err.startswith(f"{picture_file}: 64x48 -> 192x144\n")
+        assert pixels(tmp_path / "o.png").shape == (144, 192, 3)
+        assert reddiff(*command, "-q") == ("", "")
+    out, err = reddiff("denoise", picture_file, "-o", tmp_path / "o.png", "--overwrite", *quick)
+    assert "64x48" not in err
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "output", "told"),
+    [
+        ("s.png", "denoise", "o.jpg", "JPEG holds 8 bits, the result would have 16"),
+        ("s.png", "denoise", "o.webp", "WEBP holds 8 bits, the result would have 16"),
+        ("s.png", "denoise", "o.exr", "EXR holds float, the result would have 16 bits"),
+        ("s.exr", "denoise", "o.jpg", "JPEG cannot hold float; write .exr, or use --depth 8"),
+        ("s.tif", "denoise", "o.jpg", "JPEG cannot hold float; write .exr, or use --depth 8"),
+        ("s.png", "hdr", "o.exr", ""),
+        ("s.exr", "denoise", "o.png", ""),
+        ("s.tif", "denoise", "o.exr", ""),
+    ],
+)
+def test_depth_that_a_format_cannot_hold_is_told_at_once(
+    tmp_path, quick, name, task, output, told
+):
+    """By --dry-run as well, and without a warning of what such a file would lose."""
+    light = np.linspace(0, 1, 32 * 40 * 3, dtype=np.float32).reshape(32, 40, 3)
+    save_picture(Picture(light, depth=16 if name == "s.png" else 32), tmp_path / name, None)
+    command = [task, tmp_path / name, "-o", tmp_path / output, *quick]
+    out, _ = reddiff(*command, "--dry-run", code=2 if told else 0)
+    assert told in out
+    _, err = reddiff(*command, code=2 if told else 0)
+    assert told in err
+    if told:
+        assert len(err.splitlines()) == 1
+        _, err = reddiff(*command, "--depth", "float" if output == "o.exr" else "8")
+    assert ("lossy format" in err) is (output in ("o.jpg", "o.webp"))
+
+
 def test_lossy_output_is_said_once(tmp_path, picture_file, mask_file, quick):
     command = ["inpaint", picture_file, "-m", mask_file, "-o", tmp_path / "o.jpg", *quick]
     _, stderr = reddiff(*command)
