@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import PictureError
 from .attributes import Attribute, set_attributes, set_window
-from .complaints import complaint
+from .complaints import complaint, name_of
 from .parts import has_several
 from .samples import rounded, scaled
 
@@ -53,7 +53,7 @@ def read(path: Path, bits: int, stored: Stored) -> tuple[Pixels, Pixels | None]:
         raise PictureError(f"{path}: {bits} bits per channel; {CONVERT}", "Depth")
     as_stored = oiio.ImageSpec()
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # colours not multiplied by alpha
-    buffer = oiio.ImageBuf(str(path), 0, 0, as_stored)
+    buffer = oiio.ImageBuf(name_of(path), 0, 0, as_stored)
     _check_size(path, buffer)
     values = None if buffer.has_error else buffer.get_pixels(oiio.UINT16)
     if values is None or buffer.has_error:
@@ -73,7 +73,7 @@ def is_deep(path: Path) -> bool:
     """Whether a file holds 16 bits a channel, or between 8 and 16."""
     import OpenImageIO as oiio
 
-    source = oiio.ImageInput.open(str(path))
+    source = oiio.ImageInput.open(name_of(path))
     if source is None:
         complaint(oiio)
         return False
@@ -90,7 +90,7 @@ def read_float(path: Path) -> tuple[Pixels, Pixels | None, Pixels | None]:
     """
     import OpenImageIO as oiio
 
-    buffer = oiio.ImageBuf(str(path))
+    buffer = oiio.ImageBuf(name_of(path))
     _check_size(path, buffer)
     values = None if buffer.has_error else buffer.get_pixels(oiio.FLOAT)
     if values is None or buffer.has_error:
@@ -147,7 +147,7 @@ def size_of(path: Path) -> tuple[int, int]:
     """Width and height of an upright picture; PictureError if it has none."""
     import OpenImageIO as oiio
 
-    buffer = oiio.ImageBuf(str(path))
+    buffer = oiio.ImageBuf(name_of(path))
     _check_size(path, buffer)
     spec = buffer.spec()
     if buffer.has_error or not spec.width:
