@@ -106,7 +106,8 @@ class Inpainting(Problem):
         thin = self._hole & ~wide
         if thin.any():
             s_start, _ = self._setting.levels("inpaint", 2 * self.noise, solid_share(thin))
-            yield bent(self._stage(thin, s_start, THIN_WINDOWS, THIN_MARGIN))
+            stage = bent(self._stage(thin, s_start, THIN_WINDOWS, THIN_MARGIN))
+            yield replace(stage, more=bool(wide.any()))
         if wide.any():
             start = solver.s_start or WIDE_START * card.wide_noise
             yield self._stage(wide, start, (128, card.window), WIDE_MARGIN, patched=True)
