@@ -210,7 +210,8 @@ def _hdr(
     "jpeg",
     example="reddiff jpeg blocky.jpg",
     help="Remove the blocks and rings of JPEG; "
-    "rounding apart, the result encodes to the same file.",
+    "rounding apart, the result encodes to the same file.\n\n"
+    "Also of a PNG or TIFF that was JPEG once, where its pixels still show it.",
 )
 def _jpeg() -> JpegOptions:
     return JpegOptions()

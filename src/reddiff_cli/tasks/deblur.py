@@ -37,7 +37,7 @@ def pose(job: Job, options: DeblurOptions, setting: Setting) -> DegradedPicture:
     about = ("deblur", picture, operator, y, noise, setting)
     problem = DegradedPicture(*about, note=lambda _: remark_on(response, options))
     problem.read_from(origin).hiding(unseen)
-    problem.white = setting.white(operator, job.input, y, noise)
+    problem.white = setting.white(operator, y, noise, smoothed=origin.lossy)
     if crop is not None:
         problem.crop = crop.crop
     return problem
