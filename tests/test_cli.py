@@ -16,7 +16,7 @@ import reddiff_cli
 from conftest import save_random_prior, scene
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
-from reddiff_cli.folders import SCHEDULER
+from reddiff_cli.folders import CONFIG, SCHEDULER
 from reddiff_cli.formats import kinds
 from reddiff_cli.formats.carriers import read_record
 from reddiff_cli.holes.smooth import bend_smoothly, fill_smoothly
@@ -71,15 +71,23 @@ def test_again_other_seed_overwrite(picture_file, mask_file, quick):
     assert output.read_bytes() == first
 
 
-def test_a_damaged_prior_ends_the_run(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        (SCHEDULER, {"num_train_timesteps": None}, "the prior cannot be loaded (TypeError"),
+        (CONFIG, {"norm_eps": "1e-5"}, "norm_eps = '1e-5'; it is of the wrong kind"),
+        (CONFIG, {"layers_per_block": 100_000}, "for which 102 weights are too few"),
+    ],
+)
+def test_a_damaged_prior_ends_the_run(tmp_path, name, change, told):
     """Not one picture could be restored with it: scripts stop at exit code 3."""
     prior = save_random_prior(tmp_path / "p")
-    scheduler = json.loads((prior / SCHEDULER).read_text())
-    (prior / SCHEDULER).write_text(json.dumps(scheduler | {"num_train_timesteps": None}))
+    config = json.loads((prior / name).read_text())
+    (prior / name).write_text(json.dumps(config | change))
     for name in ("a.png", "b.png"):
         Image.fromarray(scene()).save(tmp_path / name)
     _, err = reddiff("denoise", tmp_path, "--model", prior, "--device", "cpu", code=3)
-    assert "the prior cannot be loaded (TypeError" in err
+    assert told in err
     assert "0 restored, 0 skipped, 0 failed, 2 not done" in err
 
 
@@ -237,6 +245,50 @@ def test_results_that_their_format_cannot_hold_are_told_at_once(
         assert told in (out if dry else err)
     out, _ = reddiff("denoise", tmp_path / "p.png", "-o", tmp_path / "o.png", *quick, "--dry-run")
     assert not out.startswith("fail")
+
+
+def test_the_size_of_an_enlarged_picture_is_said_first(tmp_path, picture_file, quick):
+    for task, *flags in (["superres", "--scale", "3"], ["restore", "--degrade", "down 3"]):
+        command = [task, picture_file, *flags, "-o", tmp_path / "o.png", "--overwrite", *quick]
+        out, _ = reddiff(*command, "--dry-run")
+        assert out == f"{picture_file} -> {tmp_path}/o.png (64x48 -> 192x144)\n"
+        out, err = reddiff(*command)
+        assert out == ""
+        assert err.startswith(f"{picture_file}: 64x48 -> 192x144\n")
+        assert pixels(tmp_path / "o.png").shape == (144, 192, 3)
+        assert reddiff(*command, "-q") == ("", "")
+    out, err = reddiff("denoise", picture_file, "-o", tmp_path / "o.png", "--overwrite", *quick)
+    assert "64x48" not in err
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "output", "told"),
+    [
+        ("s.png", "denoise", "o.jpg", "JPEG holds 8 bits, the result would have 16"),
+        ("s.png", "denoise", "o.webp", "WEBP holds 8 bits, the result would have 16"),
+        ("s.png", "denoise", "o.exr", "EXR holds float, the result would have 16 bits"),
+        ("s.exr", "denoise", "o.jpg", "JPEG cannot hold float; write .exr, or use --depth 8"),
+        ("s.tif", "denoise", "o.jpg", "JPEG cannot hold float; write .exr, or use --depth 8"),
+        ("s.png", "hdr", "o.exr", ""),
+        ("s.exr", "denoise", "o.png", ""),
+        ("s.tif", "denoise", "o.exr", ""),
+    ],
+)
+def test_depth_that_a_format_cannot_hold_is_told_at_once(
+    tmp_path, quick, name, task, output, told
+):
+    """By --dry-run as well, and without a warning of what such a file would lose."""
+    light = np.linspace(0, 1, 32 * 40 * 3, dtype=np.float32).reshape(32, 40, 3)
+    save_picture(Picture(light, depth=16 if name == "s.png" else 32), tmp_path / name, None)
+    command = [task, tmp_path / name, "-o", tmp_path / output, *quick]
+    out, _ = reddiff(*command, "--dry-run", code=2 if told else 0)
+    assert told in out
+    _, err = reddiff(*command, code=2 if told else 0)
+    assert told in err
+    if told:
+        assert len(err.splitlines()) == 1
+        _, err = reddiff(*command, "--depth", "float" if output == "o.exr" else "8")
+    assert ("lossy format" in err) is (output in ("o.jpg", "o.webp"))
 
 
 def test_lossy_output_is_said_once(tmp_path, picture_file, mask_file, quick):
@@ -484,6 +536,19 @@ def test_help_is_light():
     result = subprocess.run([sys.executable, "-m", "reddiff_cli", "--help"], capture_output=True)
     assert result.returncode == 0
     assert b"inpaint" in result.stdout
+
+
+def test_help_needs_no_docstrings():
+    """Which `python -OO` and PYTHONOPTIMIZE=2 take away."""
+    code = (
+        "from typer.main import get_command; from reddiff_cli.cli import app;"
+        "root = get_command(app); all = [root, *root.commands.values()];"
+        "all += root.commands['models'].commands.values();"
+        "print(len(all), [command.name for command in all if not command.help])"
+    )
+    stripped = [sys.executable, "-OO", "-c", code]
+    result = subprocess.run(stripped, capture_output=True, text=True)
+    assert result.stdout.split(maxsplit=1) == ["19", "[]\n"], result.stderr
 
 
 def test_version():

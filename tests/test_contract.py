@@ -145,6 +145,17 @@ def test_mistakes_with_streams_name_streams_and_write_nothing(picture_file, quic
     assert [path.name for path in tmp_path.iterdir()] == [picture_file.name]
 
 
+@pytest.mark.parametrize("flag", [None, "-o", "--mask", "--model"])
+def test_a_path_that_cannot_be_is_one_line(picture_file, flag):
+    """As one behind a folder that this user may not enter, which root may."""
+    path = f"{'n' * 300}.png"
+    words = [path] if flag is None else [picture_file, flag, path]
+    stdout, stderr = reddiff("inpaint", *words, "--dry-run", code=2)
+    assert stdout == ""
+    assert path in stderr
+    assert len(stderr.splitlines()) == 1
+
+
 @pytest.mark.slow
 def test_a_closed_pipe_is_no_traceback(picture_file, quick, tmp_path):
     flags = " ".join(quick)

@@ -235,6 +235,7 @@ def test_a_folder_with_a_pickle_is_refused_until_it_is_converted(tmp_path, adm, 
     [
         ({"num_class_embeds": 10}, {}, "class-conditional"),
         ({"class_embed_type": "timestep"}, {}, "class-conditional"),
+        ({"norm_eps": "1e-5"}, {}, "norm_eps = '1e-5'; it is of the wrong kind"),
         ({"out_channels": 5}, {}, "3 input and 5 output channels"),
         ({"zero_mean": True}, {"prediction_type": "sample"}, "zero_mean is for epsilon"),
         ({}, {"prediction_type": "flow"}, "prediction_type 'flow'"),

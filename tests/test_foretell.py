@@ -76,8 +76,38 @@ def test_it_is_said_before_the_first_step(tmp_path, tiny_prior, monkeypatch):
     monkeypatch.setattr(report, "LONG", 0.0)
     monkeypatch.setattr(foretell, "_time_pixel", lambda _: 300 / (2 * 48 * 64))
     lines = reddiff("denoise", tmp_path / "a.png", *flags)[1].splitlines()
-    assert lines[0] == f"{tmp_path / 'a.png'}: about 5 min at this stage"
+    assert lines[0] == f"{tmp_path / 'a.png'}: about 5 min"
     assert lines[1].startswith("[1/1]")
+    assert len(lines) == 2
     quiet = reddiff("denoise", tmp_path / "a.png", *flags, "--overwrite", "-q")[1]
     assert quiet == ""
     assert np.asarray(Image.open(tmp_path / "a.denoise.png")).shape == (48, 64, 3)
+
+
+def test_a_stage_that_is_not_the_last_says_so(tmp_path, tiny_prior, monkeypatch):
+    """How long the others take is not known then: they depend on what it finds."""
+    Image.fromarray(scene(96, 96)).save(tmp_path / "a.png")
+    flags = ["--model", tiny_prior, "--steps", "2", "--device", "cpu"]
+    monkeypatch.setattr(foretell, "SMALL", 0)
+    monkeypatch.setattr(report, "LONG", 0.0)
+    monkeypatch.setattr(foretell, "_time_pixel", lambda _: 1e-3)
+    *stages, last = reddiff("denoise", tmp_path / "a.png", *flags)[1].splitlines()
+    assert last.startswith("[1/1]")
+    assert len(stages) > 1
+    assert [line.endswith(", and then another stage") for line in stages[:-1]] == [True] * (
+        len(stages) - 1
+    )
+    assert stages[-1].split(": about ")[1].split()[1:] in (["s"], ["min"])
+
+
+def test_thin_parts_of_a_hole_come_before_the_wide_ones(tmp_path, tiny_prior, monkeypatch):
+    mask = np.zeros((160, 160), np.uint8)
+    mask[20:120, 20:120], mask[150:152, 10:150] = 255, 255
+    Image.fromarray(scene(160, 160)).save(tmp_path / "a.png")
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    flags = ["-m", tmp_path / "m.png", "--model", tiny_prior, "--steps", "2", "--device", "cpu"]
+    monkeypatch.setattr(foretell, "SMALL", 0)
+    monkeypatch.setattr(report, "LONG", 0.0)
+    monkeypatch.setattr(foretell, "_time_pixel", lambda _: 1e-3)
+    *stages, _ = reddiff("inpaint", tmp_path / "a.png", *flags)[1].splitlines()
+    assert [", and then another stage" in line for line in stages] == [True, False]

@@ -21,7 +21,7 @@ from reddiff_cli.metrics import rms
 from reddiff_cli.models import find_model
 from reddiff_cli.noise import estimate_noise
 from reddiff_cli.operators import ComponentLayout, Jpeg, measure_jpeg
-from reddiff_cli.operators.jpeg import SIGMA
+from reddiff_cli.operators.jpeg import SIGMA, to_planes
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.restore import Restorer
 from reddiff_cli.task_options import DenoiseOptions, SuperresOptions, parse_filter
@@ -165,7 +165,7 @@ def test_data_step_is_the_constrained_minimum(shrink, r):
     d = 0.8 * random((1, 3, 16, 16), 3).tanh()
 
     def cost(x):
-        spread = (operator._to_planes(x) - operator._to_planes(d)) / 127.5
+        spread = (to_planes(x, operator.colour) - to_planes(d, operator.colour)) / 127.5
         return (numbers(x) - y).square().sum() + r * spread.square().sum()
 
     def numbers(x):

@@ -5,6 +5,8 @@ import random
 import re
 import signal
 import struct
+import subprocess
+import sys
 import time
 
 import pytest
@@ -107,6 +109,32 @@ def test_an_interrupt_does_not_wait_for_an_evaluation(tiny_prior, tmp_path):
         process.kill()
     assert "went on" not in log.read_text()
     assert not results(out)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_stdin_held_is_gone_with_the_process(number, tiny_prior, tmp_path):
+    """Ended by a scheduler or a closed terminal, and with the exit status of that."""
+    picture, spools = make_pictures(tmp_path / "in", 1) / "00.png", tmp_path / "tmp"
+    spools.mkdir()
+    command = command_of("-", tmp_path / "o.png", tiny_prior)
+    with picture.open("rb") as stdin:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "reddiff_cli", *command[1:]],
+            stdin=stdin,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"TMPDIR": str(spools)},
+            preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+        )
+    try:
+        limit = time.monotonic() + 60
+        while not list(spools.glob("*/stdin.png")) and time.monotonic() < limit:
+            time.sleep(0.01)
+        assert process.poll() is None
+        process.send_signal(number)
+        assert process.wait(60) == -number
+    finally:
+        process.kill()
+    assert list(spools.iterdir()) == []
 
 
 def test_left_over_files_are_no_inputs(undisturbed, tiny_prior, tmp_path):

@@ -21,7 +21,7 @@ from reddiff_cli.formats.carriers import RECORD, read_record
 from reddiff_cli.formats.complaints import complaint
 from reddiff_cli.formats.jpeg import find_luminance_table
 from reddiff_cli.masks import Masks
-from reddiff_cli.pictures import load_picture
+from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.report import print_line
 
 
@@ -119,6 +119,20 @@ def test_a_damaged_raster_is_not_asked_for_pixels(tmp_path):
     (tmp_path / "a.exr").write_bytes(b"\x76\x2f\x31\x01\x02\0\0\0channels")
     with pytest.raises(PictureError, match="cannot be decoded"):
         load_array(tmp_path / "a.exr")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names of any bytes")
+@pytest.mark.parametrize(("suffix", "depth"), [(".exr", 32), (".tif", 32), (".png", 16)])
+def test_a_deep_file_whose_name_is_not_utf_8_is_to_be_renamed(tmp_path, suffix, depth):
+    path = tmp_path / f"latin-\udce9{suffix}"
+    pixels = scene(8, 8).astype(np.float32) / 255
+    save_picture(Picture(pixels, depth=depth), tmp_path / f"a{suffix}", None)
+    (tmp_path / f"a{suffix}").rename(path)
+    with pytest.raises(PictureError, match="its name is not UTF-8.*; rename it"):
+        load_picture(path)
+    if suffix != ".png":
+        with pytest.raises(PictureError, match="rename it"):
+            load_array(path)
 
 
 def test_errors_that_hold_bytes_of_the_file_are_errors():

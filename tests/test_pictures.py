@@ -623,6 +623,32 @@ def test_xmp_is_kept(tmp_path, suffix):
     assert read_record(path) == {"a": 1}
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs limits of a process")
+@pytest.mark.parametrize("cut", [1, 5000, 40_000])
+@pytest.mark.parametrize(
+    ("suffix", "depth"), [(".exr", 32), (".tif", 32), (".hdr", 32), (".png", 16), (".tif", 16)]
+)
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, suffix, depth, cut):
+    """OpenImageIO says of many files that are cut off that they are whole."""
+    import resource
+
+    pixels = np.random.default_rng(0).random((150, 150, 3), np.float32)
+    picture, path = Picture(pixels, depth=depth), tmp_path / f"p{suffix}"
+    save_picture(picture, path, None)
+    size = path.stat().st_size
+    path.unlink()
+    kind = resource.RLIMIT_FSIZE
+    before = resource.getrlimit(kind)
+    resource.setrlimit(kind, (size - cut, before[1]))
+    try:
+        with pytest.raises(PictureError, match=f"{path}: .*File too large") as raised:
+            save_picture(picture, path, None)
+    finally:
+        resource.setrlimit(kind, before)
+    assert "picture." not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_an_encoder_cannot_do_is_a_failure_of_that_picture(tmp_path):
     long = Picture(np.zeros((1, 17_000, 3), dtype=np.float32))
     with pytest.raises(PictureError, match="cannot be encoded"):

@@ -149,7 +149,7 @@ def test_a_jpeg_is_known_as_one_whatever_it_is_called(tmp_path):
 def test_only_where_coefficients_are_read_do_steps_count(tmp_path, monkeypatch):
     path = jpeg(tmp_path, blurred("motion:9,30", wide, 0), 50)
     read = estimated(path)[0].noise
-    monkeypatch.setattr("reddiff_cli.tasks.compressed.find_jpeg", lambda _: None)
+    monkeypatch.setattr("reddiff_cli.tasks.encoding.find_jpeg", lambda _: None)
     assert estimated(path)[0].noise < read
 
 

@@ -61,8 +61,14 @@ def root(
     """Restore damaged pictures with one diffusion prior and an honest model of the damage."""
 
 
-@restores(app, "inpaint", "reddiff inpaint photo.jpg --mask scratches.png")
-def inpaint(
+@restores(
+    app,
+    "inpaint",
+    example="reddiff inpaint photo.jpg --mask scratches.png",
+    help="Fill holes: scratches, missing pixels, removed objects. "
+    "Known pixels stay bit-identical.",
+)
+def _inpaint(
     mask: Annotated[
         Path | None,
         typer.Option(
@@ -78,12 +84,16 @@ def inpaint(
         bool, typer.Option("--grain", help="Give the filled places the grain of the rest.")
     ] = False,
 ) -> InpaintOptions:
-    """Fill holes: scratches, missing pixels, removed objects. Known pixels stay bit-identical."""
     return InpaintOptions(mask, invert_mask, grow_mask, grain)
 
 
-@restores(app, "superres", "reddiff superres small.png --scale 4")
-def superres(
+@restores(
+    app,
+    "superres",
+    example="reddiff superres small.png --scale 4",
+    help="Enlarge a picture that was made small by a known filter.",
+)
+def _superres(
     scale: Annotated[int, typer.Option("--scale", help="2 to 8; the output is exactly that.")] = 4,
     downsample: Annotated[
         str,
@@ -102,12 +112,16 @@ def superres(
         ),
     ] = "linear",
 ) -> SuperresOptions:
-    """Enlarge a picture that was made small by a known filter."""
     return SuperresOptions(scale, parse_filter(downsample), response)
 
 
-@restores(app, "deblur", "reddiff deblur shaken.jpg --kernel motion:15,30")
-def deblur(
+@restores(
+    app,
+    "deblur",
+    example="reddiff deblur shaken.jpg --kernel motion:15,30",
+    help="Undo a known blur: out of focus, motion, or a kernel of your own.",
+)
+def _deblur(
     kernel: Annotated[str, typer.Option("--kernel", help=KERNEL_HELP)],
     boundary: Annotated[
         str,
@@ -125,12 +139,16 @@ def deblur(
         ),
     ] = "auto",
 ) -> DeblurOptions:
-    """Undo a known blur: out of focus, motion, or a kernel of your own."""
     return DeblurOptions(parse_kernel(kernel), boundary, response)
 
 
-@restores(app, "phase", "reddiff phase pattern.npy --data intensity")
-def phase(
+@restores(
+    app,
+    "phase",
+    example="reddiff phase pattern.npy --data intensity",
+    help="Find the picture whose Fourier transform has the recorded magnitudes.",
+)
+def _phase(
     data: Annotated[str, typer.Option("--data", help="What was recorded: amplitude, intensity.")],
     layout: Annotated[
         str, typer.Option("--layout", help="Where frequency zero is: auto, centered, corner.")
@@ -152,13 +170,17 @@ def phase(
         typer.Option("--scale", help="Data per amplitude of a picture in [0, 1]; else found."),
     ] = None,
 ) -> PhaseOptions:
-    """Find the picture whose Fourier transform has the recorded magnitudes."""
     size = parse_support(support)
     return PhaseOptions(data, layout, size, starts, keep, detector_mask, dataset, scale)
 
 
-@restores(app, "hdr", "reddiff hdr blown.jpg --stops 2 -o scene.exr")
-def hdr(
+@restores(
+    app,
+    "hdr",
+    example="reddiff hdr blown.jpg --stops 2 -o scene.exr",
+    help="Bring back clipped highlights: EXR, HDR or float TIFF in linear light, or 16-bit PNG.",
+)
+def _hdr(
     stops: Annotated[
         float,
         typer.Option(
@@ -180,37 +202,51 @@ def hdr(
         bool, typer.Option("--tonemap", help="Also write {output}.tonemap.png, 8 bits to look at.")
     ] = False,
 ) -> HdrOptions:
-    """Bring back clipped highlights: EXR, HDR or float TIFF in linear light, or 16-bit PNG."""
     return HdrOptions(stops, response, operator, parse_exposures(exposures), tonemap=tonemap)
 
 
-@restores(app, "jpeg", "reddiff jpeg blocky.jpg")
-def jpeg() -> JpegOptions:
-    """Remove the blocks and rings of JPEG; rounding apart, the result encodes to the same file."""
+@restores(
+    app,
+    "jpeg",
+    example="reddiff jpeg blocky.jpg",
+    help="Remove the blocks and rings of JPEG; "
+    "rounding apart, the result encodes to the same file.\n\n"
+    "Also of a PNG or TIFF that was JPEG once, where its pixels still show it.",
+)
+def _jpeg() -> JpegOptions:
     return JpegOptions()
 
 
-@restores(app, "denoise", "reddiff denoise iso6400.png")
-def denoise() -> DenoiseOptions:
-    """Remove noise.
-
-    Takes 4 network evaluations (2 with --preset fast), up to 12 where dark and
-    light places differ, and some to measure the noise. Where that fails, and
-    with --start or --samples, it takes those of its preset; --steps are exact.
-    """
+@restores(
+    app,
+    "denoise",
+    example="reddiff denoise iso6400.png",
+    help="Remove noise.\n\n"
+    "Takes 4 network evaluations (2 with --preset fast), up to 12 where dark and\n"
+    "light places differ, and some to measure the noise. Where that fails, and\n"
+    "with --start or --samples, it takes those of its preset; --steps are exact.",
+)
+def _denoise() -> DenoiseOptions:
     return DenoiseOptions()
 
 
-@restores(app, "colorize", "reddiff colorize grandmother.png")
-def colorize() -> ColorizeOptions:
-    """Give a grey photograph colours that have its grey values."""
+@restores(
+    app,
+    "colorize",
+    example="reddiff colorize grandmother.png",
+    help="Give a grey photograph colours that have its grey values.",
+)
+def _colorize() -> ColorizeOptions:
     return ColorizeOptions()
 
 
 @restores(
-    app, "restore", "reddiff restore scan.png --degrade 'blur gaussian:1.5 | down 2 | noise 0.02'"
+    app,
+    "restore",
+    example="reddiff restore scan.png --degrade 'blur gaussian:1.5 | down 2 | noise 0.02'",
+    help="Undo several damages at once.",
 )
-def restore(
+def _restore(
     degrade: Annotated[
         str,
         typer.Option(
@@ -220,7 +256,6 @@ def restore(
         ),
     ],
 ) -> RestoreOptions:
-    """Undo several damages at once."""
     return parse_degrade(degrade)
 
 

@@ -40,6 +40,10 @@ class RestoreOptions(TaskOptions):
         # A reduced picture has fine texture again.
         return any(part.kernel for part in self.parts) and all(p.scale == 1 for p in self.parts)
 
+    @property
+    def enlargement(self) -> int:
+        return math.prod(part.scale for part in self.parts)
+
     def settings(self) -> dict[str, Any]:
         files = [p.path or (p.kernel and p.kernel.path) or p.filter.path for p in self.parts]
         return {"degrade": self.text, "files": [path for path in files if path]}

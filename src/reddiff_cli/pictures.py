@@ -33,10 +33,6 @@ from .formats.carriers import (
 from .formats.kinds import (
     FLOAT,
     LOSSY,
-    MOST_SIDE,
-    OPAQUE,
-    check_alpha,
-    check_sides,
     format_of,
 )
 from .formats.opening import open_picture
@@ -47,6 +43,7 @@ from .pixels import Hole as Hole
 from .pixels import Picture as Picture
 from .pixels import Pixels as Pixels
 from .pixels import as_in_file as as_in_file
+from .pixels import check_depth as check_depth
 from .pixels import check_format as check_format
 from .pixels import with_depth as with_depth
 
@@ -93,19 +90,14 @@ def size_of(path: Path) -> tuple[int, int]:
     return deep.size_of(path)
 
 
-def check_header(path: Path, output: Path, scale: int, *, opaque: bool) -> None:
-    """UsageError if the format of `output` cannot hold this picture, `scale` times as large.
-
-    As far as its header says it at once.    opaque: whether the result may be, unlike the picture.
-    """
-    kind = format_of(output)
-    if kind in MOST_SIDE:
-        width, height = size_of(path)
-        check_sides(output, scale * width, scale * height)
-    if kind in OPAQUE and not opaque and not _is_light(path):
+def header_of(path: Path) -> tuple[int, bool]:
+    """Depth of the picture, and whether it has transparency, if its header says that at once."""
+    if not _is_light(path):
         with suppress(UnidentifiedImageError), _opened(path) as image:
-            if image.has_transparency_data and _bits_per_channel(path, image) == 8:
-                check_alpha(output)
+            if image.format != "TIFF" or _tag(image, _SAMPLE_FORMAT, 1) != _IS_FLOAT:
+                eight = _bits_per_channel(path, image) <= 8
+                return 8 if eight else 16, eight and image.has_transparency_data
+    return FLOAT, False
 
 
 def _exif_in(path: Path, image: Image.Image) -> Image.Exif:

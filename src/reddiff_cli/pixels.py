@@ -91,17 +91,22 @@ def as_in_file(picture: Picture) -> Picture:
 
 def check_format(picture: Picture, path: Path) -> None:
     """UsageError if the format of `path` cannot hold the picture's alpha or depth."""
-    kind = format_of(path)
     if picture.alpha is not None:
         check_alpha(path)
-    if picture.linear and kind not in ("EXR", "HDR", "TIFF"):
+    check_depth(picture.depth, path)
+
+
+def check_depth(depth: int, path: Path) -> None:
+    """UsageError if the format of `path` cannot hold samples of this depth, as of `Picture`."""
+    kind = format_of(path)
+    if depth == FLOAT and kind not in ("EXR", "HDR", "TIFF"):
         deepest = max(HOLDS.get(kind, (8,)))
         raise UsageError(f"{path}: {kind} cannot hold float; write .exr, or use --depth {deepest}")
     holds = HOLDS.get(kind, (8,))
-    if picture.depth not in holds:
+    if depth not in holds:
         if holds == (FLOAT,):
             raise UsageError(
-                f"{path}: {kind} holds float, the result would have {picture.depth} bits; "
+                f"{path}: {kind} holds float, the result would have {depth} bits; "
                 "write .png, or use --depth float"
             )
         told = f"{path}: {kind} holds 8 bits, the result would have 16"

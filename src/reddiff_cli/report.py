@@ -109,9 +109,11 @@ class Reporter:
     def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
-    def picture(self, job: Job) -> None:
-        """A picture begins."""
+    def picture(self, job: Job, sizes: str = "") -> None:
+        """A picture begins.    sizes: what becomes of its own, if that changes."""
         with self._lock:
+            if sizes and (self.total == 1 or self.options.verbose):
+                self._print(f"{job.input}: {sizes}")
             name = one_line(renamed(str(job.input), self.options.aliases).rpartition("/")[2])
             self._bars[job] = self.progress.add_task(name, total=None, note="")
 
@@ -125,11 +127,12 @@ class Reporter:
             note = {"note": f"residual {residual():.4f}"}
         self.progress.update(self._bars[job], completed=done, total=total, **note)  # type: ignore[arg-type]
 
-    def foretell(self, job: Job, seconds: float) -> None:
+    def foretell(self, job: Job, seconds: float, last: bool) -> None:
         """Before the first step of a stage: how long it will take, if that is long."""
         if seconds > LONG:
             minutes = f"{seconds / 60:.0f} min" if seconds > 120 else f"{seconds:.0f} s"
-            self._print(f"{job.input}: about {minutes} at this stage")
+            more = "" if last else ", and then another stage"
+            self._print(f"{job.input}: about {minutes}{more}")
 
     def finish(self, job: Job, result: Outcome, notes: Sequence[str] = ()) -> None:
         """A picture is restored and written; notes: what was said of it on the way."""

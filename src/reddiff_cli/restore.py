@@ -32,7 +32,7 @@ from .tasks import Problem, Setting, Stage, pose, solver_of
 
 # Evaluations done, evaluations of this stage, and how to get the residual (which takes time).
 OnStep = Callable[[int, int, Callable[[], float]], None]
-OnEstimate = Callable[[float], None]
+OnEstimate = Callable[[float, bool], None]
 # A stage and its present mu, for the animated trace.
 OnLook = Callable[[Stage, Tensor], None]
 
@@ -115,11 +115,11 @@ class Restorer:
         job: Job,
         on_step: OnStep,
         on_note: OnNote,
-        on_estimate: OnEstimate = lambda _: None,
+        on_estimate: OnEstimate = lambda *_: None,
     ) -> Result:
         """Restore and write one picture; PictureError says what is wrong with it.
 
-        on_estimate: seconds that a stage on a CPU will take, before its first step.
+        on_estimate: seconds that a stage on a CPU will take, before its first; if it is the last.
 
         Where memory runs out although the network sees one window at a time, it is tried again
         with smaller windows.
@@ -202,7 +202,7 @@ class Restorer:
         count, recorded = solver.evaluations * solver.samples, solver.method in RECORDING
         seconds = self._foreteller.seconds(stage, self.denoiser, count, recorded=recorded)
         if seconds is not None:
-            on_estimate(seconds)
+            on_estimate(seconds, stage.last)
 
     def _with_caveat(self, remark: str) -> str:
         """What the task has to say, and in sample mode what the spread is not."""

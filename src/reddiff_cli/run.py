@@ -5,28 +5,27 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from .budget import fit
-from .damages import RestoreOptions
 from .errors import ExitCode, PictureError, ReddiffError, UsageError, code_of
 from .formats.kinds import LOSSY, format_of
+from .headers import change_of_size, check_output, checked, result_size
 from .interrupts import Interrupts
 from .jobs import Job, MakeRecord, OnNote, plan_job, plan_jobs
-from .masks import NothingToFill, check_mask_size
+from .masks import NothingToFill
 from .models import Card, find_model
 from .options import MachineOptions, OutputOptions, ReportOptions, SolverOptions
-from .pictures import check_header, size_of
 from .progress import FetchReporter
 from .record import files_of, make_record
 from .report import Reporter, print_plan
 from .room import Room
 from .shards import WHOLE, Shard
-from .task_options import InpaintOptions, SuperresOptions, TaskOptions
+from .task_options import InpaintOptions, TaskOptions
 
 if TYPE_CHECKING:
     from .restore import Restorer
@@ -57,7 +56,7 @@ class Run:
     def show_plan(self) -> ExitCode:
         """Print what would be done; torch is not imported, and nothing is fetched."""
         jobs = self._plan(find_model(self.model, offline=True), lambda _: None)
-        jobs = [self._check(job) for job in jobs]
+        jobs = [checked(job, self.options, self.output.depth) for job in jobs]
         print_plan(jobs, self.report)
         failed = [job for job in jobs if job.action == "fail"]
         if failed and all(job.kind == UsageError.__name__ for job in jobs):
@@ -101,8 +100,8 @@ class Run:
             reporter.note(f"model {card.name} ({card.revision}) on {where}")
             if card.source and not card.folder.is_dir():
                 reporter.note(f"converting {card.source.name} once, to {card.folder}")
-        lossy = any(format_of(job.output) in LOSSY for job in jobs if job.action != "fail")
-        if lossy and self.output.depth in ("auto", "8"):  # others are refused there
+        lossy = (job for job in jobs if job.action != "fail" and format_of(job.output) in LOSSY)
+        if any(checked(job, self.options, self.output.depth).action != "fail" for job in lossy):
             reporter.note("warning: lossy format: known pixels change a little; .png keeps them")
         return restorer
 
@@ -145,28 +144,6 @@ class Run:
             "tonemap.png": getattr(self.options, "tonemap", False),
         }
         return [suffix for suffix, wanted in asked.items() if wanted]
-
-    def _check(self, job: Job) -> Job:
-        """The job, failed if the headers of its files say that it must fail."""
-        if job.action != "restore" or self.options.task == "phase":
-            return job
-        try:
-            size = size_of(job.input)
-            if job.mask:
-                check_mask_size(job.mask, size_of(job.mask), size)
-            self._check_format(job)
-        except PictureError as error:
-            return replace(job, action="fail", reason=str(error), kind=error.kind)
-        except UsageError as error:
-            return replace(job, action="fail", reason=str(error), kind=UsageError.__name__)
-        return job
-
-    def _check_format(self, job: Job) -> None:
-        """UsageError where a header says that the format of the output cannot hold the result."""
-        task = self.options.task
-        if task != "phase":
-            scale = _enlargement(self.options)
-            check_header(job.input, job.output, scale, opaque=task == "inpaint")
 
     def _restore_all(
         self,
@@ -212,8 +189,7 @@ class Run:
         shares = restorer is not None and restorer.shared and self.options.task != "phase"
         if job.action == "restore" and shares:
             with suppress(Exception):  # said when it is read
-                one = math.prod(size_of(job.input)) * _enlargement(self.options) ** 2
-                return one * self.solver.samples
+                return math.prod(result_size(job, self.options)) * self.solver.samples
         return 0
 
     def _leave(self, reporter: Reporter) -> None:
@@ -236,7 +212,10 @@ class Run:
         if job.action == "skip" or restorer is None:
             reporter.skip(job, job.reason)
             return
-        reporter.picture(job)
+        sizes = ""
+        with suppress(Exception):  # said when it is read
+            sizes = change_of_size(job, self.options)
+        reporter.picture(job, sizes)
         notes: list[str] = []
 
         def on_note(message: str) -> None:
@@ -248,7 +227,7 @@ class Run:
             reporter.step(job, done, total, residual)
 
         try:
-            self._check_format(job)
+            check_output(job, self.options, self.output.depth)
             result = restorer.restore(job, on_step, on_note, partial(reporter.foretell, job))
         except NothingToFill as nothing:
             if str(job.output) in self.report.aliases:  # stdout would stay empty
@@ -285,13 +264,6 @@ def _go_on(stop: threading.Event) -> None:
     """Stopped where the run is to end."""
     if stop.is_set():
         raise Stopped
-
-
-def _enlargement(options: TaskOptions) -> int:
-    """How many times as wide and high as the picture a result is."""
-    if isinstance(options, RestoreOptions):
-        return math.prod(part.scale for part in options.parts)
-    return options.scale if isinstance(options, SuperresOptions) else 1
 
 
 def _sum_up(reporter: Reporter, error: BaseException) -> None:

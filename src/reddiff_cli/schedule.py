@@ -16,6 +16,7 @@ from torch import Tensor
 from .errors import ModelMissing
 
 # Of diffusers; the third is the cosine of Nichol and Dhariwal 2021.
+MOST_STEPS = 1_000_000  # most networks have 1000
 KINDS = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid")
 
 
@@ -95,6 +96,8 @@ def linear_betas(start: float = 1e-4, end: float = 0.02, count: int = 1000) -> S
 def schedule_from_config(config: Mapping[str, Any]) -> Schedule:
     """Schedule of a diffusers `scheduler_config.json`; ModelMissing for an unknown kind."""
     count = int(config.get("num_train_timesteps", 1000))
+    if count > MOST_STEPS:
+        raise ModelMissing(f"scheduler_config.json: num_train_timesteps {count} are too many")
     if config.get("trained_betas") is not None:
         return _from_betas(torch.tensor(config["trained_betas"], dtype=torch.float64))
     start, end = float(config.get("beta_start", 1e-4)), float(config.get("beta_end", 0.02))

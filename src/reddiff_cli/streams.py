@@ -1,12 +1,16 @@
 """One picture through stdin and stdout: spooled to files, so that all else only knows files."""
 
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import rmtree
+from types import FrameType
 
 from .errors import PictureError, ReddiffError, UsageError
 
@@ -29,6 +33,8 @@ SIGNATURES = (
 # by other brands beside it.
 BRANDS = ((b"avi", ".avif"), (b"hei", ".heic"), (b"hev", ".heic"))
 ANY_BRAND = b"mif"
+# Signals that end a process and are no Ctrl-C; Windows has not all of them.
+ENDINGS = ("SIGTERM", "SIGHUP")
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ def spooled(inputs: list[Path], output: Path | None, pictures: int) -> Iterator[
         raise UsageError("-o -: stdout holds one picture; give one input")
     if output == STREAM and inputs[0].is_dir():
         raise UsageError(f"-o -: stdout holds one picture, {inputs[0]} is a folder; give one file")
-    with tempfile.TemporaryDirectory(prefix="reddiff-") as folder:
+    with tempfile.TemporaryDirectory(prefix="reddiff-") as folder, _gone_when_ended(folder):
         read = [_read_stdin(Path(folder)) if path == STREAM else path for path in inputs]
         written = Path(folder) / "stdout.png" if output == STREAM else output
         temporary = [path for path in (*read, written) if path and path.parent == Path(folder)]
@@ -89,6 +95,28 @@ def writing_stdout() -> Iterator[None]:
                 os.dup2(nowhere.fileno(), sys.stdout.fileno())
         reason = error.strerror or str(error)
         raise PictureError(f"stdout cannot be written ({reason})", "Unwritable") from error
+
+
+@contextmanager
+def _gone_when_ended(folder: str) -> Iterator[None]:
+    """A folder that schedulers and closed terminals, which end a process at once, remove first."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        rmtree(folder, ignore_errors=True)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    numbers = [getattr(signal, name) for name in ENDINGS if hasattr(signal, name)]
+    main = threading.current_thread() is threading.main_thread()
+    # What nohup has a process ignore stays ignored.
+    numbers = [n for n in numbers if main and signal.getsignal(n) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def renamed(text: str, aliases: Mapping[str, str]) -> str:

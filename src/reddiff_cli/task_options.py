@@ -23,6 +23,11 @@ class TaskOptions:
         """Whether the picture lost its fine texture before its noise came."""
         return False
 
+    @property
+    def enlargement(self) -> int:
+        """How many times as wide and high as the picture a result is."""
+        return 1
+
     def claim(self, inputs: list[Path]) -> tuple["TaskOptions", list[Path]]:
         """The options and the inputs to go through, where some inputs belong to the options."""
         return self, inputs
@@ -75,6 +80,10 @@ class SuperresOptions(TaskOptions):
     def __post_init__(self) -> None:
         check_scale("--scale", self.scale)
         check_response(self.response)
+
+    @property
+    def enlargement(self) -> int:
+        return self.scale
 
     def settings(self) -> dict[str, Any]:
         kind = f"gaussian:{self.filter.sigma:g}" if self.filter.sigma else self.filter.kind

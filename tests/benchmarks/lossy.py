@@ -1,12 +1,13 @@
 """Noise, blur and reduction in JPEG files: what reading the file's coefficients first gains.
 
     python tests/benchmarks/lossy.py FOLDER [--limit 12] [--size 256] [--quality 75 92]
-        [--task superres ...] [--camera 0]
+        [--task superres ...] [--camera 0] [--resaved]
 
 The centres of --limit photographs are blurred or reduced, get the noise of the mosaic of a
-simulated camera (--camera, of 255), and are written as JPEG with chroma of half the size. Prints
-mean PSNR in dB of what the command makes of the file by itself (`--preset fast`), from what
-decoders show and from the coefficients, and by how much the second is better in the worst case.
+simulated camera (--camera, of 255), and are written as JPEG with chroma of half the size, which
+--resaved saves again as PNG, whose pixels must tell the coefficients then. Prints mean PSNR in dB
+of what the command makes of the file by itself (`--preset fast`), from what decoders show and from
+the coefficients, and by how much the second is better in the worst case.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import torch
 from camera import camera, eight_bits
@@ -28,7 +30,7 @@ from reddiff_cli.models import find_model
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import Restorer
-from reddiff_cli.tasks import Problem, Setting, compressed, pose
+from reddiff_cli.tasks import Problem, Setting, encoding, pose
 from reddiff_cli.tasks.problem import to_pixels
 
 CASES: tuple[tuple[str, dict[str, str | int]], ...] = (
@@ -38,7 +40,12 @@ CASES: tuple[tuple[str, dict[str, str | int]], ...] = (
     ("deblur", {"kernel": "gaussian:2"}),
     ("deblur", {"kernel": "motion:9,30"}),
 )
-READ = compressed.find_jpeg
+Reader = Callable[[Any], object]
+READ: tuple[Reader, Reader] = encoding.find_jpeg, encoding.traces_in
+
+
+def nothing(_: object) -> None:
+    """No coefficients."""
 
 
 def scores(
@@ -53,6 +60,9 @@ def scores(
         if asked.camera:
             y = camera(y, asked.camera, torch.Generator().manual_seed(0))
         save_picture(Picture(to_pixels(y)), file, None, quality)
+        if asked.resaved:
+            save_picture(load_picture(file), file.with_suffix(".png"), None)
+            file = file.with_suffix(".png")
 
         def posed(setting: Setting, file: Path = file) -> Problem:
             return pose(Job(case.task, file, file), case.options, setting)
@@ -71,6 +81,7 @@ def main() -> None:
     parser.add_argument("--quality", type=int, nargs="+", default=[75, 92])
     parser.add_argument("--task", nargs="*", default=["superres", "deblur"])
     parser.add_argument("--camera", type=float, default=0.0)
+    parser.add_argument("--resaved", action="store_true")
     asked = parser.parse_args()
     restorer = Restorer(
         find_model("natural"),
@@ -80,13 +91,13 @@ def main() -> None:
         OutputOptions(),
         together=False,
     )
-    readers: tuple[Callable[[Path], object], ...] = (lambda _: None, READ)
+    readers: tuple[tuple[Reader, Reader], ...] = ((nothing, nothing), READ)
     with tempfile.TemporaryDirectory() as folder:
         for task, flags in (case for case in CASES if case[0] in asked.task):
             for quality in asked.quality:
                 both = []
                 for reader in readers:
-                    compressed.find_jpeg = reader  # type: ignore[assignment]
+                    encoding.find_jpeg, encoding.traces_in = reader  # type: ignore[assignment]
                     both.append(
                         scores(restorer, make_case(task, flags, 0.0), asked, quality, Path(folder))
                     )

@@ -9,6 +9,7 @@ from ..errors import UsageError
 from .flags import Device
 from .making import errors_as_lines
 
+HELP = "Measure start-up, seconds per network evaluation, and what the loop adds to them."
 EXAMPLE = "Example: reddiff bench --json"
 
 Model = Annotated[
@@ -22,10 +23,10 @@ Size = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command to an app."""
-    app.command("bench", epilog=EXAMPLE)(bench)
+    app.command("bench", help=HELP, epilog=EXAMPLE)(_bench)
 
 
-def bench(
+def _bench(
     model: Model = "natural",
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -36,7 +37,6 @@ def bench(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Measure start-up, seconds per network evaluation, and what the loop adds to them."""
     with errors_as_lines(0):
         if not 32 <= size <= 1024 or size % 4:
             raise UsageError(f"--size {size}: give a multiple of 4 between 32 and 1024")

@@ -24,6 +24,7 @@ from ..options import TASKS, SolverOptions, parse_noise
 from .flags import OUTPUT, Shared
 from .making import errors_as_lines, keywords
 
+HELP = "Damage clean pictures, restore them by several methods, and compare."
 EXAMPLE = "Example: reddiff eval superres photos -o scores --method reddiff,diffpir:50 --limit 20"
 DAMAGE, COMPARISON = "Damage", "Comparison"
 # Flags of the restoring commands that mean the same here.
@@ -154,8 +155,7 @@ def register(app: typer.Typer) -> None:
 
     vars(command)["__signature__"] = inspect.Signature(parameters)
     command.__annotations__ = {p.name: p.annotation for p in parameters}
-    command.__doc__ = "Damage clean pictures, restore them by several methods, and compare."
-    app.command("eval", epilog=EXAMPLE)(command)
+    app.command("eval", help=HELP, epilog=EXAMPLE)(command)
 
 
 def _evaluate(

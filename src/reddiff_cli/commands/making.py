@@ -21,9 +21,12 @@ from .flags import Inputs, Shared
 
 
 def restores(
-    app: typer.Typer, task: str, example: str
+    app: typer.Typer, task: str, *, example: str, help: str
 ) -> Callable[[Callable[..., TaskOptions]], None]:
-    """Make a command of a function that turns its own flags into the options of a task."""
+    """Make a command of a function that turns its own flags into the options of a task.
+
+    help: what it does, for people; no docstring, as `python -OO` takes those away.
+    """
 
     def register(make_options: Callable[..., TaskOptions]) -> None:
         def command(**values: Any) -> None:  # noqa: ANN401  (checked by Typer)
@@ -42,10 +45,9 @@ def restores(
         ]
         vars(command)["__signature__"] = inspect.Signature(parameters)
         command.__annotations__ = {p.name: p.annotation for p in parameters}
-        command.__doc__ = make_options.__doc__
         defaults = TASKS[task]
         epilog = f"Example: {example}\n\nDefaults: --noise {defaults.noise}"
-        app.command(task, cls=_Restoring, epilog=epilog)(command)
+        app.command(task, cls=_Restoring, help=help, epilog=epilog)(command)
 
     return register
 
@@ -134,6 +136,9 @@ class errors_as_lines:  # noqa: N801  (reads as a statement)
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError) and error.filename:  # no way to it, or too long a name
+            told = f"{error.filename}: {error.strerror}; give another path"
+            error = UsageError(told).with_traceback(error.__traceback__)
         if isinstance(error, ReddiffError):
             from ..report import print_error
 

@@ -37,12 +37,15 @@ def register(app: typer.Typer) -> None:
 def root(context: typer.Context, as_json: Json = False) -> None:
     """List, fetch, check and convert priors. Without a command: the list."""
     if context.invoked_subcommand is None:
-        show_list(as_json)
+        _list(as_json)
 
 
-@models.command("list", epilog="Example: reddiff models list --json")
-def show_list(as_json: Json = False) -> None:
-    """Names, sizes, whether they are on this machine, what they are for, and their licences."""
+@models.command(
+    "list",
+    help="Names, sizes, whether they are on this machine, what they are for, and their licences.",
+    epilog="Example: reddiff models list --json",
+)
+def _list(as_json: Json = False) -> None:
     with errors_as_lines(0):
         from ..models import all_cards
         from ..report import print_line, print_table
@@ -56,9 +59,12 @@ def show_list(as_json: Json = False) -> None:
         print_table(columns, [_row(fact) for fact in facts])
 
 
-@models.command(epilog="Example: reddiff models fetch celebahq256")
-def fetch(names: Names, quiet: Quiet = False) -> None:
-    """Bring priors onto this machine; from then on no network is needed."""
+@models.command(
+    "fetch",
+    help="Bring priors onto this machine; from then on no network is needed.",
+    epilog="Example: reddiff models fetch celebahq256",
+)
+def _fetch(names: Names, quiet: Quiet = False) -> None:
     with errors_as_lines(0):
         from ..models import find_model
         from ..progress import FetchReporter
@@ -69,9 +75,12 @@ def fetch(names: Names, quiet: Quiet = False) -> None:
                 watcher.end(f"{name}: {card.source or card.folder}")
 
 
-@models.command(epilog="Example: reddiff models path natural")
-def path(name: Name) -> None:
-    """Print the folder of a prior that is on this machine."""
+@models.command(
+    "path",
+    help="Print the folder of a prior that is on this machine.",
+    epilog="Example: reddiff models path natural",
+)
+def _path(name: Name) -> None:
     with errors_as_lines(0):
         from ..models import find_model
         from ..report import print_line
@@ -82,9 +91,12 @@ def path(name: Name) -> None:
         print_line(str(here))
 
 
-@models.command(epilog="Example: reddiff models verify natural")
-def verify(name: Name) -> None:
-    """Read the weights once more and compare their sha256 with the card's, if it has one."""
+@models.command(
+    "verify",
+    help="Read the weights once more and compare their sha256 with the card's, if it has one.",
+    epilog="Example: reddiff models verify natural",
+)
+def _verify(name: Name) -> None:
     with errors_as_lines(0):
         from ..models import find_model, verify_model
         from ..report import print_line
@@ -97,10 +109,14 @@ def verify(name: Name) -> None:
 
 
 @models.command(
+    "convert",
+    help="Write a prior as a diffusers folder with safetensors, which --model takes.\n\n"
+    "A file is taken as weights of guided-diffusion, whose network it does not describe: name "
+    "its\nfamily. A folder is a diffusers folder with a pickle (.bin) or with older names.",
     epilog="Example: reddiff models convert 256x256_diffusion_uncond.pt my-prior "
-    "--family imagenet256"
+    "--family imagenet256",
 )
-def convert(
+def _convert(
     source: Annotated[Path, typer.Argument(help="A guided-diffusion file, or a folder.")],
     folder: Annotated[Path, typer.Argument(help="The new folder.")],
     family: Annotated[
@@ -108,11 +124,6 @@ def convert(
         typer.Option("--family", help="Of a file: imagenet256, lsun256 or ffhq256."),
     ] = None,
 ) -> None:
-    """Write a prior as a diffusers folder with safetensors, which --model takes.
-
-    A file is taken as weights of guided-diffusion, whose network it does not describe: name its
-    family. A folder is a diffusers folder with a pickle (.bin) or with older names.
-    """
     with errors_as_lines(0):
         from ..report import print_line
 

@@ -13,6 +13,7 @@ from .flags import Device, Quiet, Verbose
 from .making import errors_as_lines
 
 CHANNELS = ",".join(map(str, TrainOptions.channels))
+HELP = "Train a prior on photographs; the folder it writes can be given to --model."
 EXAMPLE = "Example: reddiff train photos --val held-out -o my-prior --minutes 60"
 
 Validation = Annotated[
@@ -61,7 +62,7 @@ Init = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command to an app."""
-    app.command("train", epilog=EXAMPLE)(train)
+    app.command("train", help=HELP, epilog=EXAMPLE)(train)
 
 
 def train(
@@ -92,7 +93,7 @@ def train(
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Train a prior on photographs; the folder it writes can be given to --model."""
+    """Make options of the flags, and run them."""
     with errors_as_lines(verbose):
         options = TrainOptions(
             folder=folder,

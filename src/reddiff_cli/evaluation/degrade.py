@@ -230,7 +230,7 @@ def _poser(made: _Made, case: Case, truth: Tensor, y: Tensor) -> Callable[[Setti
 
     def pose(setting: Setting) -> Problem:
         noise = setting.noise(case.task, NOWHERE, y, made.known, blurred=case.options.blurred)
-        white = setting.white(made.operator, NOWHERE, y, noise, made.known)
+        white = setting.white(made.operator, y, noise, made.known)
         if isinstance(case.options, HoleOptions):
             hole = _hole(made.known)
             if hole is None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError
-from .complaints import complaint
+from .complaints import complaint, name_of
 from .parts import has_several
 
 Array = NDArray[Any]
@@ -144,7 +144,7 @@ def _read_raster(path: Path, _: str | None) -> Array:
     """Numbers as stored, without scaling to [0, 1]; (H, W, channels)."""
     import OpenImageIO as oiio
 
-    buffer = oiio.ImageBuf(str(path))
+    buffer = oiio.ImageBuf(name_of(path))
     spec = buffer.spec()
     _check_size(path, (spec.width, spec.height, max(1, spec.depth), spec.nchannels))
     # What is damaged must not be asked for pixels: that ends the process.

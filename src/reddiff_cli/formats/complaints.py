@@ -1,6 +1,9 @@
-"""What OpenImageIO has to say about a file."""
+"""What OpenImageIO is told, and has to say, about a file."""
 
+from pathlib import Path
 from typing import Protocol
+
+from ..errors import PictureError
 
 MOST_WORDS = 120  # letters of an error, which often says all twice
 
@@ -20,3 +23,13 @@ def complaint(source: Complaining) -> str:
     lines = [line.strip() for line in told.splitlines() if line.strip()]
     text = "; ".join(dict.fromkeys(lines))
     return text if len(text) <= MOST_WORDS else f"{text[:MOST_WORDS]}..."
+
+
+def name_of(path: Path) -> str:
+    """The name of a file; PictureError for bytes that are no UTF-8, which it does not take."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        told = f"{path}: its name is not UTF-8, and OpenImageIO opens no such file; rename it"
+        raise PictureError(told, "Name") from error
+    return str(path)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import PictureError
 from .attributes import Attribute, set_attributes, set_window
-from .complaints import complaint
+from .complaints import complaint, name_of
 from .parts import has_several
 from .samples import rounded, scaled
 
@@ -27,6 +27,7 @@ Sample = TypeVar("Sample", bound=np.generic)
 # What Pillow opens at most.
 MOST_PIXELS = 178_956_970
 NO_PREDICTOR = 1  # TIFF
+SPARE = 65_536  # bytes; no file system hands out larger blocks
 CONVERT = "convert it to unsigned integers of 8 or 16 bits, or to 32-bit float"
 Values = NDArray[np.uint16] | NDArray[np.float32]
 
@@ -52,7 +53,7 @@ def read(path: Path, bits: int, stored: Stored) -> tuple[Pixels, Pixels | None]:
         raise PictureError(f"{path}: {bits} bits per channel; {CONVERT}", "Depth")
     as_stored = oiio.ImageSpec()
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # colours not multiplied by alpha
-    buffer = oiio.ImageBuf(str(path), 0, 0, as_stored)
+    buffer = oiio.ImageBuf(name_of(path), 0, 0, as_stored)
     _check_size(path, buffer)
     values = None if buffer.has_error else buffer.get_pixels(oiio.UINT16)
     if values is None or buffer.has_error:
@@ -72,7 +73,7 @@ def is_deep(path: Path) -> bool:
     """Whether a file holds 16 bits a channel, or between 8 and 16."""
     import OpenImageIO as oiio
 
-    source = oiio.ImageInput.open(str(path))
+    source = oiio.ImageInput.open(name_of(path))
     if source is None:
         complaint(oiio)
         return False
@@ -89,7 +90,7 @@ def read_float(path: Path) -> tuple[Pixels, Pixels | None, Pixels | None]:
     """
     import OpenImageIO as oiio
 
-    buffer = oiio.ImageBuf(str(path))
+    buffer = oiio.ImageBuf(name_of(path))
     _check_size(path, buffer)
     values = None if buffer.has_error else buffer.get_pixels(oiio.FLOAT)
     if values is None or buffer.has_error:
@@ -146,7 +147,7 @@ def size_of(path: Path) -> tuple[int, int]:
     """Width and height of an upright picture; PictureError if it has none."""
     import OpenImageIO as oiio
 
-    buffer = oiio.ImageBuf(str(path))
+    buffer = oiio.ImageBuf(name_of(path))
     _check_size(path, buffer)
     spec = buffer.spec()
     if buffer.has_error or not spec.width:
@@ -244,18 +245,42 @@ def encode_float(
 
 
 def _bytes(oiio: ModuleType, spec: object, values: Values, suffix: str) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        name = Path(folder) / f"picture{suffix}"
-        _write(oiio, name, spec, values)
-        return name.read_bytes()
+    """What a file would hold: OpenImageIO only writes files. OSError that says why it cannot."""
+    where = tempfile.gettempdir()
+    try:
+        with tempfile.TemporaryDirectory(dir=where) as folder:
+            name = Path(folder) / f"picture{suffix}"
+            refused = _write(oiio, name, spec, values)
+            content = _whole(name)
+    except OSError as error:
+        raise OSError(
+            f"{error.strerror or error}, in {where}; TMPDIR names another folder"
+        ) from error
+    if refused:
+        raise OSError(refused)
+    return content
 
 
-def _write(oiio: ModuleType, name: Path, spec: object, values: Values) -> None:
+def _write(oiio: ModuleType, name: Path, spec: object, values: Values) -> str:
+    """Why not, or nothing, which is also said of some files that are cut off."""
     out = oiio.ImageOutput.create(str(name))
     if out is None or not out.open(str(name), spec) or not out.write_image(values):
-        reason = complaint(oiio if out is None else out)
-        raise PictureError(f"{name.name}: cannot be encoded ({reason})", "Unwritable")
+        return complaint(oiio if out is None else out) or "unknown reason"
     out.close()
+    return ""
+
+
+def _whole(name: Path) -> bytes:
+    """The content of a file; OSError if the disk takes no more.
+
+    Of 205 kB on a disk of 200 OpenImageIO wrote 200, and told so for none of PNG, and not for all
+    of EXR and TIFF.
+    """
+    with name.open("ab+") as file:
+        size = file.tell()
+        file.write(bytes(SPARE))
+        file.seek(0)
+        return file.read(size)
 
 
 def turn(values: NDArray[Sample], orientation: int) -> NDArray[Sample]:

@@ -40,7 +40,8 @@ class JpegComponent:
 class JpegFile:
     """A JPEG file in its stored orientation.    colour: grey, ycbcr or rgb.
 
-    orientation: the EXIF value 1 to 8, still to be applied to what is restored.
+    orientation: the EXIF value 1 to 8, still to be applied to what is restored.    top, left:
+    where the picture begins in the blocks, of which somebody may have cut some off.
     """
 
     components: tuple[JpegComponent, ...]
@@ -48,6 +49,16 @@ class JpegFile:
     height: int
     width: int
     orientation: int
+    top: int = 0
+    left: int = 0
+
+    @property
+    def steps(self) -> NDArray[np.int64] | None:
+        """(8, 8), of luminance, as the picture is shown upright; None of RGB."""
+        table = self.components[0].table
+        if self.colour == "rgb":
+            return None
+        return table.T if self.orientation >= _TRANSPOSED else table
 
 
 def read_jpeg(path: Path) -> JpegFile:

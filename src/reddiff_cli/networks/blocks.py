@@ -26,7 +26,7 @@ class Layout:
     in_channels: int = 3
     out_channels: int = 3
     time_embedding_dim: int | None = None
-    freq_shift: int = 0
+    freq_shift: float = 0
     flip_sin_to_cos: bool = True
     down_block_types: Kinds = ("DownBlock2D", *["AttnDownBlock2D"] * 3)
     up_block_types: Kinds = (*["AttnUpBlock2D"] * 3, "UpBlock2D")

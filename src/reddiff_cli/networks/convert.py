@@ -197,7 +197,7 @@ def _check_shapes(state: State, config: Mapping[str, Any]) -> None:
     is no prior.
     """
     with torch.device("meta"):
-        expected = build(config).unet.state_dict()
+        expected = build(config, len(state)).unet.state_dict()
     for key in sorted(expected.keys() | state.keys()):
         theirs = tuple(state[key].shape) if key in state else None
         ours = tuple(expected[key].shape) if key in expected else None

@@ -23,8 +23,8 @@ from ..files import write_json
 from ..folders import CONFIG, PICKLE, SCHEDULER, WEIGHTS, locate, native_size, read_json
 from ..memory import is_out_of_memory
 from ..schedule import Schedule, schedule_from_config
-from .blocks import Attention, Residual
-from .unet import make_unet
+from .blocks import Attention, Layout, Residual
+from .unet import make_unet, mistyped
 from .weights import (
     is_adm_port,
     read_state,
@@ -140,9 +140,18 @@ def new_config(
     }
 
 
-def build(config: Mapping[str, Any]) -> Network:
-    """Network with random weights for a `config.json`; ModelMissing if it cannot be expressed."""
+def build(config: Mapping[str, Any], tensors: int | None = None) -> Network:
+    """Network with random weights for a `config.json`; ModelMissing if it cannot be expressed.
+
+    tensors: how many weights there are for it; to build one of far more could take for ever.
+    """
     _refuse_unsupported(config)
+    if tensors is not None:
+        levels = len(config["block_out_channels"])
+        layers = config.get("layers_per_block", Layout.layers_per_block)
+        if levels * layers > tensors:  # each has several
+            asked = f"{levels} levels with {layers} layers_per_block"
+            raise ModelMissing(f"{CONFIG}: {asked}, for which {tensors} weights are too few")
     return Network(make_unet(config), config)
 
 
@@ -185,7 +194,7 @@ def _load(folder: Path, weights: str, dtype: torch.dtype) -> Prior:
         state, config = repair_adm_state(config, state), repair_adm_config(config)
     # Weights are mapped from the file and cast once: no random start, no second copy.
     with torch.device("meta"):
-        network = build(config)
+        network = build(config, len(state))
     network.unet.load_state_dict({k: v.to(dtype) for k, v in state.items()}, assign=True)
     network.eval().requires_grad_(False)
     return Prior(network, schedule, prediction)
@@ -237,6 +246,9 @@ def _refuse_unsupported(config: Mapping[str, Any]) -> None:
     for key in ("in_channels", "block_out_channels"):
         if key not in config:
             raise ModelMissing(f"config.json: {key} is missing; fetch or convert the prior again")
+    mistaken = mistyped(config)
+    if mistaken:
+        raise ModelMissing(f"config.json: {mistaken}; it is of the wrong kind")
     if config.get("class_embed_type") or config.get("num_class_embeds"):
         raise ModelMissing("config.json: class-conditional networks are not supported")
     if is_adm_port(config):

@@ -14,7 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelMissing
-from .blocks import Attention, Doubling, Halving, Layout, Residual, Times, quiet_silu
+from .blocks import (
+    Attention,
+    Doubling,
+    Halving,
+    Kinds,
+    Layout,
+    Residual,
+    Sizes,
+    Times,
+    quiet_silu,
+)
 from .norms import GroupNorm
 
 DOWN = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D")
@@ -239,6 +249,19 @@ def unexpressed(config: Mapping[str, Any]) -> str:
         named = config.get(key, getattr(Layout, key))
         if len(named) != levels or not set(named) <= set(kinds):
             return f"{key} = {named}"
+    return ""
+
+
+def mistyped(config: Mapping[str, Any]) -> str:
+    """The first setting that is of another kind than in `Layout`, or nothing.
+
+    Some are only looked at when pictures come.
+    """
+    stored: dict[Any, Any] = {Sizes: list | tuple, Kinds: list | tuple, float: float | int}
+    for field in fields(Layout):
+        value = config.get(field.name, field.default)
+        if not isinstance(value, stored.get(field.type, field.type)):
+            return f"{field.name} = {value!r}"
     return ""
 
 

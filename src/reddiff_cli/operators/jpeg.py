@@ -72,7 +72,7 @@ class Jpeg:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Encode: (B, C, H, W) -> (B, N)."""
-        planes = self._to_planes(x)
+        planes = to_planes(x, self.colour)
         parts = []
         for c, layout in enumerate(self.layouts):
             blocks = _dct(_cut(_shrink(planes[:, c], layout), layout))
@@ -81,16 +81,21 @@ class Jpeg:
 
     def start(self, y: Tensor) -> Tensor:
         """Decode, chroma by linear interpolation between sample centres, not rounded."""
+        return self.decoded(y).clamp(-1, 1)
+
+    def decoded(self, y: Tensor, *, smooth: bool = True) -> Tensor:
+        """The same, not clipped either.    smooth: False repeats the samples of chroma."""
         height, width = self.canvas
+        how = {"mode": "bilinear", "align_corners": False} if smooth else {"mode": "nearest"}
         planes = []
         for layout, numbers in zip(self.layouts, self._split(y), strict=True):
             samples = _join(_undo_dct(numbers * layout.table.to(y)), layout)[:, None]
             if layout.shrink != (1, 1):
                 size = (samples.shape[2] * layout.shrink[0], samples.shape[3] * layout.shrink[1])
-                samples = F.interpolate(samples, size, mode="bilinear", align_corners=False)
+                samples = F.interpolate(samples, size, **how)
             down, across = height - samples.shape[2], width - samples.shape[3]
             planes.append(F.pad(samples, (0, across, 0, down), mode="replicate"))
-        return self._from_planes(torch.cat(planes, 1)).clamp(-1, 1)
+        return self._from_planes(torch.cat(planes, 1))
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
         """argmin_x |E(x) - y|^2 + r |x - d|^2 over all x encoded as y; E is A without rounding.
@@ -99,7 +104,7 @@ class Jpeg:
         middle of the interval, clamped into [q (k - 1/2), q (k + 1/2)]. A correction of
         subsampled chroma is repeated over its box, the shortest way to change a mean.
         """
-        planes = self._to_planes(d)
+        planes = to_planes(d, self.colour)
         moved = planes.clone()
         for c, (layout, numbers) in enumerate(zip(self.layouts, self._split(y), strict=True)):
             table = layout.table.to(planes)
@@ -116,7 +121,7 @@ class Jpeg:
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """rms of what lies outside the intervals, in steps of the tables, per picture, (B,)."""
-        planes = self._to_planes(x)
+        planes = to_planes(x, self.colour)
         parts = []
         for c, layout in enumerate(self.layouts):
             blocks = _dct(_cut(_shrink(planes[:, c], layout), layout))
@@ -130,14 +135,6 @@ class Jpeg:
             part.view(len(y), layout.rows, layout.columns, BLOCK, BLOCK)
             for part, layout in zip(parts, self.layouts, strict=True)
         ]
-
-    def _to_planes(self, x: Tensor) -> Tensor:
-        """[-1, 1] -> samples of the file, shifted to lie around zero: -128 to 127."""
-        if self.colour != "ycbcr":
-            return x * SCALE - 0.5
-        planes = torch.einsum("kc,bchw->bkhw", _matrix(x), x) * SCALE
-        planes[:, 0] -= 0.5
-        return planes
 
     def _from_planes(self, planes: Tensor) -> Tensor:
         if self.colour != "ycbcr":
@@ -171,6 +168,25 @@ def measure_jpeg(components: Sequence[StoredComponent], colour: str) -> tuple[Jp
         layouts.append(ComponentLayout(rows, columns, item.shrink, table))
     numbers = [torch.from_numpy(item.coefficients).flatten() for item in components]
     return Jpeg(tuple(layouts), colour), torch.cat(numbers)[None].float()
+
+
+def to_planes(x: Tensor, colour: str = "ycbcr") -> Tensor:
+    """[-1, 1] -> samples of a file, shifted to lie around zero: -128 to 127.
+
+    x: (B, C, H, W); of one channel it is as of other colours than ycbcr.
+    """
+    if colour != "ycbcr" or x.shape[1] == 1:
+        return x * SCALE - 0.5
+    planes = torch.einsum("kc,bchw->bkhw", _matrix(x), x) * SCALE
+    planes[:, 0] -= 0.5
+    return planes
+
+
+def dct_of(plane: Tensor) -> Tensor:
+    """Coefficients of a plane of whole blocks: (h, w) -> (h / 8, w / 8, 8, 8)."""
+    height, width = plane.shape
+    layout = ComponentLayout(height // BLOCK, width // BLOCK, (1, 1), plane)
+    return _dct(_cut(plane[None], layout))[0]
 
 
 def _matrix(like: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from ..formats.kinds import smooths
 from ..jobs import Job
 from ..noise import is_grey
 from ..operators import rec601
@@ -26,7 +27,7 @@ def pose(job: Job, options: ColorizeOptions, setting: Setting) -> WholePicture:
             setting.on_note(f"warning: {job.input}: has colours; they are replaced")
         y = rec601()(y)
     noise, operator = setting.noise("colorize", job.input, y), rec601()
-    white = setting.white(operator, job.input, y, noise)
+    white = setting.white(operator, y, noise, smoothed=smooths(job.input))
     about = (coloured(picture), operator, y, noise, setting)
     problem = WholePicture("colorize", *about, note=colours_found, white=white)
     return problem.hiding(unseen)

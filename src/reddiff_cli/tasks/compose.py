@@ -143,7 +143,7 @@ def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     def crop(x: Tensor) -> Tensor:
         return F.pad(x, [-n for n in margins])
 
-    white = setting.white(chain, job.input, y, noise, known)
+    white = setting.white(chain, y, noise, known, smoothed=origin.lossy)
     about = ("restore", source, chain, shown, noise, setting, crop)
     problem = Composition(*about, white=white, note=lambda _: said, unseen=unseen)
     return problem.read_from(origin)

@@ -8,12 +8,11 @@ altered by that.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from torch import Tensor
 
-from ..formats.jpeg import find_jpeg
 from ..pictures import Picture
+from .encoding import Encoding
 from .jpeg import Decoding, make_decoding
 from .problem import Stage, solver_of_shared, to_tensor
 from .setting import Setting
@@ -22,9 +21,13 @@ from .whole import WholePicture
 
 @dataclass
 class CompressedPicture(WholePicture):
-    """decoding: how y is told from a file's coefficients; None if it is not, or once it is."""
+    """decoding: how y is told from a file's coefficients; None if it is not, or once it is.
+
+    was: what has become of the picture before, for people.
+    """
 
     decoding: Decoding | None = None
+    was: str = ""
     _decodes: bool = False
 
     def accept(self, stage: Stage, mu: Tensor) -> None:
@@ -40,6 +43,10 @@ class CompressedPicture(WholePicture):
             return super().preview(stage, mu)
         self._take(stage, mu)
         return self._shown(self.operator.start(self.y))
+
+    def remark(self) -> str:
+        """What was told by coefficients, and what the task has to say about its result."""
+        return "; ".join(filter(None, (self.was, super().remark())))
 
     def decoding_stages(self) -> Iterator[Stage]:
         """The stage that takes the errors of the encoder out of y, if there is one."""
@@ -61,14 +68,13 @@ class CompressedPicture(WholePicture):
 
 
 def find_decoding(
-    path: Path, picture: Picture, setting: Setting, evaluations: int
+    encoding: Encoding, picture: Picture, setting: Setting, evaluations: int
 ) -> Decoding | None:
     """How a JPEG is told from its coefficients, in so many network evaluations.
 
-    None for other files. The published algorithm gets what every decoder shows.
+    None where they are not known.
     """
-    file = None if setting.solver.preset == "paper" else find_jpeg(path)
-    if file is None:
+    if encoding.file is None:
         return None
     solver = solver_of_shared(setting.solver, evaluations)
-    return make_decoding(picture, file, replace(setting, solver=solver))
+    return make_decoding(picture, encoding.file, replace(setting, solver=solver))

@@ -31,7 +31,7 @@ def pose(job: Job, options: DeblurOptions, setting: Setting) -> DegradedPicture:
     operator, crop = make_blur(job.input, kernel, options.boundary, y, response)
     posed = ("deblur", picture, operator, shown, noise, setting)
     problem = DegradedPicture(*posed, note=lambda _: remark_on(response, options), unseen=unseen)
-    problem.white = setting.white(operator, job.input, y, noise)
+    problem.white = setting.white(operator, y, noise, smoothed=origin.lossy)
     if crop is not None:
         problem.crop = crop.crop
     return problem.read_from(origin)

@@ -67,6 +67,7 @@ class DegradedPicture(ListeningPicture):
     def read_from(self, origin: Origin) -> Self:
         """The same, as one whose y comes from such a file."""
         self.origin, self.decoding, self.lossy = origin, origin.decoding, origin.lossy
+        self.was = origin.was
         return self
 
     @property

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -12,8 +11,6 @@ from ..budget import looking, straight
 from ..estimation.coloured_noise import ColouredNoise
 from ..estimation.stationary import white_power
 from ..estimation.tone import Tone, find_tone, is_grain, tone_of
-from ..formats.jpeg import find_luminance_table
-from ..formats.kinds import smooths
 from ..jobs import Job
 from ..noise import FLOOR, RISE, estimate_noise, is_grey, is_white, wavelet_sigma
 from ..operators import Identity
@@ -21,6 +18,7 @@ from ..pictures import Picture, load_picture
 from ..solvers.whitening import Whitening
 from ..task_options import DenoiseOptions
 from .compressed import find_decoding
+from .encoding import Encoding
 from .listening import QUIET, ListeningPicture
 from .problem import Stage
 from .setting import Setting
@@ -192,9 +190,10 @@ def pose(job: Job, options: DenoiseOptions, setting: Setting) -> Denoising:
     """The picture as one with noise on it."""
     picture, setting = setting.seeing(job.input, load_picture(job.input))
     evaluations = min(MOST, PER_LOOK * looking(setting.card, setting.solver).evaluations)
-    decoding = find_decoding(job.input, picture, setting, evaluations)
+    encoding = Encoding.of(job.input, picture, setting)
+    decoding = find_decoding(encoding, picture, setting, evaluations)
     y, unseen = hearable(picture)
-    lossy = smooths(job.input)
+    lossy = encoding.lossy
     noise = setting.told_noise("denoise")
     tone = _find_grainy_tone(y, noise, smoothed=lossy)
     y = y if tone is None else tone.grey
@@ -206,14 +205,15 @@ def pose(job: Job, options: DenoiseOptions, setting: Setting) -> Denoising:
     coarse = picture.depth == 8 or lossy
     floor = FLOOR / 255 if coarse else LEAST / 255 / picture.unit
     if noise is None:
-        estimate = setting.estimate(job.input, y, by_coefficients=decoding is not None)
+        seen, coefficients = (y, None, lossy), decoding is not None
+        estimate = setting.estimate(job.input, *seen, by_coefficients=coefficients)
         measured = floor < FLOOR / 255 and estimate.found > 0
         noise = max(estimate.found, floor) if measured else estimate.sigma
-    white = setting.white(operator, job.input, y, noise)
+    white = setting.white(operator, y, noise, smoothed=lossy)
     about = ("denoise", picture, operator, y, noise, setting)
-    step = _median_step(job.input) if lossy else 0.0
+    step = _median_step(encoding) if lossy else 0.0
     problem = Denoising(*about, white=white, lossy=lossy, floor=floor, step=step)
-    problem.decoding, problem.tone = decoding, tone
+    problem.decoding, problem.tone, problem.was = decoding, tone, encoding.remark
     return problem.hiding(unseen)
 
 
@@ -234,7 +234,7 @@ def _find_grainy_tone(y: Tensor, told: float | None, *, smoothed: bool) -> Tone 
     return tone if grainy and tone.shared_noise < NARROW * 2 * noise else None
 
 
-def _median_step(path: Path) -> float:
+def _median_step(encoding: Encoding) -> float:
     """Of a JPEG's luminance, of 255; infinite for other files."""
-    table = find_luminance_table(path)
+    table = encoding.table
     return math.inf if table is None else float(np.median(table))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..display import from_display
 from ..errors import UsageError
+from ..formats.kinds import smooths
 from ..holes.grain import Grain, add_grain, measure_grain, surroundings
 from ..holes.shape import solid_share
 from ..jobs import Job
@@ -54,7 +55,7 @@ def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
         known = torch.from_numpy(~hole)[None, None].float()
         seen = to_tensor(emptied(source, hole))
         noise = setting.noise("inpaint", job.input, seen, known)
-        white = setting.white(Inpaint(known), job.input, seen, noise, known)
+        white = setting.white(Inpaint(known), seen, noise, known, smoothed=smooths(job.input))
     return Inpainting(source, hole, noise, setting, grain=options.grain, white=white)
 
 
@@ -106,7 +107,8 @@ class Inpainting(Problem):
         thin = self._hole & ~wide
         if thin.any():
             s_start, _ = self._setting.levels("inpaint", 2 * self.noise, solid_share(thin))
-            yield bent(self._stage(thin, s_start, THIN_WINDOWS, THIN_MARGIN))
+            stage = bent(self._stage(thin, s_start, THIN_WINDOWS, THIN_MARGIN))
+            yield replace(stage, more=bool(wide.any()))
         if wide.any():
             start = solver.s_start or WIDE_START * card.wide_noise
             yield self._stage(wide, start, (128, card.window), WIDE_MARGIN, patched=True)

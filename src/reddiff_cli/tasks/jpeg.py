@@ -3,14 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..errors import UsageError
+from torch import Tensor
+
+from ..errors import PictureError, UsageError
 from ..formats.deep import turn
 from ..formats.jpeg import JpegFile, read_jpeg
+from ..formats.kinds import is_jpeg
 from ..jobs import Job
 from ..operators import measure_jpeg
 from ..operators.jpeg import SIGMA
 from ..pictures import Picture, load_picture
 from ..task_options import JpegOptions
+from .encoding import traces_in
 from .problem import Stage, to_pixels
 from .setting import Setting
 from .whole import WholePicture
@@ -29,7 +33,8 @@ class Decoding(WholePicture):
         """Cropped to the picture and turned upright."""
         if self.file is None:
             raise ValueError("no file to go by")
-        stored = self._result()[:, :, : self.file.height, : self.file.width]
+        top, left = self.file.top, self.file.left
+        stored = self._result()[..., top : top + self.file.height, left : left + self.file.width]
         return replace(self.source, pixels=turn(to_pixels(stored), self.file.orientation))
 
     def stages(self) -> Iterator[Stage]:
@@ -39,15 +44,30 @@ class Decoding(WholePicture):
 
 
 def pose(job: Job, options: JpegOptions, setting: Setting) -> Decoding:
-    """The file's quantised coefficients as the measurement."""
+    """The quantised coefficients as the measurement: of the file, or of what it was before."""
     if setting.solver.noise is not None:
         raise UsageError("--noise: the file's own tables say what was lost; drop --noise")
-    return make_decoding(load_picture(job.input), read_jpeg(job.input), setting)
+    picture = load_picture(job.input)
+    if is_jpeg(job.input):
+        return make_decoding(picture, read_jpeg(job.input), setting)
+    traces = traces_in(picture)
+    if traces is None:
+        told = f"{job.input}: is no JPEG, and shows no traces of one"
+        raise PictureError(f"{told}; give the JPEG file, or use denoise", "Format")
+    return make_decoding(picture, traces.file, setting, traces.remark)
 
 
-def make_decoding(picture: Picture, file: JpegFile, setting: Setting) -> Decoding:
-    """The coefficients of a file as the measurement of what the picture was."""
+def make_decoding(picture: Picture, file: JpegFile, setting: Setting, was: str = "") -> Decoding:
+    """The coefficients of a file as the measurement of what the picture was.
+
+    was: what has become of the picture before, for people.
+    """
     operator, y = measure_jpeg(file.components, file.colour)
+
+    def outside(x: Tensor) -> str:
+        steps = f"{float(operator.residual(x, y).max()):.3f} steps outside the intervals"
+        return f"{was}; {steps}" if was else steps
+
     return Decoding(
         task="jpeg",
         source=picture,
@@ -55,6 +75,6 @@ def make_decoding(picture: Picture, file: JpegFile, setting: Setting) -> Decodin
         y=y,
         noise=0.0,
         setting=setting,
-        note=lambda x: f"{float(operator.residual(x, y).max()):.3f} steps outside the intervals",
+        note=outside,
         file=file,
     )

@@ -6,11 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..formats.jpeg import find_luminance_table
-from ..formats.kinds import smooths
 from ..noise import NoiseEstimate
 from ..pictures import Picture
 from .compressed import find_decoding
+from .encoding import Encoding
 from .jpeg import Decoding
 from .setting import Setting
 
@@ -26,7 +25,8 @@ class Origin:
 
     decoding: how y is told from a file's coefficients, if it is.    noise: that of what the file
     shows, estimated, or (`told`) as somebody told it.    lossy: the file has smoothed its noise.
-    table: (8, 8), a JPEG's steps of luminance; None where they are not known.
+    table: (8, 8), a JPEG's steps of luminance; None where they are not known.    was: what has
+    become of the picture before, for people.
     """
 
     decoding: Decoding | None
@@ -34,6 +34,7 @@ class Origin:
     told: bool = False
     lossy: bool = False
     table: Tensor | None = None
+    was: str = ""
 
 
 def find_origin(
@@ -52,15 +53,17 @@ def find_origin(
     known, blurred: as of `estimate_noise`.    told: the noise as part of a damage, in [0, 1]
     units, which the flag of it outdoes.
     """
-    decoding = find_decoding(path, picture, setting, DECODING)
+    encoding = Encoding.of(path, picture, setting)
+    decoding = find_decoding(encoding, picture, setting, DECODING)
     noise = setting.told_noise(task)
     if noise is None and setting.solver.noise is None:
         noise = told
     if noise is None:
         coefficients = decoding is not None
-        estimate = setting.estimate(path, y, known, blurred=blurred, by_coefficients=coefficients)
+        seen = (known, encoding.lossy)
+        estimate = setting.estimate(path, y, *seen, blurred=blurred, by_coefficients=coefficients)
     else:
         estimate = NoiseEstimate(noise)
-    table = find_luminance_table(path)
-    steps = None if table is None else torch.from_numpy(table)
-    return Origin(decoding, estimate, noise is not None, smooths(path), steps)
+    steps = None if encoding.table is None else torch.from_numpy(encoding.table.copy())
+    told_at_all = noise is not None
+    return Origin(decoding, estimate, told_at_all, encoding.lossy, steps, encoding.remark)

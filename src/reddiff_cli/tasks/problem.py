@@ -55,7 +55,7 @@ class Stage:
     enough, if nobody asks for more.    shared: above 0, it makes what all methods and samples
     share, by the default solver in so many network evaluations.    probe: its result is no
     picture, but what this tells of y, tiles whose noise is sigma_y at most, about, or that of
-    whitening.
+    whitening.    more: whether another one that is not shared follows.
     """
 
     view: View
@@ -72,6 +72,12 @@ class Stage:
     enough: int = 0
     whitening: Whitening | None = None
     probe: Probe | None = None
+    more: bool = False
+
+    @property
+    def last(self) -> bool:
+        """Whether the picture is done after it."""
+        return not (self.shared or self.more)
 
     def to(self, device: torch.device) -> "Stage":
         """The same stage with its tensors on a device."""

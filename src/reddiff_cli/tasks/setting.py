@@ -79,16 +79,19 @@ class Setting:
         path: Path,
         picture: Tensor,
         known: Tensor | None = None,
+        smoothed: bool | None = None,
         *,
         blurred: bool = False,
         by_coefficients: bool = False,
     ) -> NoiseEstimate:
         """Noise that nobody told.
 
-        known, blurred: as of `estimate_noise`.    by_coefficients: y will be told from those
-        of a JPEG; the least noise of lossy files is right for what is left of its errors then.
+        known, smoothed, blurred: as of `estimate_noise`; None: if files of this kind do so.
+        by_coefficients: y will be told from those of a JPEG; the least noise of lossy files is
+        right for what is left of its errors then.
         """
-        estimate = estimate_noise(picture, known, smoothed=smooths(path), blurred=blurred)
+        smoothed = smooths(path) if smoothed is None else smoothed
+        estimate = estimate_noise(picture, known, smoothed=smoothed, blurred=blurred)
         if estimate.warning and not by_coefficients:
             self.on_note(f"warning: {path}: {estimate.warning}; noise {estimate.sigma:.4f}")
         return estimate
@@ -96,20 +99,21 @@ class Setting:
     def white(
         self,
         operator: Operator,
-        path: Path,
         y: Tensor,
         noise: float,
         known: Tensor | None = None,
+        *,
+        smoothed: bool = False,
     ) -> bool:
         """True if this noise is in y and differs from pixel to pixel: `is_white`.
 
         Not measured without noise, and where y shows no picture. Behind a blur and the like
-        noise may be told too high.
+        noise may be told too high.    smoothed: as of `estimate_noise`.
         """
         if noise == 0 or not keeps_noise(operator):
             return True
         at_least = 0.0 if getattr(operator, "direct", None) is None else noise
-        return is_white(y, at_least, known, smoothed=smooths(path))
+        return is_white(y, at_least, known, smoothed=smoothed)
 
     def view(self) -> Whole:
         """The whole canvas, in tiles as asked for or as the prior's card says."""

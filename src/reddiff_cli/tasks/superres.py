@@ -47,7 +47,7 @@ def pose(job: Job, options: SuperresOptions, setting: Setting) -> EnlargedPictur
 
     shown = filled(y, unseen)
     source = enlarged(picture, options.scale)
-    white = setting.white(operator, job.input, y, noise)
+    white = setting.white(operator, y, noise, smoothed=origin.lossy)
     about = (source, operator, shown, noise, setting)
     problem = EnlargedPicture("superres", *about, note=consistency, white=white, unseen=unseen)
     problem.matte = make_matte(picture, reduction, setting)

@@ -10,7 +10,6 @@ from torch import Tensor
 from ..errors import PictureError
 from ..estimation.blind import SHARP, KernelEstimate, estimate_kernel
 from ..estimation.welch import luminance_weights
-from ..formats.kinds import smooths
 from ..jobs import Job
 from ..kernels import make_kernel
 from ..kernelspec import KernelSpec
@@ -71,7 +70,7 @@ class BlindDeblurring(DegradedPicture):
             told = f"{self.path}: too little of it is left to tell what blurred it; give --kernel"
             raise PictureError(told, "Kernel")
         # Compression looks like a blur, and a wrong kernel does more harm than none.
-        hidden = smooths(self.path) and self._table is None and estimate.spec.family != "motion"
+        hidden = self.lossy and self._table is None and estimate.spec.family != "motion"
         if estimate.spec == SHARP and not hidden:
             found = "no Gaussian, disk or straight motion found in it"
             told = f"{self.path}: {found}; give --kernel if you know the blur"
@@ -92,7 +91,7 @@ class BlindDeblurring(DegradedPicture):
         """The kernel, and one that may be tried as well."""
         also = "" if self.gaussian is None else f"; {self.gaussian} may be right as well"
         kernel = f"kernel {self.kernel} (estimated{also})"
-        return f"{kernel}; {self.said}" if self.said else kernel
+        return "; ".join(filter(None, (self.was, kernel, self.said)))
 
     def _spectrum_of_noise(self) -> float | Tensor:
         """As `estimate_kernel` wants it; PictureError if it is not white and cannot be told."""
@@ -117,7 +116,7 @@ def pose(job: Job, options: DeblurOptions, setting: Setting) -> BlindDeblurring:
     origin = find_origin("deblur", job.input, picture, y, setting, blurred=True)
     noise = origin.noise.sigma
     nothing = Blur(torch.ones(1, 1))
-    white = setting.white(nothing, job.input, y, noise)
+    white = setting.white(nothing, y, noise, smoothed=origin.lossy)
     about = ("deblur", picture, nothing, y, noise, setting)
     problem = BlindDeblurring(*about, white=white, path=job.input, options=options)
     return problem.read_from(origin).hiding(unseen)
