@@ -199,6 +199,20 @@ def test_sizes_are_solved_from_small_to_half(posed):
     assert sides == [24 * 24, 48 * 48]
 
 
+def test_a_guide_does_not_jump_where_its_hole_begins(posed):
+    """What the network misses of known pixels is not left as a step around the hole."""
+    stage = next(iter(posed(SolverOptions()).stages()))
+    rows = torch.cat([stage.start, stage.start.flip(1)])  # of two pictures, each by itself
+    mu = stage.operator.data_step(rows - 0.3, stage.y, 1e-4)
+    assert torch.equal(mu[:1], stage.operator.data_step(rows[:1] - 0.3, stage.y, 1e-4))
+    canvas = torch.zeros(1, 3, 24, 24)
+    missed = stage.view.put(canvas, mu[:1] - stage.start)[0].mean(0)
+    known = stage.view.put(canvas[:, :1], stage.operator.known)[0, 0] == 1
+    assert float(missed[known].abs().max()) < 1e-3
+    begins = (known[:, 1:] != known[:, :-1]).nonzero().unbind(1)
+    assert float((missed[:, 1:] - missed[:, :-1])[begins].abs().max()) < 0.1
+
+
 @pytest.mark.parametrize(
     "asked",
     [

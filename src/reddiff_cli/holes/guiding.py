@@ -4,11 +4,10 @@ A guide is smooth where the picture may be textured. Around gravel only a smooth
 it; where the surroundings are flat, it says where edges go on, which patches do not know.
 """
 
-import math
-
-import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from .smooth import blurred
 
 # Both sides of the comparison are blurred by BLUR (standard deviation in pixels), and texture is
 # what the wider blur TEXTURE takes away beyond that.
@@ -33,8 +32,8 @@ def comparable(guide: Tensor, hole: Tensor) -> Tensor:
     """
     if not len(guide):
         return guide
-    soft = _blurred(guide, BLUR)
-    texture = (soft - _blurred(guide, TEXTURE)).square().mean(0).sqrt()
+    soft = blurred(guide[None], BLUR)[0]
+    texture = (soft - blurred(guide[None], TEXTURE)[0]).square().mean(0).sqrt()
     near = F.max_pool2d(hole[None, None].float(), 2 * AROUND + 1, 1, AROUND)[0, 0] > 0
     seen = texture[near & ~hole]
     if not len(seen):
@@ -49,12 +48,3 @@ def comparable(guide: Tensor, hole: Tensor) -> Tensor:
 def _quantile(values: Tensor, share: float) -> float:
     """The value that so many of them lie below; of any number of them."""
     return float(values.kthvalue(1 + min(len(values) - 1, int(share * len(values)))).values)
-
-
-def _blurred(x: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of (C, H, W); the border is continued."""
-    radius = math.ceil(3 * sigma)
-    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma).square())
-    kernel /= kernel.sum()
-    x = F.pad(x[:, None], (radius,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(x, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))[:, 0]

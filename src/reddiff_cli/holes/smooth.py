@@ -1,5 +1,7 @@
 """Fill unknown pixels smoothly from their surroundings: quickly, as a bent plate, as a dome."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -90,6 +92,17 @@ def rise_smoothly(around: Tensor, hole: Tensor, top: Tensor, reach: Tensor) -> T
     rounds = FEW_ROUNDS if max(height, width) > SMALL_SIDE else DOME_ROUNDS
     left = hole * (pull * (top - start) + _laplacian(start))
     return start + conjugate_gradients(bent, left, rounds, SETTLED)
+
+
+def blurred(x: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of (B, C, H, W); the border is continued."""
+    radius = math.ceil(3 * sigma)
+    places = torch.arange(-radius, radius + 1, device=x.device)
+    kernel = torch.exp(-0.5 * (places / sigma).square())
+    kernel = (kernel / kernel.sum()).to(x.dtype)
+    planes = F.pad(x, (radius,) * 4, mode="replicate").flatten(0, 1)[:, None]
+    planes = F.conv2d(F.conv2d(planes, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
+    return planes.view_as(x)
 
 
 def _odd(x: Tensor) -> tuple[int, int, int, int]:

@@ -13,7 +13,7 @@ from .chain import Chain, Composite
 from .downsample import Downsample
 from .hdr import Exposure, Exposures, PaperHdr
 from .in_light import InLight, behind
-from .inpaint import Inpaint, Whitened
+from .inpaint import Inpaint, JoinedInpaint, Whitened
 from .jpeg import ComponentLayout, Jpeg, measure_jpeg
 from .phase import Phase
 from .pointwise import Grey, Identity, rec601
@@ -31,6 +31,7 @@ __all__ = [
     "Identity",
     "InLight",
     "Inpaint",
+    "JoinedInpaint",
     "Jpeg",
     "ComponentLayout",
     "Operator",

@@ -5,8 +5,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..holes.smooth import bend_smoothly, fill_smoothly
+from ..holes.smooth import bend_smoothly, blurred, fill_smoothly
+from ..tiling import Patchwork
 from .spectra import MaskSpectrum
+
+# How far what D misses of known pixels tells of a hole beside them, as a standard deviation in
+# pixels. Six photographs at 1/16 and 1/32 of their size, their holes 6 pixels thick there: rms
+# error of the hole 14.4 of 255 without that, 11.3 with 1.5 pixels, 13.3 with 3.
+TOLD = 1.5
+# A hole pixel with this share of known ones around it is told half.
+HALF_TOLD = 1e-3
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,31 @@ class Inpaint:
         observed = (self.known == 1).to(x.dtype).expand_as(x)
         total = ((y - x) * observed).square().flatten(1).sum(1)
         return (total / observed.flatten(1).sum(1).clamp(min=1)).sqrt()
+
+
+@dataclass(frozen=True)
+class JoinedInpaint(Inpaint):
+    """The same, of an x whose D misses neighbours alike: what it misses of known ones is told.
+
+    The data step of independent pixels lets the picture jump where a hole begins, by what D
+    misses: at high noise whole shades. At lower noise the network takes that for an edge, and
+    keeps it. So here D is also set right in the hole, beside its border.
+    view: where the pixels of (B, C, 1, N) lie.
+    """
+
+    view: Patchwork
+
+    def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
+        """As of `Inpaint`, of d plus what it misses nearby."""
+        direct = self.direct.to(d.dtype)
+        told = self._blurred((y - d) * direct) / (self._blurred(direct) + HALF_TOLD)
+        return super().data_step(torch.where(self.direct, d, d + told), y, r)
+
+    def _blurred(self, x: Tensor) -> Tensor:
+        """x: (B, C, 1, N), each of B by itself."""
+        rows = torch.split(x, 1)
+        parts = [self.view.map_windows(lambda seen: blurred(seen, TOLD), row) for row in rows]
+        return torch.cat(parts)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ..holes.scales import Scale, enlarged, finer, halvings, levels_to_narrow
 from ..holes.shape import Region
 from ..holes.synthesis import thickness
-from ..operators import Inpaint
+from ..operators import Inpaint, JoinedInpaint
 from ..solvers.reddiff import SIGMA_FLOOR
 from ..tiling import Hole
 from .holed import bent, parts_of
@@ -54,7 +54,7 @@ class Guide:
     def stages(self) -> Iterator[Stage]:
         """From the coarsest size to half of the picture's."""
         count = len(self._scales)
-        yield bent(self._stage(count, self._scales[-1], FIRST_START, FIRST_STEPS))
+        yield bent(self._stage(count, self._scales[-1], FIRST_START, FIRST_STEPS, first=True))
         for level in range(count - 1, 0, -1):
             scale = self._scales[level - 1]
             self._done = finer(self._done, scale)
@@ -80,8 +80,15 @@ class Guide:
         columns = slice(region.left, min(width, region.right))
         return enlarged(self._done, rows, columns)
 
-    def _stage(self, level: int, scale: Scale, s_start: float, steps: int) -> Stage:
-        """The picture at 1 / 2^level of its size."""
+    def _stage(
+        self, level: int, scale: Scale, s_start: float, steps: int, *, first: bool = False
+    ) -> Stage:
+        """The picture at 1 / 2^level of its size.
+
+        first: whole shades are open. At finer sizes what D misses is detail, which would grow into
+        the hole: 14 training crops of 256x256, holes of 64x90 have 20.11 dB by this at the first
+        size, 20.24 at all, and 19.96 without it; but at all dark figures got bright halos.
+        """
         work = self._setting.windows(scale.wide.numpy(), MARGIN, WINDOWS)
         start, known = work.take(scale.x), work.take(scale.known)
         sigma_y = 2 * self._noise / 2**level  # the mean of four pixels has half of their noise
@@ -89,7 +96,7 @@ class Guide:
         weight = replace(self._setting, solver=solver).weight("inpaint", float(known.mean()))
         return Stage(
             work,
-            Inpaint(known),
+            JoinedInpaint(known, work) if first else Inpaint(known),
             start * known,
             start,
             max(s_start, FIRST * max(sigma_y, SIGMA_FLOOR)),
