@@ -809,7 +809,7 @@ def test_jpeg_restores_within_its_intervals(tmp_path, quick):
     assert load_picture(tmp_path / "a.jpeg.png").pixels.shape == (45, 70, 3)
     png = tmp_path / "b.png"
     Image.fromarray(scene()).save(png)
-    assert "not JPEG" in reddiff("jpeg", png, *quick, code=1)[1]
+    assert "no JPEG" in reddiff("jpeg", png, *quick, code=1)[1]
     noise = ["--noise", "0.1", "--overwrite"]
     assert "drop --noise" in reddiff("jpeg", path, *noise, *quick, code=2)[1]
 

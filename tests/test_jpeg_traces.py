@@ -104,6 +104,14 @@ def altered(photograph):
     yield "brighter", np.array(once.point(lambda value: min(255, round(value * 1.2))))
     yield "noisy", (np.array(once) + noise).round().clip(0, 255).astype(np.uint8)
     yield "one colour", np.full((256, 256, 3), 90, np.uint8)
+    rows, columns = np.mgrid[:256, :256].astype(np.float64)
+    # What is smooth is explained by any quality, and has few different coefficients.
+    for name, drawn in (
+        ("ramp", 20 + columns / 2),
+        ("slope", 30 + (rows + columns) / 3),
+        ("waves", 128 + 90 * np.sin(columns / 17) * np.cos(rows / 23)),
+    ):
+        yield name, (drawn[..., None] * [1.0, 0.9, 0.7]).round().astype(np.uint8)
     yield "tiny", decoded(photograph)[:40, :40]
     yield "noise", np.random.default_rng(1).integers(0, 256, (256, 256, 3), dtype=np.uint8)
 
