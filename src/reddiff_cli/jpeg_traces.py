@@ -27,8 +27,9 @@ from .operators.jpeg import BLOCK, SCALE, dct_of, measure_jpeg, to_planes
 ROUNDING, ODD = 0.45, 0.02
 # Coefficients below this tell nothing of steps. So many different ones are needed, at so many
 # frequencies, and so much must each speak for the steps on the average, in nats.
-# Photographs of 100x100 and more have 50 to 1500, at 12 and more; ramps and waves that were drawn,
-# which a quality can be found for, have 4 to 140, at 9 at most.
+# Eight photographs of 100x100 and 246x246 have 51 to 1579, at 12 and more, at quality 20 to 92; a
+# ninth, which is smooth, has 9 to 198, at 4 to 19, and is let go. Ramps and waves that were drawn,
+# of which some quality explains the ramps, have 4 to 142, at 9 at most.
 LEAST, ENOUGH, FREQUENCIES, SURE = 1.5, 50, 11, 0.3
 # Finer steps than those of the last quality do no harm that the prior could see.
 QUALITIES = range(5, 96)

@@ -34,7 +34,8 @@ class Encoding:
         """Of the picture in a file; the published algorithm gets what every decoder shows."""
         plain = setting.solver.preset == "paper"
         if smooths(path):
-            return cls(True, None if plain else find_jpeg(path), find_luminance_table(path))
+            file = None if plain else find_jpeg(path)
+            return cls(True, file, find_luminance_table(path) if file is None else file.steps)
         traces = None if plain else traces_in(picture)
         if traces is None:
             return cls()

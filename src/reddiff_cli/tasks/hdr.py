@@ -113,10 +113,8 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
         lowest = min(options.exposures)
         stops = tuple(shot - lowest + options.stops for shot in options.exposures)
         trust = tuple((noise / other) ** 2 if other else 1.0 for other in noises)
-        operator, y = (
-            Exposures(stops, response, tolerance, trust),
-            torch.stack([*map(to_tensor, pictures)], 1),
-        )
+        operator = Exposures(stops, response, tolerance, trust)
+        y = torch.stack([to_tensor(picture) for picture in pictures], 1)
         level = options.stops - lowest
     else:
         operator, y, level = Exposure(options.stops, response, tolerance), single, options.stops

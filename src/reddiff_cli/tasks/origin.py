@@ -65,5 +65,6 @@ def find_origin(
     else:
         estimate = NoiseEstimate(noise)
     steps = None if encoding.table is None else torch.from_numpy(encoding.table.copy())
-    told_at_all = noise is not None
-    return Origin(decoding, estimate, told_at_all, encoding.lossy, steps, encoding.remark)
+    return Origin(
+        decoding, estimate, noise is not None, encoding.lossy, steps, was=encoding.remark
+    )
