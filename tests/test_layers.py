@@ -38,7 +38,7 @@ LAYERS = {
         "mask_edges",
     ],
     4: ["masks", "outputs", "kernels", "operators", "batching", "training"],
-    5: ["jobs", "train", "retrieval", "jpeg_traces"],
+    5: ["jobs", "train", "retrieval", "traces"],
     6: ["headers", "result", "record", "report", "tasks"],
     7: ["sheets", "methods", "foretell"],
     8: ["restore", "bench"],

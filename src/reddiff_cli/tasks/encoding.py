@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from ..formats.jpeg import JpegFile, find_jpeg, find_luminance_table
 from ..formats.kinds import smooths
 from ..formats.samples import rounded
-from ..jpeg_traces import JpegTraces, find_traces
 from ..pictures import Picture
+from ..traces.resaved import JpegTraces, find_traces
 from .setting import Setting
 
 

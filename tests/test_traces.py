@@ -10,13 +10,13 @@ from PIL import Image, ImageDraw
 from reddiff_cli.errors import PictureError
 from reddiff_cli.formats.jpeg import read_jpeg
 from reddiff_cli.jobs import Job
-from reddiff_cli.jpeg_traces import find_traces
 from reddiff_cli.models import find_model
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.restore import Restorer
 from reddiff_cli.task_options import DenoiseOptions, JpegOptions, SuperresOptions
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.encoding import Encoding, traces_in
+from reddiff_cli.traces.resaved import find_traces
 
 COFFEE = Path(__file__).parent / "pictures" / "coffee.png"
 CUT = (slice(5, None), slice(11, None))
@@ -70,22 +70,49 @@ def test_a_part_of_a_picture_tells_where_its_blocks_were(photograph):
 
 
 @pytest.mark.parametrize("turned", [Image.Transpose.ROTATE_90, Image.Transpose.TRANSVERSE])
-def test_pictures_that_were_turned_have_tables_that_lie_on_their_side(photograph, turned):
-    seen = np.array(Image.fromarray(decoded(photograph)).transpose(turned))
-    straight, found = find_traces(decoded(photograph)), find_traces(seen)
+@pytest.mark.parametrize("sampling", [1, 2])
+def test_pictures_that_were_turned_have_tables_that_lie_on_their_side(
+    photograph, turned, sampling
+):
+    shown = Image.fromarray(decoded(photograph, subsampling=sampling))
+    straight, found = (find_traces(np.array(seen)) for seen in (shown, shown.transpose(turned)))
     assert straight is not None
     assert found is not None
-    assert (found.quality, found.file.orientation) == (75, 5)
-    np.testing.assert_array_equal(
-        found.file.components[0].table, straight.file.components[0].table
-    )
-    np.testing.assert_array_equal(found.file.steps, straight.file.steps.T)
+    assert found.quality == straight.quality == 75
+    for on_side, upright in zip(found.file.components, straight.file.components, strict=True):
+        np.testing.assert_array_equal(on_side.table, upright.table.T)
+        assert on_side.shrink == upright.shrink[::-1]
 
 
 def test_flips_leave_tables_as_they_are(photograph):
-    found = find_traces(decoded(photograph)[::-1, ::-1].copy())
+    straight, found = (find_traces(decoded(photograph)[::step, ::step].copy()) for step in (1, -1))
+    assert straight is not None
     assert found is not None
-    assert found.file.orientation == 1
+    for flipped, upright in zip(found.file.components, straight.file.components, strict=True):
+        np.testing.assert_array_equal(flipped.table, upright.table)
+
+
+# Steps as no quality of libjpeg has them.
+LEVEL = np.full((8, 8), 9)
+RISING = 5 + 3 * np.add.outer(np.arange(8), np.arange(8))
+
+
+@pytest.mark.parametrize(("sampling", "place"), [(0, ()), (2, ()), (0, CUT)])
+def test_steps_of_other_encoders_are_told_too(tmp_path, photograph, sampling, place):
+    pytest.importorskip("jpeglib")
+    path, tables = tmp_path / "a.jpg", (RISING, LEVEL)
+    steps = [table.flatten().tolist() for table in tables]
+    photograph.save(path, qtables=steps, subsampling=sampling)
+    found, stored = find_traces(np.array(Image.open(path))[place].copy()), read_jpeg(path)
+    assert found is not None
+    assert found.quality is None
+    assert found.remark == "was JPEG once"
+    for c, (seen, true) in enumerate(zip(found.file.components, stored.components, strict=True)):
+        assert seen.shrink == true.shrink
+        nonzero = (true.coefficients != 0).sum((0, 1))
+        assert np.average(seen.table == tables[c > 0], weights=nonzero) > (0.8 if c else 0.97)
+        if place == ():
+            assert (seen.coefficients != true.coefficients).mean() < 0.02
 
 
 def test_grey_pictures_have_one_component(photograph):
@@ -101,7 +128,7 @@ def altered(photograph):
     yield "clean", np.array(photograph)
     yield "smaller", np.array(once.resize((200, 200), Image.Resampling.BICUBIC))
     yield "larger", np.array(once.resize((300, 300), Image.Resampling.BICUBIC))
-    yield "brighter", np.array(once.point(lambda value: min(255, round(value * 1.2))))
+    yield "brighter", np.array(once.point(lambda value: round(255 * (value / 255) ** 0.8)))
     yield "noisy", (np.array(once) + noise).round().clip(0, 255).astype(np.uint8)
     yield "one colour", np.full((256, 256, 3), 90, np.uint8)
     rows, columns = np.mgrid[:256, :256].astype(np.float64)

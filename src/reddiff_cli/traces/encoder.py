@@ -1,0 +1,133 @@
+"""One way in which a picture may have been encoded as JPEG, and decoded again."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..formats.jpeg import JpegComponent, JpegFile
+from ..operators.jpeg import BLOCK, dct_of, measure_jpeg, to_planes
+
+# How chroma was reduced (down, across), and whether it was smoothed between its samples when it
+# was decoded: what programs do, the commonest first; the last are turned pictures.
+REDUCED = (
+    *(((2, 2), True), ((1, 1), False), ((1, 2), True), ((2, 2), False), ((1, 2), False)),
+    *(((2, 1), True), ((2, 1), False)),
+)
+# Rounds that tell clipped values, and those that undo the smoothing of chroma (a third of the
+# error is left by each).
+DECLIPPED, UNDONE = 3, 12
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """top, left: pixels of the outermost blocks that the picture lacks.    tables: (8, 8), one a
+    component.    shrink, smoothed: as in REDUCED.    end: x was clipped where it is so large.
+
+    Pictures x are (1, 1 or 3, H, W) in [-1, 1]; `framed` they fill whole blocks of all components.
+    """
+
+    top: int
+    left: int
+    tables: tuple[Tensor, ...]
+    shrink: tuple[int, int] = (1, 1)
+    smoothed: bool = False
+    end: float = 1.0
+
+    def file_of(self, x: Tensor) -> JpegFile:
+        """The coefficients of x.
+
+        Where x is clipped they are told from what is decoded again, beyond the ends of the scale.
+        """
+        height, width = x.shape[2:]
+        seen = self.framed(x)
+        ends = seen.abs() >= self.end
+        file = self._rounded(seen, height, width)
+        for _ in range(DECLIPPED if ends.any() else 0):
+            decoded = self.decoded(file)
+            beyond = ends & (decoded * seen.sign() > self.end)
+            file = self._rounded(torch.where(beyond, decoded, seen), height, width)
+        return file
+
+    def decoded(self, file: JpegFile) -> Tensor:
+        """The framed picture, neither rounded nor clipped."""
+        operator, y = measure_jpeg(file.components, file.colour)
+        return operator.decoded(y, smooth=self.smoothed)
+
+    def chroma(self, x: Tensor) -> Tensor:
+        """Coefficients of both components of chroma, of blocks in which nothing is clipped.
+
+        (n, 8, 8).
+        """
+        planes = to_planes(self.framed(x))[0, 1:]
+        blocks = torch.stack([dct_of(self._reduced(plane, self.shrink)) for plane in planes])
+        kernel = (BLOCK * self.shrink[0], BLOCK * self.shrink[1])
+        return blocks[:, F.max_pool2d(self.unseen(x), kernel)[0, 0] == 0].flatten(0, 1)
+
+    def framed(self, x: Tensor) -> Tensor:
+        """Going on outside as at the border."""
+        return F.pad(x, self._around(x), mode="replicate")
+
+    def unseen(self, x: Tensor) -> Tensor:
+        """(1, 1, h, w): 1 outside of x, and where a channel of it is clipped, else 0."""
+        return F.pad(clipped(x, self.end), self._around(x), value=1.0)
+
+    def _around(self, x: Tensor) -> tuple[int, int, int, int]:
+        """Pixels that x lacks on whole blocks of every component: left, right, top, bottom."""
+        across, down = self.shrink[1] * BLOCK, self.shrink[0] * BLOCK
+        right, bottom = -(self.left + x.shape[3]) % across, -(self.top + x.shape[2]) % down
+        return self.left, right, self.top, bottom
+
+    def _rounded(self, framed: Tensor, height: int, width: int) -> JpegFile:
+        planes, components = to_planes(framed)[0], []
+        for c, (plane, table) in enumerate(zip(planes, self.tables, strict=True)):
+            shrink = self.shrink if c else (1, 1)
+            numbers = torch.round(dct_of(self._reduced(plane, shrink)) / table)
+            stored = numbers.clamp(-2048, 2047).to(torch.int16).numpy()
+            components.append(JpegComponent(stored, table.to(torch.int64).numpy(), shrink))
+        colour = "ycbcr" if len(components) > 1 else "grey"
+        return JpegFile(tuple(components), colour, height, width, 1, self.top, self.left)
+
+    def _reduced(self, plane: Tensor, shrink: tuple[int, int]) -> Tensor:
+        """Samples from which `plane` was interpolated."""
+        if shrink == (1, 1):
+            return plane
+        samples = F.avg_pool2d(plane[None, None], shrink)
+        if self.smoothed:
+            for axis, factor in zip((2, 3), shrink, strict=True):
+                if factor == 2:
+                    samples = _sharpened(samples, axis)
+        return samples[0, 0]
+
+
+def encoders(grid: tuple[int, int], end: float = 1.0) -> Iterator[Encoder]:
+    """All ways in which chroma may have been reduced; tables are still to be told.
+
+    grid: the first row and column of a block.
+    """
+    top, left = (-start % BLOCK for start in grid)
+    for shrink, smoothed in REDUCED:
+        for above in range(top, top + BLOCK * shrink[0], BLOCK):
+            for beside in range(left, left + BLOCK * shrink[1], BLOCK):
+                yield Encoder(above, beside, (), shrink, smoothed, end)
+
+
+def clipped(x: Tensor, end: float = 1.0) -> Tensor:
+    """1 where a channel of x is at an end of the scale, else 0; (1, 1, H, W)."""
+    return (x.abs() >= end).any(1, keepdim=True).to(x.dtype)
+
+
+def _sharpened(means: Tensor, axis: int) -> Tensor:
+    """s from means of two of what was interpolated from s: s / 8 + 3 s / 4 + s / 8.
+
+    means: (1, 1, h, w).
+    """
+    around = (0, 0, 1, 1) if axis == 2 else (1, 1, 0, 0)
+    size, samples = means.shape[axis], means
+    for _ in range(UNDONE):
+        wide = F.pad(samples, around, mode="replicate")
+        beside = wide.narrow(axis, 0, size) + wide.narrow(axis, 2, size)
+        samples = (means - beside / 8) * 4 / 3
+    return samples
