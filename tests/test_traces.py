@@ -110,7 +110,7 @@ def test_steps_of_other_encoders_are_told_too(tmp_path, photograph, sampling, pl
     for c, (seen, true) in enumerate(zip(found.file.components, stored.components, strict=True)):
         assert seen.shrink == true.shrink
         nonzero = (true.coefficients != 0).sum((0, 1))
-        assert np.average(seen.table == tables[c > 0], weights=nonzero) > (0.8 if c else 0.97)
+        assert np.average(seen.table == tables[c > 0], weights=nonzero) > (0.75 if c else 0.97)
         if place == ():
             assert (seen.coefficients != true.coefficients).mean() < 0.02
 

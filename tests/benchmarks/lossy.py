@@ -1,13 +1,15 @@
 """Noise, blur and reduction in JPEG files: what reading the file's coefficients first gains.
 
     python tests/benchmarks/lossy.py FOLDER [--limit 12] [--size 256] [--quality 75 92]
-        [--task superres ...] [--camera 0] [--resaved]
+        [--task superres ...] [--camera 0] [--first 0] [--resaved]
 
 The centres of --limit photographs are blurred or reduced, get the noise of the mosaic of a
-simulated camera (--camera, of 255), and are written as JPEG with chroma of half the size, which
---resaved saves again as PNG, whose pixels must tell the coefficients then. Prints mean PSNR in dB
-of what the command makes of the file by itself (`--preset fast`), from what decoders show and from
-the coefficients, and by how much the second is better in the worst case.
+simulated camera (--camera, of 255), and are written as JPEG with chroma of half the size: first of
+the quality --first, if there is one, which is opened and saved again. --resaved saves the file
+again as PNG, whose pixels must tell the coefficients then. Prints mean PSNR in dB of what the
+command makes of the file by itself (`--preset fast`), from what decoders show and from the
+coefficients (with --first: from those of the last file and from those of the first), and by how
+much the second is better in the worst case.
 """
 
 import argparse
@@ -30,10 +32,12 @@ from reddiff_cli.models import find_model
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import Restorer
+from reddiff_cli.task_options import JpegOptions
 from reddiff_cli.tasks import Problem, Setting, encoding, pose
 from reddiff_cli.tasks.problem import to_pixels
 
 CASES: tuple[tuple[str, dict[str, str | int]], ...] = (
+    ("jpeg", {}),
     ("denoise", {}),
     ("superres", {"scale": 2}),
     ("superres", {"scale": 4}),
@@ -41,7 +45,9 @@ CASES: tuple[tuple[str, dict[str, str | int]], ...] = (
     ("deblur", {"kernel": "motion:9,30"}),
 )
 Reader = Callable[[Any], object]
-READ: tuple[Reader, Reader] = encoding.find_jpeg, encoding.traces_in
+READERS: dict[str, Reader] = {
+    name: getattr(encoding, name) for name in ("find_jpeg", "traces_in", "find_earlier")
+}
 
 
 def nothing(_: object) -> None:
@@ -55,16 +61,21 @@ def scores(
     found = []
     paths = list_pictures([asked.folder], True)
     for path in paths[:: max(1, len(paths) // asked.limit)][: asked.limit]:
-        specimen, file = degrade(load_picture(path), case, asked.size, 0), folder / "y.jpg"
+        damaged = case
+        if case.task == "jpeg":  # whose own damage is the file
+            damaged, case = make_case("denoise", {}, 0.0), replace(case, options=JpegOptions())
+        specimen, file = degrade(load_picture(path), damaged, asked.size, 0), folder / "y.jpg"
         y = eight_bits(specimen.y)
         if asked.camera:
             y = camera(y, asked.camera, torch.Generator().manual_seed(0))
-        save_picture(Picture(to_pixels(y)), file, None, quality)
+        save_picture(Picture(to_pixels(y)), file, None, asked.first or quality)
+        if asked.first:
+            save_picture(load_picture(file), file, None, quality)
         if asked.resaved:
             save_picture(load_picture(file), file.with_suffix(".png"), None)
             file = file.with_suffix(".png")
 
-        def posed(setting: Setting, file: Path = file) -> Problem:
+        def posed(setting: Setting, file: Path = file, case: Case = case) -> Problem:
             return pose(Job(case.task, file, file), case.options, setting)
 
         specimen = replace(specimen, pose=posed)
@@ -81,6 +92,7 @@ def main() -> None:
     parser.add_argument("--quality", type=int, nargs="+", default=[75, 92])
     parser.add_argument("--task", nargs="*", default=["superres", "deblur"])
     parser.add_argument("--camera", type=float, default=0.0)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--resaved", action="store_true")
     asked = parser.parse_args()
     restorer = Restorer(
@@ -91,13 +103,14 @@ def main() -> None:
         OutputOptions(),
         together=False,
     )
-    readers: tuple[tuple[Reader, Reader], ...] = ((nothing, nothing), READ)
+    without = {"find_earlier"} if asked.first else {"find_jpeg", "traces_in"}
     with tempfile.TemporaryDirectory() as folder:
         for task, flags in (case for case in CASES if case[0] in asked.task):
             for quality in asked.quality:
                 both = []
-                for reader in readers:
-                    encoding.find_jpeg, encoding.traces_in = reader  # type: ignore[assignment]
+                for left_out in (without, ()):
+                    for name, reader in READERS.items():
+                        setattr(encoding, name, nothing if name in left_out else reader)
                     both.append(
                         scores(restorer, make_case(task, flags, 0.0), asked, quality, Path(folder))
                     )

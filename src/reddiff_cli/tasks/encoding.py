@@ -12,6 +12,7 @@ from ..formats.kinds import smooths
 from ..formats.samples import rounded
 from ..pictures import Picture
 from ..traces.resaved import JpegTraces, find_traces
+from ..traces.twice import find_earlier
 from .setting import Setting
 
 
@@ -33,17 +34,30 @@ class Encoding:
     def of(cls, path: Path, picture: Picture, setting: Setting) -> Self:
         """Of the picture in a file; the published algorithm gets what every decoder shows."""
         plain = setting.solver.preset == "paper"
-        if smooths(path):
-            file = None if plain else find_jpeg(path)
-            return cls(True, file, find_luminance_table(path) if file is None else file.steps)
-        traces = None if plain else traces_in(picture)
-        if traces is None:
-            return cls()
-        return cls(True, traces.file, traces.file.steps, traces.remark)
+        if not smooths(path):
+            found = None if plain else traces_in(picture)
+            return (
+                cls() if found is None else cls(True, found.file, found.file.steps, found.remark)
+            )
+        stored = None if plain else find_jpeg(path)
+        if stored is None:
+            return cls(True, None, find_luminance_table(path))
+        file, remark = as_it_was(stored, setting)
+        return cls(True, file, file.steps, remark)
+
+
+def as_it_was(stored: JpegFile, setting: Setting) -> tuple[JpegFile, str]:
+    """A JPEG file, or the coarser one that it was made of; and what a person should know.
+
+    The published algorithm gets the file as it is.
+    """
+    earlier = None if setting.solver.preset == "paper" else find_earlier(stored)
+    return (stored, "") if earlier is None else (earlier.file, earlier.remark)
 
 
 def traces_in(picture: Picture) -> JpegTraces | None:
     """What a picture of 8 bits shows of the JPEG file that it was before; not of cut-outs."""
     if picture.depth != 8 or (picture.alpha is not None and float(picture.alpha.min()) < 1):
         return None
-    return find_traces(rounded(picture.pixels, 8))
+    found = find_traces(rounded(picture.pixels, 8))
+    return found and (find_earlier(found.file) or found)

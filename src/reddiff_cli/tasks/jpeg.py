@@ -14,7 +14,7 @@ from ..operators import measure_jpeg
 from ..operators.jpeg import SIGMA
 from ..pictures import Picture, load_picture
 from ..task_options import JpegOptions
-from .encoding import traces_in
+from .encoding import as_it_was, traces_in
 from .problem import Stage, to_pixels
 from .setting import Setting
 from .whole import WholePicture
@@ -49,7 +49,8 @@ def pose(job: Job, options: JpegOptions, setting: Setting) -> Decoding:
         raise UsageError("--noise: the file's own tables say what was lost; drop --noise")
     picture = load_picture(job.input)
     if is_jpeg(job.input):
-        return make_decoding(picture, read_jpeg(job.input), setting)
+        file, remark = as_it_was(read_jpeg(job.input), setting)
+        return make_decoding(picture, file, setting, remark)
     traces = traces_in(picture)
     if traces is None:
         told = f"{job.input}: is no JPEG, and shows no traces of one"

@@ -1,0 +1,195 @@
+"""JPEG files that were coarser JPEG before."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from reddiff_cli.formats.jpeg import read_jpeg
+from reddiff_cli.jobs import Job
+from reddiff_cli.models import find_model
+from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.restore import Restorer
+from reddiff_cli.task_options import DenoiseOptions, JpegOptions
+from reddiff_cli.tasks import Setting, pose
+from reddiff_cli.traces import twice
+from reddiff_cli.traces.twice import find_earlier
+
+pytest.importorskip("jpeglib")
+COFFEE = Path(__file__).parent / "pictures" / "coffee.png"
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    """A part of one, smaller than it was, so that no encoder has seen it as it is."""
+    with Image.open(COFFEE) as image:
+        small = image.convert("RGB").resize((480, 320), Image.Resampling.LANCZOS)
+    return small.crop((120, 40, 371, 289))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Saves a picture as JPEG once after another, and says where."""
+
+    def save(image, *ways):
+        paths = []
+        for way in ways:
+            paths.append(tmp_path / f"{len(paths)}.jpg")
+            image.save(paths[-1], **way)
+            image = Image.open(paths[-1])
+        return paths
+
+    return save
+
+
+def way(quality, sampling=2):
+    return {"quality": quality, "subsampling": sampling}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (way(30), way(90)),
+        (way(60), way(88)),
+        (way(75), way(92, 0)),
+        (way(75, 0), way(95, 0)),
+        (way(85, 1), way(95, 0)),
+    ],
+)
+def test_coefficients_are_those_of_the_first_file(photograph, saved, first, second):
+    once, again = (read_jpeg(path) for path in saved(photograph, first, second))
+    found = find_earlier(again)
+    assert found is not None
+    assert found.quality == first["quality"]
+    assert found.remark == f"was JPEG of quality {first['quality']} once"
+    for told, true in zip(found.file.components, once.components, strict=True):
+        assert told.shrink == true.shrink
+        np.testing.assert_array_equal(told.table, true.table)
+        assert (told.coefficients != true.coefficients).mean() < 0.02
+
+
+def test_chroma_that_was_reduced_later_stays_that_of_the_second_file(photograph, saved):
+    once, again = (read_jpeg(path) for path in saved(photograph, way(60, 0), way(92)))
+    found = find_earlier(again)
+    assert found is not None
+    luma, *chroma = found.file.components
+    assert (luma.coefficients != once.components[0].coefficients).mean() < 0.01
+    for told, stored in zip(chroma, again.components[1:], strict=True):
+        assert told is stored
+
+
+def test_grey_files(photograph, saved):
+    found = find_earlier(read_jpeg(saved(photograph.convert("L"), way(60), way(92))[-1]))
+    assert found is not None
+    assert (found.quality, found.file.colour) == (60, "grey")
+
+
+def test_steps_of_another_encoder(photograph, saved):
+    steps = [(7 + 2 * np.add.outer(np.arange(8), np.arange(8))).flatten().tolist()] * 2
+    paths = saved(photograph, {"qtables": steps, "subsampling": 0}, way(95, 0))
+    once, found = read_jpeg(paths[0]), find_earlier(read_jpeg(paths[1]))
+    assert found is not None
+    assert found.quality is None
+    for told, true in zip(found.file.components, once.components, strict=True):
+        assert (told.coefficients != true.coefficients).mean() < 0.03
+
+
+def never_coarser(photograph):
+    """Pictures, and how each was saved the last time."""
+    once = Image.open(COFFEE.parent / "coffee.png").convert("RGB")
+    yield "as it is", photograph, way(90)
+    yield "fine", photograph, way(95, 0)
+    yield "coarse", photograph, way(60)
+    yield "larger than the prior sees", once, way(92)
+    rows, columns = np.mgrid[:256, :256]
+    ramp = np.repeat((20 + (rows + columns) / 3)[..., None], 3, 2).astype(np.uint8)
+    yield "ramp", Image.fromarray(ramp), way(92)
+    page = Image.new("RGB", (256, 256), "white")
+    for top in range(8, 250, 16):
+        ImageDraw.Draw(page).text((8, top), "written on it, line after line", (0, 0, 0))
+    yield "page", page, way(92)
+    yield "tiny", photograph.crop((0, 0, 40, 40)), way(92)
+
+
+def test_files_that_were_never_coarser_stay_what_they_are(photograph, saved):
+    found = [
+        name
+        for name, image, how in never_coarser(photograph)
+        if find_earlier(read_jpeg(saved(image, how)[0])) is not None
+    ]
+    assert found == []
+
+
+def test_what_was_done_between_the_files_is_believed(photograph, saved):
+    """Scaled, or moved against the blocks, a picture is no longer what the first file held."""
+    (first,) = saved(photograph, way(60))
+    shown = Image.open(first)
+    for altered in (shown.resize((240, 240)), shown.crop((3, 5, 251, 249))):
+        assert find_earlier(read_jpeg(saved(altered, way(92))[0])) is None
+
+
+def test_the_middle_tells_all_of_a_large_picture(photograph, saved, monkeypatch):
+    again = read_jpeg(saved(photograph, way(60), way(92, 0))[-1])
+    whole = find_earlier(again)
+    monkeypatch.setattr(twice, "SEARCHED", 20)
+    monkeypatch.setattr(twice, "COMPARED", 12)
+    middle = find_earlier(again)
+    assert whole is not None
+    assert middle is not None
+    for one, other in zip(whole.file.components, middle.file.components, strict=True):
+        np.testing.assert_array_equal(one.coefficients, other.coefficients)
+
+
+def test_blocks_that_begin_outside_of_the_picture(photograph, saved):
+    """As those of a part whose coefficients were told by its pixels."""
+    again = read_jpeg(saved(photograph, way(60), way(92, 0))[-1])
+    whole = find_earlier(again)
+    part = find_earlier(replace(again, top=5, left=3, height=again.height - 5, width=248))
+    assert whole is not None
+    assert part is not None
+    assert (part.file.top, part.file.left) == (5, 3)
+    for told, true in zip(part.file.components, whole.file.components, strict=True):
+        inner = told.coefficients[1:] != true.coefficients[1:]
+        assert inner[:, 1:].mean() < 0.02
+
+
+def posed(path, options, **solver):
+    setting = Setting(find_model("natural"), SolverOptions(**solver), lambda _: None)
+    return pose(Job(options.task, path, path), options, setting)
+
+
+@pytest.mark.parametrize("options", [JpegOptions(), DenoiseOptions()])
+def test_tasks_take_the_first_file(photograph, saved, options):
+    paths = saved(photograph, way(50), way(92))
+    problem = posed(paths[-1], options)
+    decoding = problem if options.task == "jpeg" else problem.decoding
+    table = read_jpeg(paths[0]).components[0].table
+    np.testing.assert_array_equal(decoding.file.components[0].table, table)
+    plain = posed(paths[-1], JpegOptions(), preset="paper")
+    assert not np.array_equal(plain.file.components[0].table, table)
+
+
+def test_it_comes_back_as_from_the_first_file(photograph, saved, tmp_path):
+    """Turned by EXIF, as cameras hold it, with the bundled prior."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    paths = saved(photograph, way(50), way(92) | {"exif": exif})
+    solver, machine = SolverOptions(preset="fast"), MachineOptions(device="cpu")
+    restorer = Restorer(find_model("natural"), solver, machine, JpegOptions(), OutputOptions())
+    results = []
+    for path in paths:
+        found = restorer.restore(Job("jpeg", path, tmp_path / "o.png"), lambda *_: None, print)
+        results.append(np.asarray(Image.open(tmp_path / "o.png"), dtype=float))
+    assert "was JPEG of quality 50 once" in found.remark
+    results[1] = np.rot90(results[1])
+    truth = np.asarray(photograph, dtype=float)
+    first, second = (np.square(result - truth).mean() for result in results)
+    shown = np.square(np.asarray(Image.open(paths[1]), dtype=float) - truth).mean()
+    assert second < 1.1 * first < 0.8 * shown
+
+
+def test_rgb_files_are_left_alone(photograph, saved):
+    file = read_jpeg(saved(photograph, way(50), way(92))[-1])
+    assert find_earlier(replace(file, colour="rgb")) is None
