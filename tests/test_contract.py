@@ -1034,6 +1034,30 @@ def test_a_file_that_begins_with_a_dash(tmp_path, quick, monkeypatch):
     reddiff("denoise", "./-dash.png", *quick)
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (["denoise", ""], "'': is an empty name; give a file or a folder"),
+        (["denoise", "img.png", "-q", ""], "'': is an empty name; give a file or a folder"),
+        (["denoise", "img.png", "-o", ""], "-o '': is empty; give a value, or drop -o"),
+        (["inpaint", "img.png", "--mask", ""], "--mask '': is empty; give a value"),
+        (["inpaint", "img.png", "--mask="], "--mask '': is empty; give a value"),
+        (["eval", "denoise", ""], "'': is an empty name"),
+        (["eval", "denoise", "img.png", "-o", ""], "-o '': is empty"),
+        (["train", "", "-o", "prior"], "'': is an empty name"),
+        (["models", "convert", "", "prior"], "'': is an empty name"),
+    ],
+)
+def test_an_empty_word_is_not_the_folder_one_is_in(picture_file, monkeypatch, line, told):
+    """What a script says whose variable is empty."""
+    monkeypatch.chdir(picture_file.parent)
+    before = sorted(picture_file.parent.rglob("*"))
+    out, err = reddiff(*line, code=2)
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert err.startswith(f"error: {told}")
+    assert sorted(picture_file.parent.rglob("*")) == before
+
+
 def test_why_a_folder_takes_no_results_is_told(picture_file, tmp_path, quick, monkeypatch):
     _, stderr = reddiff("denoise", picture_file, "-o", picture_file / "x.png", *quick, code=1)
     assert "(Not a directory)" in stderr
