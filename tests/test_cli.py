@@ -696,11 +696,48 @@ def test_hdr_cuts_no_light_whatever_the_depth(tmp_path, quick, depth):
 @pytest.mark.parametrize("name", ["dark.exr", "dark.tif", "dark.jpg"])
 def test_what_cannot_hold_light_says_that_it_is_cut(tmp_path, quick, name):
     path, out = tmp_path / "a.exr", tmp_path / name
-    save_picture(Picture(scene(24, 30) / np.float32(100), depth=32), path, None)
+    light = scene(24, 30) / np.float32(150)
+    save_picture(Picture(light, depth=32), path, None)
     depth = {"exr": "auto", "tif": "16", "jpg": "8"}[name[-3:]]
     flags = ["--noise", "0.001", "--depth", depth, "-o", out]
     _, stderr = reddiff("denoise", path, *flags, *quick)
-    assert ("light above 1 is cut; write .exr to keep it" in stderr) is not name.endswith("exr")
+    told = f"light above 1 is cut, up to {light.max():.1f}"
+    assert (told in stderr) is not name.endswith("exr")
+    assert ("write .tif or .exr to keep it" in stderr) is not name.endswith("exr")
+
+
+@pytest.mark.parametrize("flags", [[], ["--depth", "8", "-o", "o.tif"], ["-o", "o.png"]])
+def test_counts_that_would_all_be_white_are_refused_before_the_work(
+    tmp_path, quick, monkeypatch, flags
+):
+    """A detector's counts are far above 1, which is the white of light."""
+
+    def never(*_):
+        raise AssertionError("the picture was restored")
+
+    monkeypatch.chdir(tmp_path)
+    counts = scene(24, 30, 1)[:, :, None] * np.float32(16)
+    save_picture(Picture(counts, depth=32), Path("a.tif"), None)
+    with monkeypatch.context() as patch:
+        patch.setattr("reddiff_cli.restore.pose", never)
+        for dry in ([], ["--dry-run"]):
+            out, err = reddiff("denoise", "a.tif", *flags, *quick, *dry, code=2)
+            told = out if dry else err
+            assert "a.tif: 100 % of what is not black in it is above 1" in told
+            assert f"up to {counts.max():g}" in told
+            assert "write .tif or .exr (--format tiff)" in told
+            save_picture(
+                Picture(counts * (np.arange(30) < 9)[:, None], depth=32), Path("c.tif"), None
+            )
+            assert "c.tif: 100 %" in "".join(
+                reddiff("denoise", "c.tif", *flags, *quick, *dry, code=2)
+            )
+    # A third is one of a photograph with a lamp.
+    dark = np.where(np.arange(30)[None, :, None] < 20, counts / 4096, counts)
+    save_picture(Picture(dark, depth=32), Path("b.tif"), None)
+    assert "is cut" in reddiff("denoise", "b.tif", *flags, "--noise", "0.01", *quick)[1]
+    reddiff("denoise", "a.tif", "--format", "tiff", "--noise", "0.01", *quick)
+    assert load_picture(Path("a.denoise.tiff")).pixels.max() > 1000
 
 
 @pytest.mark.parametrize("name", ["a.exr", "a.png"])
@@ -824,7 +861,7 @@ def test_linear_light_goes_through_other_tasks(tmp_path, quick):
     tiff = tmp_path / "b.tif"
     save_picture(Picture(scene(24, 30) / np.float32(200), depth=32), tiff, None)
     _, stderr = reddiff("denoise", tiff, "--noise", "0.001", *quick)
-    assert "light above 1 is cut; write .exr to keep it" in stderr
+    assert "light above 1 is cut" in stderr
     assert load_picture(tmp_path / "b.denoise.png").depth == 16
     reddiff("denoise", tiff, "--noise", "0.001", *quick, "-o", tmp_path / "c.tif")
     assert load_picture(tmp_path / "c.tif").depth == 32

@@ -45,6 +45,7 @@ from .pixels import Pixels as Pixels
 from .pixels import as_in_file as as_in_file
 from .pixels import check_depth as check_depth
 from .pixels import check_format as check_format
+from .pixels import told_of_cut as told_of_cut
 from .pixels import with_depth as with_depth
 
 _ORIENTATION = ExifTags.Base.Orientation.value
