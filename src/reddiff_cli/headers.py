@@ -31,7 +31,7 @@ CUT_AT_MOST = 0.5
 
 
 def checked(job: Job, options: TaskOptions, depth: str) -> Job:
-    """The job, failed if it must fail; else its reason tells of a size that changes.
+    """The job, failed if it must fail; else its reason may tell of a size that changes.
 
     depth: of its output, as --depth says it.
     """
@@ -42,7 +42,7 @@ def checked(job: Job, options: TaskOptions, depth: str) -> Job:
         if job.mask:
             check_mask_size(job.mask, size_of(job.mask), size)
         check_output(job, options, depth)
-        return replace(job, reason=change_of_size(job, options))
+        return replace(job, reason=job.reason or change_of_size(job, options))
     except PictureError as error:
         return replace(job, action="fail", reason=str(error), kind=error.kind)
     except UsageError as error:

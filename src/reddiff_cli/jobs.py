@@ -14,6 +14,7 @@ from typing import Any
 from .errors import PictureError, UsageError
 from .formats.arrays import ARRAY_SUFFIXES
 from .formats.carriers import read_record
+from .formats.endings import is_whole
 from .formats.kinds import FORMATS, PICTURE_SUFFIXES
 from .masks import Masks
 from .options import OutputOptions
@@ -39,7 +40,7 @@ OnError = Callable[[OSError], None]
 
 @dataclass(frozen=True)
 class Job:
-    """One picture. action: restore, skip or fail; reason says why for the latter two."""
+    """One picture. action: restore, skip or fail; reason says why, if that must be said."""
 
     task: str
     input: Path
@@ -261,6 +262,8 @@ def plan_job(
                 found, wanted = read_record(output), make_record(job)
                 if options.strip or not same_settings(found, wanted):
                     raise PictureError(f"{output}: {_why_not_done(found, wanted)}", "Exists")
+                if not is_whole(output):
+                    return replace(job, reason=f"{output}: is cut off, and made once more")
                 if all(sheet.exists() for sheet in sheets_of(output, sheets)):
                     return replace(job, action="skip", reason="done already")
                 # A sheet is missing (a run was killed, or did not ask for it): all once more.

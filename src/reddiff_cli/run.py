@@ -216,6 +216,8 @@ class Run:
         with suppress(Exception):  # said when it is read
             sizes = change_of_size(job, self.options)
         reporter.picture(job, sizes)
+        if job.reason:
+            reporter.note(f"warning: {job.reason}")
         notes: list[str] = []
 
         def on_note(message: str) -> None:
