@@ -294,7 +294,9 @@ def test_depth_that_a_format_cannot_hold_is_told_at_once(
 def test_lossy_output_is_said_once(tmp_path, picture_file, mask_file, quick):
     command = ["inpaint", picture_file, "-m", mask_file, "-o", tmp_path / "o.jpg", *quick]
     _, stderr = reddiff(*command)
-    assert stderr.count("lossy format") == 1
+    assert stderr.count("lossy format: known pixels change a little; .png keeps them") == 1
+    _, stderr = reddiff("denoise", picture_file, "-o", tmp_path / "n.jpg", *quick)
+    assert stderr.count("lossy format: values change a little; .png keeps them") == 1
     # Nor is it said of what is not written.
     _, stderr = reddiff(*command, "--depth", "16", "--overwrite", code=2)
     assert stderr.startswith("error: ")
@@ -378,6 +380,24 @@ def test_bad_pictures_and_masks(tmp_path, picture_file, mask_file, quick):
     _, stderr = reddiff("inpaint", picture_file, *quick, code=2)
     assert stderr.startswith(f"error: {picture_file}: no mask: ")
     assert not list(tmp_path.glob("*.inpaint.*"))
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "tif"])
+def test_a_mask_of_the_picture_before_it_was_turned_is_told_as_that(tmp_path, quick, kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path, mask = tmp_path / f"p.{kind}", tmp_path / "m.png"
+    Image.fromarray(scene()).save(path, exif=exif)
+    Image.fromarray(scene(channels=1) > 200).save(mask)
+    sizes = "mask is 64x48, picture is 48x64"
+    told = f"{sizes}, turned upright by its EXIF orientation; draw the mask on the upright picture"
+    for task in (["inpaint", path, "-m", mask], ["restore", path, "--degrade", f"mask {mask}"]):
+        for dry in ([], ["--dry-run"]):
+            out, err = reddiff(*task, *quick, *dry, code=1)
+            assert f"{mask}: {told}" in (out if dry else err)
+    Image.fromarray(scene(64, 48)).save(path)
+    _, err = reddiff("inpaint", path, "-m", mask, *quick, code=1)
+    assert f"{mask}: {sizes}; make them equal" in err
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs a user without rights")

@@ -1058,6 +1058,40 @@ def test_an_empty_word_is_not_the_folder_one_is_in(picture_file, monkeypatch, li
     assert sorted(picture_file.parent.rglob("*")) == before
 
 
+@pytest.mark.parametrize("kind", [[], ["--mask", "m.png"]])
+def test_what_may_not_be_read_is_told_as_that(picture_file, mask_file, quick, monkeypatch, kind):
+    """As a picture, and as a mask; the others are restored."""
+    monkeypatch.chdir(picture_file.parent)
+    shutil.copy(picture_file, "other.png")
+    closed = "m.png" if kind else "img.png"
+
+    def refusing(usual):
+        def opened(path, *about, **more):
+            if str(path) == closed:
+                raise PermissionError(13, "Permission denied", str(path))
+            return usual(path, *about, **more)
+
+        return opened
+
+    monkeypatch.setattr(Path, "open", refusing(Path.open))
+    monkeypatch.setattr(Image, "open", refusing(Image.open))
+    monkeypatch.setattr(os, "access", lambda path, *_, **__: str(path) != closed)
+    task = ["inpaint", "img.png", *kind] if kind else ["denoise", "img.png"]
+    _, err = reddiff(*task, *quick, code=1)
+    assert err == f"error: {closed}: cannot be read (Permission denied)\n"
+    if not kind:
+        out, _ = reddiff("denoise", "img.png", "other.png", "--dry-run", *quick, code=1)
+        assert [line.split()[0] for line in out.splitlines()] == ["fail:", "other.png"]
+
+
+def test_a_device_takes_no_picture(picture_file, quick, tmp_path):
+    (tmp_path / "name").write_text("")
+    for target, told in ((os.devnull, "is a device or a pipe"), (tmp_path / "name", "is a file")):
+        _, err = reddiff("denoise", picture_file, "-o", target, *quick, code=2)
+        assert err.startswith(f"error: -o {target}: {told}")
+        assert len(err.splitlines()) == 1
+
+
 def test_why_a_folder_takes_no_results_is_told(picture_file, tmp_path, quick, monkeypatch):
     _, stderr = reddiff("denoise", picture_file, "-o", picture_file / "x.png", *quick, code=1)
     assert "(Not a directory)" in stderr

@@ -228,6 +228,18 @@ def test_a_folder_that_cannot_be_read_fails_and_the_rest_is_restored(tmp_path, m
         list_pictures([tmp_path], recursive=True)
 
 
+def test_a_picture_that_is_spelt_in_two_ways_is_one(tmp_path):
+    make(tmp_path / "a" / "x.png")
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    spelt = [tmp_path / "a" / "x.png", tmp_path / "a" / ".." / "a" / "x.png"]
+    for inputs in (spelt, [*spelt, tmp_path / "link" / "x.png"]):
+        (job,) = plan(inputs, path=tmp_path / "out")
+        assert job.output == tmp_path / "out" / "x.png"
+    # Another name may be that of a link, and gets a result of its own.
+    (tmp_path / "a" / "y.png").symlink_to(tmp_path / "a" / "x.png")
+    assert len(plan([tmp_path / "a"], path=tmp_path / "out")) == 2
+
+
 def test_what_lies_beside_results_is_no_picture(tmp_path):
     make(tmp_path / "a.png", *(tmp_path / f"a.hdr.{sheet}.png" for sheet in SHEETS))
     assert set(SHEETS) == {"compare", "std", "tonemap"}

@@ -950,6 +950,12 @@ def test_resolution_by_a_unit_that_only_the_description_names(tmp_path, depth):
     assert read_tags(tmp_path / "b.tif").get(282) != 6.5
 
 
+def test_channels_that_are_too_many_are_told_as_that(tmp_path):
+    write_sixteen(tmp_path / "a.tif", np.zeros((6, 8, 5), dtype=np.uint16))
+    with pytest.raises(PictureError, match=r"a\.tif: 5 channels; need grey or RGB"):
+        load_picture(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize("kind", ["tif", "jpg", "png"])
 @pytest.mark.parametrize("told", [None, (300.0, 300.0)])
 @pytest.mark.parametrize("written", ["png", "tif", "jpg", "webp"])

@@ -44,6 +44,10 @@ class RestoreOptions(TaskOptions):
     def enlargement(self) -> int:
         return math.prod(part.scale for part in self.parts)
 
+    @property
+    def shared_mask(self) -> Path | None:
+        return next((part.path for part in self.parts if part.kind == "mask"), None)
+
     def settings(self) -> dict[str, Any]:
         files = [p.path or (p.kernel and p.kernel.path) or p.filter.path for p in self.parts]
         return {"degrade": self.text, "files": [path for path in files if path]}

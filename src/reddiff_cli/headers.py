@@ -20,7 +20,15 @@ from .formats.kinds import (
 )
 from .jobs import Job
 from .masks import check_mask_size
-from .pictures import Hole, Picture, check_depth, header_of, load_picture, size_of
+from .pictures import (
+    Hole,
+    Picture,
+    check_depth,
+    header_of,
+    lies_on_its_side,
+    load_picture,
+    size_of,
+)
 from .task_options import TaskOptions
 
 # Formats that hold values of some depths only, whatever the input has.
@@ -38,9 +46,7 @@ def checked(job: Job, options: TaskOptions, depth: str) -> Job:
     if job.action != "restore" or options.task == "phase":
         return job
     try:
-        size = size_of(job.input)
-        if job.mask:
-            check_mask_size(job.mask, size_of(job.mask), size)
+        size_of(job.input)
         check_output(job, options, depth)
         return replace(job, reason=job.reason or change_of_size(job, options))
     except PictureError as error:
@@ -50,10 +56,16 @@ def checked(job: Job, options: TaskOptions, depth: str) -> Job:
 
 
 def check_output(job: Job, options: TaskOptions, depth: str) -> None:
-    """UsageError where the picture says that the format of the output cannot hold the result."""
+    """UsageError where the picture says that the format of the output cannot hold the result.
+
+    PictureError where a mask has another size.
+    """
     kind = format_of(job.output)
     if options.task == "phase":
         return
+    if mask := job.mask or options.shared_mask:
+        turned = lies_on_its_side(job.input)
+        check_mask_size(mask, size_of(mask), size_of(job.input), turned=turned)
     _check_kind(job, kind, options, depth)
     kept = depth == "float" or (depth == "auto" and FLOAT in HOLDS.get(kind, ()))
     if not kept and options.task != "hdr" and header_of(job.input)[0] == FLOAT:

@@ -79,7 +79,7 @@ def plan_jobs(
     errors: list[OSError] = []
     found = [_expand(path, options, suffixes, errors.append, on_note, mask) for path in inputs]
     # A picture that is named twice is restored once.
-    sources = list({s.path.absolute(): s for sources in found for s in sources}.values())
+    sources = list({_place_of(s.path): s for sources in found for s in sources}.values())
     unread = [_unread(task, error, options) for error in errors]
     if not sources and not unread:
         raise UsageError(f"{', '.join(map(str, inputs))}: no picture found; see --recursive")
@@ -131,6 +131,11 @@ def same_settings(found: Record | None, wanted: Record) -> bool:
 def _same_place(one: Path, other: Path) -> bool:
     """Whether two paths, of which the first exists, are one, however they are spelt."""
     return other.exists() and one.samefile(other)
+
+
+def _place_of(path: Path) -> Path:
+    """One for all spellings of a path; links to pictures stay pictures of their own."""
+    return Path(os.path.realpath(path.parent)) / path.name
 
 
 def _why_not_done(found: Record | None, wanted: Record) -> str:
@@ -229,13 +234,14 @@ def _why_unread(error: OSError) -> str:
 def _check_readable(path: Path) -> None:
     """PictureError for what is no file: reading a pipe would wait for ever."""
     try:
-        mode = path.stat().st_mode
+        if stat.S_ISREG(path.stat().st_mode):
+            path.open("rb").close()
+            return
     except OSError as error:
         reason = error.strerror or error
         raise PictureError(f"{path}: cannot be read ({reason})", "Unreadable") from error
-    if not stat.S_ISREG(mode):
-        message = f"{path}: is no file but a pipe or a device; give - and pipe it into stdin"
-        raise PictureError(message, "Unreadable")
+    message = f"{path}: is no file but a pipe or a device; give - and pipe it into stdin"
+    raise PictureError(message, "Unreadable")
 
 
 def _pair(task: str, source: Source, output: Path, masks: Masks) -> Job:

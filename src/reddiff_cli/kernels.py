@@ -118,6 +118,8 @@ def _pool(fine: Tensor) -> Tensor:
 def _read_array(path: Path) -> NDArray[Any]:
     try:
         values: NDArray[Any] = np.load(path, allow_pickle=False)
+    except PermissionError as error:
+        raise UsageError(f"kernel {path}: cannot be read ({error.strerror})") from error
     except (OSError, ValueError, EOFError) as error:
         raise UsageError(f"kernel {path}: cannot be read as .npy; save a 2-D array") from error
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":

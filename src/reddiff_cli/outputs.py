@@ -72,8 +72,14 @@ def name_outputs(
             raise UsageError(f"-o {target}: is no {options.format}; drop --format or rename it")
         return [target]
     if target is not None and _is_one_file(target, options):
+        if len(inputs) == 1 and not inputs[0].is_dir():
+            raise UsageError(f"-o {target}: is a file there; give a folder, or NAME.png")
         why = "there are several inputs" if len(inputs) > 1 else f"{inputs[0]} is a folder"
         raise UsageError(f"-o {target}: is one file, and {why}; give a folder")
+    if target is not None and target.exists() and not target.is_dir():
+        raise UsageError(
+            f"-o {target}: is a device or a pipe; give a file or folder, - for stdout"
+        )
     names = [_output(task, source, options, source.path.stem) for source in sources]
     full = [_output(task, source, options, source.path.name) for source in sources]
     while True:

@@ -102,7 +102,9 @@ class Run:
                 reporter.note(f"converting {card.source.name} once, to {card.folder}")
         lossy = (job for job in jobs if job.action != "fail" and format_of(job.output) in LOSSY)
         if any(checked(job, self.options, self.output.depth).action != "fail" for job in lossy):
-            reporter.note("warning: lossy format: known pixels change a little; .png keeps them")
+            holed = self.options.task == "inpaint" or self.options.shared_mask
+            changed = "known pixels change" if holed else "values change"
+            reporter.note(f"warning: lossy format: {changed} a little; .png keeps them")
         return restorer
 
     def _plan(self, card: Card, on_note: OnNote) -> list[Job]:

@@ -28,6 +28,11 @@ class TaskOptions:
         """How many times as wide and high as the picture a result is."""
         return 1
 
+    @property
+    def shared_mask(self) -> Path | None:
+        """The mask of a damage that all pictures have."""
+        return None
+
     def claim(self, inputs: list[Path]) -> tuple["TaskOptions", list[Path]]:
         """The options and the inputs to go through, where some inputs belong to the options."""
         return self, inputs
