@@ -1092,6 +1092,17 @@ def test_a_device_takes_no_picture(picture_file, quick, tmp_path):
         assert len(err.splitlines()) == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="keeps a folder that somebody is in")
+@pytest.mark.parametrize(
+    "line", ["denoise $P -o out.png", "denoise $P -o $P.png", "train $P -o x"]
+)
+def test_a_folder_that_is_gone_is_told_in_one_line(picture_file, tmp_path, line):
+    script = f"mkdir gone; cd gone; rmdir ../gone; reddiff {line}"
+    done = shell(script, cwd=tmp_path, P=str(picture_file))
+    told = "error: the folder that this runs in is gone, or closed; change to another\n"
+    assert (done.returncode, done.stderr.decode()) == (2, told)
+
+
 def test_why_a_folder_takes_no_results_is_told(picture_file, tmp_path, quick, monkeypatch):
     _, stderr = reddiff("denoise", picture_file, "-o", picture_file / "x.png", *quick, code=1)
     assert "(Not a directory)" in stderr

@@ -53,7 +53,10 @@ def restores(
 
 
 class Command(TyperCommand):
-    """A command that takes no empty word: as a path it would be the folder that one is in."""
+    """A command that takes no empty word: as a path it would be the folder that one is in.
+
+    Nor does it begin where that folder is gone: libraries of torch end the process there.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (not exported)
         """As Typer does; an empty word, as a script gives whose variable is empty, is refused."""
@@ -63,7 +66,12 @@ class Command(TyperCommand):
         return super().parse_args(ctx, args)
 
     def _check(self, args: list[str]) -> None:
-        """UsageError for an empty word."""
+        """UsageError for an empty word, and for a folder that is gone."""
+        try:
+            Path.cwd()
+        except OSError as error:
+            told = "the folder that this runs in is gone, or closed; change to another"
+            raise UsageError(told) from error
         options = (p for p in self.params if p.param_type_name == "option")
         taking = (o for o in options if not (getattr(o, "is_flag", 0) or getattr(o, "count", 0)))
         flags = {name for option in taking for name in option.opts}
