@@ -1103,6 +1103,24 @@ def test_a_folder_that_is_gone_is_told_in_one_line(picture_file, tmp_path, line)
     assert (done.returncode, done.stderr.decode()) == (2, told)
 
 
+@pytest.mark.parametrize(
+    "task",
+    [
+        ["deblur", "--kernel", "k.npy"],
+        ["superres", "--scale", "2", "--downsample", "k.npy"],
+        ["restore", "--degrade", "down 2 | blur k.npy"],
+    ],
+)
+def test_a_kernel_with_a_background_is_told_once(folder, tmp_path, quick, monkeypatch, task):
+    monkeypatch.chdir(tmp_path)
+    for level, count in ((0.05, 1), (0, 0)):
+        np.save("k.npy", np.pad(np.ones((3, 3)), 3) + level)
+        flags = ["--noise", "0.02", "--overwrite", "-o", "out/", *quick]
+        err = reddiff(task[0], folder, *task[1:], *flags, code=1)[1]
+        told = "warning: kernel k.npy: does not fall to 0, its border is at 5 % of its maximum"
+        assert err.count(told) == err.count("warning: kernel") == count
+
+
 def test_why_a_folder_takes_no_results_is_told(picture_file, tmp_path, quick, monkeypatch):
     _, stderr = reddiff("denoise", picture_file, "-o", picture_file / "x.png", *quick, code=1)
     assert "(Not a directory)" in stderr

@@ -45,6 +45,11 @@ class RestoreOptions(TaskOptions):
         return math.prod(part.scale for part in self.parts)
 
     @property
+    def kernel_files(self) -> list[Path]:
+        files = [(part.kernel and part.kernel.path) or part.filter.path for part in self.parts]
+        return [path for path in files if path]
+
+    @property
     def shared_mask(self) -> Path | None:
         return next((part.path for part in self.parts if part.kind == "mask"), None)
 
