@@ -7,7 +7,9 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +85,7 @@ def plan_jobs(
     unread = [_unread(task, error, options) for error in errors]
     if not sources and not unread:
         raise UsageError(f"{', '.join(map(str, inputs))}: no picture found; see --recursive")
-    outputs = name_outputs(task, sources, inputs, options, sheets)
+    outputs = name_outputs(task, sources, inputs, options, sheets, partial(_is_result_of, task))
     masks = Masks(mask)
     pairs = zip(sources, outputs, strict=True)
     jobs = [_pair(task, source, output, masks) for source, output in pairs]
@@ -163,6 +165,16 @@ def _without_results(task: str, inputs: list[Path], on_note: OnNote) -> list[Pat
     )
     left_out = set(results)
     return [path for path in inputs if path not in left_out]
+
+
+def _is_result_of(task: str, source: Source, output: Path) -> bool:
+    """True if a file is what a task made of a picture, as that is now."""
+    found = read_record(output)
+    if found is None or found.get("task") != task:
+        return False
+    with suppress(PictureError):  # said when it is read
+        return found.get("input_sha256") == file_digest(source.path)
+    return False
 
 
 def _is_made(path: Path, task: str) -> bool:
