@@ -294,7 +294,9 @@ def test_depth_that_a_format_cannot_hold_is_told_at_once(
 def test_lossy_output_is_said_once(tmp_path, picture_file, mask_file, quick):
     command = ["inpaint", picture_file, "-m", mask_file, "-o", tmp_path / "o.jpg", *quick]
     _, stderr = reddiff(*command)
-    assert stderr.count("lossy format") == 1
+    assert stderr.count("lossy format: known pixels change a little; .png keeps them") == 1
+    _, stderr = reddiff("denoise", picture_file, "-o", tmp_path / "n.jpg", *quick)
+    assert stderr.count("lossy format: values change a little; .png keeps them") == 1
     # Nor is it said of what is not written.
     _, stderr = reddiff(*command, "--depth", "16", "--overwrite", code=2)
     assert stderr.startswith("error: ")
@@ -378,6 +380,24 @@ def test_bad_pictures_and_masks(tmp_path, picture_file, mask_file, quick):
     _, stderr = reddiff("inpaint", picture_file, *quick, code=2)
     assert stderr.startswith(f"error: {picture_file}: no mask: ")
     assert not list(tmp_path.glob("*.inpaint.*"))
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "tif"])
+def test_a_mask_of_the_picture_before_it_was_turned_is_told_as_that(tmp_path, quick, kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path, mask = tmp_path / f"p.{kind}", tmp_path / "m.png"
+    Image.fromarray(scene()).save(path, exif=exif)
+    Image.fromarray(scene(channels=1) > 200).save(mask)
+    sizes = "mask is 64x48, picture is 48x64"
+    told = f"{sizes}, turned upright by its EXIF orientation; draw the mask on the upright picture"
+    for task in (["inpaint", path, "-m", mask], ["restore", path, "--degrade", f"mask {mask}"]):
+        for dry in ([], ["--dry-run"]):
+            out, err = reddiff(*task, *quick, *dry, code=1)
+            assert f"{mask}: {told}" in (out if dry else err)
+    Image.fromarray(scene(64, 48)).save(path)
+    _, err = reddiff("inpaint", path, "-m", mask, *quick, code=1)
+    assert f"{mask}: {sizes}; make them equal" in err
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs a user without rights")
@@ -696,11 +716,48 @@ def test_hdr_cuts_no_light_whatever_the_depth(tmp_path, quick, depth):
 @pytest.mark.parametrize("name", ["dark.exr", "dark.tif", "dark.jpg"])
 def test_what_cannot_hold_light_says_that_it_is_cut(tmp_path, quick, name):
     path, out = tmp_path / "a.exr", tmp_path / name
-    save_picture(Picture(scene(24, 30) / np.float32(100), depth=32), path, None)
+    light = scene(24, 30) / np.float32(150)
+    save_picture(Picture(light, depth=32), path, None)
     depth = {"exr": "auto", "tif": "16", "jpg": "8"}[name[-3:]]
     flags = ["--noise", "0.001", "--depth", depth, "-o", out]
     _, stderr = reddiff("denoise", path, *flags, *quick)
-    assert ("light above 1 is cut; write .exr to keep it" in stderr) is not name.endswith("exr")
+    told = f"light above 1 is cut, up to {light.max():.1f}"
+    assert (told in stderr) is not name.endswith("exr")
+    assert ("write .tif or .exr to keep it" in stderr) is not name.endswith("exr")
+
+
+@pytest.mark.parametrize("flags", [[], ["--depth", "8", "-o", "o.tif"], ["-o", "o.png"]])
+def test_counts_that_would_all_be_white_are_refused_before_the_work(
+    tmp_path, quick, monkeypatch, flags
+):
+    """A detector's counts are far above 1, which is the white of light."""
+
+    def never(*_):
+        raise AssertionError("the picture was restored")
+
+    monkeypatch.chdir(tmp_path)
+    counts = scene(24, 30, 1)[:, :, None] * np.float32(16)
+    save_picture(Picture(counts, depth=32), Path("a.tif"), None)
+    with monkeypatch.context() as patch:
+        patch.setattr("reddiff_cli.restore.pose", never)
+        for dry in ([], ["--dry-run"]):
+            out, err = reddiff("denoise", "a.tif", *flags, *quick, *dry, code=2)
+            told = out if dry else err
+            assert "a.tif: 100 % of what is not black in it is above 1" in told
+            assert f"up to {counts.max():g}" in told
+            assert "write .tif or .exr (--format tiff)" in told
+            save_picture(
+                Picture(counts * (np.arange(30) < 9)[:, None], depth=32), Path("c.tif"), None
+            )
+            assert "c.tif: 100 %" in "".join(
+                reddiff("denoise", "c.tif", *flags, *quick, *dry, code=2)
+            )
+    # A third is one of a photograph with a lamp.
+    dark = np.where(np.arange(30)[None, :, None] < 20, counts / 4096, counts)
+    save_picture(Picture(dark, depth=32), Path("b.tif"), None)
+    assert "is cut" in reddiff("denoise", "b.tif", *flags, "--noise", "0.01", *quick)[1]
+    reddiff("denoise", "a.tif", "--format", "tiff", "--noise", "0.01", *quick)
+    assert load_picture(Path("a.denoise.tiff")).pixels.max() > 1000
 
 
 @pytest.mark.parametrize("name", ["a.exr", "a.png"])
@@ -824,7 +881,7 @@ def test_linear_light_goes_through_other_tasks(tmp_path, quick):
     tiff = tmp_path / "b.tif"
     save_picture(Picture(scene(24, 30) / np.float32(200), depth=32), tiff, None)
     _, stderr = reddiff("denoise", tiff, "--noise", "0.001", *quick)
-    assert "light above 1 is cut; write .exr to keep it" in stderr
+    assert "light above 1 is cut" in stderr
     assert load_picture(tmp_path / "b.denoise.png").depth == 16
     reddiff("denoise", tiff, "--noise", "0.001", *quick, "-o", tmp_path / "c.tif")
     assert load_picture(tmp_path / "c.tif").depth == 32

@@ -1034,6 +1034,93 @@ def test_a_file_that_begins_with_a_dash(tmp_path, quick, monkeypatch):
     reddiff("denoise", "./-dash.png", *quick)
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (["denoise", ""], "'': is an empty name; give a file or a folder"),
+        (["denoise", "img.png", "-q", ""], "'': is an empty name; give a file or a folder"),
+        (["denoise", "img.png", "-o", ""], "-o '': is empty; give a value, or drop -o"),
+        (["inpaint", "img.png", "--mask", ""], "--mask '': is empty; give a value"),
+        (["inpaint", "img.png", "--mask="], "--mask '': is empty; give a value"),
+        (["eval", "denoise", ""], "'': is an empty name"),
+        (["eval", "denoise", "img.png", "-o", ""], "-o '': is empty"),
+        (["train", "", "-o", "prior"], "'': is an empty name"),
+        (["models", "convert", "", "prior"], "'': is an empty name"),
+    ],
+)
+def test_an_empty_word_is_not_the_folder_one_is_in(picture_file, monkeypatch, line, told):
+    """What a script says whose variable is empty."""
+    monkeypatch.chdir(picture_file.parent)
+    before = sorted(picture_file.parent.rglob("*"))
+    out, err = reddiff(*line, code=2)
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert err.startswith(f"error: {told}")
+    assert sorted(picture_file.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("kind", [[], ["--mask", "m.png"]])
+def test_what_may_not_be_read_is_told_as_that(picture_file, mask_file, quick, monkeypatch, kind):
+    """As a picture, and as a mask; the others are restored."""
+    monkeypatch.chdir(picture_file.parent)
+    shutil.copy(picture_file, "other.png")
+    closed = "m.png" if kind else "img.png"
+
+    def refusing(usual):
+        def opened(path, *about, **more):
+            if str(path) == closed:
+                raise PermissionError(13, "Permission denied", str(path))
+            return usual(path, *about, **more)
+
+        return opened
+
+    monkeypatch.setattr(Path, "open", refusing(Path.open))
+    monkeypatch.setattr(Image, "open", refusing(Image.open))
+    monkeypatch.setattr(os, "access", lambda path, *_, **__: str(path) != closed)
+    task = ["inpaint", "img.png", *kind] if kind else ["denoise", "img.png"]
+    _, err = reddiff(*task, *quick, code=1)
+    assert err == f"error: {closed}: cannot be read (Permission denied)\n"
+    if not kind:
+        out, _ = reddiff("denoise", "img.png", "other.png", "--dry-run", *quick, code=1)
+        assert [line.split()[0] for line in out.splitlines()] == ["fail:", "other.png"]
+
+
+def test_a_device_takes_no_picture(picture_file, quick, tmp_path):
+    (tmp_path / "name").write_text("")
+    for target, told in ((os.devnull, "is a device or a pipe"), (tmp_path / "name", "is a file")):
+        _, err = reddiff("denoise", picture_file, "-o", target, *quick, code=2)
+        assert err.startswith(f"error: -o {target}: {told}")
+        assert len(err.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="keeps a folder that somebody is in")
+@pytest.mark.parametrize(
+    "line", ["denoise $P -o out.png", "denoise $P -o $P.png", "train $P -o x"]
+)
+def test_a_folder_that_is_gone_is_told_in_one_line(picture_file, tmp_path, line):
+    script = f"mkdir gone; cd gone; rmdir ../gone; reddiff {line}"
+    done = shell(script, cwd=tmp_path, P=str(picture_file))
+    told = "error: the folder that this runs in is gone, or closed; change to another\n"
+    assert (done.returncode, done.stderr.decode()) == (2, told)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        ["deblur", "--kernel", "k.npy"],
+        ["superres", "--scale", "2", "--downsample", "k.npy"],
+        ["restore", "--degrade", "down 2 | blur k.npy"],
+    ],
+)
+def test_a_kernel_with_a_background_is_told_once(folder, tmp_path, quick, monkeypatch, task):
+    monkeypatch.chdir(tmp_path)
+    for level, count in ((0.05, 1), (0, 0)):
+        np.save("k.npy", np.pad(np.ones((3, 3)), 3) + level)
+        flags = ["--noise", "0.02", "--overwrite", "-o", "out/", *quick]
+        err = reddiff(task[0], folder, *task[1:], *flags, code=1)[1]
+        told = "warning: kernel k.npy: does not fall to 0, its border is at 5 % of its maximum"
+        assert err.count(told) == err.count("warning: kernel") == count
+
+
 def test_why_a_folder_takes_no_results_is_told(picture_file, tmp_path, quick, monkeypatch):
     _, stderr = reddiff("denoise", picture_file, "-o", picture_file / "x.png", *quick, code=1)
     assert "(Not a directory)" in stderr

@@ -9,7 +9,7 @@ from PIL import Image
 
 from conftest import scene
 from reddiff_cli.errors import PictureError, UsageError
-from reddiff_cli.jobs import list_pictures, plan_jobs
+from reddiff_cli.jobs import file_digest, list_pictures, plan_jobs
 from reddiff_cli.options import OutputOptions
 from reddiff_cli.outputs import SHEETS
 from reddiff_cli.pictures import Picture, save_picture
@@ -38,6 +38,45 @@ def test_collisions_keep_their_suffix_in_any_order(tmp_path):
     for inputs in ([tmp_path], [tmp_path / "b.png", tmp_path / "a.png", tmp_path / "a.jpg"]):
         names = {job.input.name: job.output.name for job in plan(inputs, path=tmp_path / "out")}
         assert names == {"a.jpg": "a.jpg.png", "a.png": "a.png.png", "b.png": "b.png"}
+
+
+def test_a_result_keeps_its_name_when_a_twin_comes_later(tmp_path):
+    """Else it would be made once more, and the old one left behind."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    make(folder / "a.png", folder / "b.png")
+
+    def record(job):
+        return {"task": "inpaint", "input_sha256": file_digest(job.input)}
+
+    def planned(**more):
+        options = OutputOptions(path=out)
+        jobs = plan_jobs("inpaint", [folder], None, options, record, **more)
+        return {job.input.name: (job.output.name, job.action) for job in jobs}
+
+    def finish(output, of, **about):
+        made = {"task": "inpaint", "input_sha256": file_digest(of)} | about
+        save_picture(Picture(scene(8, 8) / np.float32(255)), out / output, made)
+
+    out.mkdir()
+    finish("a.png", folder / "a.png")
+    make(folder / "a.jpg", folder / "b.jpg")
+    expected = {
+        "a.png": ("a.png", "skip"),
+        "a.jpg": ("a.jpg.png", "restore"),
+        "b.png": ("b.png.png", "restore"),
+        "b.jpg": ("b.jpg.png", "restore"),
+    }
+    assert planned() == expected
+    assert planned(shard=Shard(0, 2)) | planned(shard=Shard(1, 2)) == expected
+    # Of another task, or of the picture before it was changed, it is no result of this one.
+    for about in ({"task": "denoise"}, {"input_sha256": "0" * 64}):
+        finish("a.png", folder / "a.png", **about)
+        assert planned()["a.png"] == ("a.png.png", "restore")
+    # Nor is it of one twin alone where both are the same file.
+    make(folder / "c.png")
+    (folder / "c.bmp").write_bytes((folder / "c.png").read_bytes())
+    finish("c.png", folder / "c.png")
+    assert [planned()[name][0] for name in ("c.png", "c.bmp")] == ["c.png.png", "c.bmp.png"]
 
 
 def test_tree_is_kept_and_results_are_not_eaten(tmp_path):
@@ -226,6 +265,18 @@ def test_a_folder_that_cannot_be_read_fails_and_the_rest_is_restored(tmp_path, m
     assert [job.action for job in plan([tmp_path])] == ["restore"]  # it is not asked for
     with pytest.raises(PictureError, match="sub: folder cannot be read"):
         list_pictures([tmp_path], recursive=True)
+
+
+def test_a_picture_that_is_spelt_in_two_ways_is_one(tmp_path):
+    make(tmp_path / "a" / "x.png")
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    spelt = [tmp_path / "a" / "x.png", tmp_path / "a" / ".." / "a" / "x.png"]
+    for inputs in (spelt, [*spelt, tmp_path / "link" / "x.png"]):
+        (job,) = plan(inputs, path=tmp_path / "out")
+        assert job.output == tmp_path / "out" / "x.png"
+    # Another name may be that of a link, and gets a result of its own.
+    (tmp_path / "a" / "y.png").symlink_to(tmp_path / "a" / "x.png")
+    assert len(plan([tmp_path / "a"], path=tmp_path / "out")) == 2
 
 
 def test_what_lies_beside_results_is_no_picture(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from reddiff_cli.errors import UsageError
-from reddiff_cli.kernels import load_kernel, make_kernel, trim
+from reddiff_cli.kernels import background_of, load_kernel, make_kernel, trim
 from reddiff_cli.kernelspec import KernelSpec, parse_kernel
 
 SHAPES = ["gaussian:0.3", "gaussian:3", "motion:1,0", "motion:15,30", "motion:9.5,117"]
@@ -202,3 +202,32 @@ def test_damaged_files_are_refused(tmp_path):
         (tmp_path / name).write_bytes(b"nothing")
         with pytest.raises(UsageError, match=name):
             load_kernel(tmp_path / name)
+
+
+def under(folder, values, level=0.0, room=0):
+    """background_of a file with some room around a kernel, and a level under both."""
+    values = np.pad(np.asarray(values), room)
+    return background_of(write_npy(folder, values / values.max() + level))
+
+
+@pytest.mark.parametrize("text", ["disk:3", "gaussian:2", "motion:15,30"])
+@pytest.mark.parametrize("level", [0.04, 0.1])
+def test_a_background_under_a_kernel_is_found(tmp_path, text, level):
+    kernel, rng = made(text).numpy(), np.random.default_rng(0)
+    assert under(tmp_path, kernel, level, 4) == pytest.approx(level / (1 + level), rel=0.01)
+    noisy = level * (1 + 0.1 * rng.normal(size=[n + 8 for n in kernel.shape])).clip(0)
+    assert under(tmp_path, np.pad(kernel / kernel.max(), 4) + noisy) > 0.8 * level
+
+
+def test_kernels_that_fill_their_files_have_no_background(tmp_path):
+    texts = [f"disk:{radius:.2f}" for radius in np.arange(0.4, 12, 0.31)]
+    texts += [f"motion:{n},{angle}" for n in (3, 9, 30) for angle in range(0, 180, 13)]
+    for text in [*texts, "uniform:4", "uniform:9", "gaussian:0.5", "gaussian:4"]:
+        assert under(tmp_path, made(text)) == 0, text
+    wide = made("gaussian:4").numpy()
+    for cut in range(1, 15):  # in a file that is too small for it
+        assert under(tmp_path, wide[cut:-cut, cut:-cut]) == 0, cut
+    y, x = np.mgrid[-9:10, -9:10]
+    for power in (1, 1.5, 2.5):  # long tails, as of a lens or the air
+        assert under(tmp_path, (1 + (x**2 + y**2) / 4) ** -power) == 0
+    assert under(tmp_path, made("gaussian:2"), 0.005, 4) == 0

@@ -52,7 +52,14 @@ LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 LIGHT = [
     *["errors", "options", "task_options", "damages", "kernelspec", "cards", "models", "hub"],
     *["folders", "formats.arrays", "formats.attributes", "formats.carriers", "formats.comments"],
-    *["formats.deep", "formats.heif", "formats.kinds", "formats.parts", "formats.pngchunks"],
+    *[
+        "formats.deep",
+        "formats.endings",
+        "formats.heif",
+        "formats.kinds",
+        "formats.parts",
+        "formats.pngchunks",
+    ],
     *["formats.samples", "formats.tifftags", "pixels", "pictures", "masks", "mask_edges"],
     *["files", "streams"],
     *[

@@ -950,6 +950,42 @@ def test_resolution_by_a_unit_that_only_the_description_names(tmp_path, depth):
     assert read_tags(tmp_path / "b.tif").get(282) != 6.5
 
 
+def test_channels_that_are_too_many_are_told_as_that(tmp_path):
+    write_sixteen(tmp_path / "a.tif", np.zeros((6, 8, 5), dtype=np.uint16))
+    with pytest.raises(PictureError, match=r"a\.tif: 5 channels; need grey or RGB"):
+        load_picture(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("kind", ["tif", "jpg", "png"])
+@pytest.mark.parametrize("told", [None, (300.0, 300.0)])
+@pytest.mark.parametrize("written", ["png", "tif", "jpg", "webp"])
+def test_no_resolution_stays_no_resolution(tmp_path, kind, told, written):
+    """Of a TIFF file that tells none Pillow says 1 dot per inch, of a JPEG with EXIF 72."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "Camera"
+    path = tmp_path / f"a.{kind}"
+    Image.fromarray(scene()).save(path, exif=exif, **({"dpi": told} if told else {}))
+    assert load_picture(path).metadata.dpi == (told and pytest.approx(told, rel=1e-3))
+    output = restored(path, tmp_path / f"b.{written}")
+    image = Image.open(output)
+    if told:
+        assert load_picture(output).metadata.dpi == pytest.approx(told, rel=1e-3)
+    else:
+        tags = image.getexif()
+        assert not {282, 283, 296} & set(tags)
+        assert written in ("tif", "jpg") or "dpi" not in image.info
+        assert image.info.get("jfif_unit", 0) == 0
+
+
+@pytest.mark.parametrize("written", ["png", "tif"])
+def test_no_resolution_of_a_deep_file_stays_none(tmp_path, written):
+    write_sixteen(tmp_path / "a.tif", scene().astype(np.uint16) * 257)
+    assert load_picture(tmp_path / "a.tif").metadata.dpi is None
+    image = Image.open(restored(tmp_path / "a.tif", tmp_path / f"b.{written}"))
+    tags = image.tag_v2 if written == "tif" else image.info
+    assert not {282, 283, 296, "dpi"} & set(tags)
+
+
 def test_resolution_that_jpeg_cannot_hold_is_left_out(tmp_path):
     picture = load_picture(save(tmp_path / "a.png"))
     for dpi, kept in ((65535.0, True), (65536.0, False)):

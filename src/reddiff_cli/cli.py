@@ -76,6 +76,7 @@ def _inpaint(
             "--mask",
             help="White = fill; a file, or a folder paired by name. Without it: transparent "
             "pixels, else magenta (255, 0, 255).",
+            readable=False,
         ),
     ] = None,
     invert_mask: Annotated[bool, typer.Option("--invert-mask", help="Black = fill.")] = False,
@@ -160,7 +161,8 @@ def _phase(
     starts: Annotated[int, typer.Option("--starts", help="Random starts of the search.")] = 32,
     keep: Annotated[int, typer.Option("--keep", help="Runs that the prior refines.")] = 4,
     detector_mask: Annotated[
-        Path | None, typer.Option("--detector-mask", help="Picture: white = bad pixel.")
+        Path | None,
+        typer.Option("--detector-mask", help="Picture: white = bad pixel.", readable=False),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option("--dataset", help="Name inside .h5, .cxi, .npz, .mat.")

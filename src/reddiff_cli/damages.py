@@ -44,6 +44,15 @@ class RestoreOptions(TaskOptions):
     def enlargement(self) -> int:
         return math.prod(part.scale for part in self.parts)
 
+    @property
+    def kernel_files(self) -> list[Path]:
+        files = [(part.kernel and part.kernel.path) or part.filter.path for part in self.parts]
+        return [path for path in files if path]
+
+    @property
+    def shared_mask(self) -> Path | None:
+        return next((part.path for part in self.parts if part.kind == "mask"), None)
+
     def settings(self) -> dict[str, Any]:
         files = [p.path or (p.kernel and p.kernel.path) or p.filter.path for p in self.parts]
         return {"degrade": self.text, "files": [path for path in files if path]}

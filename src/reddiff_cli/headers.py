@@ -1,31 +1,54 @@
-"""What the headers of a job's files say of it: that it must fail, and how large its result is."""
+"""What the headers of a job's files say of it: that it must fail, and how large its result is.
+
+Of float files more than the header is read where their light may not fit.
+"""
 
 from dataclasses import replace
 
+import numpy as np
+
 from .errors import PictureError, UsageError
-from .formats.kinds import DEPTHS, MOST_SIDE, OPAQUE, check_alpha, check_sides, format_of
+from .formats.kinds import (
+    DEPTHS,
+    FLOAT,
+    HOLDS,
+    MOST_SIDE,
+    OPAQUE,
+    check_alpha,
+    check_sides,
+    format_of,
+)
 from .jobs import Job
 from .masks import check_mask_size
-from .pictures import check_depth, header_of, size_of
+from .pictures import (
+    Hole,
+    Picture,
+    check_depth,
+    header_of,
+    lies_on_its_side,
+    load_picture,
+    size_of,
+)
 from .task_options import TaskOptions
 
 # Formats that hold values of some depths only, whatever the input has.
 PARTICULAR = ("JPEG", "WEBP", "EXR", "HDR")
+# Lamps and skies of a photograph may be cut to white, with a warning. Where more of a picture is
+# so bright, it was measured in other units (counts, nits), and nothing would be left of it.
+CUT_AT_MOST = 0.5
 
 
 def checked(job: Job, options: TaskOptions, depth: str) -> Job:
-    """The job, failed if it must fail; else its reason tells of a size that changes.
+    """The job, failed if it must fail; else its reason may tell of a size that changes.
 
     depth: of its output, as --depth says it.
     """
     if job.action != "restore" or options.task == "phase":
         return job
     try:
-        size = size_of(job.input)
-        if job.mask:
-            check_mask_size(job.mask, size_of(job.mask), size)
+        size_of(job.input)
         check_output(job, options, depth)
-        return replace(job, reason=change_of_size(job, options))
+        return replace(job, reason=job.reason or change_of_size(job, options))
     except PictureError as error:
         return replace(job, action="fail", reason=str(error), kind=error.kind)
     except UsageError as error:
@@ -33,10 +56,23 @@ def checked(job: Job, options: TaskOptions, depth: str) -> Job:
 
 
 def check_output(job: Job, options: TaskOptions, depth: str) -> None:
-    """UsageError where a header says that the format of the output cannot hold the result."""
+    """UsageError where the picture says that the format of the output cannot hold the result.
+
+    PictureError where a mask has another size.
+    """
     kind = format_of(job.output)
     if options.task == "phase":
         return
+    if mask := job.mask or options.shared_mask:
+        turned = lies_on_its_side(job.input)
+        check_mask_size(mask, size_of(mask), size_of(job.input), turned=turned)
+    _check_kind(job, kind, options, depth)
+    kept = depth == "float" or (depth == "auto" and FLOAT in HOLDS.get(kind, ()))
+    if not kept and options.task != "hdr" and header_of(job.input)[0] == FLOAT:
+        _check_light(job, load_picture(job.input), depth)
+
+
+def _check_kind(job: Job, kind: str, options: TaskOptions, depth: str) -> None:
     if kind in MOST_SIDE:
         check_sides(job.output, *result_size(job, options))
     if kind not in PARTICULAR:
@@ -48,6 +84,21 @@ def check_output(job: Job, options: TaskOptions, depth: str) -> None:
         check_depth(DEPTHS[depth], job.output)
     elif options.task != "hdr":
         check_depth(bits, job.output)
+
+
+def _check_light(job: Job, picture: Picture, depth: str) -> None:
+    """UsageError for light most of which is above white, where the output cuts it to white."""
+    white: Hole = np.all(picture.pixels > 1, axis=2)
+    seen: Hole = np.any(picture.pixels > 0, axis=2)  # a background of zeros says nothing
+    if picture.alpha is not None:
+        seen &= picture.alpha > 0
+    share = float(white[seen].mean()) if picture.linear and seen.any() else 0.0
+    if share > CUT_AT_MOST:
+        told = f"{100 * share:.0f} % of what is not black in it is above 1, which is white, up to"
+        cure = "write .tif or .exr (--format tiff)"
+        cure += "" if depth == "auto" else f", without --depth {depth}"
+        largest = float(picture.pixels.max())
+        raise UsageError(f"{job.input}: {told} {largest:g}, and would be cut to white; {cure}")
 
 
 def result_size(job: Job, options: TaskOptions) -> tuple[int, int]:

@@ -7,13 +7,16 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .errors import PictureError, UsageError
 from .formats.arrays import ARRAY_SUFFIXES
 from .formats.carriers import read_record
+from .formats.endings import is_whole
 from .formats.kinds import FORMATS, PICTURE_SUFFIXES
 from .masks import Masks
 from .options import OutputOptions
@@ -39,7 +42,7 @@ OnError = Callable[[OSError], None]
 
 @dataclass(frozen=True)
 class Job:
-    """One picture. action: restore, skip or fail; reason says why for the latter two."""
+    """One picture. action: restore, skip or fail; reason says why, if that must be said."""
 
     task: str
     input: Path
@@ -78,11 +81,11 @@ def plan_jobs(
     errors: list[OSError] = []
     found = [_expand(path, options, suffixes, errors.append, on_note, mask) for path in inputs]
     # A picture that is named twice is restored once.
-    sources = list({s.path.absolute(): s for sources in found for s in sources}.values())
+    sources = list({_place_of(s.path): s for sources in found for s in sources}.values())
     unread = [_unread(task, error, options) for error in errors]
     if not sources and not unread:
         raise UsageError(f"{', '.join(map(str, inputs))}: no picture found; see --recursive")
-    outputs = name_outputs(task, sources, inputs, options, sheets)
+    outputs = name_outputs(task, sources, inputs, options, sheets, partial(_is_result_of, task))
     masks = Masks(mask)
     pairs = zip(sources, outputs, strict=True)
     jobs = [_pair(task, source, output, masks) for source, output in pairs]
@@ -132,6 +135,11 @@ def _same_place(one: Path, other: Path) -> bool:
     return other.exists() and one.samefile(other)
 
 
+def _place_of(path: Path) -> Path:
+    """One for all spellings of a path; links to pictures stay pictures of their own."""
+    return Path(os.path.realpath(path.parent)) / path.name
+
+
 def _why_not_done(found: Record | None, wanted: Record) -> str:
     """Why what lies there is not the result that is wanted."""
     if found is None:
@@ -157,6 +165,16 @@ def _without_results(task: str, inputs: list[Path], on_note: OnNote) -> list[Pat
     )
     left_out = set(results)
     return [path for path in inputs if path not in left_out]
+
+
+def _is_result_of(task: str, source: Source, output: Path) -> bool:
+    """True if a file is what a task made of a picture, as that is now."""
+    found = read_record(output)
+    if found is None or found.get("task") != task:
+        return False
+    with suppress(PictureError):  # said when it is read
+        return found.get("input_sha256") == file_digest(source.path)
+    return False
 
 
 def _is_made(path: Path, task: str) -> bool:
@@ -228,13 +246,14 @@ def _why_unread(error: OSError) -> str:
 def _check_readable(path: Path) -> None:
     """PictureError for what is no file: reading a pipe would wait for ever."""
     try:
-        mode = path.stat().st_mode
+        if stat.S_ISREG(path.stat().st_mode):
+            path.open("rb").close()
+            return
     except OSError as error:
         reason = error.strerror or error
         raise PictureError(f"{path}: cannot be read ({reason})", "Unreadable") from error
-    if not stat.S_ISREG(mode):
-        message = f"{path}: is no file but a pipe or a device; give - and pipe it into stdin"
-        raise PictureError(message, "Unreadable")
+    message = f"{path}: is no file but a pipe or a device; give - and pipe it into stdin"
+    raise PictureError(message, "Unreadable")
 
 
 def _pair(task: str, source: Source, output: Path, masks: Masks) -> Job:
@@ -261,6 +280,8 @@ def plan_job(
                 found, wanted = read_record(output), make_record(job)
                 if options.strip or not same_settings(found, wanted):
                     raise PictureError(f"{output}: {_why_not_done(found, wanted)}", "Exists")
+                if not is_whole(output):
+                    return replace(job, reason=f"{output}: is cut off, and made once more")
                 if all(sheet.exists() for sheet in sheets_of(output, sheets)):
                     return replace(job, action="skip", reason="done already")
                 # A sheet is missing (a run was killed, or did not ask for it): all once more.

@@ -20,6 +20,11 @@ from .pictures import load_picture
 
 LARGEST_SIDE = 501
 _FINE = 8  # samples per pixel and axis in anti-aliased shapes
+# Of its maximum, what a kernel file has at its border at least if there is a background under it,
+# and at most: a shape that fills its file has more. A blur falls off towards the corners; a
+# background has so much there of what it has in the middle of the sides.
+_BACKGROUND, _SHAPE, _FLAT = 0.02, 0.4, 0.8
+_LEAST_SIDE = 5  # smaller files are nothing but border
 
 
 def make_kernel(spec: KernelSpec) -> Tensor:
@@ -54,13 +59,31 @@ def load_kernel(path: Path) -> Tensor:
     colours, white = weight, transparent = none. Even sizes and off-centre weights are kept as they
     are. UsageError names the file and what is wrong.
     """
-    values = _read_array(path) if path.suffix.lower() == ".npy" else _read_grey(path)
-    kernel = torch.from_numpy(_checked(path, values))
+    kernel = torch.from_numpy(_read(path))
     kernel = trim(kernel / kernel.sum())
     if max(kernel.shape) > LARGEST_SIDE:
         size = f"{kernel.shape[1]}x{kernel.shape[0]}"
         raise UsageError(f"kernel {path}: is {size}; at most {LARGEST_SIDE} pixels a side")
     return kernel.float()
+
+
+def background_of(path: Path) -> float:
+    """What lies under the kernel of a file, as a share of its maximum; 0 if nothing does.
+
+    UsageError as of `load_kernel`.
+    """
+    kernel = _read(path)
+    if min(kernel.shape) < _LEAST_SIDE:
+        return 0.0
+    inner, outer = [], []
+    for side in (kernel[0], kernel[-1], kernel[:, 0], kernel[:, -1]):
+        middle = np.abs(np.linspace(-1, 1, len(side))) <= 0.5
+        inner.append(side[middle])
+        outer.append(side[~middle])
+    sides, corners = (float(np.median(np.concatenate(part))) for part in (inner, outer))
+    level = min(sides, corners) / float(kernel.max())
+    flat = min(sides, corners) > _FLAT * max(sides, corners)
+    return level if flat and _BACKGROUND < level < _SHAPE else 0.0
 
 
 def trim(kernel: Tensor) -> Tensor:
@@ -115,9 +138,16 @@ def _pool(fine: Tensor) -> Tensor:
     return torch.nn.functional.avg_pool2d(fine[None], _FINE)[0]
 
 
+def _read(path: Path) -> NDArray[np.float64]:
+    values = _read_array(path) if path.suffix.lower() == ".npy" else _read_grey(path)
+    return _checked(path, values)
+
+
 def _read_array(path: Path) -> NDArray[Any]:
     try:
         values: NDArray[Any] = np.load(path, allow_pickle=False)
+    except PermissionError as error:
+        raise UsageError(f"kernel {path}: cannot be read ({error.strerror})") from error
     except (OSError, ValueError, EOFError) as error:
         raise UsageError(f"kernel {path}: cannot be read as .npy; save a 2-D array") from error
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":

@@ -166,14 +166,21 @@ def _values_of(picture: Picture, path: Path) -> NDArray[np.float32]:
     return values
 
 
-def check_mask_size(path: Path, mask: tuple[int, int], picture: tuple[int, int]) -> None:
-    """PictureError if a mask is not as wide and high as its picture."""
-    if mask != picture:
-        raise PictureError(
-            f"{path}: mask is {mask[0]}x{mask[1]}, picture is {picture[0]}x{picture[1]}; "
-            "make them equal",
-            "MaskSize",
-        )
+def check_mask_size(
+    path: Path, mask: tuple[int, int], picture: tuple[int, int], *, turned: bool = False
+) -> None:
+    """PictureError if a mask is not as wide and high as its picture.
+
+    turned: whether the picture's file has width and height the other way round.
+    """
+    if mask == picture:
+        return
+    sizes = f"mask is {mask[0]}x{mask[1]}, picture is {picture[0]}x{picture[1]}"
+    cure = "make them equal"
+    if turned and mask == picture[::-1]:
+        sizes += ", turned upright by its EXIF orientation"
+        cure = "draw the mask on the upright picture"
+    raise PictureError(f"{path}: {sizes}; {cure}", "MaskSize")
 
 
 def _is_copy(mask: Picture, picture: Picture) -> bool:

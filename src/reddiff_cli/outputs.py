@@ -4,7 +4,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,9 @@ class Source:
 
     path: Path
     root: Path | None
+
+
+IsOf = Callable[[Source, Path], bool]
 
 
 def is_result(path: Path, *, sheets: bool = True) -> bool:
@@ -55,11 +58,13 @@ def name_outputs(
     inputs: list[Path],
     options: OutputOptions,
     sheets: Sequence[str] = (),
+    is_of: IsOf = lambda *_: False,
 ) -> list[Path]:
     """One output for each source; UsageError where -o cannot hold them.
 
     sheets: what is written beside each; two outputs are told apart by more where these would be
-    one file.
+    one file.    is_of: whether a file is the result of a source already: it keeps its name, and
+    a picture that has come later gets the longer one.
     """
     target = options.path
     if target is not None and PLACEHOLDER.search(str(target)) and not target.exists():
@@ -72,21 +77,37 @@ def name_outputs(
             raise UsageError(f"-o {target}: is no {options.format}; drop --format or rename it")
         return [target]
     if target is not None and _is_one_file(target, options):
+        if len(inputs) == 1 and not inputs[0].is_dir():
+            raise UsageError(f"-o {target}: is a file there; give a folder, or NAME.png")
         why = "there are several inputs" if len(inputs) > 1 else f"{inputs[0]} is a folder"
         raise UsageError(f"-o {target}: is one file, and {why}; give a folder")
+    if target is not None and target.exists() and not target.is_dir():
+        raise UsageError(
+            f"-o {target}: is a device or a pipe; give a file or folder, - for stdout"
+        )
     names = [_output(task, source, options, source.path.stem) for source in sources]
     full = [_output(task, source, options, source.path.name) for source in sources]
-    while True:
-        written = [(name, *_beside(name, sheets)) for name in names]
-        counts = Counter(path for own in written for path in own)
-        # a.jpg and a.png: both keep their suffix, whatever the order; and a.jpg.png beside them.
-        longer = [
-            other if any(counts[path] > 1 for path in own) else own[0]
-            for own, other in zip(written, full, strict=True)
-        ]
-        if longer == names:
-            return names
+    names = _apart(sources, names, full, sheets, is_of)
+    while (longer := _apart(sources, names, full, sheets, lambda *_: False)) != names:
         names = longer
+    return names
+
+
+def _apart(
+    sources: list[Source],
+    names: list[Path],
+    full: list[Path],
+    sheets: Sequence[str],
+    is_of: IsOf,
+) -> list[Path]:
+    """Names, in full where they or what lies beside them would be one file, but for results."""
+    written = [(name, *_beside(name, sheets)) for name in names]
+    counts = Counter(path for own in written for path in own)
+    # a.jpg and a.png: both keep their suffix, whatever the order; and a.jpg.png beside them.
+    return [
+        other if any(counts[path] > 1 for path in own) and not is_of(source, own[0]) else own[0]
+        for source, own, other in zip(sources, written, full, strict=True)
+    ]
 
 
 def check_outputs(

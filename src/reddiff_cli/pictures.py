@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from .errors import PictureError, ReddiffError
 from .files import write_whole
@@ -30,13 +30,9 @@ from .formats.carriers import (
     tiff_with,
     with_chunks,
 )
-from .formats.kinds import (
-    FLOAT,
-    LOSSY,
-    format_of,
-)
+from .formats.kinds import FLOAT, LOSSY, format_of
+from .formats.opened import ORIENTATION, bits_per_channel, exchanges_sides, tag_of, upright_size
 from .formats.opening import open_picture
-from .formats.pngchunks import words_follow_pixels
 from .formats.samples import eight_bits_of, rounded, scaled
 from .formats.tifftags import read_tags
 from .pixels import Hole as Hole
@@ -45,13 +41,12 @@ from .pixels import Pixels as Pixels
 from .pixels import as_in_file as as_in_file
 from .pixels import check_depth as check_depth
 from .pixels import check_format as check_format
+from .pixels import told_of_cut as told_of_cut
 from .pixels import with_depth as with_depth
 
-_ORIENTATION = ExifTags.Base.Orientation.value
 _SAMPLE_FORMAT, _IS_FLOAT = 339, 3  # TIFF
 _PHOTOMETRIC, _WHITE_IS_ZERO, _CMYK = 262, 0, 5
 _EXTRA_SAMPLES = 338
-_ON_SIDE = 5  # the first orientation of those that exchange width and height
 
 
 def load_picture(path: Path) -> Picture:
@@ -70,7 +65,7 @@ def load_eight_bits(path: Path) -> NDArray[np.uint8] | None:
     if not _is_light(path):
         with suppress(UnidentifiedImageError), _opened(path) as image:
             _check_still(path, image)
-            if _bits_per_channel(path, image) <= 8:
+            if bits_per_channel(path, image) <= 8:
                 return eight_bits_of(image)
     return None
 
@@ -81,30 +76,27 @@ def size_of(path: Path) -> tuple[int, int]:
         return deep.size_of(path)
     with suppress(UnidentifiedImageError), _opened(path) as image:
         _check_still(path, image)
-        width, height = image.size
-        turned = int(_exif_in(path, image).get(_ORIENTATION, 1)) >= _ON_SIDE
-        if image.format == "TIFF" and _tag(image, _ORIENTATION, 1) >= _ON_SIDE:
-            turned = False  # Pillow has done it, unless XMP alone asks for it
-        return (height, width) if turned else (width, height)
+        return upright_size(path, image)
     _check_odd_tiff(path)
     return deep.size_of(path)
+
+
+def lies_on_its_side(path: Path) -> bool:
+    """Whether width and height of a picture change places as its orientation turns it."""
+    if not _is_light(path):
+        with suppress(UnidentifiedImageError), _opened(path) as image:
+            return exchanges_sides(path, image)
+    return False
 
 
 def header_of(path: Path) -> tuple[int, bool]:
     """Depth of the picture, and whether it has transparency, if its header says that at once."""
     if not _is_light(path):
         with suppress(UnidentifiedImageError), _opened(path) as image:
-            if image.format != "TIFF" or _tag(image, _SAMPLE_FORMAT, 1) != _IS_FLOAT:
-                eight = _bits_per_channel(path, image) <= 8
+            if image.format != "TIFF" or tag_of(image, _SAMPLE_FORMAT, 1) != _IS_FLOAT:
+                eight = bits_per_channel(path, image) <= 8
                 return 8 if eight else 16, eight and image.has_transparency_data
     return FLOAT, False
-
-
-def _exif_in(path: Path, image: Image.Image) -> Image.Exif:
-    """What a picture says of itself; a PNG is decoded only where words follow its pixels."""
-    if image.format == "PNG" and not words_follow_pixels(path):
-        return Image.Image.getexif(image)  # PngImageFile's own decodes, whatever the file holds
-    return image.getexif()
 
 
 def _is_light(path: Path) -> bool:
@@ -127,6 +119,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise
     except FileNotFoundError as error:
         raise PictureError(f"{path}: no such file", "Missing") from error
+    except PermissionError as error:
+        raise PictureError(f"{path}: cannot be read ({error.strerror})", "Unreadable") from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"{path}: more than 179 megapixels; split it", "TooLarge") from error
     except Exception as error:  # decoders raise nearly anything on damaged data
@@ -151,18 +145,18 @@ def save_picture(
 
 def _read(path: Path, image: Image.Image) -> Picture:
     _check_still(path, image)
-    bits = _bits_per_channel(path, image)
+    bits = bits_per_channel(path, image)
     if image.format == "PNG":
         # Damaged pixels are told of once only: whoever asks again gets what was decoded by then.
         image.load()
     metadata = metadata_of(image)
-    if image.format == "TIFF" and _tag(image, _SAMPLE_FORMAT, 1) == _IS_FLOAT:
+    if image.format == "TIFF" and tag_of(image, _SAMPLE_FORMAT, 1) == _IS_FLOAT:
         pixels, alpha, stored = deep.read_float(path)
         return Picture(pixels, alpha, FLOAT, metadata, stored)
     if bits > 8 and image.format == "HEIF":
         return Picture(*deep.split(path, heif.read(path)), 16, metadata)
     if bits > 8:
-        orientation = int(image.getexif().get(_ORIENTATION, 1))
+        orientation = int(image.getexif().get(ORIENTATION, 1))
         tags: Any = getattr(image, "tag_v2", {})
         if tags.get(_PHOTOMETRIC) == _CMYK:
             metadata = replace(metadata, icc=b"")
@@ -195,9 +189,12 @@ def _read_odd_tiff(path: Path) -> Picture:
     metadata, stored = metadata_of_file(path), deep.Stored()
     with suppress(Exception):  # damaged tags raise nearly anything
         tags = read_tags(path)
-        stored = _stored(tags, int(tags.get(_ORIENTATION, 1)))
-    with suppress(PictureError):
+        stored = _stored(tags, int(tags.get(ORIENTATION, 1)))
+    try:
         return Picture(*deep.read(path, 16, stored), 16, metadata)
+    except PictureError as error:
+        if error.kind == "Channels":
+            raise
     try:
         pixels, alpha, multiplied = deep.read_float(path)
         return Picture(pixels, alpha, FLOAT, metadata, multiplied)
@@ -212,25 +209,6 @@ def _stored(tags: Any, orientation: int) -> deep.Stored:  # noqa: ANN401  (Pillo
     extra = tags.get(_EXTRA_SAMPLES, 2)
     first = (*extra, 2)[0] if isinstance(extra, tuple) else int(extra)
     return deep.Stored(orientation, tags.get(_PHOTOMETRIC, 1) == _WHITE_IS_ZERO, first)
-
-
-def _bits_per_channel(path: Path, image: Image.Image) -> int:
-    if image.format == "PNG":
-        with path.open("rb") as file:
-            return int(file.read(26)[24])  # IHDR: bit depth
-    if image.format == "TIFF":
-        return _tag(image, 258, 1)
-    if image.format == "HEIF":
-        return heif.bits(path, image)
-    if image.format in ("PPM", "JPEG2000"):  # Pillow cuts their colours to 8 bits
-        return 16 if deep.is_deep(path) else 8
-    return 16 if image.mode.startswith("I") else 8
-
-
-def _tag(image: Image.Image, number: int, default: int) -> int:
-    """A TIFF tag; the largest value where each channel has its own."""
-    value: Any = image.tag_v2.get(number, default)  # type: ignore[attr-defined]
-    return max(value) if isinstance(value, tuple) else int(value)
 
 
 def _encode(picture: Picture, path: Path, record: dict[str, Any] | None, quality: int) -> bytes:

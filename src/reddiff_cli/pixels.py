@@ -82,6 +82,11 @@ def with_depth(picture: Picture, depth: int) -> Picture:
     return replace(picture, pixels=pixels, depth=depth, metadata=metadata)
 
 
+def told_of_cut(light: Picture) -> str:
+    """What 8 and 16 bits do to light above 1."""
+    return f"light above 1 is cut, up to {light.pixels.max():.3g}; write .tif or .exr to keep it"
+
+
 def as_in_file(picture: Picture) -> Picture:
     """The picture with the values that its file holds, whatever the prior was shown."""
     if picture.unit == 1:

@@ -22,7 +22,7 @@ from .memory import free_memory, is_out_of_memory
 from .methods import Solving, draws, evaluations
 from .models import Card
 from .options import RECORDING, MachineOptions, OutputOptions, SolverOptions
-from .pictures import Picture, check_format, save_picture, with_depth
+from .pictures import Picture, check_format, save_picture, told_of_cut, with_depth
 from .record import make_record
 from .result import Result
 from .room import Room
@@ -172,9 +172,9 @@ class Restorer:
         noise, remark = unit * problem.noise, problem.remark()
         record[FOUND] = {"noise": round(noise, 6), "remark": remark, "evaluations": steps}
         restored = self._average(problem, solved, sheets) if self.sampling else problem.finish()
-        shines, restored = restored.shines, self._as_asked(restored, job.output)
-        if shines and not restored.linear:
-            on_note(f"warning: {job.input}: light above 1 is cut; write .exr to keep it")
+        light, restored = restored, self._as_asked(restored, job.output)
+        if light.shines and not restored.linear:
+            on_note(f"warning: {job.input}: {told_of_cut(light)}")
         kept = None if self.output.strip else record
         save_picture(restored, job.output, kept, self.output.quality)
         sheets.save(restored)

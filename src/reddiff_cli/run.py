@@ -100,10 +100,26 @@ class Run:
             reporter.note(f"model {card.name} ({card.revision}) on {where}")
             if card.source and not card.folder.is_dir():
                 reporter.note(f"converting {card.source.name} once, to {card.folder}")
+            self._warn_of_kernels(reporter)
         lossy = (job for job in jobs if job.action != "fail" and format_of(job.output) in LOSSY)
         if any(checked(job, self.options, self.output.depth).action != "fail" for job in lossy):
-            reporter.note("warning: lossy format: known pixels change a little; .png keeps them")
+            holed = self.options.task == "inpaint" or self.options.shared_mask
+            changed = "known pixels change" if holed else "values change"
+            reporter.note(f"warning: lossy format: {changed} a little; .png keeps them")
         return restorer
+
+    def _warn_of_kernels(self, reporter: Reporter) -> None:
+        """Tell of kernel files with a background, which would blur all of the picture."""
+        from .kernels import background_of
+
+        for path in self.options.kernel_files:
+            with suppress(UsageError):  # said of the pictures
+                if share := background_of(path):
+                    told = (
+                        f"does not fall to 0, its border is at {100 * share:.0f} % of its maximum"
+                    )
+                    cure = "that blurs all of the picture; subtract it"
+                    reporter.note(f"warning: kernel {path}: {told}; {cure}")
 
     def _plan(self, card: Card, on_note: OnNote) -> list[Job]:
         record_of = self._record_of(card, fit(card, self.solver))
@@ -216,6 +232,8 @@ class Run:
         with suppress(Exception):  # said when it is read
             sizes = change_of_size(job, self.options)
         reporter.picture(job, sizes)
+        if job.reason:
+            reporter.note(f"warning: {job.reason}")
         notes: list[str] = []
 
         def on_note(message: str) -> None:

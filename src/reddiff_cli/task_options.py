@@ -28,6 +28,16 @@ class TaskOptions:
         """How many times as wide and high as the picture a result is."""
         return 1
 
+    @property
+    def shared_mask(self) -> Path | None:
+        """The mask of a damage that all pictures have."""
+        return None
+
+    @property
+    def kernel_files(self) -> list[Path]:
+        """Files that hold kernels of blurs and filters."""
+        return []
+
     def claim(self, inputs: list[Path]) -> tuple["TaskOptions", list[Path]]:
         """The options and the inputs to go through, where some inputs belong to the options."""
         return self, inputs
@@ -85,6 +95,10 @@ class SuperresOptions(TaskOptions):
     def enlargement(self) -> int:
         return self.scale
 
+    @property
+    def kernel_files(self) -> list[Path]:
+        return [self.filter.path] if self.filter.path else []
+
     def settings(self) -> dict[str, Any]:
         kind = f"gaussian:{self.filter.sigma:g}" if self.filter.sigma else self.filter.kind
         settings = {"scale": self.scale, "downsample": self.filter.path or kind}
@@ -103,6 +117,10 @@ class DeblurOptions(TaskOptions):
     @property
     def blurred(self) -> bool:
         return True
+
+    @property
+    def kernel_files(self) -> list[Path]:
+        return [self.kernel.path] if self.kernel.path else []
 
     def __post_init__(self) -> None:
         if self.boundary not in BOUNDARIES:

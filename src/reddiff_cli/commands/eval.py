@@ -22,7 +22,7 @@ from ..evaluation.options import (
 )
 from ..options import TASKS, SolverOptions, parse_noise
 from .flags import OUTPUT, Shared
-from .making import errors_as_lines, keywords
+from .making import Command, errors_as_lines, keywords
 
 HELP = "Damage clean pictures, restore them by several methods, and compare."
 EXAMPLE = "Example: reddiff eval superres photos -o scores --method reddiff,diffpir:50 --limit 20"
@@ -155,7 +155,7 @@ def register(app: typer.Typer) -> None:
 
     vars(command)["__signature__"] = inspect.Signature(parameters)
     command.__annotations__ = {p.name: p.annotation for p in parameters}
-    app.command("eval", help=HELP, epilog=EXAMPLE)(command)
+    app.command("eval", cls=Command, help=HELP, epilog=EXAMPLE)(command)
 
 
 def _evaluate(

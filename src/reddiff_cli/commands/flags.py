@@ -20,7 +20,11 @@ from ..shards import Shard, find_shard, local_device
 
 OUTPUT, SOLVER, MACHINE, MESSAGES = "Output", "Solver", "Machine", "Messages"
 
-Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Pictures or folders.")]
+# readable: one that is not fails by itself, and the others are restored.
+Inputs = Annotated[
+    list[Path],
+    typer.Argument(metavar="INPUT...", help="Pictures or folders.", readable=False),
+]
 Device = Annotated[
     str,
     typer.Option(

@@ -52,11 +52,42 @@ def restores(
     return register
 
 
-class _Restoring(TyperCommand):
+class Command(TyperCommand):
+    """A command that takes no empty word: as a path it would be the folder that one is in.
+
+    Nor does it begin where that folder is gone: libraries of torch end the process there.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (not exported)
+        """As Typer does; an empty word, as a script gives whose variable is empty, is refused."""
+        with errors_as_lines(0):
+            if not ctx.resilient_parsing:  # a shell that completes words
+                self._check(args)
+        return super().parse_args(ctx, args)
+
+    def _check(self, args: list[str]) -> None:
+        """UsageError for an empty word, and for a folder that is gone."""
+        try:
+            Path.cwd()
+        except OSError as error:
+            told = "the folder that this runs in is gone, or closed; change to another"
+            raise UsageError(told) from error
+        options = (p for p in self.params if p.param_type_name == "option")
+        taking = (o for o in options if not (getattr(o, "is_flag", 0) or getattr(o, "count", 0)))
+        flags = {name for option in taking for name in option.opts}
+        for before, word in zip(["", *args], args, strict=False):
+            flag = before if not word and before in flags else word.removesuffix("=")
+            if re.fullmatch("--[a-z-]+=", word) or (not word and flag):
+                raise UsageError(f"{flag} '': is empty; give a value, or drop {flag}")
+            if not word:
+                raise UsageError("'': is an empty name; give a file or a folder")
+
+
+class _Restoring(Command):
     """A command that says how to name a file which begins with a dash."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (not exported)
-        """As Typer does; a file that is taken for flags, as of `*.png`, gets a line of its own."""
+        """As above; a file that is taken for flags, as of `*.png`, gets a line of its own."""
         files = [a for a in args if re.match("-[^-]", a) and os.path.lexists(a)]
         try:
             return super().parse_args(ctx, args)

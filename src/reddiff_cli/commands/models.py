@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .making import errors_as_lines
+from .making import Command, errors_as_lines
 
 if TYPE_CHECKING:
     from ..models import Card
@@ -110,6 +110,7 @@ def _verify(name: Name) -> None:
 
 @models.command(
     "convert",
+    cls=Command,
     help="Write a prior as a diffusers folder with safetensors, which --model takes.\n\n"
     "A file is taken as weights of guided-diffusion, whose network it does not describe: name "
     "its\nfamily. A folder is a diffusers folder with a pickle (.bin) or with older names.",

@@ -10,7 +10,7 @@ from ..interrupts import Interrupts
 from ..models import find_model
 from ..training.options import TrainOptions
 from .flags import Device, Quiet, Verbose
-from .making import errors_as_lines
+from .making import Command, errors_as_lines
 
 CHANNELS = ",".join(map(str, TrainOptions.channels))
 HELP = "Train a prior on photographs; the folder it writes can be given to --model."
@@ -62,7 +62,7 @@ Init = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command to an app."""
-    app.command("train", help=HELP, epilog=EXAMPLE)(train)
+    app.command("train", cls=Command, help=HELP, epilog=EXAMPLE)(train)
 
 
 def train(

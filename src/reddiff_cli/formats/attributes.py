@@ -10,6 +10,8 @@ from typing import Any
 
 from PIL import Image
 
+from .tifftags import sensible
+
 Attribute = tuple[str, str, Any]  # name, OpenImageIO's type, value
 RECORD = "reddiff"
 XMP = "xmp"  # where darktable keeps the packet
@@ -111,4 +113,4 @@ def resolution_of(attributes: tuple[Attribute, ...]) -> tuple[float, float] | No
     if not across or not down:
         return None
     per_inch = 2.54 if known.get(_UNIT) == "cm" else 1.0
-    return float(across) * per_inch, float(down) * per_inch
+    return sensible((float(across) * per_inch, float(down) * per_inch))

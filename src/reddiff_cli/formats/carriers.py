@@ -43,9 +43,9 @@ from .tifftags import (
     UNNAMED,
     XMP,
     Resolution,
+    dpi_of,
     read_tags,
     resolution_in,
-    sensible,
     with_tags,
 )
 
@@ -119,7 +119,7 @@ def metadata_of(image: Image.Image) -> Metadata:
         exif=_carried(image.getexif),
         icc=image.info.get("icc_profile") or b"",
         xmp=_TURN.sub(b"", xmp) if isinstance(xmp, bytes) else b"",
-        dpi=sensible(image.info.get("dpi")) or resolution_in(image.getexif),
+        dpi=dpi_of(image),
         ratio=resolution_in(image.getexif, UNNAMED),
     )
 
@@ -159,7 +159,7 @@ def _metadata_of_exr(path: Path) -> Metadata:
         return Metadata(
             exif=_carried(lambda: exif_from(attributes)),
             xmp=str(xmp).encode(),
-            dpi=sensible(resolution_of(attributes)),
+            dpi=resolution_of(attributes),
             attributes=attributes,
             window=window_of(spec),
         )

@@ -9,6 +9,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER = 33  # bytes of the signature and IHDR
 _REST = 12  # bytes of a chunk beside its content
 _PIXELS, _END = b"IDAT", b"IEND"
+END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk, which is always the same
 # May hold EXIF or XMP.
 WORDS = frozenset((b"eXIf", b"tEXt", b"zTXt", b"iTXt"))
 
@@ -40,6 +41,18 @@ def words_follow_pixels(path: Path) -> bool:
             seen = seen or kind == _PIXELS
             file.seek(length + _REST - len(head), os.SEEK_CUR)
     return True
+
+
+def reaches_end(path: Path) -> bool:
+    """Whether a file's chunks can be followed to the last, whatever comes after it."""
+    with path.open("rb") as file:
+        file.seek(len(_SIGNATURE))
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind == _END:
+                return head + file.read(4) == END
+            file.seek(length + _REST - len(head), os.SEEK_CUR)
+    return False
 
 
 def _without(chunks: bytes, kinds: set[bytes]) -> bytes:

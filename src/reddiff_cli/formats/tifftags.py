@@ -58,6 +58,16 @@ def resolution_in(
     return None
 
 
+def dpi_of(image: Image.Image) -> tuple[float, float] | None:
+    """Dots per inch of an open picture, if its file tells any.
+
+    Where it does not, Pillow says 1 of TIFF, and 72 of JPEG with EXIF.
+    """
+    invented = image.format in ("JPEG", "MPO") and image.info.get("jfif_unit") not in (1, 2)
+    told = None if invented or image.format == "TIFF" else sensible(image.info.get("dpi"))
+    return told or resolution_in(image.getexif)
+
+
 def sensible(dpi: Any) -> tuple[float, float] | None:  # noqa: ANN401  (whatever a file says)
     """A resolution across and down, or None if it can be none."""
     with suppress(TypeError, ValueError, ZeroDivisionError):

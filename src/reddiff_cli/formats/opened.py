@@ -1,0 +1,54 @@
+"""What an open picture tells before its pixels are decoded: bits, tags, EXIF, how it is turned."""
+
+from pathlib import Path
+from typing import Any
+
+from PIL import ExifTags, Image
+
+from . import deep, heif
+from .pngchunks import words_follow_pixels
+
+ORIENTATION = ExifTags.Base.Orientation.value
+_ON_SIDE = 5  # the first orientation of those that exchange width and height
+
+
+def exif_in(path: Path, image: Image.Image) -> Image.Exif:
+    """What a picture says of itself; a PNG is decoded only where words follow its pixels."""
+    if image.format == "PNG" and not words_follow_pixels(path):
+        return Image.Image.getexif(image)  # PngImageFile's own decodes, whatever the file holds
+    return image.getexif()
+
+
+def exchanges_sides(path: Path, image: Image.Image) -> bool:
+    """Whether its orientation turns the picture such that width and height change places."""
+    if image.format == "TIFF" and tag_of(image, ORIENTATION, 1) >= _ON_SIDE:
+        return True
+    return int(exif_in(path, image).get(ORIENTATION, 1)) >= _ON_SIDE
+
+
+def upright_size(path: Path, image: Image.Image) -> tuple[int, int]:
+    """Width and height of a picture that is turned as it asks for."""
+    width, height = image.size
+    # Of a TIFF Pillow has done it, unless XMP alone asks for it.
+    done = image.format == "TIFF" and tag_of(image, ORIENTATION, 1) >= _ON_SIDE
+    return (height, width) if exchanges_sides(path, image) and not done else (width, height)
+
+
+def bits_per_channel(path: Path, image: Image.Image) -> int:
+    """Bits of a sample; 16 for all that is deeper than 8 in files that do not say it at once."""
+    if image.format == "PNG":
+        with path.open("rb") as file:
+            return int(file.read(26)[24])  # IHDR: bit depth
+    if image.format == "TIFF":
+        return tag_of(image, 258, 1)
+    if image.format == "HEIF":
+        return heif.bits(path, image)
+    if image.format in ("PPM", "JPEG2000"):  # Pillow cuts their colours to 8 bits
+        return 16 if deep.is_deep(path) else 8
+    return 16 if image.mode.startswith("I") else 8
+
+
+def tag_of(image: Image.Image, number: int, default: int) -> int:
+    """A TIFF tag; the largest value where each channel has its own."""
+    value: Any = image.tag_v2.get(number, default)  # type: ignore[attr-defined]
+    return max(value) if isinstance(value, tuple) else int(value)
