@@ -112,6 +112,11 @@ class Denoiser:
         """Side of what the network sees of a picture of this side."""
         return _padded(length, self.multiple, self.smallest)
 
+    def pixels(self, z: Tensor) -> int:
+        """Pixels that go through the network for a batch (B, C, H, W)."""
+        rows = len(z) * (3 if z.shape[1] == 3 and self.channels == 1 else 1)
+        return rows * self.padded(z.shape[2]) * self.padded(z.shape[3])
+
     def recorded(self, z: Tensor, t: Tensor) -> Tensor:
         """The same D, recorded for autograd from z to D; the weights take no gradient.
 
