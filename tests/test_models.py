@@ -420,6 +420,16 @@ def test_commands_run_chains_as_the_card_says(picture_file, tmp_path, monkeypatc
     assert [(r["method"], r["evaluations"]) for r in rows] == [("start", 0), ("dps-2", 2)]
 
 
+def test_a_chain_that_is_short_refuses_no_default(picture_file, tmp_path):
+    """`--start 0.02` leaves a few levels of the 1000 that DPS takes."""
+    asked = ("--method", "dps", "--start", "0.02", "--json")
+    done = reddiff("denoise", picture_file, "-o", tmp_path / "a.png", "--noise", "0.1", *asked)
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    (steps,) = [line["steps"] for line in told if "steps" in line]
+    assert 1 < steps < 20
+    assert f"the prior's levels took {steps} network evaluations, not 1000" in done.stderr
+
+
 @pytest.mark.parametrize("solver", [SolverOptions(), SolverOptions(preset="paper")])
 def test_red_diff_is_no_chain(solver):
     assert fit(find_model("natural"), solver) == solver

@@ -108,7 +108,8 @@ class SolverOptions:
     """How to restore. None means: by task, preset or prior.
 
     steps: network evaluations.    noise: standard deviation in [0, 1] units, or `auto`.
-    samples: above 1 sample mode, with that many seeds from `seed` on.
+    samples: above 1 sample mode, with that many seeds from `seed` on.    most: evaluations at
+    most where `steps` says nothing.
     """
 
     preset: str = "standard"
@@ -120,6 +121,7 @@ class SolverOptions:
     seed: int = 0
     samples: int = 1
     method: str = "reddiff"
+    most: int | None = None
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -172,7 +174,7 @@ class SolverOptions:
     def evaluations(self) -> int:
         """Network evaluations asked for."""
         own = PUBLISHED_STEPS.get(self.method, STEPS[self.preset])
-        return self.steps if self.steps is not None else own
+        return self.steps if self.steps is not None else min(own, self.most or own)
 
     @property
     def annealed(self) -> bool:
