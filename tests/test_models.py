@@ -201,6 +201,31 @@ def test_list_is_for_people_and_path_and_verify_for_scripts():
     assert reddiff("models", "path", "nonesuch").exit_code == 3
 
 
+def test_json_is_heard_before_the_command_as_well():
+    listed = reddiff("models", "list", "--json").stdout
+    assert json.loads(listed.splitlines()[0])["name"] == "natural"
+    assert reddiff("models", "--json", "list").stdout == listed
+    refused = reddiff("models", "--json", "path", "natural")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("error: --json: only the list has it")
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/x", "x" * 300])
+def test_a_folder_that_cannot_be_looked_for_is_a_model_that_is_missing(
+    name, picture_file, monkeypatch
+):
+    monkeypatch.setenv("REDDIFF_MODEL", name)
+    for words in (
+        ("denoise", picture_file, "--dry-run"),
+        ("denoise", picture_file, "--model", name),
+        ("bench",),
+        ("models", "path", name),
+    ):
+        result = reddiff(*words)
+        assert result.exit_code == 3, result
+        assert f"error: model '{name}': " in result.stderr
+
+
 SMALL = Family(channels=32, multipliers=(1, 2), blocks=1, attention=(1,), size=32, head=16)
 
 

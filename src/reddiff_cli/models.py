@@ -45,7 +45,7 @@ def find_model(
     """
     cards = all_cards()
     watcher = watcher or hub.Silence()
-    is_folder = name not in cards and Path(name).expanduser().is_dir()
+    is_folder = name not in cards and _is_folder(name)
     match = None if is_folder else _REPOSITORY.fullmatch(name)
     name = _card_of(cards, name, match[1], match[2]) if match else name
     if name in cards:
@@ -203,10 +203,25 @@ def _check_folder(card: Card) -> Card:
     raise ModelMissing(f"model '{card.name}': {missing[0]} is missing")
 
 
+def _path(name: str) -> Path:
+    """Where a folder lies; ModelMissing if it is said to be in the home of nobody."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise ModelMissing(f"model '{name}': there is no such home; give the folder") from error
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return _path(name).is_dir()
+    except OSError as error:  # too long a name, or a folder that may not be looked into
+        reason = error.strerror or error
+        raise ModelMissing(f"model '{name}': cannot be looked for ({reason})") from error
+
+
 def _folder_card(name: str) -> Card:
     """A folder says nothing about its strength, so it is used like a weak one."""
-    folder = Path(name).expanduser()
-    card = Card(name=name, folder=folder, wide_hole="patches", hole_start=0.15)
+    card = Card(name=name, folder=_path(name), wide_hole="patches", hole_start=0.15)
     return replace(card, window=0, tile=0, smallest=0)  # settled by its configuration
 
 
