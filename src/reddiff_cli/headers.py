@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from .errors import PictureError, UsageError
+from .formats.arrays import check_suffix
 from .formats.kinds import DEPTHS, MOST_SIDE, OPAQUE, check_alpha, check_sides, format_of
 from .jobs import Job
 from .masks import check_mask_size
@@ -18,9 +19,12 @@ def checked(job: Job, options: TaskOptions, depth: str) -> Job:
 
     depth: of its output, as --depth says it.
     """
-    if job.action != "restore" or options.task == "phase":
+    if job.action != "restore":
         return job
     try:
+        if options.task == "phase":
+            check_suffix(job.input)
+            return job
         size = size_of(job.input)
         if job.mask:
             check_mask_size(job.mask, size_of(job.mask), size)

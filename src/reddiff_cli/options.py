@@ -1,12 +1,11 @@
 """What the user asked for, as plain data; and the one table of defaults per task."""
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import UsageError
+from .errors import UsageError, wants_traces
 
 # perceptual: single draws instead of pairs. On 2 training photographs, 128x128, super-resolution
 # at noise 0.01 and denoising 25/255 keep 0.57 and 0.85 of the gradients of the truth instead of
@@ -90,7 +89,11 @@ def check_method(method: str, task: str, *, spectral: bool = True) -> None:
 
 
 def check_solver(solver: "SolverOptions", task: str, *, spectral: bool = True) -> None:
-    """UsageError if a method, or the published form of RED-diff, cannot do a task."""
+    """UsageError if a method, the published form or a flag makes no sense in a task."""
+    if task == "jpeg" and solver.noise is not None:
+        raise UsageError("--noise: the file's own tables say what was lost; drop --noise")
+    if task == "phase" and solver.samples > 1:
+        raise UsageError("--samples: phase keeps several runs of its own; see --keep")
     reason = _REFUSED.get(("dps", task))  # the published form follows the same gradient
     if solver.preset == "paper" and reason:
         raise UsageError(f"--preset paper: {reason}; use another preset")
@@ -294,4 +297,4 @@ class ReportOptions:
     @property
     def traces(self) -> bool:
         """True if failures are shown with their tracebacks."""
-        return self.verbose > 1 or os.environ.get("REDDIFF_DEBUG") == "1"
+        return wants_traces(self.verbose)

@@ -41,10 +41,8 @@ def load_array(path: Path, dataset: str | None = None) -> Array:
 
     dataset: name inside a file that can hold several arrays.
     """
+    check_suffix(path)
     suffix = path.suffix.lower()
-    if suffix not in ARRAY_SUFFIXES:
-        known = ", ".join(sorted(ARRAY_SUFFIXES))
-        raise PictureError(f"{path}: '{path.suffix}' holds no array; use {known}", "Unreadable")
     if not path.is_file():
         raise PictureError(f"{path}: no such file", "Missing")
     readers: dict[str, Callable[[Path, str | None], Array]] = {
@@ -61,6 +59,13 @@ def load_array(path: Path, dataset: str | None = None) -> Array:
     except Exception as error:  # decoders raise nearly anything on damaged data
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PictureError(f"{path}: cannot be read ({reason})", "Unreadable") from error
+
+
+def check_suffix(path: Path) -> None:
+    """PictureError if a file is called like none that holds an array."""
+    if path.suffix.lower() not in ARRAY_SUFFIXES:
+        known = ", ".join(sorted(ARRAY_SUFFIXES))
+        raise PictureError(f"{path}: '{path.suffix}' holds no array; use {known}", "Unreadable")
 
 
 def _read_npy(path: Path, _: str | None) -> Array:
