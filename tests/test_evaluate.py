@@ -22,7 +22,7 @@ from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.evaluation import evaluate, ledger, run
 from reddiff_cli.evaluation.degrade import degrade
 from reddiff_cli.evaluation.hole_shapes import draw_hole
-from reddiff_cli.evaluation.ledger import Ledger, summarise
+from reddiff_cli.evaluation.ledger import Ledger, summarise, table
 from reddiff_cli.evaluation.options import (
     Case,
     CompressOptions,
@@ -351,18 +351,19 @@ def test_again_computes_nothing(photos, tmp_path, quick, monkeypatch):
     assert {row["noise"] for row in content(out)["rows"]} == {0.2}
 
 
-def test_rows_with_another_ssim_are_not_mixed_in(photos, tmp_path, quick):
-    """Before, it was taken on [-1, 1], and settings did not name it."""
+@pytest.mark.parametrize("what", ["ssim", "evaluations"])
+def test_rows_that_were_measured_otherwise_are_not_mixed_in(photos, tmp_path, quick, what):
+    """SSIM was taken on [-1, 1] before, evaluations were added; settings did not name it."""
     out = tmp_path / "out"
     command = ["eval", "denoise", photos, "-o", out, *quick]
     reddiff(*command)
     stored = content(out)
-    del stored["settings"]["denoise"]["ssim"]
+    del stored["settings"]["denoise"][what]
     (out / "eval.json").write_text(json.dumps(stored))
     _, stderr = reddiff(*command, code=2)
-    assert "was made with another ssim; choose another -o, or use --overwrite" in stderr
+    assert f"was made with another {what}; choose another -o, or use --overwrite" in stderr
     reddiff(*command, "--overwrite")
-    assert "ssim" in content(out)["settings"]["denoise"]
+    assert what in content(out)["settings"]["denoise"]
 
 
 def test_a_broken_run_goes_on_where_it_stopped(photos, tmp_path, quick, monkeypatch):
@@ -656,6 +657,28 @@ def test_means_leave_failures_out():
     assert entry.pictures == 2
     assert entry.values["psnr"] == pytest.approx((22.0, 8**0.5))
     assert entry.values["lpips"] is None
+
+
+def test_evaluations_of_the_table_are_those_of_all_pictures():
+    """Of white noise a method takes 4, and of other noise 50."""
+    case = make_case("denoise", {}, 0.1)
+    row = dict.fromkeys(("psnr", "ssim", "lpips", "residual_ratio", "seconds", "peak_memory_mb"))
+    row |= {"case": "denoise", "method": "reddiff", "status": "ok"}
+    rows = [row | {"evaluations": count} for count in (4, 4, 50)]
+    (entry,) = summarise(rows, [case], ["reddiff"])
+    assert entry.evaluations == 19.3
+    assert table([entry], False, {})[1][1] == "19.3"
+
+
+def test_evaluations_are_those_of_a_picture_or_window(tmp_path, quick, monkeypatch):
+    """Thin and wide parts of a hole are two stages, of other windows each."""
+    Image.fromarray(scene(96, 96)).save(tmp_path / "a.png")
+    hole = np.zeros((96, 96), dtype=bool)
+    hole[20:60, 20:60], hole[80:82, 10:80] = True, True
+    monkeypatch.setattr("reddiff_cli.evaluation.degrade.draw_hole", lambda *_: hole)
+    method = [*quick[:4], "--method", "reddiff:2", "--noise", "0", "--crop", "96"]
+    reddiff("eval", "inpaint", tmp_path / "a.png", "-o", tmp_path / "out", *method)
+    assert [row["evaluations"] for row in content(tmp_path / "out")["rows"]] == [0, 2]
 
 
 def test_kid_by_hand_and_by_distribution():

@@ -166,7 +166,7 @@ class Evaluator:
             if not stage.shared:  # as a start that costs the same for every method
                 seconds += time.monotonic() - began
                 here = solver_of(stage, solver)
-                used += evaluations(here, restorer.denoiser, self.card)
+                used = max(used, evaluations(here, restorer.denoiser, self.card))
             problem.accept(stage, mu)
         self._restorer = restorer  # it may have gone on in fp32, and the next need not find out
         memory, kind = peak_memory(self.device)

@@ -144,11 +144,14 @@ def slug(name: str) -> str:
 
 @dataclass(frozen=True)
 class Means:
-    """Mean and standard deviation of one method over the pictures of a case that it restored."""
+    """Mean and standard deviation of one method over the pictures of a case that it restored.
+
+    evaluations: mean of those that a picture, or a window of it, took.
+    """
 
     case: str
     method: str
-    evaluations: int
+    evaluations: float
     pictures: int
     values: dict[str, tuple[float, float] | None]
     reason: str = ""
@@ -176,7 +179,7 @@ def summarise(rows: Iterable[Row], cases: Iterable[Case], labels: Iterable[str])
                 continue
             values = {name: _mean([row[name] for row in good]) for name in MEASURES}
             reason = refused[0]["error"]["message"] if refused else ""
-            evaluations = good[0]["evaluations"] if good else 0
+            evaluations = round(fmean(row["evaluations"] for row in good), 1) if good else 0.0
             found.append(Means(case.name, label, evaluations, len(good), values, reason))
     return found
 
@@ -198,7 +201,7 @@ def table(
     lines = [head]
     for entry in means:
         texts = [_text(entry.values[name], form) for name, form in _FORMS]
-        line = [entry.method, str(entry.evaluations), *texts, str(entry.pictures)]
+        line = [entry.method, f"{entry.evaluations:g}", *texts, str(entry.pictures)]
         if several:
             value = kid.get((entry.case, entry.method))
             line = [entry.case, *line[:5], "-" if value is None else f"{value:.4f}", *line[5:]]
