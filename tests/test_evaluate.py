@@ -441,6 +441,29 @@ def test_a_failed_picture_is_left_out(photos, tmp_path, quick):
     assert "bad.png: not a picture" in stderr
 
 
+def test_a_failure_belongs_to_its_file(photos, tmp_path, quick):
+    """Of files that cannot be read nobody knows the contents; mended, they have not failed."""
+    mended = (photos / "p0.png").read_bytes()
+    bad = [photos / "a.png", photos / "b.png", photos / "c.png"]
+    for path in bad[:2]:
+        path.symlink_to("nowhere.png")
+    bad[2].write_text("no picture")
+    command = ["eval", "denoise", photos, "-o", tmp_path / "out", *quick]
+
+    def failed():
+        rows = content(tmp_path / "out")["rows"]
+        return {row["input"] for row in rows if row["status"] == "failed"}
+
+    reddiff(*command, code=1)
+    assert failed() == set(map(str, bad))
+    for path in bad:
+        path.unlink()
+        path.write_bytes(mended + path.name.encode())
+    reddiff(*command)
+    assert failed() == set()
+    assert len(content(tmp_path / "out")["rows"]) == 2 * 5
+
+
 @pytest.mark.parametrize(
     ("flags", "code"),
     [
@@ -800,7 +823,8 @@ def test_rows_are_written_now_and_then_and_at_the_end(tmp_path, monkeypatch):
 
     clock = [0.0]
     monkeypatch.setattr(ledger.time, "monotonic", lambda: clock[0])
-    rows = [{"case": "c", "input_sha256": "x", "method": method} for method in "abcde"]
+    row = {"case": "c", "input_sha256": "x", "status": "ok"}
+    rows = [row | {"method": method} for method in "abcde"]
     with suppress(KeyboardInterrupt), Ledger(tmp_path, {"c": {}}, Shard()) as book:
         book.add(rows[0])
         assert kept() == ["a"]  # a folder that cannot be written is told of at once

@@ -77,12 +77,12 @@ class Evaluator:
 
     def measure(self, case: Case, path: Path, *, keep: bool) -> list[Row]:
         """All rows of one picture; keep: write its pictures. A failure is a row as well."""
+        self.ledger.forget_failure(case.name, path)
         try:
             digest = file_digest(path)
         except PictureError as error:
             return [self._fail(case, path, "", error)]
         shot = self.shot(case, path, digest)
-        self.ledger.forget_failure(case.name, digest)
         specimen = None
         rows = []
         for method in (None, *self.options.methods):

@@ -65,9 +65,8 @@ class Ledger:
         """The row of these settings, if it was measured or refused before."""
         key = (case, digest, method)
         row = self._rows.get(key) or self._others.get(key)
-        if row is None or row["status"] == FAILED:
-            return None
-        self._rows[key] = row
+        if row is not None:
+            self._rows[key] = row
         return row
 
     def add(self, row: Row) -> None:
@@ -77,9 +76,9 @@ class Ledger:
         if time.monotonic() - self._written >= EVERY:
             self.write()
 
-    def forget_failure(self, case: str, digest: str) -> None:
+    def forget_failure(self, case: str, path: Path) -> None:
         """A picture that failed before is tried again."""
-        self._rows.pop((case, digest, ""), None)
+        self._rows.pop((case, str(path), FAILED), None)
 
     def write(self) -> None:
         """The whole file, so that no half of it can be seen."""
@@ -120,6 +119,9 @@ class Ledger:
 
 
 def _key(row: Row) -> tuple[str, str, str]:
+    """What a row is known by. A file that failed has no method, and maybe no contents."""
+    if row["status"] == FAILED:
+        return row["case"], row["input"], FAILED
     return row["case"], row["input_sha256"], row["method"]
 
 
