@@ -10,9 +10,9 @@ from torch import Tensor
 
 from doubles import gaussian_prior
 from reddiff_cli import methods
+from reddiff_cli.cards import Card
 from reddiff_cli.denoiser import load_denoiser
 from reddiff_cli.errors import UsageError
-from reddiff_cli.models import Card
 from reddiff_cli.operators import CircularBlur, Inpaint
 from reddiff_cli.options import (
     METHODS,

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from conftest import scene
 from doubles import gaussian_prior
+from reddiff_cli.cards import Card, HubOrigin
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
 from reddiff_cli.errors import PictureError, UsageError
@@ -39,7 +40,6 @@ from reddiff_cli.evaluation.plot import COLOURS, SIZE, line_plot, ticks
 from reddiff_cli.evaluation.sheet import CELL, Panel, contact_sheet
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import Card, HubOrigin
 from reddiff_cli.operators import Exposure
 from reddiff_cli.options import MachineOptions, ReportOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture

@@ -20,6 +20,7 @@ from reddiff_cli.damages import Damage, RestoreOptions, parse_degrade
 from reddiff_cli.denoiser import load_model
 from reddiff_cli.errors import ModelMissing
 from reddiff_cli.evaluation.run import OF_A_CARD
+from reddiff_cli.folder_card import CARD
 from reddiff_cli.folders import PICKLE, WEIGHTS
 from reddiff_cli.holes.shape import cheapest_patchwork
 from reddiff_cli.jobs import Job
@@ -199,6 +200,51 @@ def test_list_is_for_people_and_path_and_verify_for_scripts():
     assert verified.stdout.startswith(find_model("natural").revision)
     assert verified.stdout.endswith("no sha256 to compare with\n")
     assert reddiff("models", "path", "nonesuch").exit_code == 3
+
+
+def test_a_folder_is_used_as_networks_of_its_kind(tmp_path):
+    """One without attention knows nothing of high noise; strong ones are used as published."""
+    folder = save_random_prior(tmp_path / "p")
+    card, natural = find_model(str(folder)), find_model("natural")
+    for name in ("starts", "sample_start", "chain_starts"):
+        assert getattr(card, name) == getattr(natural, name)
+    assert (card.turns, card.wide_hole, card.hole_start) == ("mirror", "patches", 0.15)
+    config = json.loads((folder / "config.json").read_text())
+    config["down_block_types"][-1] = "AttnDownBlock2D"
+    (folder / "config.json").write_text(json.dumps(config))
+    strong, published = find_model(str(folder)), Card("x", folder)
+    for name in ("starts", "sample_start", "chain_starts", "turns"):
+        assert getattr(strong, name) == getattr(published, name)
+
+
+def test_a_folder_says_how_it_is_used(tmp_path):
+    folder = save_random_prior(tmp_path / "p")
+    said = {"turns": "all", "starts": {"hdr": 0.7}, "hole_start": 2, "window": 64, "later": 1}
+    (folder / CARD).write_text(json.dumps(said))
+    card = find_model(str(folder))
+    told = (card.turns, card.starts, card.hole_start, card.window, card.sample_start)
+    assert told == ("all", {"hdr": 0.7}, 2.0, 64, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[1]", "does not hold a JSON object"),
+        ("{", "cannot be read as JSON"),
+        ('{"turns": "some"}', "has turns = 'some'; use all, mirror, none"),
+        ('{"starts": 3}', "of the wrong kind"),
+        ('{"starts": {"deblur": "x"}}', "give a number above 0"),
+        ('{"hole_start": true}', "of the wrong kind"),
+    ],
+)
+def test_a_folder_that_says_nonsense_is_one_line(tmp_path, text, told):
+    folder = save_random_prior(tmp_path / "p")
+    (folder / CARD).write_text(text)
+    result = reddiff("models", "path", folder)
+    assert result.exit_code == 3
+    assert result.stderr.startswith(f"error: {folder / CARD}: ")
+    assert told in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_json_is_heard_before_the_command_as_well():

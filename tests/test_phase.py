@@ -8,11 +8,12 @@ import torch
 
 from conftest import scene
 from reddiff_cli.alignment import align, distance
+from reddiff_cli.cards import Card
 from reddiff_cli.errors import PictureError
 from reddiff_cli.jobs import Job
 from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import Card, find_model
+from reddiff_cli.models import find_model
 from reddiff_cli.operators import Phase
 from reddiff_cli.operators.hio import (
     BETA,

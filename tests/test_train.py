@@ -200,7 +200,7 @@ def test_photographs_are_held_as_bytes_and_once(tmp_path, monkeypatch):
 
 
 def test_folder_can_be_used_at_once(folder, tmp_path):
-    output, notes = run(options(folder, tmp_path / "p"))
+    output, notes = run(options(folder, tmp_path / "p", turns="all"))
     clean = load_denoiser(output, CPU, torch.float32)(torch.randn(1, 3, 16, 16), torch.tensor([9]))
     assert bool(clean.isfinite().all())
     content = json.loads((output / "training.json").read_text())
@@ -212,6 +212,7 @@ def test_folder_can_be_used_at_once(folder, tmp_path):
     assert "train/0.png: us (CC0-1.0)" in (output / "README.md").read_text()
     assert "4 pictures" in notes[0]
     assert any("broken.png" in note for note in notes)
+    assert find_model(str(output)).turns == "all"  # as the crops were shown
     rights = {path.stat().st_mode for path in output.glob("*.*") if path.suffix != ".pt"}
     assert len(rights) == 1  # weights are for all who may read the configuration
 

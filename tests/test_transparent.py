@@ -11,12 +11,13 @@ import torch
 from PIL import Image, ImageDraw
 
 from conftest import scene
+from reddiff_cli.cards import Card
 from reddiff_cli.damages import parse_degrade
 from reddiff_cli.foretell import pixels_seen
 from reddiff_cli.holes.smooth import fill_smoothly
 from reddiff_cli.jobs import Job
 from reddiff_cli.kernelspec import parse_kernel
-from reddiff_cli.models import Card, find_model
+from reddiff_cli.models import find_model
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture
 from reddiff_cli.restore import Restorer

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from .batching import Batcher
 from .budget import straight
+from .cards import Card
 from .denoiser import Denoiser
 from .errors import UsageError
-from .models import Card
 from .operators import Inpaint, Operator, Whitened, keeps_noise
 from .options import TASKS, SolverOptions, check_solver
 from .schedule import Schedule

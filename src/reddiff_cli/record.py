@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import __version__
-from .cards import FAINT_TASKS
+from .cards import FAINT_TASKS, Card
 from .formats.kinds import LOSSY, format_of
 from .jobs import Job, Record, file_digest
-from .models import Card
 from .options import QUALITY, TASKS, OutputOptions, SolverOptions
 from .task_options import TaskOptions
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .batching import Batcher
+from .cards import Card
 from .denoiser import DTYPES, Denoiser, choose_device, choose_dtype, compute_exactly, load_model
 from .errors import PictureError
 from .foretell import Foreteller
@@ -20,7 +21,6 @@ from .formats.kinds import DEPTHS, format_of
 from .jobs import FOUND, Job, OnNote
 from .memory import free_memory, is_out_of_memory
 from .methods import Solving, draws, evaluations
-from .models import Card
 from .options import RECORDING, MachineOptions, OutputOptions, SolverOptions
 from .pictures import Picture, check_format, save_picture, with_depth
 from .record import make_record

@@ -10,7 +10,7 @@ from ..errors import UsageError
 from .making import errors_as_lines
 
 if TYPE_CHECKING:
-    from ..models import Card
+    from ..cards import Card
 
 models = typer.Typer(
     name="models",

@@ -12,13 +12,13 @@ import numpy as np
 from torch import Tensor
 
 from ..alignment import align
+from ..cards import Card
 from ..errors import PictureError, ReddiffError, UsageError
 from ..files import write_whole
 from ..jobs import file_digest
 from ..memory import forget_peak, is_out_of_memory, peak_memory
 from ..methods import evaluations
 from ..metrics import psnr, ssim
-from ..models import Card
 from ..options import MachineOptions, OutputOptions, SolverOptions
 from ..pictures import Picture, Pixels, load_picture, save_picture
 from ..restore import Restorer

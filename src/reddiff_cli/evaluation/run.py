@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..cards import STARTS
+from ..cards import STARTS, Card
 from ..errors import ExitCode
 from ..files import write_whole
 from ..jobs import list_pictures
-from ..models import Card, find_model
+from ..models import find_model
 from ..options import MachineOptions, ReportOptions
 from ..progress import FetchReporter
 from ..record import plain
