@@ -44,7 +44,7 @@ def find_model(
     """
     cards = all_cards()
     watcher = watcher or hub.Silence()
-    is_folder = name not in cards and _is_folder(name)
+    is_folder = name not in cards and _path(name).is_dir()
     match = None if is_folder else _REPOSITORY.fullmatch(name)
     name = _card_of(cards, name, match[1], match[2]) if match else name
     if name in cards:
@@ -207,14 +207,6 @@ def _path(name: str) -> Path:
         return Path(name).expanduser()
     except RuntimeError as error:
         raise ModelMissing(f"model '{name}': there is no such home; give the folder") from error
-
-
-def _is_folder(name: str) -> bool:
-    try:
-        return _path(name).is_dir()
-    except OSError as error:  # too long a name, or a folder that may not be looked into
-        reason = error.strerror or error
-        raise ModelMissing(f"model '{name}': cannot be looked for ({reason})") from error
 
 
 def _not_cached(name: str, place: hub.Place) -> ModelMissing:
