@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from conftest import scene
-from reddiff_cli.alignment import align, distance
+from reddiff_cli.alignment import align
 from reddiff_cli.cards import Card
 from reddiff_cli.errors import PictureError
 from reddiff_cli.jobs import Job
@@ -43,6 +43,11 @@ SIZES = [((16, 20), (8, 10)), ((17, 23), (8, 11)), ((16, 21), (7, 10))]
 def random(*shape, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(shape, generator=generator, dtype=torch.float64)
+
+
+def distance(x, reference):
+    """Root mean square difference of each picture after alignment, (B,)."""
+    return (align(x, reference) - reference).square().flatten(1).mean(1).sqrt()
 
 
 def holes(detector, share=0.1, seed=3):

@@ -208,8 +208,7 @@ class Solving:
     def _diffpir(self) -> Steps:
         stage = self.stage
         zeta, weight = SETTINGS[self.task]
-        operator = stage.operator
-        exact = isinstance(operator, Inpaint) and stage.sigma_y == 0
+        known = stage.operator.known if isinstance(stage.operator, Inpaint) else None
         return diffpir(
             *self._problem(self.denoiser),
             steps=self._steps,
@@ -217,7 +216,7 @@ class Solving:
             zeta=self._constant("zeta", zeta),
             weight=self._constant("weight", weight) * (self.solver.prior_weight or 1.0),
             s_start=self.card.chain_from(self.solver),
-            known=operator.known if isinstance(operator, Inpaint) and exact else None,
+            known=known if stage.sigma_y == 0 else None,
         )
 
     @property

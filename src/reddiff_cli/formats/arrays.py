@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..errors import PictureError
 from .complaints import complaint, name_of
 from .parts import has_several
+from .samples import MOST
 
 Array = NDArray[Any]
 
@@ -24,8 +25,6 @@ RASTER_SUFFIXES = (".tif", ".tiff", ".exr")
 ARRAY_SUFFIXES = frozenset((".npy", ".npz", ".mat", *HDF5_SUFFIXES, *RASTER_SUFFIXES))
 # Where beamlines put detector frames (the CXI format).
 HDF5_DEFAULTS = ("entry_1/data_1/data", "entry_1/image_1/data")
-# Numbers that are read at most: a file of a few bytes can claim any number of zeros.
-MOST = 178_956_970
 NPY = b"\x93NUMPY"
 LARGEST = 16  # bytes of a number
 # What MATLAB calls the types of numbers.
