@@ -10,9 +10,9 @@ from torch import Tensor
 
 from doubles import gaussian_prior
 from reddiff_cli import methods
+from reddiff_cli.cards import Card
 from reddiff_cli.denoiser import load_denoiser
 from reddiff_cli.errors import UsageError
-from reddiff_cli.models import Card
 from reddiff_cli.operators import CircularBlur, Inpaint
 from reddiff_cli.options import (
     METHODS,
@@ -614,6 +614,34 @@ def test_more_steps_than_levels_from_the_start_of_the_card_are_refused():
     with pytest.raises(UsageError, match="400: the prior has 25[0-9] noise levels from --start 1"):
         methods.evaluations(options, Wired(), card)
     assert methods.evaluations(options, Wired(), Card("none", None)) == 400
+
+
+@pytest.mark.parametrize("method", ["dps", "pigdm", "ddrm", "diffpir"])
+def test_by_default_a_short_chain_takes_as_many_steps_as_it_has_levels(method):
+    """Nobody has given --steps, so nobody can be told to give fewer."""
+    y = 0.5 * random((1, 1, SIDE, SIDE), 2)
+    stage = Stage(Whole(0), Inpaint(torch.ones_like(y)), y, y, 1.0, 0.1)
+    card, options = Card("none", None), SolverOptions(method=method, s_start=0.02)
+    levels = SCHEDULE.levels_from(0.02)
+    assert 1 < levels < options.evaluations
+    assert methods.evaluations(options, Wired(), card) == levels
+    wiring = methods.Solving("inpaint", stage, y, draws(), Wired(), card, options)
+    done = [done for done, _ in wiring.run()]
+    assert done[-1] == levels
+
+
+@pytest.mark.parametrize(
+    ("samples", "asked", "start"), [(1, None, 1), (2, None, 3), (2, 0.5, 0.5)]
+)
+def test_samples_start_where_they_are_asked_to(samples, asked, start, monkeypatch):
+    """The card's `sample_start` is for those who ask for no start."""
+    y = 0.5 * random((1, 1, SIDE, SIDE), 2)
+    stage = Stage(Whole(0), Inpaint(torch.ones_like(y)), y, y, asked or 1.0, 0.1)
+    card, given = Card("none", None, sample_start=3.0), {}
+    monkeypatch.setattr(methods, "red_diff", lambda *_, **told: given.update(told) or iter(()))
+    options = SolverOptions(samples=samples, s_start=asked)
+    methods.Solving("inpaint", stage, y, draws(), Wired(), card, options).run()
+    assert given["s_start"] == start
 
 
 def test_ddrm_believes_a_file_as_far_as_it_was_rounded():

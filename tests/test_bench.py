@@ -110,6 +110,17 @@ def test_command(tiny_prior):
     assert all(task in shown.stdout for task in SOLVED)
 
 
+def test_pictures_that_do_not_fit_into_memory_are_one_line(tiny_prior, monkeypatch):
+    def measured(*_, **__):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("reddiff_cli.bench.measure", measured)
+    asked = ["bench", "--model", str(tiny_prior), "--device", "cpu", "--size", "64"]
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 2
+    assert result.stderr == "error: --size 64: out of memory; give a smaller --size\n"
+
+
 @pytest.mark.parametrize(("name", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
 def test_the_type_that_was_asked_for_is_measured(tiny_prior, monkeypatch, name, dtype):
     def measured(card, device, dtype, **_):

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import reddiff_cli
 from conftest import save_random_prior, scene
+from reddiff_cli import run
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
 from reddiff_cli.folders import CONFIG, SCHEDULER
@@ -867,8 +868,33 @@ def test_jpeg_restores_within_its_intervals(tmp_path, quick):
     png = tmp_path / "b.png"
     Image.fromarray(scene()).save(png)
     assert "no JPEG" in reddiff("jpeg", png, *quick, code=1)[1]
-    noise = ["--noise", "0.1", "--overwrite"]
-    assert "drop --noise" in reddiff("jpeg", path, *noise, *quick, code=2)[1]
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_flags_that_a_task_cannot_heed_are_refused_before_anything_starts(
+    tmp_path, quick, more, monkeypatch
+):
+    """Once, and not for each picture."""
+    monkeypatch.setattr(run, "find_model", lambda *_, **__: pytest.fail("started"))
+    for task, kind, flags, told in (
+        ("jpeg", "jpg", ["--noise", "0.1"], "--noise: the file's own tables"),
+        ("phase", "npy", ["--data", "amplitude", "--samples", "2"], "--samples: phase keeps"),
+    ):
+        files = [tmp_path / f"{name}.{kind}" for name in "ab"]
+        for path in files:
+            path.touch()
+        out = tmp_path / f"out-{task}"
+        stdout, stderr = reddiff(task, *files, *flags, "-o", f"{out}/", *quick, *more, code=2)
+        assert (stdout, stderr.count(told), stderr.count("\n")) == ("", 1, 1)
+        assert not out.exists()
+
+
+def test_the_plan_knows_which_files_hold_arrays(tmp_path, quick):
+    Image.fromarray(scene()).save(tmp_path / "s.png")
+    asked = ["phase", tmp_path / "s.png", "--data", "amplitude", *quick, "--dry-run"]
+    stdout, _ = reddiff(*asked, code=1)
+    assert stdout.startswith("fail: ")
+    assert "'.png' holds no array; use .cxi" in stdout
 
 
 def test_linear_light_goes_through_other_tasks(tmp_path, quick):

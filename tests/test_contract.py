@@ -25,7 +25,7 @@ from reddiff_cli import memory, run
 from reddiff_cli.cards import known_digest
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
-from reddiff_cli.errors import ModelMissing
+from reddiff_cli.errors import DeviceMissing, ModelMissing
 from reddiff_cli.formats.carriers import Metadata, read_record
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import WORKERS
@@ -619,11 +619,16 @@ def test_local_rank_chooses_the_gpu(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    for rank, index in (("0", 0), ("3", 3), ("5", 1)):
-        name = local_device("auto", {"LOCAL_RANK": rank})
-        assert choose_device(name) == torch.device("cuda", index)
-    assert local_device("cuda:2", {"LOCAL_RANK": "1"}) == "cuda:2"
-    assert local_device("auto", {}) == "auto"
+    for asked in ("auto", "cuda"):
+        for rank, index in (("0", 0), ("3", 3), ("5", 1)):
+            name = local_device(asked, {"LOCAL_RANK": rank})
+            assert choose_device(name) == torch.device("cuda", index)
+        assert local_device(asked, {}) == asked
+    for asked in ("cuda:2", "cpu", "mps"):
+        assert local_device(asked, {"LOCAL_RANK": "1"}) == asked
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(DeviceMissing, match="--device cuda: this machine has 0"):
+        choose_device(local_device("cuda", {"LOCAL_RANK": "1"}))
 
 
 # --- failures ---

@@ -347,7 +347,7 @@ def test_devices():
     assert choose_device("cpu") == CPU
     assert choose_dtype("fp32", CPU) == torch.float32
     assert choose_dtype("auto", torch.device("cuda")) == torch.float16
-    for name in ("warp", "autofoo", "auto:x", "auto:-3", "cpu:7", "cuda:", "CPU", ""):
+    for name in ("warp", "autofoo", "auto:x", "auto@-3", "cpu@1", "cpu:7", "cuda:", "CPU", ""):
         with pytest.raises(UsageError, match=f"--device {name}: unknown; use auto, cpu"):
             choose_device(name)
     if not torch.cuda.is_available():

@@ -16,13 +16,14 @@ from typer.testing import CliRunner
 
 from conftest import scene
 from doubles import gaussian_prior
+from reddiff_cli.cards import Card, HubOrigin
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
 from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.evaluation import evaluate, ledger, run
 from reddiff_cli.evaluation.degrade import degrade
 from reddiff_cli.evaluation.hole_shapes import draw_hole
-from reddiff_cli.evaluation.ledger import Ledger, summarise
+from reddiff_cli.evaluation.ledger import Ledger, summarise, table
 from reddiff_cli.evaluation.options import (
     Case,
     CompressOptions,
@@ -39,7 +40,6 @@ from reddiff_cli.evaluation.plot import COLOURS, SIZE, line_plot, ticks
 from reddiff_cli.evaluation.sheet import CELL, Panel, contact_sheet
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import Card, HubOrigin
 from reddiff_cli.operators import Exposure
 from reddiff_cli.options import MachineOptions, ReportOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture
@@ -351,18 +351,19 @@ def test_again_computes_nothing(photos, tmp_path, quick, monkeypatch):
     assert {row["noise"] for row in content(out)["rows"]} == {0.2}
 
 
-def test_rows_with_another_ssim_are_not_mixed_in(photos, tmp_path, quick):
-    """Before, it was taken on [-1, 1], and settings did not name it."""
+@pytest.mark.parametrize("what", ["ssim", "evaluations"])
+def test_rows_that_were_measured_otherwise_are_not_mixed_in(photos, tmp_path, quick, what):
+    """SSIM was taken on [-1, 1] before, evaluations were added; settings did not name it."""
     out = tmp_path / "out"
     command = ["eval", "denoise", photos, "-o", out, *quick]
     reddiff(*command)
     stored = content(out)
-    del stored["settings"]["denoise"]["ssim"]
+    del stored["settings"]["denoise"][what]
     (out / "eval.json").write_text(json.dumps(stored))
     _, stderr = reddiff(*command, code=2)
-    assert "was made with another ssim; choose another -o, or use --overwrite" in stderr
+    assert f"was made with another {what}; choose another -o, or use --overwrite" in stderr
     reddiff(*command, "--overwrite")
-    assert "ssim" in content(out)["settings"]["denoise"]
+    assert what in content(out)["settings"]["denoise"]
 
 
 def test_a_broken_run_goes_on_where_it_stopped(photos, tmp_path, quick, monkeypatch):
@@ -438,6 +439,29 @@ def test_a_failed_picture_is_left_out(photos, tmp_path, quick):
     assert events[-1]["failed"] == 1
     assert events[-1]["exit_code"] == 1
     assert "bad.png: not a picture" in stderr
+
+
+def test_a_failure_belongs_to_its_file(photos, tmp_path, quick):
+    """Of files that cannot be read nobody knows the contents; mended, they have not failed."""
+    mended = (photos / "p0.png").read_bytes()
+    bad = [photos / "a.png", photos / "b.png", photos / "c.png"]
+    for path in bad[:2]:
+        path.symlink_to("nowhere.png")
+    bad[2].write_text("no picture")
+    command = ["eval", "denoise", photos, "-o", tmp_path / "out", *quick]
+
+    def failed():
+        rows = content(tmp_path / "out")["rows"]
+        return {row["input"] for row in rows if row["status"] == "failed"}
+
+    reddiff(*command, code=1)
+    assert failed() == set(map(str, bad))
+    for path in bad:
+        path.unlink()
+        path.write_bytes(mended + path.name.encode())
+    reddiff(*command)
+    assert failed() == set()
+    assert len(content(tmp_path / "out")["rows"]) == 2 * 5
 
 
 @pytest.mark.parametrize(
@@ -658,6 +682,28 @@ def test_means_leave_failures_out():
     assert entry.values["lpips"] is None
 
 
+def test_evaluations_of_the_table_are_those_of_all_pictures():
+    """Of white noise a method takes 4, and of other noise 50."""
+    case = make_case("denoise", {}, 0.1)
+    row = dict.fromkeys(("psnr", "ssim", "lpips", "residual_ratio", "seconds", "peak_memory_mb"))
+    row |= {"case": "denoise", "method": "reddiff", "status": "ok"}
+    rows = [row | {"evaluations": count} for count in (4, 4, 50)]
+    (entry,) = summarise(rows, [case], ["reddiff"])
+    assert entry.evaluations == 19.3
+    assert table([entry], False, {})[1][1] == "19.3"
+
+
+def test_evaluations_are_those_of_a_picture_or_window(tmp_path, quick, monkeypatch):
+    """Thin and wide parts of a hole are two stages, of other windows each."""
+    Image.fromarray(scene(96, 96)).save(tmp_path / "a.png")
+    hole = np.zeros((96, 96), dtype=bool)
+    hole[20:60, 20:60], hole[80:82, 10:80] = True, True
+    monkeypatch.setattr("reddiff_cli.evaluation.degrade.draw_hole", lambda *_: hole)
+    method = [*quick[:4], "--method", "reddiff:2", "--noise", "0", "--crop", "96"]
+    reddiff("eval", "inpaint", tmp_path / "a.png", "-o", tmp_path / "out", *method)
+    assert [row["evaluations"] for row in content(tmp_path / "out")["rows"]] == [0, 2]
+
+
 def test_kid_by_hand_and_by_distribution():
     x, y = torch.tensor([[0.0], [2.0]]), torch.tensor([[1.0], [1.0]])
     # Off the diagonal k(0, 2) = 1 and k(1, 1) = 8; across (1 + 1 + 27 + 27) / 4 = 14.
@@ -777,7 +823,8 @@ def test_rows_are_written_now_and_then_and_at_the_end(tmp_path, monkeypatch):
 
     clock = [0.0]
     monkeypatch.setattr(ledger.time, "monotonic", lambda: clock[0])
-    rows = [{"case": "c", "input_sha256": "x", "method": method} for method in "abcde"]
+    row = {"case": "c", "input_sha256": "x", "status": "ok"}
+    rows = [row | {"method": method} for method in "abcde"]
     with suppress(KeyboardInterrupt), Ledger(tmp_path, {"c": {}}, Shard()) as book:
         book.add(rows[0])
         assert kept() == ["a"]  # a folder that cannot be written is told of at once

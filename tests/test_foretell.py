@@ -20,17 +20,42 @@ def stage(view, start):
     return Stage(view, Identity(), start, start, s_start=1.0, sigma_y=0.1)
 
 
+def plain(z):
+    """Pixels of a batch that nothing continues."""
+    return len(z) * z.shape[2] * z.shape[3]
+
+
 def test_pixels_of_all_windows_count():
     start = torch.zeros(2, 3, 40, 60)
-    assert pixels_seen(stage(Whole(0), start)) == 2 * 40 * 60
-    assert pixels_seen(stage(Whole(64), start)) == 2 * 40 * 60
+    assert pixels_seen(stage(Whole(0), start), plain) == 2 * 40 * 60
+    assert pixels_seen(stage(Whole(64), start), plain) == 2 * 40 * 60
     tiles = Whole(32, 8)
     rows, columns = tiles.axes(40, 60)
     assert (rows.count, columns.count) == (2, 3)
-    assert pixels_seen(stage(tiles, start)) == 2 * 6 * rows.size * columns.size
+    assert pixels_seen(stage(tiles, start), plain) == 2 * 6 * rows.size * columns.size
     windows = windows_everywhere(40, 60, 16, 4)
     flat = windows.take(start[:1])
-    assert pixels_seen(stage(windows, flat)) == len(windows.index) * 16 * 16
+    assert pixels_seen(stage(windows, flat), plain) == len(windows.index) * 16 * 16
+
+
+@pytest.mark.parametrize("taken", [2.0, 0.5])  # a slow network is timed at one size only
+def test_what_a_small_picture_is_continued_by_counts(tiny_prior, monkeypatch, taken):
+    """A network that was trained on 256x256 sees so many pixels of any smaller picture."""
+    denoiser = load_denoiser(tiny_prior, torch.device("cpu"), torch.float32)
+    denoiser.smallest = 256
+    monkeypatch.setattr(foretell, "SMALL", 0)
+    monkeypatch.setattr(foretell, "_time", lambda *_: taken)
+    for side in (64, 256):
+        work = stage(Whole(0), torch.zeros(1, 3, side, side))
+        assert pixels_seen(work, denoiser.pixels) == 256**2
+        told = Foreteller().seconds(work, denoiser, 1, recorded=False)
+        assert told == pytest.approx(taken)
+
+
+def test_a_grey_network_sees_each_channel(tiny_prior):
+    denoiser = load_denoiser(tiny_prior, torch.device("cpu"), torch.float32)
+    denoiser.channels = 1
+    assert pixels_seen(stage(Whole(0), torch.zeros(1, 3, 64, 64)), denoiser.pixels) == 3 * 64**2
 
 
 def test_only_long_work_is_timed(tiny_prior, monkeypatch):

@@ -157,6 +157,19 @@ def test_the_results_of_the_last_run_among_named_files_are_left_out(tmp_path):
     assert len(notes) == 2
 
 
+def test_sheets_of_every_kind_are_left_out_among_named_files(tmp_path):
+    """`denoise photos/* --trace` can be said again."""
+    ends = ("compare.png", "std.png", "std.npy", "tonemap.png", "trace.gif", "hdr.json")
+    make(tmp_path / "a.png")
+    for end in ends:
+        (tmp_path / f"a.denoise.{end}").touch()
+    save_picture(Picture(scene(8, 8) / np.float32(255)), tmp_path / "a.denoise.png", {"seed": 1})
+    asked = {"compare": True, "trace": True}
+    named = sorted(tmp_path.iterdir())
+    jobs = plan_jobs("denoise", named, None, OutputOptions(**asked), lambda *_: {"seed": 1})
+    assert [job.input.name for job in jobs] == ["a.png"]
+
+
 def test_results_among_named_files_are_not_looked_for_one_by_one(tmp_path, monkeypatch):
     """A comparison for each pair of a picture and a result takes minutes where there are many."""
     inputs = [tmp_path / f"{k}{end}.png" for k in range(30) for end in ("", ".inpaint")]
@@ -281,7 +294,7 @@ def test_a_picture_that_is_spelt_in_two_ways_is_one(tmp_path):
 
 def test_what_lies_beside_results_is_no_picture(tmp_path):
     make(tmp_path / "a.png", *(tmp_path / f"a.hdr.{sheet}.png" for sheet in SHEETS))
-    assert set(SHEETS) == {"compare", "std", "tonemap"}
+    assert set(SHEETS) == {"compare", "std", "tonemap", "trace"}
     assert [job.input.name for job in plan([tmp_path])] == ["a.png"]
 
 

@@ -294,10 +294,12 @@ def test_noise_is_estimated_anew_behind_an_encoder(tmp_path):
 def test_previews_of_both_stages_have_one_size(tmp_path):
     path = tmp_path / "a.jpg"
     photograph(40, 32).save(path)
-    problem = posed(path, SuperresOptions(3, parse_filter("bicubic")))
+    problem, shared = posed(path, SuperresOptions(3, parse_filter("bicubic"))), []
     for stage in problem.stages():
+        shared.append(stage.shared)
         assert problem.preview(stage, stage.start).pixels.shape == (96, 120, 3)
         problem.accept(stage, stage.start)
+    assert shared == [DECODING, 0]
 
 
 def test_a_composition_keeps_its_holes_and_its_grey(tmp_path):

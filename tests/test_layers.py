@@ -34,10 +34,10 @@ LAYERS = {
         "estimation",
     ],
     3: [
-        *["pictures", "display", "models", "denoiser", "budget", "holes", "solvers", "damages"],
-        "mask_edges",
+        *["pictures", "display", "denoiser", "budget", "holes", "solvers", "damages"],
+        *["mask_edges", "folder_card"],
     ],
-    4: ["masks", "outputs", "kernels", "operators", "batching", "training"],
+    4: ["masks", "models", "outputs", "kernels", "operators", "batching", "training"],
     5: ["jobs", "train", "retrieval", "traces"],
     6: ["headers", "result", "record", "report", "tasks"],
     7: ["sheets", "methods", "foretell"],
@@ -51,6 +51,7 @@ LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 # Without torch at module level: what --help, --dry-run and mistakes on the command line touch.
 LIGHT = [
     *["errors", "options", "task_options", "damages", "kernelspec", "cards", "models", "hub"],
+    "folder_card",
     *["folders", "formats.arrays", "formats.attributes", "formats.carriers", "formats.comments"],
     *[
         "formats.deep",

@@ -16,19 +16,28 @@ from reddiff_cli import budget, cards, hub, models
 from reddiff_cli.budget import fit
 from reddiff_cli.cards import KEYS, Card, HubOrigin, read_cards
 from reddiff_cli.cli import app
+from reddiff_cli.damages import Damage, RestoreOptions, parse_degrade
 from reddiff_cli.denoiser import load_model
 from reddiff_cli.errors import ModelMissing
 from reddiff_cli.evaluation.run import OF_A_CARD
+from reddiff_cli.folder_card import CARD
 from reddiff_cli.folders import PICKLE, WEIGHTS
 from reddiff_cli.holes.shape import cheapest_patchwork
 from reddiff_cli.jobs import Job
+from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.models import all_cards, find_model
 from reddiff_cli.networks import convert
 from reddiff_cli.networks.convert import FAMILIES, Family
 from reddiff_cli.networks.weights import read_state
 from reddiff_cli.options import OutputOptions, SolverOptions
-from reddiff_cli.record import make_record
-from reddiff_cli.task_options import DenoiseOptions, InpaintOptions, SuperresOptions
+from reddiff_cli.record import files_of, make_record
+from reddiff_cli.task_options import (
+    DeblurOptions,
+    DenoiseOptions,
+    HdrOptions,
+    InpaintOptions,
+    SuperresOptions,
+)
 
 NATURAL = "[a]\nformat='diffusers'\nbundled='x'\n"
 HUB = f'repo = "a/b"\nrevision = "{"0" * 40}"\n'
@@ -193,6 +202,74 @@ def test_list_is_for_people_and_path_and_verify_for_scripts():
     assert reddiff("models", "path", "nonesuch").exit_code == 3
 
 
+def test_a_folder_is_used_as_networks_of_its_kind(tmp_path):
+    """One without attention knows nothing of high noise; strong ones are used as published."""
+    folder = save_random_prior(tmp_path / "p")
+    card, natural = find_model(str(folder)), find_model("natural")
+    for name in ("starts", "sample_start", "chain_starts"):
+        assert getattr(card, name) == getattr(natural, name)
+    assert (card.turns, card.wide_hole, card.hole_start) == ("mirror", "patches", 0.15)
+    config = json.loads((folder / "config.json").read_text())
+    config["down_block_types"][-1] = "AttnDownBlock2D"
+    (folder / "config.json").write_text(json.dumps(config))
+    strong, published = find_model(str(folder)), Card("x", folder)
+    for name in ("starts", "sample_start", "chain_starts", "turns"):
+        assert getattr(strong, name) == getattr(published, name)
+
+
+def test_a_folder_says_how_it_is_used(tmp_path):
+    folder = save_random_prior(tmp_path / "p")
+    said = {"turns": "all", "starts": {"hdr": 0.7}, "hole_start": 2, "window": 64, "later": 1}
+    (folder / CARD).write_text(json.dumps(said))
+    card = find_model(str(folder))
+    told = (card.turns, card.starts, card.hole_start, card.window, card.sample_start)
+    assert told == ("all", {"hdr": 0.7}, 2.0, 64, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[1]", "does not hold a JSON object"),
+        ("{", "cannot be read as JSON"),
+        ('{"turns": "some"}', "has turns = 'some'; use all, mirror, none"),
+        ('{"starts": 3}', "of the wrong kind"),
+        ('{"starts": {"deblur": "x"}}', "give a number above 0"),
+        ('{"hole_start": true}', "of the wrong kind"),
+    ],
+)
+def test_a_folder_that_says_nonsense_is_one_line(tmp_path, text, told):
+    folder = save_random_prior(tmp_path / "p")
+    (folder / CARD).write_text(text)
+    result = reddiff("models", "path", folder)
+    assert result.exit_code == 3
+    assert result.stderr.startswith(f"error: {folder / CARD}: ")
+    assert told in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_json_is_heard_before_the_command_as_well():
+    listed = reddiff("models", "list", "--json").stdout
+    assert json.loads(listed.splitlines()[0])["name"] == "natural"
+    assert reddiff("models", "--json", "list").stdout == listed
+    refused = reddiff("models", "--json", "path", "natural")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("error: --json: only the list has it")
+
+
+def test_a_folder_in_the_home_of_nobody_is_a_model_that_is_missing(picture_file, monkeypatch):
+    name = "~nobody-of-that-name/x"
+    monkeypatch.setenv("REDDIFF_MODEL", name)
+    for words in (
+        ("denoise", picture_file, "--dry-run"),
+        ("denoise", picture_file, "--model", name),
+        ("bench",),
+        ("models", "path", name),
+    ):
+        result = reddiff(*words)
+        assert result.exit_code == 3, result
+        assert f"error: model '{name}': " in result.stderr
+
+
 SMALL = Family(channels=32, multipliers=(1, 2), blocks=1, attention=(1,), size=32, head=16)
 
 
@@ -284,13 +361,16 @@ def test_settings_that_decide_pixels_are_told_apart_by_eval():
     ],
 )
 def test_turns_are_recorded_where_they_decide_pixels(picture_file, tmp_path, solver, differs):
-    job = Job("denoise", picture_file, tmp_path / "out.png")
+    job = Job("hdr", picture_file, tmp_path / "out.png")
     card = find_model("natural")
     told = card, replace(card, turns="mirror")
-    one, other = (
-        make_record(job, each, solver, DenoiseOptions(), OutputOptions()) for each in told
-    )
+    one, other = (make_record(job, each, solver, HdrOptions(), OutputOptions()) for each in told)
     assert (one != other) == differs
+
+
+HOLED = RestoreOptions((Damage("mask", path=Path(__file__)),), None)
+BLURRED = parse_degrade("blur gaussian:1")
+SUPERRES, DEBLUR = SuperresOptions(), DeblurOptions(parse_kernel("gaussian:1"))
 
 
 @pytest.mark.parametrize(
@@ -298,26 +378,83 @@ def test_turns_are_recorded_where_they_decide_pixels(picture_file, tmp_path, sol
     [
         (InpaintOptions(), {"hole_start": 1.5}),
         (InpaintOptions(), {"stroke_start": 1.5}),
-        (InpaintOptions(), {"wide_hole": "prior"}),
-        (InpaintOptions(), {"wide_noise": 0.2}),
+        *((options, {"wide_hole": "prior"}) for options in (InpaintOptions(), HOLED)),
+        *((options, {"wide_noise": 0.2}) for options in (InpaintOptions(), HOLED)),
         (InpaintOptions(), {"starts": {"denoise": 0.7}}),
         (InpaintOptions(), {"prior_weights": {"denoise": 0.7}}),
-        (SuperresOptions(), {"starts": {"superres": 0.7}}),
-        (SuperresOptions(), {"prior_weights": {"superres": 0.7}}),
-        (SuperresOptions(), {"faint_start": 0.7}),
-        (SuperresOptions(), {"sample_start": 0.7}),
+        *((HOLED, {"prior_weights": {task: 0.7}}) for task in ("inpaint", "denoise")),
+        *((each, {"starts": {each.task: 0.7}}) for each in (SUPERRES, DEBLUR, BLURRED)),
+        *((each, {"prior_weights": {each.task: 0.7}}) for each in (SUPERRES, DEBLUR, BLURRED)),
+        *((each, {"faint_start": 0.7}) for each in (SUPERRES, DEBLUR, BLURRED)),
+        (SUPERRES, {"sample_start": 0.7}),
+        *(
+            (options, {key: {"jpeg": 0.7}})
+            for options in (SUPERRES, DEBLUR, BLURRED, DenoiseOptions())
+            for key in ("starts", "prior_weights")
+        ),
     ],
     ids=str,
 )
 def test_what_a_card_says_of_a_task_is_recorded(picture_file, tmp_path, options, changes):
     """A result of before it was changed is not taken for one of now."""
     job, card = Job(options.task, picture_file, tmp_path / "out.png"), find_model("natural")
+    # Alone: what is said of other tasks is the same.
+    changes = {k: getattr(card, k) | v if isinstance(v, dict) else v for k, v in changes.items()}
     solver = SolverOptions(samples=2)
     one, other = (
         make_record(job, each, solver, options, OutputOptions())
         for each in (card, replace(card, **changes))
     )
     assert one != other
+
+
+@pytest.mark.parametrize("options", [InpaintOptions(), HOLED, DenoiseOptions()], ids=str)
+def test_turns_of_the_stages_that_methods_share_are_recorded(picture_file, tmp_path, options):
+    """Guides and decoding are the default solver's, which turns pictures."""
+    job, card = Job(options.task, picture_file, tmp_path / "out.png"), find_model("natural")
+    for method, preset, differs in (("dps", "standard", True), ("reddiff", "paper", False)):
+        solver = SolverOptions(method=method, preset=preset)
+        one, other = (
+            make_record(job, replace(card, turns=turns), solver, options, OutputOptions())
+            for turns in ("all", "mirror")
+        )
+        assert (one != other) == differs
+
+
+def test_a_composition_is_recorded_as_what_it_means(picture_file, tmp_path, monkeypatch):
+    """Blanks and folders make no other settings; what a file holds does."""
+    kernel = tmp_path / "k.npy"
+    np.save(kernel, np.ones((3, 3)))
+    monkeypatch.chdir(tmp_path)
+    job = Job("restore", picture_file, tmp_path / "out.png")
+
+    def recorded(text):
+        options = parse_degrade(text)
+        return make_record(job, find_model("natural"), SolverOptions(), options, OutputOptions())
+
+    one = recorded("blur k.npy | down 2 box | noise 0.02")
+    same = recorded(f"  blur  {kernel}|down  2  box  |noise 0.020")
+    assert one == same
+    assert json.loads(json.dumps(one)) == one
+    others = [
+        "blur k.npy | down 2 box",
+        "blur k.npy | down 2 box | noise 0.03",
+        "down 2 box | blur k.npy | noise 0.02",
+        "blur k.npy | down 2 | noise 0.02",
+        "blur k.npy srgb | down 2 box | noise 0.02",
+        "blur k.npy | down 2 k.npy | noise 0.02",
+    ]
+    told = [one, *map(recorded, others)]
+    np.save(kernel, np.ones((5, 5)))
+    told.append(recorded("blur k.npy | down 2 box | noise 0.02"))
+    assert all(a != b for k, a in enumerate(told) for b in told[:k])
+
+
+def test_files_of_a_composition_are_known_as_read(tmp_path):
+    kernel = tmp_path / "k.npy"
+    np.save(kernel, np.ones((3, 3)))
+    options = parse_degrade(f"blur {kernel} | down 2 {kernel} | mask {kernel} | noise 0.1")
+    assert files_of(options) == [kernel] * 3
 
 
 @pytest.mark.parametrize(
@@ -350,6 +487,16 @@ def test_commands_run_chains_as_the_card_says(picture_file, tmp_path, monkeypatc
     reddiff("eval", "denoise", picture_file, "-o", tmp_path / "e", "--crop", "16", *asked)
     rows = json.loads((tmp_path / "e" / "eval.json").read_text())["rows"]
     assert [(r["method"], r["evaluations"]) for r in rows] == [("start", 0), ("dps-2", 2)]
+
+
+def test_a_chain_that_is_short_refuses_no_default(picture_file, tmp_path):
+    """`--start 0.02` leaves a few levels of the 1000 that DPS takes."""
+    asked = ("--method", "dps", "--start", "0.02", "--json")
+    done = reddiff("denoise", picture_file, "-o", tmp_path / "a.png", "--noise", "0.1", *asked)
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    (steps,) = [line["steps"] for line in told if "steps" in line]
+    assert 1 < steps < 20
+    assert f"the prior's levels took {steps} network evaluations, not 1000" in done.stderr
 
 
 @pytest.mark.parametrize("solver", [SolverOptions(), SolverOptions(preset="paper")])

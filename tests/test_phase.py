@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from conftest import scene
-from reddiff_cli.alignment import align, distance
+from reddiff_cli.alignment import align
+from reddiff_cli.cards import Card
 from reddiff_cli.errors import PictureError
 from reddiff_cli.jobs import Job
 from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import Card, find_model
+from reddiff_cli.models import find_model
 from reddiff_cli.operators import Phase
 from reddiff_cli.operators.hio import (
     BETA,
@@ -42,6 +43,11 @@ SIZES = [((16, 20), (8, 10)), ((17, 23), (8, 11)), ((16, 21), (7, 10))]
 def random(*shape, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(shape, generator=generator, dtype=torch.float64)
+
+
+def distance(x, reference):
+    """Root mean square difference of each picture after alignment, (B,)."""
+    return (align(x, reference) - reference).square().flatten(1).mean(1).sqrt()
 
 
 def holes(detector, share=0.1, seed=3):

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from reddiff_cli import cards
+from reddiff_cli.cards import Card
 from reddiff_cli.methods import Solving
-from reddiff_cli.models import Card
 from reddiff_cli.operators import Inpaint
 from reddiff_cli.options import SolverOptions
 from reddiff_cli.schedule import linear_betas

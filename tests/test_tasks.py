@@ -11,6 +11,7 @@ from PIL import Image, ImageCms
 from conftest import scene
 from doubles import told_of_tiles
 from memory_used import tensors_made
+from reddiff_cli.cards import Card
 from reddiff_cli.damages import parse_degrade
 from reddiff_cli.denoiser import load_model
 from reddiff_cli.errors import PictureError, UsageError
@@ -22,7 +23,7 @@ from reddiff_cli.jobs import Job
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import Card, find_model
+from reddiff_cli.models import find_model
 from reddiff_cli.operators import Blur, Chain, CircularBlur, Downsample, Inpaint
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture

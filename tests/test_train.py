@@ -59,6 +59,23 @@ def test_what_a_run_is_made_with_is_told_with_v(folder, tmp_path, flags, told):
     assert (line in result.stderr) == told
 
 
+def test_a_batch_that_does_not_fit_into_memory_is_one_line(folder, tmp_path, monkeypatch):
+    """And leaves no run behind that would have to be resumed."""
+
+    def drawn(*_):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+    small = ["--size", "16", "--channels", "8,8", "--layers", "1", "--batch", "2", "--steps", "1"]
+    words = ["train", str(folder), "-o", str(tmp_path / "p"), "--device", "cpu", *small]
+    with monkeypatch.context() as patches:
+        patches.setattr("reddiff_cli.train.draw_crops", drawn)
+        result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    told = "error: --batch 2 --size 16: out of memory; give a smaller --batch or --size\n"
+    assert result.stderr.endswith(told)
+    assert CliRunner().invoke(app, words).exit_code == 0
+
+
 def test_the_loss_is_shown_as_it_is_given():
     """It is a running mean already; GPUs tell of every twentieth step, and a run may go on."""
     reporter = TrainReporter(quiet=True)
@@ -183,7 +200,7 @@ def test_photographs_are_held_as_bytes_and_once(tmp_path, monkeypatch):
 
 
 def test_folder_can_be_used_at_once(folder, tmp_path):
-    output, notes = run(options(folder, tmp_path / "p"))
+    output, notes = run(options(folder, tmp_path / "p", turns="all"))
     clean = load_denoiser(output, CPU, torch.float32)(torch.randn(1, 3, 16, 16), torch.tensor([9]))
     assert bool(clean.isfinite().all())
     content = json.loads((output / "training.json").read_text())
@@ -195,6 +212,7 @@ def test_folder_can_be_used_at_once(folder, tmp_path):
     assert "train/0.png: us (CC0-1.0)" in (output / "README.md").read_text()
     assert "4 pictures" in notes[0]
     assert any("broken.png" in note for note in notes)
+    assert find_model(str(output)).turns == "all"  # as the crops were shown
     rights = {path.stat().st_mode for path in output.glob("*.*") if path.suffix != ".pt"}
     assert len(rights) == 1  # weights are for all who may read the configuration
 

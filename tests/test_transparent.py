@@ -11,12 +11,13 @@ import torch
 from PIL import Image, ImageDraw
 
 from conftest import scene
+from reddiff_cli.cards import Card
 from reddiff_cli.damages import parse_degrade
 from reddiff_cli.foretell import pixels_seen
 from reddiff_cli.holes.smooth import fill_smoothly
 from reddiff_cli.jobs import Job
 from reddiff_cli.kernelspec import parse_kernel
-from reddiff_cli.models import Card, find_model
+from reddiff_cli.models import find_model
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture
 from reddiff_cli.restore import Restorer
@@ -213,16 +214,37 @@ def test_white_that_nobody_sees_is_no_highlight(tmp_path):
     assert clipped.sum() < 2 * 8 * 8
 
 
-@pytest.mark.parametrize("name", ["b.png", "b.exr"])
+HIDDEN = (128, 90, 30)  # of 255, and as light of 1, by the curve of sRGB
+LIGHT = [((value / 255 + 0.055) / 1.055) ** 2.4 for value in HIDDEN]
+
+
+@pytest.mark.parametrize("name", ["b.png", "b.exr", "b.tif"])
 def test_highlights_have_the_hidden_colour_again(tmp_path, name):
-    """As it was; files of light have none there, as they multiply it by alpha."""
-    path = save(tmp_path / "a.png", cut_out(hidden=(7, 90, 30)))
+    """As it was: in files of light as the light of it, by which a pixel that is seen has come."""
+    path = save(tmp_path / "a.png", cut_out(hidden=HIDDEN))
     setting = Setting(Card("none", Path()), SolverOptions(), lambda _: None)
     problem = pose(Job("hdr", path, tmp_path / name), HdrOptions(tonemap=True), setting)
-    results = [finished(problem)[0], problem.extras()["tonemap.png"]]
-    for result in results[name == "b.exr" :]:
-        hidden = 255 * result.pixels[result.alpha == 0]
-        np.testing.assert_allclose(hidden, np.broadcast_to((7, 90, 30), hidden.shape), atol=1e-3)
+    result, shown = finished(problem)[0], problem.extras()["tonemap.png"]
+    for picture, colour in (
+        (result, np.divide(HIDDEN, 255) if name == "b.png" else LIGHT),
+        (shown, np.divide(HIDDEN, 255)),
+    ):
+        hidden = picture.pixels[picture.alpha == 0]
+        np.testing.assert_allclose(hidden, np.broadcast_to(colour, hidden.shape), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["b.png", "b.exr"])
+def test_several_exposures_take_what_the_files_have(tmp_path, name):
+    """As one file shows what another hides, no colour of the first is put back."""
+    path = save(tmp_path / "a.png", cut_out(hidden=HIDDEN))
+    other = save(tmp_path / "c.png", cut_out(hidden=(7, 7, 7)))
+    options = HdrOptions(exposures=(0, 1), others=(other,))
+    setting = Setting(Card("none", Path()), SolverOptions(), lambda _: None)
+    problem = pose(Job("hdr", path, tmp_path / name), options, setting)
+    assert problem.unseen is None
+    result = finished(problem)[0]
+    hidden = result.pixels[result.alpha == 0]
+    assert not np.isclose(hidden, LIGHT if name == "b.exr" else np.divide(HIDDEN, 255)).any()
 
 
 def test_what_is_written_as_nothing_seen_has_the_hidden_colour(tmp_path):
@@ -280,10 +302,14 @@ def test_the_prior_looks_at_edges_of_the_transparency_alone(tmp_path):
     values[100, 100, 3] = 254
     stage = next(posed(save(tmp_path / "a.png", values), SuperresOptions(2)).stages())
     assert stage.shared
-    assert pixels_seen(stage) == 64**2
+
+    def count(z):
+        return z[:, 0].numel()
+
+    assert pixels_seen(stage, count) == 64**2
     values[..., 3] = np.pad(disc(64), 96)
     stage = next(posed(save(tmp_path / "b.png", values), SuperresOptions(2)).stages())
-    assert pixels_seen(stage) < 0.2 * 512**2
+    assert pixels_seen(stage, count) < 0.2 * 512**2
     z, t = torch.full_like(stage.start, 0.3), torch.zeros(1, dtype=torch.long)
     found = stage.view.denoise(lambda z, _: z + 0.1, z, t)[0, 0].numpy()
     here = np.isclose(found, 0.4)

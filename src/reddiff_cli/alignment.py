@@ -22,11 +22,6 @@ def align(x: Tensor, reference: Tensor, *, max_shift: int | None = None) -> Tens
     return torch.stack([_align_one(one, row, max_shift) for one, row in pairs])
 
 
-def distance(x: Tensor, reference: Tensor) -> Tensor:
-    """Root mean square difference of each picture after alignment, (B,)."""
-    return (align(x, reference) - reference).square().flatten(1).mean(1).sqrt()
-
-
 def _align_one(x: Tensor, reference: Tensor, max_shift: int | None) -> Tensor:
     """(C, H, W) each."""
     height, width = x.shape[-2:]

@@ -14,10 +14,9 @@ FEW, POSITIONS = 2, 4
 
 
 def fit(card: Card, solver: SolverOptions) -> SolverOptions:
-    """With as many evaluations as a chain of this prior has levels for, by default."""
+    """With no more evaluations than a chain of this prior is worth, by default."""
     ours = solver.s_start is None and solver.method in card.chain_starts
-    most = CHAIN_STEPS if ours and solver.steps is None else solver.evaluations
-    return replace(solver, steps=most) if solver.evaluations > most else solver
+    return replace(solver, most=CHAIN_STEPS) if ours else solver
 
 
 def looking(card: Card, solver: SolverOptions) -> SolverOptions:

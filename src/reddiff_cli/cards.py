@@ -196,25 +196,38 @@ def _problem(table: object) -> str:
     """What is wrong with a table, or nothing."""
     if not isinstance(table, dict):
         return "is not a table"
-    for key, value in table.items():
+    for key in table:
         if key not in KEYS:
             return f"has an unknown key {key}; known are {', '.join(KEYS)}"
-        if not isinstance(value, KEYS[key]) or isinstance(value, bool):
-            return f"has {key} = {value!r}, which is of the wrong kind"
+    if problem := _kind_problem(table):
+        return problem
     if sum(place in table for place in PLACES) != 1:
         return f"needs one of {', '.join(place + ' = ...' for place in PLACES)}"
     if table.get("format") not in FORMATS:
         return f'needs format = "{FORMATS[0]}" or "{FORMATS[1]}"'
-    if table.get("wide_hole", Card.wide_hole) not in WIDE_HOLES:
-        return f"has wide_hole = {table['wide_hole']!r}; use {', '.join(WIDE_HOLES)}"
-    if table.get("turns", Card.turns) not in TURNS:
-        return f"has turns = {table['turns']!r}; use {', '.join(TURNS)}"
-    problem = _number_problem(table)
-    if problem:
+    if problem := use_problem(table):
         return problem
     if table["format"] == "guided-diffusion" and not ("repo" in table and "family" in table):
         return "needs repo and family for a guided-diffusion file; or run 'reddiff models convert'"
     return _origin_problem(table) if "repo" in table else ""
+
+
+def use_problem(table: Mapping[str, Any]) -> str:
+    """What is wrong with how a table wants its prior to be used, or nothing."""
+    if problem := _kind_problem(table):
+        return problem
+    if table.get("wide_hole", Card.wide_hole) not in WIDE_HOLES:
+        return f"has wide_hole = {table['wide_hole']!r}; use {', '.join(WIDE_HOLES)}"
+    if table.get("turns", Card.turns) not in TURNS:
+        return f"has turns = {table['turns']!r}; use {', '.join(TURNS)}"
+    return _number_problem(table)
+
+
+def _kind_problem(table: Mapping[str, Any]) -> str:
+    for key, value in table.items():
+        if not isinstance(value, KEYS[key]) or isinstance(value, bool):
+            return f"has {key} = {value!r}, which is of the wrong kind"
+    return ""
 
 
 def _number_problem(table: Mapping[str, Any]) -> str:
@@ -274,11 +287,14 @@ def _card(path: Path, name: str, table: Mapping[str, Any]) -> Card:
         folder = _PACKAGE / table["bundled"]
     else:
         folder = path.parent / table["folder"]
-    # Windows of 0 are open; what else is not given is as in Card.
-    given: dict[str, Any] = {
+    return Card(name, folder, origin=origin, **as_used(table))
+
+
+def as_used(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a Card that say how it is used; windows of 0 are open."""
+    return {
         **{key: table.get(key, 0) for key in ("window", "tile", "smallest")},
         **{key: {n: float(v) for n, v in table[key].items()} for key in NAMED if key in table},
         **{key: float(table[key]) for key in ("wide_noise", *STARTS) if key in table},
         **{key: table[key] for key in WORDS if key in table},
     }
-    return Card(name, folder, origin=origin, **given)

@@ -25,6 +25,15 @@ class Damage:
     filter: Filter = Filter("bicubic")
     path: Path | None = None
 
+    def settings(self) -> list[Any]:
+        """Its kind and what it was told, with the Path of a file in its place."""
+        told: list[Any] = [] if self.path is None else [self.path]
+        if self.kernel is not None:
+            told = [self.kernel.path or str(self.kernel), self.response]
+        elif self.kind == "down":
+            told = [self.scale, self.filter.path or str(self.filter), self.response]
+        return [self.kind, *told]
+
 
 @dataclass(frozen=True)
 class RestoreOptions(TaskOptions):
@@ -33,12 +42,15 @@ class RestoreOptions(TaskOptions):
     task: ClassVar[str] = "restore"
     parts: tuple[Damage, ...]
     noise: float | None
-    text: str
 
     @property
     def blurred(self) -> bool:
         # A reduced picture has fine texture again.
         return any(part.kernel for part in self.parts) and all(p.scale == 1 for p in self.parts)
+
+    @property
+    def masked(self) -> bool:
+        return any(part.kind == "mask" for part in self.parts)
 
     @property
     def enlargement(self) -> int:
@@ -54,8 +66,9 @@ class RestoreOptions(TaskOptions):
         return next((part.path for part in self.parts if part.kind == "mask"), None)
 
     def settings(self) -> dict[str, Any]:
-        files = [p.path or (p.kernel and p.kernel.path) or p.filter.path for p in self.parts]
-        return {"degrade": self.text, "files": [path for path in files if path]}
+        """What the text means: however it is spaced, and wherever its files lie."""
+        noise = [] if self.noise is None else [["noise", self.noise]]
+        return {"degrade": [part.settings() for part in self.parts] + noise}
 
 
 def parse_degrade(text: str) -> RestoreOptions:
@@ -81,7 +94,7 @@ def parse_degrade(text: str) -> RestoreOptions:
         raise UsageError(
             f"--degrade '{text}': names no damage; as in 'blur gaussian:1.5 | down 2'"
         )
-    return RestoreOptions(tuple(parts), noise, text)
+    return RestoreOptions(tuple(parts), noise)
 
 
 def _parse_part(text: str, part: str) -> Damage:

@@ -112,6 +112,11 @@ class Denoiser:
         """Side of what the network sees of a picture of this side."""
         return _padded(length, self.multiple, self.smallest)
 
+    def pixels(self, z: Tensor) -> int:
+        """Pixels that go through the network for a batch (B, C, H, W)."""
+        rows = len(z) * (3 if z.shape[1] == 3 and self.channels == 1 else 1)
+        return rows * self.padded(z.shape[2]) * self.padded(z.shape[3])
+
     def recorded(self, z: Tensor, t: Tensor) -> Tensor:
         """The same D, recorded for autograd from z to D; the weights take no gradient.
 
@@ -219,22 +224,24 @@ def load_model(
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` takes cuda, then mps, then cpu; `auto:N` the N-th GPU, for one process of several.
+    """`auto` takes cuda, then mps, then cpu; `auto@N` and `cuda@N` the N-th GPU, again from the
+    first after the last, for one process of several.
 
     UsageError for other names, DeviceMissing if a named device is absent.
     """
     check_device(name)
-    if name.startswith("auto"):
+    kind, _, rank = name.partition("@")
+    if kind == "auto":
         if torch.cuda.is_available():
-            rank = int(name[5:] or 0)
-            return torch.device("cuda", rank % torch.cuda.device_count())
+            return torch.device("cuda", int(rank or 0) % torch.cuda.device_count())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    device = torch.device(name)
+    device = torch.device(kind)
     if device.type == "cuda":
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:
-            raise DeviceMissing(f"--device {name}: this machine has {count} CUDA devices; use cpu")
-    elif device.type == "mps" and not torch.backends.mps.is_available():
+            raise DeviceMissing(f"--device {kind}: this machine has {count} CUDA devices; use cpu")
+        return torch.device("cuda", int(rank) % count) if rank else device
+    if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceMissing(f"--device {name}: there is no MPS on this machine; use cpu")
     return device
 

@@ -4,8 +4,8 @@ import re
 
 from .errors import UsageError
 
-# `auto:N` is what a launcher's processes get (shards.py).
-_NAME = re.compile(r"(auto|cuda)(:\d{1,3})?|cpu|mps")
+# `auto@N` and `cuda@N` are what a launcher's processes get (shards.py).
+_NAME = re.compile(r"(auto|cuda)(@\d{1,5})?|cuda:\d{1,3}|cpu|mps")
 
 
 def check_device(name: str) -> None:

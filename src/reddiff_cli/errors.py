@@ -9,6 +9,7 @@
 Messages follow one form: `<path or thing>: <what is wrong, with both values>; <what to do>`.
 """
 
+import os
 from enum import IntEnum
 
 
@@ -58,3 +59,8 @@ class DeviceMissing(ReddiffError):
 def code_of(error: BaseException) -> ExitCode:
     """The exit code of a run that ends by one of our errors, or else by Ctrl-C."""
     return error.exit_code if isinstance(error, ReddiffError) else ExitCode.INTERRUPTED
+
+
+def wants_traces(verbose: int) -> bool:
+    """True if failures are to be shown with their tracebacks: with -vv or REDDIFF_DEBUG=1."""
+    return verbose > 1 or os.environ.get("REDDIFF_DEBUG") == "1"

@@ -46,18 +46,33 @@ def native_size(config: Mapping[str, Any]) -> int | None:
     None for a network without attention, which takes any size, or if the size is not written.
     ModelMissing if what is written there is of the wrong kind.
     """
+    attentive = attends(config)
     try:
-        kinds = [*config.get("down_block_types", ()), *config.get("up_block_types", ())]
-        attends = config.get("add_attention", True) or any("Attn" in kind for kind in kinds)
         size = config.get("sample_size")
         if isinstance(size, list):
             size = max(size, default=None)
-        if not attends or not size:
+        if not attentive or not size:
             return None
         return int(size) * int(config.get("pixel_unshuffle", 1))
     except (TypeError, ValueError) as error:
-        told = f"{CONFIG}: its blocks or sizes are of the wrong kind ({error})"
-        raise ModelMissing(f"{told}; fetch or convert the prior again") from error
+        raise _of_the_wrong_kind(error) from error
+
+
+def attends(config: Mapping[str, Any]) -> bool:
+    """True for a network with attention, which sees all of a picture at once.
+
+    ModelMissing if what is written of its blocks is of the wrong kind.
+    """
+    try:
+        kinds = [*config.get("down_block_types", ()), *config.get("up_block_types", ())]
+        return bool(config.get("add_attention", True)) or any("Attn" in kind for kind in kinds)
+    except TypeError as error:
+        raise _of_the_wrong_kind(error) from error
+
+
+def _of_the_wrong_kind(error: Exception) -> ModelMissing:
+    told = f"{CONFIG}: its blocks or sizes are of the wrong kind ({error})"
+    return ModelMissing(f"{told}; fetch or convert the prior again")
 
 
 def read_json(path: Path) -> dict[str, Any]:

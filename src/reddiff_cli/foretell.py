@@ -1,9 +1,11 @@
 """How long a stage will take on a CPU, said before its first step.
 
-The pixels that the network will see, times what a pixel costs on this machine.
+The pixels that the network will see, times what a pixel costs on this machine; those by which a
+small picture is continued count as any other.
 """
 
 import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -36,7 +38,9 @@ class Foreteller:
         """Of all evaluations of a stage, without its data steps; None: too few to ask."""
         if isinstance(denoiser, Batcher):
             return None
-        pixels = pixels_seen(stage) * evaluations * (RECORDED if recorded else 1.0)
+        pixels = (
+            pixels_seen(stage, denoiser.pixels) * evaluations * (RECORDED if recorded else 1.0)
+        )
         if pixels * denoiser.parameters < SMALL:
             return None
         if self._seconds is None:
@@ -44,13 +48,16 @@ class Foreteller:
         return pixels * self._seconds
 
 
-def pixels_seen(stage: Stage) -> int:
-    """Pixels that go through the network in one evaluation, overlaps included."""
+def pixels_seen(stage: Stage, of: Callable[[Tensor], int]) -> int:
+    """Pixels that go through the network in one evaluation, overlaps included.
+
+    of: how many a batch has, as the network sees it.
+    """
     count = 0
 
     def look(z: Tensor, _: Tensor) -> Tensor:
         nonlocal count
-        count += len(z) * z.shape[2] * z.shape[3]
+        count += of(z)
         return z
 
     start = stage.start
@@ -61,8 +68,8 @@ def pixels_seen(stage: Stage) -> int:
 def _time_pixel(denoiser: Denoiser) -> float:
     first = _time(denoiser, FIRST)
     if first > SLOW:
-        return first / FIRST**2
-    return min(_time(denoiser, PROBE) for _ in range(TIMES)) / PROBE**2
+        return first / denoiser.padded(FIRST) ** 2
+    return min(_time(denoiser, PROBE) for _ in range(TIMES)) / denoiser.padded(PROBE) ** 2
 
 
 def _time(denoiser: Denoiser, side: int) -> float:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from .errors import PictureError, UsageError
+from .formats.arrays import check_suffix
 from .formats.kinds import (
     DEPTHS,
     FLOAT,
@@ -43,9 +44,12 @@ def checked(job: Job, options: TaskOptions, depth: str) -> Job:
 
     depth: of its output, as --depth says it.
     """
-    if job.action != "restore" or options.task == "phase":
+    if job.action != "restore":
         return job
     try:
+        if options.task == "phase":
+            check_suffix(job.input)
+            return job
         size_of(job.input)
         check_output(job, options, depth)
         return replace(job, reason=job.reason or change_of_size(job, options))

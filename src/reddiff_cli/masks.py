@@ -1,4 +1,4 @@
-"""Masks of users (white = fill) -> holes (True = fill). The one place where the flip happens."""
+"""Masks of users, where white is filled -> holes, where True is."""
 
 from collections.abc import Callable
 from pathlib import Path

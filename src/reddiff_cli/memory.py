@@ -1,12 +1,14 @@
 """Memory: the largest amount that was in use, running out of it, and giving it back."""
 
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
 
 from .allocator import return_pages
+from .errors import UsageError
 
 # What the system can still give (Linux), and what a control group may have in all.
 _MEMINFO, _LIMIT = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
@@ -22,6 +24,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and (
         "out of memory" in text or "defaultcpuallocator" in text
     )
+
+
+@contextmanager
+def within_memory(asked: str, cure: str) -> Iterator[None]:
+    """UsageError where memory runs out, for flags that ask for more than there is."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UsageError(f"{asked}: out of memory; {cure}") from error
 
 
 def available_memory() -> int | None:

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from .batching import Batcher
 from .budget import straight
+from .cards import Card
 from .denoiser import Denoiser
 from .errors import UsageError
-from .models import Card
 from .operators import Inpaint, Operator, Whitened, keeps_noise
 from .options import TASKS, SolverOptions, check_solver
 from .schedule import Schedule
@@ -103,8 +103,9 @@ class Solving:
         stage, solver = self.stage, self.solver
         if stage.whitening is not None and straight(solver):
             return self._whitened(stage.whitening)
-        sampling = solver.samples > 1
-        s_start = max(stage.s_start, self.card.sample_start) if sampling else stage.s_start
+        s_start = stage.s_start
+        if solver.samples > 1 and solver.s_start is None:
+            s_start = max(s_start, self.card.sample_start)
         seen, through = self._seen(), self._through()
         s_end, weight = stage.s_end, stage.weight
         if seen is not None:
@@ -157,13 +158,13 @@ class Solving:
         weight = defaults.paper_weight_noisy if noisy else defaults.paper_weight
         return red_diff_paper(
             *self._problem(self.denoiser),
-            steps=solver.evaluations,
+            steps=self._steps,
             lr=solver.lr or defaults.paper_lr,
             prior_weight=solver.prior_weight or weight,
         )
 
     def _dps(self) -> Steps:
-        steps, pixels = self.solver.evaluations, self.start[0, 0].numel()
+        steps, pixels = self._steps, self.start[0, 0].numel()
         y, operator, denoise, schedule, start, noise = self._problem(self.denoiser.recorded)
         forward: Forward = operator
         if isinstance(operator, Inpaint):  # what is trusted a little must push as little
@@ -181,7 +182,7 @@ class Solving:
         stage = self.stage
         return pigdm(
             *self._problem(self.denoiser.recorded),
-            steps=self.solver.evaluations,
+            steps=self._steps,
             sigma_y=stage.sigma_y,
             sigma_least=stage.sigma_least,
             eta=self._constant("eta", PIGDM_ETA),
@@ -198,7 +199,7 @@ class Solving:
             schedule,
             start,
             noise,
-            steps=self.solver.evaluations,
+            steps=self._steps,
             sigma_y=believed(stage),
             eta=self._constant("eta", DDRM_ETA),
             s_start=self.card.chain_from(self.solver),
@@ -207,17 +208,20 @@ class Solving:
     def _diffpir(self) -> Steps:
         stage = self.stage
         zeta, weight = SETTINGS[self.task]
-        operator = stage.operator
-        exact = isinstance(operator, Inpaint) and stage.sigma_y == 0
+        known = stage.operator.known if isinstance(stage.operator, Inpaint) else None
         return diffpir(
             *self._problem(self.denoiser),
-            steps=self.solver.evaluations,
+            steps=self._steps,
             sigma_y=stage.sigma_y,
             zeta=self._constant("zeta", zeta),
             weight=self._constant("weight", weight) * (self.solver.prior_weight or 1.0),
             s_start=self.card.chain_from(self.solver),
-            known=operator.known if isinstance(operator, Inpaint) and exact else None,
+            known=known if stage.sigma_y == 0 else None,
         )
+
+    @property
+    def _steps(self) -> int:
+        return evaluations_asked(self.solver, self.denoiser, self.card)
 
     def _constant(self, name: str, published: float) -> float:
         return self.constants.get(name, published)
@@ -258,19 +262,22 @@ def draws(start: Tensor, seed: int) -> DrawNoise:
 
 
 def evaluations(solver: SolverOptions, denoiser: Denoiser | Batcher, card: Card) -> int:
-    """Network evaluations that a run really takes (the published form rounds its grid).
+    """Network evaluations that a run really takes (the published form rounds its grid)."""
+    asked = evaluations_asked(solver, denoiser, card)
+    return len(denoiser.schedule.reference_grid(asked)) if solver.preset == "paper" else asked
 
-    UsageError if the prior has fewer levels than steps, each of which takes another one.
+
+def evaluations_asked(solver: SolverOptions, denoiser: Denoiser | Batcher, card: Card) -> int:
+    """Those that were asked for; by default no more than the prior has levels.
+
+    UsageError for more, as each step of what goes down the levels takes another one.
     """
     if solver.annealed:
         return solver.evaluations
-    paper = solver.preset == "paper"
-    top = None if paper else card.chain_from(solver)
+    top = None if solver.preset == "paper" else card.chain_from(solver)
     most = denoiser.schedule.levels_from(top)
-    if solver.evaluations > most:
+    if solver.steps is not None and solver.steps > most:
         below = "" if top is None else f" from --start {top:g} down"
-        told = f"--steps {solver.evaluations}: the prior has {most} noise levels{below}"
+        told = f"--steps {solver.steps}: the prior has {most} noise levels{below}"
         raise UsageError(f"{told}; give so many at most")
-    return (
-        len(denoiser.schedule.reference_grid(solver.evaluations)) if paper else solver.evaluations
-    )
+    return min(solver.evaluations, most)

@@ -13,9 +13,8 @@ from pathlib import Path, PurePosixPath
 from . import hub
 from .cards import Card, HubOrigin, digest, read_cards, settle_windows
 from .errors import ModelMissing
-from .folders import FLAT, NESTED, PICKLE, WEIGHTS, locate
-
-__all__ = ["WEIGHTS", "Card", "all_cards", "find_model", "is_cached", "read_cards"]
+from .folder_card import folder_card
+from .folders import FLAT, NESTED, PICKLE, locate
 
 _PACKAGE = Path(__file__).parent
 _REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+?)(?:@([\w./-]+))?")
@@ -45,7 +44,7 @@ def find_model(
     """
     cards = all_cards()
     watcher = watcher or hub.Silence()
-    is_folder = name not in cards and Path(name).expanduser().is_dir()
+    is_folder = name not in cards and _path(name).is_dir()
     match = None if is_folder else _REPOSITORY.fullmatch(name)
     name = _card_of(cards, name, match[1], match[2]) if match else name
     if name in cards:
@@ -53,7 +52,7 @@ def find_model(
         origin = card.origin
         found = _from_hub(card, origin, offline, watcher, fresh) if origin else _check_folder(card)
     elif is_folder:
-        found = _check_folder(_folder_card(name))
+        found = _check_folder(folder_card(name, _path(name)))
         # However the path was spelt: results say by its name what they were made with.
         found = replace(found, name=found.folder.resolve().name)
     elif match:
@@ -170,9 +169,8 @@ def _from_repository(
 
 
 def _repository_card(name: str, place: hub.Place, folder: Path, fetched: bool) -> Card:
-    """Like a folder, it says nothing about its strength."""
     origin = HubOrigin(place.repo, place.revision, place.files[2])
-    card = replace(_folder_card(name), folder=folder, origin=origin)
+    card = replace(folder_card(name, folder), origin=origin)
     _check_once(card, origin, fetched)
     return card
 
@@ -203,11 +201,12 @@ def _check_folder(card: Card) -> Card:
     raise ModelMissing(f"model '{card.name}': {missing[0]} is missing")
 
 
-def _folder_card(name: str) -> Card:
-    """A folder says nothing about its strength, so it is used like a weak one."""
-    folder = Path(name).expanduser()
-    card = Card(name=name, folder=folder, wide_hole="patches", hole_start=0.15)
-    return replace(card, window=0, tile=0, smallest=0)  # settled by its configuration
+def _path(name: str) -> Path:
+    """Where a folder lies; ModelMissing if it is said to be in the home of nobody."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise ModelMissing(f"model '{name}': there is no such home; give the folder") from error
 
 
 def _not_cached(name: str, place: hub.Place) -> ModelMissing:

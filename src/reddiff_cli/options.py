@@ -1,12 +1,11 @@
 """What the user asked for, as plain data; and the one table of defaults per task."""
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import UsageError
+from .errors import UsageError, wants_traces
 
 # perceptual: single draws instead of pairs. On 2 training photographs, 128x128, super-resolution
 # at noise 0.01 and denoising 25/255 keep 0.57 and 0.85 of the gradients of the truth instead of
@@ -90,7 +89,11 @@ def check_method(method: str, task: str, *, spectral: bool = True) -> None:
 
 
 def check_solver(solver: "SolverOptions", task: str, *, spectral: bool = True) -> None:
-    """UsageError if a method, or the published form of RED-diff, cannot do a task."""
+    """UsageError if a method, the published form or a flag makes no sense in a task."""
+    if task == "jpeg" and solver.noise is not None:
+        raise UsageError("--noise: the file's own tables say what was lost; drop --noise")
+    if task == "phase" and solver.samples > 1:
+        raise UsageError("--samples: phase keeps several runs of its own; see --keep")
     reason = _REFUSED.get(("dps", task))  # the published form follows the same gradient
     if solver.preset == "paper" and reason:
         raise UsageError(f"--preset paper: {reason}; use another preset")
@@ -108,7 +111,8 @@ class SolverOptions:
     """How to restore. None means: by task, preset or prior.
 
     steps: network evaluations.    noise: standard deviation in [0, 1] units, or `auto`.
-    samples: above 1 sample mode, with that many seeds from `seed` on.
+    samples: above 1 sample mode, with that many seeds from `seed` on.    most: evaluations at
+    most where `steps` says nothing.
     """
 
     preset: str = "standard"
@@ -120,6 +124,7 @@ class SolverOptions:
     seed: int = 0
     samples: int = 1
     method: str = "reddiff"
+    most: int | None = None
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -172,7 +177,7 @@ class SolverOptions:
     def evaluations(self) -> int:
         """Network evaluations asked for."""
         own = PUBLISHED_STEPS.get(self.method, STEPS[self.preset])
-        return self.steps if self.steps is not None else own
+        return self.steps if self.steps is not None else min(own, self.most or own)
 
     @property
     def annealed(self) -> bool:
@@ -292,4 +297,4 @@ class ReportOptions:
     @property
     def traces(self) -> bool:
         """True if failures are shown with their tracebacks."""
-        return self.verbose > 1 or os.environ.get("REDDIFF_DEBUG") == "1"
+        return wants_traces(self.verbose)

@@ -14,7 +14,7 @@ from .formats.kinds import FORMATS, format_of
 from .options import TASKS, OutputOptions
 
 # What is written beside a result: `img.denoise.compare.png`.
-SHEETS = ("compare", "std", "tonemap")
+SHEETS = ("compare", "std", "tonemap", "trace")
 # As in the names that the help text gives.
 PLACEHOLDER = re.compile(r"\{\w*\}")
 
@@ -42,6 +42,8 @@ def is_result(path: Path, *, sheets: bool = True) -> bool:
 def without_sheet(path: Path) -> str:
     """The stem of a result, for what lies beside it as well."""
     stem = path.stem
+    if path == sidecar(path.with_name(stem)):
+        stem = stem.removesuffix(".hdr")
     for sheet in SHEETS:
         stem = stem.removesuffix(f".{sheet}")
     return stem

@@ -24,7 +24,7 @@ class Picture:
     which holds those of a float file as they are there: what stays is written so again.
 
     unit: what a pixel of 1 stands for in the file; below 1 in pictures that fill a small part of
-    the range of 16 bits, which faint.py spreads out. Files are written as they were read.
+    the range of 16 bits, which display.py spreads out. Files are written as they were read.
     """
 
     pixels: Pixels

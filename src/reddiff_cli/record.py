@@ -1,14 +1,17 @@
 """The settings record: what was asked of the pixels of a result; kept in the file for resuming."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from . import __version__
-from .cards import FAINT_TASKS
+from .cards import FAINT_TASKS, Card
 from .formats.kinds import LOSSY, format_of
 from .jobs import Job, Record, file_digest
-from .models import Card
 from .options import QUALITY, TASKS, OutputOptions, SolverOptions
 from .task_options import TaskOptions
+
+# Tasks that tell what a JPEG, or what was one, looked like before it was encoded.
+DECODED_TASKS = frozenset(("superres", "deblur", "denoise", "restore"))
 
 
 def make_record(
@@ -49,18 +52,26 @@ def make_record(
         record["turns"] = card.turns
     if solver.method in card.chain_starts:
         record["chain_start"] = card.chain_from(solver)
-    if solver.samples > 1:
+    if solver.samples > 1 and solver.s_start is None:
         record["sample_start"] = card.sample_start
     for name, value in options.settings().items():
         record[name] = plain(value)
     if task in FAINT_TASKS and solver.s_start is None and card.faint_start:
         record["faint_start"] = card.faint_start
+    if solver.preset != "paper" and (options.masked or task in DECODED_TASKS):
+        record["turns"] = card.turns  # which guides and decoding use, whatever the method
+    if solver.preset != "paper" and task in DECODED_TASKS:
+        record["jpeg_weight"] = card.prior_weights.get("jpeg", 1.0)
+        record["jpeg_start"] = card.starts.get("jpeg", TASKS["jpeg"].s_start)
+    if options.masked:
+        record["hole_weight"] = card.prior_weights.get("inpaint", 1.0)
+        record["dense_weight"] = card.prior_weights.get("denoise", 1.0)
+        record["wide_hole"], record["wide_noise"] = card.wide_hole, card.wide_noise
     if task == "inpaint":
+        del record["hole_weight"]  # which is `task_weight`
         record["start"] = solver.s_start or card.hole_start
         record["stroke_start"] = solver.s_start or card.start_of_strokes
-        record["dense_weight"] = card.prior_weights.get("denoise", 1.0)
         record["dense_start"] = card.starts.get("denoise", TASKS["denoise"].s_start)
-        record["wide_hole"], record["wide_noise"] = card.wide_hole, card.wide_noise
         record["mask_sha256"] = file_digest(job.mask) if job.mask else None
     return record
 
@@ -79,11 +90,15 @@ def as_asked(solver: SolverOptions) -> Record:
 
 def files_of(options: TaskOptions) -> list[Path]:
     """The files that a task's options name."""
-    found: list[Path] = []
-    for value in options.settings().values():
-        values = value if isinstance(value, list | tuple) else [value]
-        found += [item for item in values if isinstance(item, Path)]
-    return found
+    return list(_paths_in(list(options.settings().values())))
+
+
+def _paths_in(value: object) -> Iterator[Path]:
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _paths_in(item)
 
 
 def plain(value: object) -> object:

@@ -1,6 +1,7 @@
 """What people and scripts see: progress and messages on stderr, JSON lines on stdout.
 
-The only file that prints. On a terminal two bars; elsewhere one line per picture, no escape codes.
+All that is printed of restored pictures goes through here: on a terminal with two bars, elsewhere
+one line per picture, without escape codes.
 """
 
 import json

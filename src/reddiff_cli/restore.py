@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .batching import Batcher
+from .cards import Card
 from .denoiser import DTYPES, Denoiser, choose_device, choose_dtype, compute_exactly, load_model
 from .errors import PictureError
 from .foretell import Foreteller
@@ -20,7 +21,6 @@ from .formats.kinds import DEPTHS, format_of
 from .jobs import FOUND, Job, OnNote
 from .memory import free_memory, is_out_of_memory
 from .methods import Solving, draws, evaluations
-from .models import Card
 from .options import RECORDING, MachineOptions, OutputOptions, SolverOptions
 from .pictures import Picture, check_format, save_picture, told_of_cut, with_depth
 from .record import make_record
@@ -199,7 +199,8 @@ class Restorer:
         if self.device.type != "cpu":
             return
         solver = solver_of(stage, self.solver)
-        count, recorded = solver.evaluations * solver.samples, solver.method in RECORDING
+        count = solver.samples * evaluations(solver, self.denoiser, self.card)
+        recorded = solver.method in RECORDING
         seconds = self._foreteller.seconds(stage, self.denoiser, count, recorded=recorded)
         if seconds is not None:
             on_estimate(seconds, stage.last)
@@ -210,11 +211,11 @@ class Restorer:
         return "; ".join(part for part in parts if part)
 
     def _evaluations(self, on_note: OnNote) -> int:
-        """What a picture or window took; the grid of the published form is not always as asked."""
-        count = evaluations(self.solver, self.denoiser, self.card)
-        if count != self.solver.evaluations:
-            asked = self.solver.evaluations
-            on_note(f"warning: the published grid took {count} network evaluations, not {asked}")
+        """What a picture or window takes: not always as asked, nor as by default."""
+        count, asked = evaluations(self.solver, self.denoiser, self.card), self.solver.evaluations
+        if count != asked:
+            why = "published grid" if count > asked else "prior's levels"
+            on_note(f"warning: the {why} took {count} network evaluations, not {asked}")
         return count
 
     def _setting(self, tile: int | None, on_note: OnNote) -> Setting:
@@ -296,5 +297,4 @@ class Restorer:
         solver = solver_of(stage, self.solver)
         start = stage.start.repeat_interleave(solver.samples, 0)
         noise = draws(start, solver.seed)
-        task = self.options.task
-        return Solving(task, stage, start, noise, denoiser, self.card, solver).run()
+        return Solving(self.options.task, stage, start, noise, denoiser, self.card, solver).run()

@@ -12,13 +12,14 @@ from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from .budget import fit
+from .cards import Card
 from .errors import ExitCode, PictureError, ReddiffError, UsageError, code_of
 from .formats.kinds import LOSSY, format_of
 from .headers import change_of_size, check_output, checked, result_size
 from .interrupts import Interrupts
 from .jobs import Job, MakeRecord, OnNote, plan_job, plan_jobs
 from .masks import NothingToFill
-from .models import Card, find_model
+from .models import find_model
 from .options import MachineOptions, OutputOptions, ReportOptions, SolverOptions
 from .progress import FetchReporter
 from .record import files_of, make_record

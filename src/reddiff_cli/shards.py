@@ -57,9 +57,9 @@ def find_shard(text: str | None, environment: Mapping[str, str]) -> Shard:
 
 
 def local_device(device: str, environment: Mapping[str, str]) -> str:
-    """`auto` below a launcher with several processes a machine: the GPU of this process."""
+    """`auto` and `cuda` below a launcher of several processes a machine: the GPU of this one."""
     rank = environment.get("LOCAL_RANK", "")
-    return f"auto:{int(rank)}" if device == "auto" and rank.isdecimal() else device
+    return f"{device}@{int(rank)}" if device in ("auto", "cuda") and rank.isdecimal() else device
 
 
 def _parse(text: str) -> Shard:

@@ -24,6 +24,11 @@ class TaskOptions:
         return False
 
     @property
+    def masked(self) -> bool:
+        """Whether a picture has holes, which are filled first where they are wide."""
+        return False
+
+    @property
     def enlargement(self) -> int:
         """How many times as wide and high as the picture a result is."""
         return 1
@@ -64,6 +69,10 @@ class InpaintOptions(TaskOptions):
         if self.grow < 0:
             raise UsageError(f"--grow-mask {self.grow}: must be 0 or more pixels")
 
+    @property
+    def masked(self) -> bool:
+        return True
+
     def settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = {"invert_mask": self.invert, "grow_mask": self.grow}
         return settings | ({"grain": True} if self.grain else {})
@@ -76,6 +85,10 @@ class Filter:
     kind: str
     sigma: float = 0.0
     path: Path | None = None
+
+    def __str__(self) -> str:
+        """The text that gives this filter again, but for the name of a file."""
+        return f"{self.kind}:{self.sigma:g}" if self.sigma else self.kind
 
 
 @dataclass(frozen=True)
@@ -100,8 +113,7 @@ class SuperresOptions(TaskOptions):
         return [self.filter.path] if self.filter.path else []
 
     def settings(self) -> dict[str, Any]:
-        kind = f"gaussian:{self.filter.sigma:g}" if self.filter.sigma else self.filter.kind
-        settings = {"scale": self.scale, "downsample": self.filter.path or kind}
+        settings = {"scale": self.scale, "downsample": self.filter.path or str(self.filter)}
         return settings | {"response": self.response}
 
 

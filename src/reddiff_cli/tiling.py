@@ -18,7 +18,6 @@ from .signatures import DenoiseFunction
 from .transfer import send
 
 Box = tuple[int, int]  # top, left
-Hole = NDArray[np.bool_]
 
 # Windows per network call: bounds memory, and keeps the batch of all but the last call the same.
 CHUNK = 16
@@ -187,7 +186,7 @@ def _cost(axes: tuple[Axis, Axis]) -> int:
     return rows.count * rows.size * columns.count * columns.size
 
 
-def cover(hole: Hole, size: int, margin: int) -> list[Box]:
+def cover(hole: NDArray[np.bool_], size: int, margin: int) -> list[Box]:
     """Windows of `size` that hold every hole pixel, `margin` away from their border if possible.
 
     Bands of rows, then cells along each band, are opened at the first pixel not yet covered and

@@ -67,7 +67,8 @@ def train(
                 if heeded.heard:
                     raise KeyboardInterrupt
     finally:
-        if bool(trainer.running_loss.isfinite()):  # else the last checkpoint is the better one
+        # Else the last checkpoint is the better one, or there is nothing to keep.
+        if trainer.step and bool(trainer.running_loss.isfinite()):
             save(trainer)
     _check_loss(trainer)
     if crops is not None:

@@ -24,12 +24,12 @@ from reddiff_cli.jobs import list_pictures
 from reddiff_cli.models import find_model
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import load_picture
+from reddiff_cli.pixels import Hole
 from reddiff_cli.restore import Restorer
 from reddiff_cli.task_options import InpaintOptions
 from reddiff_cli.tasks import Setting, guide
 from reddiff_cli.tasks.problem import to_tensor
 from reddiff_cli.tasks.wide import fill_hole, fill_with_patches
-from reddiff_cli.tiling import Hole
 
 
 def centre(path: Path, side: int) -> Tensor:

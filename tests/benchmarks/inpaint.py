@@ -18,10 +18,11 @@ import torch
 from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 
+from reddiff_cli.cards import Card
 from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_denoiser
 from reddiff_cli.methods import Solving
 from reddiff_cli.metrics import psnr, ssim
-from reddiff_cli.models import Card, find_model
+from reddiff_cli.models import find_model
 from reddiff_cli.operators import Inpaint
 from reddiff_cli.options import TASKS, SolverOptions
 from reddiff_cli.solvers.reddiff import red_diff_paper

@@ -20,12 +20,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from reddiff_cli.cards import Card
 from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_denoiser
 from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import Card, find_model
+from reddiff_cli.models import find_model
 from reddiff_cli.operators import CircularBlur, Inpaint, Operator
 from reddiff_cli.operators.downsample import box
 from reddiff_cli.options import TASKS, SolverOptions

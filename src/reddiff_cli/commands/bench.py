@@ -53,11 +53,13 @@ def _bench(
         torch_seconds = time.perf_counter() - began
         from ..bench import measure
         from ..denoiser import choose_device, choose_dtype
+        from ..memory import within_memory
 
         import_seconds = time.perf_counter() - began
         where = choose_device(device)
         chosen = choose_dtype(dtype, where)
-        facts = measure(card, where, chosen, size=size, repeats=repeats, graphs=graphs)
+        with within_memory(f"--size {size}", "give a smaller --size"):
+            facts = measure(card, where, chosen, size=size, repeats=repeats, graphs=graphs)
         started = {
             "torch_import_seconds": round(torch_seconds, 3),
             "import_seconds": round(import_seconds, 3),

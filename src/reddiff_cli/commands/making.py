@@ -13,7 +13,7 @@ from typing import Any, NoReturn, get_type_hints
 import typer
 from typer.core import TyperCommand
 
-from ..errors import ExitCode, ReddiffError, UsageError
+from ..errors import ExitCode, ReddiffError, UsageError, wants_traces
 from ..options import TASKS, check_solver
 from ..streams import STREAM, spooled
 from ..task_options import TaskOptions
@@ -161,7 +161,7 @@ class errors_as_lines:  # noqa: N801  (reads as a statement)
     """Turn our errors into one line and an exit code; -vv and REDDIFF_DEBUG=1 keep the trace."""
 
     def __init__(self, verbose: int) -> None:
-        self.trace = verbose > 1 or os.environ.get("REDDIFF_DEBUG") == "1"
+        self.trace = wants_traces(verbose)
 
     def __enter__(self) -> None:
         return None

@@ -10,7 +10,7 @@ from ..errors import UsageError
 from .making import Command, errors_as_lines
 
 if TYPE_CHECKING:
-    from ..models import Card
+    from ..cards import Card
 
 models = typer.Typer(
     name="models",
@@ -36,8 +36,12 @@ def register(app: typer.Typer) -> None:
 @models.callback()
 def root(context: typer.Context, as_json: Json = False) -> None:
     """List, fetch, check and convert priors. Without a command: the list."""
+    context.obj = as_json
     if context.invoked_subcommand is None:
-        _list(as_json)
+        _list(context, as_json)
+    elif as_json and context.invoked_subcommand != "list":
+        with errors_as_lines(0):
+            raise UsageError("--json: only the list has it; drop it")
 
 
 @models.command(
@@ -45,7 +49,8 @@ def root(context: typer.Context, as_json: Json = False) -> None:
     help="Names, sizes, whether they are on this machine, what they are for, and their licences.",
     epilog="Example: reddiff models list --json",
 )
-def _list(as_json: Json = False) -> None:
+def _list(context: typer.Context, as_json: Json = False) -> None:
+    as_json = as_json or context.obj  # `models --json list` as well
     with errors_as_lines(0):
         from ..models import all_cards
         from ..report import print_line, print_table

@@ -125,6 +125,7 @@ def train(
 
 def _run(options: TrainOptions, device: str, quiet: bool, verbose: int) -> None:
     from ..denoiser import choose_device
+    from ..memory import within_memory
     from ..progress import TrainReporter
     from ..train import train as run
     from ..training.trainer import in_sixteen_bits
@@ -138,7 +139,9 @@ def _run(options: TrainOptions, device: str, quiet: bool, verbose: int) -> None:
                 f"on {where}, products in {dtype}, {options.batch} crops of {side} a step"
             )
         interrupts = Interrupts(reporter.leave, reporter.stopping)
-        run(options, where, reporter.step, reporter.note, interrupts)
+        asked = f"--batch {options.batch} --size {options.size}"
+        with within_memory(asked, "give a smaller --batch or --size"):
+            run(options, where, reporter.step, reporter.note, interrupts)
 
 
 def _parse_channels(text: str) -> tuple[int, ...]:

@@ -56,8 +56,8 @@ from .options import Case, CompressOptions, HoleOptions
 NO_MARGINS = (0, 0, 0, 0)
 SMALLEST = 16  # pixels a side that SSIM and the networks need
 OVERSAMPLING = 2  # of phase: the detector has twice the pixels of the picture on each axis
-# Stands for a picture that no file holds; a suffix of a lossless format.
-NOWHERE = Path("measurement.png")
+# What messages name in place of a file that nobody has.
+NOWHERE = Path("the crop")
 
 
 @dataclass(frozen=True)

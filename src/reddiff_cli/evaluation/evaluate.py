@@ -12,13 +12,13 @@ import numpy as np
 from torch import Tensor
 
 from ..alignment import align
+from ..cards import Card
 from ..errors import PictureError, ReddiffError, UsageError
 from ..files import write_whole
 from ..jobs import file_digest
 from ..memory import forget_peak, is_out_of_memory, peak_memory
 from ..methods import evaluations
 from ..metrics import psnr, ssim
-from ..models import Card
 from ..options import MachineOptions, OutputOptions, SolverOptions
 from ..pictures import Picture, Pixels, load_picture, save_picture
 from ..restore import Restorer
@@ -77,12 +77,12 @@ class Evaluator:
 
     def measure(self, case: Case, path: Path, *, keep: bool) -> list[Row]:
         """All rows of one picture; keep: write its pictures. A failure is a row as well."""
+        self.ledger.forget_failure(case.name, path)
         try:
             digest = file_digest(path)
         except PictureError as error:
             return [self._fail(case, path, "", error)]
         shot = self.shot(case, path, digest)
-        self.ledger.forget_failure(case.name, digest)
         specimen = None
         rows = []
         for method in (None, *self.options.methods):
@@ -166,7 +166,7 @@ class Evaluator:
             if not stage.shared:  # as a start that costs the same for every method
                 seconds += time.monotonic() - began
                 here = solver_of(stage, solver)
-                used += evaluations(here, restorer.denoiser, self.card)
+                used = max(used, evaluations(here, restorer.denoiser, self.card))
             problem.accept(stage, mu)
         self._restorer = restorer  # it may have gone on in fp32, and the next need not find out
         memory, kind = peak_memory(self.device)

@@ -65,9 +65,8 @@ class Ledger:
         """The row of these settings, if it was measured or refused before."""
         key = (case, digest, method)
         row = self._rows.get(key) or self._others.get(key)
-        if row is None or row["status"] == FAILED:
-            return None
-        self._rows[key] = row
+        if row is not None:
+            self._rows[key] = row
         return row
 
     def add(self, row: Row) -> None:
@@ -77,9 +76,9 @@ class Ledger:
         if time.monotonic() - self._written >= EVERY:
             self.write()
 
-    def forget_failure(self, case: str, digest: str) -> None:
+    def forget_failure(self, case: str, path: Path) -> None:
         """A picture that failed before is tried again."""
-        self._rows.pop((case, digest, ""), None)
+        self._rows.pop((case, str(path), FAILED), None)
 
     def write(self) -> None:
         """The whole file, so that no half of it can be seen."""
@@ -120,6 +119,9 @@ class Ledger:
 
 
 def _key(row: Row) -> tuple[str, str, str]:
+    """What a row is known by. A file that failed has no method, and maybe no contents."""
+    if row["status"] == FAILED:
+        return row["case"], row["input"], FAILED
     return row["case"], row["input_sha256"], row["method"]
 
 
@@ -144,11 +146,14 @@ def slug(name: str) -> str:
 
 @dataclass(frozen=True)
 class Means:
-    """Mean and standard deviation of one method over the pictures of a case that it restored."""
+    """Mean and standard deviation of one method over the pictures of a case that it restored.
+
+    evaluations: mean of those that a picture, or a window of it, took.
+    """
 
     case: str
     method: str
-    evaluations: int
+    evaluations: float
     pictures: int
     values: dict[str, tuple[float, float] | None]
     reason: str = ""
@@ -176,7 +181,7 @@ def summarise(rows: Iterable[Row], cases: Iterable[Case], labels: Iterable[str])
                 continue
             values = {name: _mean([row[name] for row in good]) for name in MEASURES}
             reason = refused[0]["error"]["message"] if refused else ""
-            evaluations = good[0]["evaluations"] if good else 0
+            evaluations = round(fmean(row["evaluations"] for row in good), 1) if good else 0.0
             found.append(Means(case.name, label, evaluations, len(good), values, reason))
     return found
 
@@ -198,7 +203,7 @@ def table(
     lines = [head]
     for entry in means:
         texts = [_text(entry.values[name], form) for name, form in _FORMS]
-        line = [entry.method, str(entry.evaluations), *texts, str(entry.pictures)]
+        line = [entry.method, f"{entry.evaluations:g}", *texts, str(entry.pictures)]
         if several:
             value = kid.get((entry.case, entry.method))
             line = [entry.case, *line[:5], "-" if value is None else f"{value:.4f}", *line[5:]]

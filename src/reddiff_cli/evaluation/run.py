@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..cards import STARTS
+from ..cards import STARTS, Card
 from ..errors import ExitCode
 from ..files import write_whole
 from ..jobs import list_pictures
-from ..models import Card, find_model
+from ..models import find_model
 from ..options import MachineOptions, ReportOptions
 from ..progress import FetchReporter
 from ..record import plain
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # How it is measured: rows of when it was taken on [-1, 1] are not mixed with those of now.
 SSIM = "of values from 0 to 1"
+# What is counted: rows of when those of all stages were added are not mixed with those of now.
+EVALUATIONS = "of a picture or window"
 Kid = dict[tuple[str, str], float]
 # What a card says about how its prior is used.
 OF_A_CARD = (
@@ -113,6 +115,7 @@ class EvalRun:
         return {
             "program": f"reddiff {__version__}",
             "ssim": SSIM,
+            "evaluations": EVALUATIONS,
             "task": case.task,
             **damage,
             "noise": case.noise,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..errors import PictureError
 from .complaints import complaint, name_of
 from .parts import has_several
+from .samples import MOST
 
 Array = NDArray[Any]
 
@@ -24,8 +25,6 @@ RASTER_SUFFIXES = (".tif", ".tiff", ".exr")
 ARRAY_SUFFIXES = frozenset((".npy", ".npz", ".mat", *HDF5_SUFFIXES, *RASTER_SUFFIXES))
 # Where beamlines put detector frames (the CXI format).
 HDF5_DEFAULTS = ("entry_1/data_1/data", "entry_1/image_1/data")
-# Numbers that are read at most: a file of a few bytes can claim any number of zeros.
-MOST = 178_956_970
 NPY = b"\x93NUMPY"
 LARGEST = 16  # bytes of a number
 # What MATLAB calls the types of numbers.
@@ -41,10 +40,8 @@ def load_array(path: Path, dataset: str | None = None) -> Array:
 
     dataset: name inside a file that can hold several arrays.
     """
+    check_suffix(path)
     suffix = path.suffix.lower()
-    if suffix not in ARRAY_SUFFIXES:
-        known = ", ".join(sorted(ARRAY_SUFFIXES))
-        raise PictureError(f"{path}: '{path.suffix}' holds no array; use {known}", "Unreadable")
     if not path.is_file():
         raise PictureError(f"{path}: no such file", "Missing")
     readers: dict[str, Callable[[Path, str | None], Array]] = {
@@ -61,6 +58,13 @@ def load_array(path: Path, dataset: str | None = None) -> Array:
     except Exception as error:  # decoders raise nearly anything on damaged data
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PictureError(f"{path}: cannot be read ({reason})", "Unreadable") from error
+
+
+def check_suffix(path: Path) -> None:
+    """PictureError if a file is called like none that holds an array."""
+    if path.suffix.lower() not in ARRAY_SUFFIXES:
+        known = ", ".join(sorted(ARRAY_SUFFIXES))
+        raise PictureError(f"{path}: '{path.suffix}' holds no array; use {known}", "Unreadable")
 
 
 def _read_npy(path: Path, _: str | None) -> Array:

@@ -17,15 +17,13 @@ from ..errors import PictureError
 from .attributes import Attribute, set_attributes, set_window
 from .complaints import complaint, name_of
 from .parts import has_several
-from .samples import rounded, scaled
+from .samples import MOST, rounded, scaled
 
 if TYPE_CHECKING:
     from OpenImageIO import ImageBuf
 
 Pixels = NDArray[np.float32]
 Sample = TypeVar("Sample", bound=np.generic)
-# What Pillow opens at most.
-MOST_PIXELS = 178_956_970
 NO_PREDICTOR = 1  # TIFF
 SPARE = 65_536  # bytes; no file system hands out larger blocks
 CONVERT = "convert it to unsigned integers of 8 or 16 bits, or to 32-bit float"
@@ -160,7 +158,7 @@ def size_of(path: Path) -> tuple[int, int]:
 def _check_size(path: Path, buffer: "ImageBuf") -> None:
     """PictureError for what a header claims and no memory could hold."""
     spec = buffer.spec()
-    if spec.width * spec.height * max(1, spec.depth) > MOST_PIXELS:
+    if spec.width * spec.height * max(1, spec.depth) > MOST:
         raise PictureError(f"{path}: more than 179 megapixels; split it", "TooLarge")
 
 

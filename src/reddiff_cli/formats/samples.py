@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+# Pixels or numbers of a file that are read at most, as many as Pillow opens: a file of a few bytes
+# can claim any number of zeros.
+MOST = 178_956_970
 # Rows that are rounded at a time, which stay in the cache.
 ROWS = 32
 # The numbers of a file and what they are computed in: 65535 times a value needs more than 24 bits

@@ -16,7 +16,7 @@ from ..estimation.flat_tiles import PART, STRIDE, bumps_of, cut, detrended, flat
 from ..estimation.stationary import TILE, shaping_kernel, spectrum_of, undetrended
 from ..interpolation import interpolated
 from ..noise import is_recorded, wavelet_sigma
-from ..tiling import Hole
+from ..pixels import Hole
 from .continued import REACH, Continuation
 from .shape import Region, bounding_region, regions, wide_part
 

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from ..tiling import Hole, Patchwork, cover, patchwork
+from ..pixels import Hole
+from ..tiling import Patchwork, cover, patchwork
 
 # A hole that holds a square of this side is wide: beyond it a small prior alone blurs or invents.
 WIDE = 13

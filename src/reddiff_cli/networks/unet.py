@@ -46,7 +46,7 @@ ONLY: dict[str, tuple[object, ...]] = {
 IDLE = frozenset(("sample_size", "dropout", "num_train_timesteps"))
 # Keys of `config.json` that are not diffusers': network.py reads them.
 OURS = frozenset(("pixel_unshuffle", "highest_timestep", "zero_mean"))
-# Time steps whose projections are kept; a run visits fewer.
+# Time steps whose projections are kept: more than our solver visits; longer chains begin anew.
 KEPT = 256
 
 

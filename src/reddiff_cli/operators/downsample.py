@@ -70,7 +70,11 @@ class Downsample:
         return F.interpolate(y, scale_factor=self.scale, mode="bicubic", align_corners=False)
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
-        """argmin_x |A x - y|^2 + r |x - d|^2; closed for all filters but a file's own."""
+        """argmin_x |A x - y|^2 + r |x - d|^2; in closed form, or by iterations.
+
+        Those are needed where a kernel is no product of one for rows and one for columns, as a
+        file's may be, and in pictures above LARGEST, but for the mean of blocks.
+        """
         if self.is_box:  # A A^T = I / f^2
             return d + self.adjoint((y - self(d)) / (1 / self.scale**2 + r))
         if self._factors is None or max(d.shape[2:]) > LARGEST:

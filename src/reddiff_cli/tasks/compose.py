@@ -176,7 +176,7 @@ def canvas_margins(parts: tuple[Part, ...]) -> Margins:
 
 
 def make_part(damage: Damage, picture: Picture) -> Part:
-    """The operator of one damage; the picture is that of the result, for the size of masks."""
+    """The operator of one damage; the picture is the damaged one, whose size a mask has."""
     response = LIGHT if picture.linear else parse_response(damage.response or LINEAR)
     if damage.kernel is not None:
         return behind(response, Blur(make_kernel(damage.kernel)))

@@ -17,8 +17,8 @@ from ..holes.scales import Scale, enlarged, finer, halvings, levels_to_narrow
 from ..holes.shape import Region
 from ..holes.synthesis import thickness
 from ..operators import Inpaint, JoinedInpaint
+from ..pixels import Hole
 from ..solvers.reddiff import SIGMA_FLOOR
-from ..tiling import Hole
 from .holed import bent, parts_of
 from .levels import FIRST
 from .problem import Stage, solver_of_shared

@@ -86,6 +86,13 @@ class Highlights(ListeningPicture):
         shown = tonemap(self._light()).astype(np.float32) / np.float32(255)
         return {"tonemap.png": self._put_back(replace(self.source, pixels=shown, depth=8))}
 
+    def _put_back(self, picture: Picture) -> Picture:
+        """A result with the colour that the file has where nothing is seen: in light its light."""
+        if self.unseen is None or picture.depth != FLOAT:
+            return super()._put_back(picture)
+        lit = replace(self.unseen, colour=self.response.decode(self.unseen.colour))
+        return lit.put_back(picture, FLOAT)
+
     def _dark(self) -> Pixels:
         return to_pixels(self._result()).astype(np.float32)
 
@@ -142,7 +149,8 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
         floating=floating,
         tonemap=options.tonemap,
         lossy=any(map(smooths, paths)),
-        unseen=unseen,
+        # Of several, one may show what another hides.
+        unseen=None if options.others else unseen,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from ..errors import PictureError, UsageError
+from ..errors import PictureError
 from ..formats.deep import turn
 from ..formats.jpeg import JpegFile, read_jpeg
 from ..formats.kinds import is_jpeg
@@ -45,8 +45,6 @@ class Decoding(WholePicture):
 
 def pose(job: Job, options: JpegOptions, setting: Setting) -> Decoding:
     """The quantised coefficients as the measurement: of the file, or of what it was before."""
-    if setting.solver.noise is not None:
-        raise UsageError("--noise: the file's own tables say what was lost; drop --noise")
     picture = load_picture(job.input)
     if is_jpeg(job.input):
         file, remark = as_it_was(read_jpeg(job.input), setting)

@@ -1,6 +1,6 @@
 """Noise levels of a task, and how the weight of its prior goes with them."""
 
-from ..models import Card
+from ..cards import Card
 from ..options import TASKS
 from ..solvers.reddiff import SIGMA_FLOOR
 

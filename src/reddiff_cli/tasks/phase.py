@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..denoiser import choose_device
-from ..errors import UsageError
 from ..jobs import Job
 from ..pictures import Picture, Pixels
 from ..retrieval.diffraction import Diffraction, load_diffraction
@@ -38,8 +37,6 @@ class PhaseRetrieval(Problem):
     """One measurement: a search among many starts, the prior on the best, a choice by residual."""
 
     def __init__(self, measurement: Diffraction, options: PhaseOptions, setting: Setting) -> None:
-        if setting.solver.samples > 1:
-            raise UsageError("--samples: phase keeps several runs of its own; see --keep")
         self._options, self._setting = options, setting
         given = setting.solver.noise
         device = choose_device(setting.machine.device)

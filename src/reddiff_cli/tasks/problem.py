@@ -1,6 +1,6 @@
 """What every task hands to the solver, and gets back: stages of one picture's restoration.
 
-The only place where pixels in [0, 1] become tensors in [-1, 1], and the reverse.
+Here pictures in [0, 1] become tensors in [-1, 1], and the reverse.
 """
 
 from collections.abc import Iterator

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..cards import Card
 from ..display import spread_out
 from ..formats.kinds import smooths
 from ..holes.shape import WHOLE, cheapest_patchwork
 from ..jobs import OnNote
-from ..models import Card
 from ..noise import NoiseEstimate, estimate_noise, is_white
 from ..operators import Operator, keeps_noise
 from ..options import OVERLAP, TASKS, MachineOptions, SolverOptions

@@ -9,8 +9,8 @@ from torch import Tensor
 from ..holes.shape import Region, regions, wide_part
 from ..holes.smooth import fill_smoothly
 from ..holes.synthesis import context_margin, synthesise, thickness
+from ..pixels import Hole
 from ..solvers.reddiff import SIGMA_FLOOR
-from ..tiling import Hole
 from .guide import Guide
 from .problem import Stage
 from .setting import Setting

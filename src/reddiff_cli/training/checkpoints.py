@@ -9,6 +9,7 @@ import torch
 
 from ..errors import ModelMissing, ReddiffError, UsageError
 from ..files import TEMPORARY, replacing, write_json
+from ..folder_card import CARD, WITHOUT_ATTENTION
 from ..networks.network import save_prior
 from .model_card import model_card
 from .options import TrainOptions
@@ -151,7 +152,7 @@ def _continued(trainer: Trainer, state: dict[str, Any]) -> Trainer:
 
 
 def _export(trainer: Trainer) -> None:
-    """The averaged weights as a diffusers folder, with training.json and a model card."""
+    """The averaged weights as a diffusers folder, how they are used, training.json, a README."""
     options = trainer.options
     save_prior(
         options.output,
@@ -168,6 +169,7 @@ def _export(trainer: Trainer) -> None:
         "curve": trainer.curve,
     }
     write_json(options.output / "training.json", content)
+    write_json(options.output / CARD, {"turns": options.turns, **WITHOUT_ATTENTION})
     card = model_card(options, trainer.step, trainer.seconds, trainer.curve)
     with replacing(options.output / "README.md") as temporary:
         temporary.write_text(card, encoding="utf-8")
