@@ -16,7 +16,7 @@ from reddiff_cli.holes.scales import enlarged, finer, halvings, levels_to_narrow
 from reddiff_cli.holes.synthesis import synthesise
 from reddiff_cli.jobs import Job
 from reddiff_cli.models import find_model
-from reddiff_cli.operators import Inpaint, Whitened
+from reddiff_cli.operators import Inpaint, JoinedInpaint, Whitened
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.restore import Restorer
 from reddiff_cli.task_options import InpaintOptions
@@ -55,6 +55,23 @@ def test_a_small_pixel_is_the_mean_of_what_is_known_of_it():
     assert small.known[0, 0].tolist() == [[1, 0, 1], [1, 1, 1]]
     assert small.wide.tolist() == [[False, True, False], [False, False, False]]
     assert smaller.x.shape == (1, 1, 1, 2)
+
+
+def guide_of(folder, side):
+    """The stages of a guide for a square in 256x256."""
+    hole = np.zeros((256, 256), bool)
+    hole[90 : 90 + side, 90 : 90 + side] = True
+    job = job_of(folder, disc(80.0, 256), hole)
+    setting = Setting(find_model("natural"), SolverOptions(), lambda _: None)
+    return [stage for stage in pose(job, InpaintOptions(), setting).stages() if stage.shared]
+
+
+@pytest.mark.parametrize(("side", "joined"), [(20, False), (40, False), (64, True)])
+def test_what_d_misses_is_told_to_holes_that_are_filled_at_an_eighth(tmp_path, side, joined):
+    """Only the first size of all: there it is shades, at larger ones it would be detail."""
+    stages = guide_of(tmp_path, side)
+    kinds = [isinstance(stage.operator, JoinedInpaint) for stage in stages]
+    assert kinds == [joined] + [False] * (len(kinds) - 1)
 
 
 @pytest.mark.parametrize("size", [(40, 52), (41, 53)])
@@ -199,13 +216,13 @@ def test_sizes_are_solved_from_small_to_half(posed):
     assert sides == [24 * 24, 48 * 48]
 
 
-def test_a_guide_does_not_jump_where_its_hole_begins(posed):
+def test_a_guide_does_not_jump_where_its_hole_begins(tmp_path):
     """What the network misses of known pixels is not left as a step around the hole."""
-    stage = next(iter(posed(SolverOptions()).stages()))
+    stage = guide_of(tmp_path, 64)[0]
     rows = torch.cat([stage.start, stage.start.flip(1)])  # of two pictures, each by itself
     mu = stage.operator.data_step(rows - 0.3, stage.y, 1e-4)
     assert torch.equal(mu[:1], stage.operator.data_step(rows[:1] - 0.3, stage.y, 1e-4))
-    canvas = torch.zeros(1, 3, 24, 24)
+    canvas = torch.zeros(1, 3, 32, 32)
     missed = stage.view.put(canvas, mu[:1] - stage.start)[0].mean(0)
     known = stage.view.put(canvas[:, :1], stage.operator.known)[0, 0] == 1
     assert float(missed[known].abs().max()) < 1e-3

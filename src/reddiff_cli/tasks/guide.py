@@ -32,6 +32,9 @@ NARROW, LEAST_SIDE = 12, 16
 FIRST_START, FINER_START = 3.0, 0.5
 FIRST_STEPS, FINER_STEPS = 100, 20
 MARGIN, WINDOWS = 16, (64, 96, 128, 256)
+# The picture is halved so often before whole shades are what D misses of known pixels, which are
+# told to the hole. What it misses at larger sizes is detail, which would grow into the hole.
+SHADES = 3
 
 
 class Guide:
@@ -85,9 +88,10 @@ class Guide:
     ) -> Stage:
         """The picture at 1 / 2^level of its size.
 
-        first: whole shades are open. At finer sizes what D misses is detail, which would grow into
-        the hole: 14 training crops of 256x256, holes of 64x90 have 20.11 dB by this at the first
-        size, 20.24 at all, and 19.96 without it; but at all dark figures got bright halos.
+        first: shades are open. Where what D misses is told to the hole then, centre crops of
+        training photographs of 256x256 gain 0.68 dB in boxes of 72 pixels (9 crops, 3 halvings),
+        lose 0.12 in boxes of 40 (12 crops, 2), and 0.63 in free-form holes (6 crops, 1).
+        Told at all sizes, it gave dark figures bright halos.
         """
         work = self._setting.windows(scale.wide.numpy(), MARGIN, WINDOWS)
         start, known = work.take(scale.x), work.take(scale.known)
@@ -96,7 +100,7 @@ class Guide:
         weight = replace(self._setting, solver=solver).weight("inpaint", float(known.mean()))
         return Stage(
             work,
-            JoinedInpaint(known, work) if first else Inpaint(known),
+            JoinedInpaint(known, work) if first and level >= SHADES else Inpaint(known),
             start * known,
             start,
             max(s_start, FIRST * max(sigma_y, SIGMA_FLOOR)),
