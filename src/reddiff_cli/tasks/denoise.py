@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from ..budget import looking, straight
+from ..estimation.by_light import noise_by_light
 from ..estimation.coloured_noise import ColouredNoise
 from ..estimation.stationary import white_power
 from ..estimation.tone import Tone, find_tone, is_grain, tone_of
@@ -88,6 +89,10 @@ class Denoising(ListeningPicture):
                 yield self._whitened(None if self._quiet() else self._by_light())
                 return
         self.white = self.white or self._quiet()
+        uneven = self._grey_by_light()
+        if uneven is not None:
+            yield self._whitened(uneven)
+            return
         if self._sure() or (self.told is not None and not looks):
             yield self._whitened(None)
             return
@@ -155,6 +160,21 @@ class Denoising(ListeningPicture):
             return None
         noise = ColouredNoise(white_power(self.y.shape[1]), lights, strengths)
         return Whitening(self.y, noise.power, noise.strength_at(self.y))
+
+    def _grey_by_light(self) -> Whitening | None:
+        """White noise of one channel that follows its brightness; None if it is none, or even.
+
+        Settles the noise. The network tells too little of one channel to be asked.
+        """
+        y = self.sound.y
+        if not (self.told is None and self.white and y.shape[1] == 1) or self._quiet():
+            return None
+        noise = None if self.lossy else noise_by_light(y)
+        if noise is None:
+            return None
+        a = noise.strength_at(self.y)
+        self.noise = float(a.square().mean().sqrt()) / 2
+        return Whitening(self.y, noise.power, a)
 
     def _sure(self) -> bool:
         """True if nothing has to be heard: next to no noise, and white that is told, or grey."""
