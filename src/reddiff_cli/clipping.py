@@ -60,7 +60,8 @@ def _left(share: Tensor) -> Tensor:
     density = (-ends.square() / 2).exp() / math.sqrt(2 * math.pi)
     mean = ends * share - density
     square = (1 - share) - ends * density + ends.square() * share
-    return (square - mean.square()).clamp(min=CLIPPED, max=1).sqrt()
+    left: Tensor = (square - mean.square()).clamp(min=CLIPPED, max=1).sqrt()
+    return left
 
 
 def _around(x: Tensor) -> Tensor:

@@ -59,6 +59,6 @@ def _told(y: Tensor) -> list[tuple[Tensor, Tensor]]:
         few = max(LEAST, int(FLAT * len(places)))
         flattest = places[slope[places].argsort()[:few]]
         sigma = details[flattest].median() / GAUSSIAN_MEDIAN
-        if 0 < sigma and details[flattest].square().mean().sqrt() < GAUSSIAN * sigma:
+        if sigma > 0 and details[flattest].square().mean().sqrt() < GAUSSIAN * sigma:
             told.append((light[flattest].mean(), sigma))
     return told

@@ -89,7 +89,7 @@ class Denoising(ListeningPicture):
                 yield self._whitened(None if self._quiet() else self._by_light())
                 return
         self.white = self.white or self._quiet()
-        uneven = self._grey_by_light()
+        uneven = self._grey_by_light() if looks or self.told is None else None
         if uneven is not None:
             yield self._whitened(uneven)
             return
@@ -166,15 +166,16 @@ class Denoising(ListeningPicture):
 
         Settles the noise. The network tells too little of one channel to be asked.
         """
-        y = self.sound.y
-        if not (self.told is None and self.white and y.shape[1] == 1) or self._quiet():
+        y, told = self.sound.y, self.told
+        if y.shape[1] != 1 or self.lossy or self.noise == 0 or self._quiet():
             return None
-        noise = None if self.lossy else noise_by_light(y)
-        if noise is None:
+        found = noise_by_light(y) if is_white(y, 0.0) else None
+        if found is None:
             return None
-        a = noise.strength_at(self.y)
-        self.noise = float(a.square().mean().sqrt()) / 2
-        return Whitening(self.y, noise.power, a)
+        a = found.strength_at(self.y)
+        sigma = float(a.square().mean().sqrt()) / 2
+        self.white, self.noise = True, sigma if told is None else told
+        return Whitening(self.y, found.power, a).scaled(self.noise / sigma)
 
     def _sure(self) -> bool:
         """True if nothing has to be heard: next to no noise, and white that is told, or grey."""
