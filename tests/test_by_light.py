@@ -1,9 +1,12 @@
 """White noise of grey pictures that differs between the dark and the light."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from reddiff_cli.estimation.by_light import noise_by_light
+from reddiff_cli.estimation.tile_noise import TileNoise
 from reddiff_cli.noise import wavelet_sigma
 from reddiff_cli.response import LIGHT
 from reddiff_cli.task_options import DenoiseOptions
@@ -80,3 +83,20 @@ def test_denoise_looks_at_grey_photons_in_levels(tmp_path):
     even.probing = lambda: iter(())
     (stage,) = even.stages()
     assert stage.whitening is None
+
+
+def test_noise_that_tiles_tell_to_be_no_stronger_anywhere_is_even(tmp_path):
+    """What is above the least is texture then; but of loud noise one channel tells too little."""
+    for peak, looked_at in ((500, False), (40, True)):
+        y, _ = photons(peak)
+        problem = posed(saved(tmp_path, y), DenoiseOptions())
+        problem.probing = lambda: iter(())
+        least = float(noise_by_light(problem.sound.y).strength.min())
+        problem.tile_noise = TileNoise(
+            torch.zeros(3), torch.full((3,), least), *torch.ones(2, 3, 3)
+        )
+        (stage,) = problem.stages()
+        assert (stage.whitening is not None) == looked_at
+        problem.tile_noise = replace(problem.tile_noise, sigma=1.3 * problem.tile_noise.sigma)
+        (stage,) = problem.stages()
+        assert stage.whitening is not None

@@ -141,7 +141,7 @@ def test_hot_pixels_take_their_neighbours_values_meanwhile():
 
 
 @pytest.mark.parametrize(
-    "places", [[(3, 5), (3, 6)], [(7, 7), (8, 8)], [(0, k) for k in (1, 3, 5)]]
+    "places", [[(3, 5), (3, 6)], [(7, 7), (8, 8)], [(0, k) for k in (1, 3, 5, 7)]]
 )
 def test_what_is_bright_in_more_than_a_few_single_values_is_no_hot_pixel(places):
     """A star is wider than a pixel; and more than a thousandth of all values are a picture."""

@@ -21,9 +21,9 @@ Mask = NDArray[np.bool_]
 # own range as they are and spread out: noise of 2 % 34.7 and 37.6, gaussian:2 26.9 and 29.6, 70 %
 # missing 21.5 and 27.4.
 FAINT = 1 / 8
-# But for single values, so many of all at most: the hot pixels of a sensor. The light of a star is
-# wider than a pixel.
-SPARKS = 1e-3
+# But for single values, so many of all or so few: the hot pixels of a sensor. The light of a star
+# is wider than a pixel.
+SPARKS, FEW = 1e-3, 3
 AROUND = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1), (2, 2))
 # Light that reaches no higher (a tenth of white on a screen) is nearly black to the network.
 FAINT_LIGHT = 0.01
@@ -53,7 +53,7 @@ def spread_out(picture: Picture, hole: Hole | None = None) -> Picture:
 
 def _are_single(above: Mask) -> bool:
     """True if these values, (H, W, C), are few, and none of them is beside another."""
-    if np.count_nonzero(above) > max(1, SPARKS * above.size):
+    if np.count_nonzero(above) > max(FEW, SPARKS * above.size):
         return False
     count = sum(around.astype(np.int8) for around in _neighbours(above))
     return not bool((above & (count > 0)).any())
