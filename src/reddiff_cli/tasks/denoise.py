@@ -50,8 +50,9 @@ UNEVEN = 1.3
 # Noise of one channel that is heard to follow the brightness, no louder than the first, of 255, is
 # even if no tile tells more than so many times the least of it. 166 crops of 192x192 with even
 # noise of 5: eight are heard so, and their tiles tell 0.77 to 1.13 times that; with noise of
-# photons of 4 to 10, 29 of 36 tell more.
-LOUDEST, RISEN = 10.0, 1.1
+# photons of 4 to 10, 29 of 36 tell more. What is heard to differ more than CERTAIN is believed: of
+# the eight seven differ by less (one of the others would lose 4.3 dB).
+LOUDEST, RISEN, CERTAIN = 10.0, 1.1, 2.5
 
 # A toned picture is restored in one channel if that has more than so many times the noise that
 # each channel has of its own, and shares less than so many times of it in the finest details
@@ -189,7 +190,8 @@ class Denoising(ListeningPicture):
         What is above is texture then. Of strong noise one channel tells too little.
         """
         tiles = self.tile_noise
-        if tiles is None or found.loudness > 2 * LOUDEST / 255:
+        certain = float(found.strength.max()) > CERTAIN * float(found.strength.min())
+        if tiles is None or certain or found.loudness > 2 * LOUDEST / 255:
             return False
         return float(tiles.sigma.max()) < RISEN * float(found.strength.min())
 
