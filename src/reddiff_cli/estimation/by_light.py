@@ -25,8 +25,8 @@ GAUSSIAN = 1.2
 # 1; a brightness of black counts as this. And how far strengths are from it, as rms logarithm.
 POWERS, BLACK, OFF = (-1.6, 1.1), 0.03, 0.12
 # Noise is even if it is not so many times as strong in one brightness as in another, and not
-# asked about if it is nowhere more than this, of 255. 99 training crops of 192x192 with even noise
-# of 5 and 10 of 255: eight and three seem uneven.
+# asked about if somewhere it is no more than this, of 255. 99 training crops of 192x192 with even
+# noise of 5 of 255: six seem uneven.
 UNEVEN, QUIET = 1.5, 1.5
 
 
