@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from doubles import gaussian_prior, told_of_tiles
+from reddiff_cli.clipping import is_recorded
 from reddiff_cli.estimation.tile_noise import (
     MIDDLE_SURE,
     PART,
@@ -22,7 +23,7 @@ from reddiff_cli.estimation.tile_noise import (
 from reddiff_cli.jobs import Job
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
-from reddiff_cli.noise import is_recorded, wavelet_sigma
+from reddiff_cli.noise import wavelet_sigma
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import Restorer

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from conftest import scene
 from reddiff_cli.cli import app
-from reddiff_cli.display import for_display, from_display
+from reddiff_cli.display import for_display, from_display, spread_out
 from reddiff_cli.formats import deep
-from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.pictures import Picture, as_in_file, load_picture, save_picture
 
 TWELVE, TIMES = 4095, 8  # eight times 12 bits fill the half of 16
 TASKS = {
@@ -107,3 +107,50 @@ def test_faint_light_is_seen_over_its_peak(tmp_path):
     shown = for_display(picture)
     assert shown.max() == pytest.approx(1, abs=1e-5)
     assert np.allclose(from_display(shown, picture), picture.pixels, atol=1e-7)
+
+
+def spotted(*places, value=1.0):
+    """12 bits in 16, with single values far above."""
+    pixels = np.full((40, 48, 1), 0.02, np.float32)
+    for place in places:
+        pixels[place] = value
+    return Picture(pixels, depth=16)
+
+
+def test_hot_pixels_do_not_count_and_stay(pair, tmp_path, tiny_prior):
+    pixels = load_picture(tmp_path / "faint.png").pixels.copy()
+    hot = np.zeros(pixels.shape, bool)
+    hot[20, 30], hot[0, 47] = True, True
+    pixels[hot] = 1.0
+    save_picture(Picture(pixels, depth=16), tmp_path / "hot.png", None)
+    told = restored(["denoise", "hot.png", "--noise", "0.002"], tiny_prior)
+    restored(["denoise", "faint.png", "--noise", "0.002"], tiny_prior)
+    after, plain = (values(tmp_path / f"out/{name}.png") for name in ("hot", "faint"))
+    assert (after[hot] == 65535).all()
+    far = np.ones((40, 48), bool)
+    far[12:29, 22:39], far[:9, 39:] = False, False
+    assert np.abs(after - plain)[far].max() <= 0.1 * TWELVE
+    assert any("but for 2 that stay" in note and "8 times" in note for note in told["notes"])
+
+
+def test_hot_pixels_take_their_neighbours_values_meanwhile():
+    spread = spread_out(spotted((3, 5), (0, 0)))
+    assert spread.unit < 1
+    assert np.allclose(spread.pixels, 0.02 / spread.unit)
+    assert np.array_equal(as_in_file(spread).pixels, spotted((3, 5), (0, 0)).pixels)
+
+
+@pytest.mark.parametrize(
+    "places", [[(3, 5), (3, 6)], [(7, 7), (8, 8)], [(0, k) for k in (1, 3, 5, 7)]]
+)
+def test_what_is_bright_in_more_than_a_few_single_values_is_no_hot_pixel(places):
+    """A star is wider than a pixel; and more than a thousandth of all values are a picture."""
+    picture = spotted(*places)
+    assert spread_out(picture) is picture
+
+
+def test_a_hole_hides_hot_pixels():
+    hole = np.zeros((40, 48), bool)
+    hole[2:5, 4:8] = True
+    spread = spread_out(spotted((3, 5), (3, 6)), hole)
+    assert spread.unit < 1 and spread.sparks is None

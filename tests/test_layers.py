@@ -15,7 +15,7 @@ SOURCE = Path(reddiff_cli.__file__).parent
 
 # A module or package may import only those of a smaller number.
 LAYERS = {
-    0: ["__init__", "errors", "transfer", "allocator", "luma", "signatures"],
+    0: ["__init__", "errors", "transfer", "allocator", "luma", "signatures", "clipping"],
     1: [
         "interrupts",
         *["schedule", "linear", "tiling", "metrics", "noise", "response", "alignment"],

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from conftest import scene
+from reddiff_cli.clipping import is_recorded, made_good
 from reddiff_cli.estimation.exposures import noise_between
 from reddiff_cli.noise import (
     BLURRED,
@@ -44,6 +45,48 @@ def test_clipped_pixels_do_not_count():
     noisy = picture(10 / 255)
     noisy[..., :100] = 1.0
     assert estimate_noise(noisy.clamp(-1, 1)).sigma == pytest.approx(10 / 255, rel=0.15)
+
+
+def page(paper, level, side=192):
+    """Letters on paper of this value, with noise of this level, 8 bits, (1, 1, side, side)."""
+    clean = torch.full((side, side), float(paper))
+    for top in range(12, side - 12, 24):
+        for left in range(8, side - 8, 9):
+            clean[top : top + 9, left : left + 1 + (left + top) % 3] = 20.0
+    soft = F.avg_pool2d(clean[None, None], 2, 1)
+    noise = torch.randn(soft.shape, generator=torch.Generator().manual_seed(paper))
+    return (soft + level * noise).clamp(0, 255).round() / 127.5 - 1
+
+
+@pytest.mark.parametrize("paper", [255, 248, 230])
+@pytest.mark.parametrize("level", [5, 12, 25])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_noise_that_white_or_black_clips_is_found(paper, level, sign):
+    """Where no place but letters is without a clipped value."""
+    y = sign * page(paper, level)
+    assert 255 * estimate_noise(y).sigma == pytest.approx(level, rel=0.2)
+    assert is_white(y, 0.0)
+
+
+@pytest.mark.parametrize("paper", [255, 248])
+def test_pages_without_noise_are_as_they_were(paper):
+    y = page(paper, 0)
+    recorded = is_recorded(y)
+    assert torch.equal(made_good(y), recorded)
+
+
+def test_objects_that_are_bright_have_clipped_no_noise():
+    noisy = picture(10 / 255).clamp(-0.99, 0.99)
+    noisy[..., :150, :] = 1.0
+    assert torch.equal(made_good(noisy), is_recorded(noisy))
+
+
+@pytest.mark.parametrize("value", [0.8, 0.9, 1.0])
+def test_what_is_left_of_clipped_noise_tells_the_noise(value):
+    noise = torch.randn((1, 1, 128, 128), generator=torch.Generator().manual_seed(2))
+    y = (value + 0.1 * noise).clamp(-1, 1)
+    good = made_good(y)
+    assert float(good.mean()) == pytest.approx(0.1 / float(y.std()), rel=0.05)
 
 
 def test_holes_do_not_count():

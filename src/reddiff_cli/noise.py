@@ -39,6 +39,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .clipping import made_good
+
 # High-pass filter of the Daubechies wavelet with two vanishing moments, of unit norm.
 DB2_HIGH = (-0.4829629131445341, 0.8365163037378079, -0.2241438680420134, -0.1294095225512604)
 GAUSSIAN_MEDIAN = 0.6745
@@ -63,8 +65,6 @@ THERE = 1.25
 # noise which they share, as that of a grey scan in three channels. 17 validation crops of 160x160,
 # noise of 1 to 10 of 255: 0.92 to 1.26, one 1.59 at 1; shared noise 1.56 and more.
 SHARED = 1.4
-# Values nearer than this to an end of the scale are clipped.
-CLIPPED = 1e-6
 # Rests of rounding in what is constant. Frames and drawings have no noise to tell about.
 NOTHING = 1e-6
 # Texture alone reads as this much noise (of 255) in lossy files, whose flat places are too flat.
@@ -100,7 +100,7 @@ def estimate_noise(
     5 x 5 neighbourhood is.    smoothed: the file is a JPEG or was resized.    blurred: what is
     in the picture has been blurred before the noise came.
     """
-    usable = _usable(picture, known)
+    usable = usable_of(picture, known)
     fine = _sigma(picture, usable, (FLAT, LEAST))
     if fine is None:
         return NoiseEstimate(FLOOR_SMOOTHED / 255, "too little to measure the noise on")
@@ -120,7 +120,7 @@ def wavelet_sigma(picture: Tensor, known: Tensor | None = None) -> float | None:
 
     Clipped pixels carry no noise and are left out; channels are combined by their mean square.
     """
-    return _sigma(picture, _usable(picture, known), (FLAT, LEAST))
+    return _sigma(picture, usable_of(picture, known), (FLAT, LEAST))
 
 
 def is_white(
@@ -133,7 +133,7 @@ def is_white(
     """
     if is_grey(picture):
         picture = picture[:, :1]
-    usable = _usable(picture, known)
+    usable = usable_of(picture, known)
     fine = _sigma(picture, usable, (FLAT, LEAST))
     if fine is None:
         return not smoothed
@@ -189,16 +189,9 @@ def _wide_share(
     return min(1.0, max(0.0, (grain / fine - WHITE) / (SMOOTH - WHITE))), grain
 
 
-def is_recorded(picture: Tensor) -> Tensor:
-    """1 where a value is not clipped and carries noise, 0 elsewhere; of the shape of a picture in
-    [-1, 1].
-    """
-    return (picture.abs() < 1 - CLIPPED).to(picture.dtype)
-
-
-def _usable(picture: Tensor, known: Tensor | None) -> Tensor:
-    """1 where a value was recorded and carries noise, (1, C, H, W)."""
-    usable = is_recorded(picture)
+def usable_of(picture: Tensor, known: Tensor | None = None) -> Tensor:
+    """What `made_good` has it; 0 also where not all around is known, (1, C, H, W)."""
+    usable = made_good(picture)
     return usable if known is None else usable * _inner(known)
 
 
@@ -209,10 +202,7 @@ def _sigma(picture: Tensor, usable: Tensor, places: tuple[float, int] | None) ->
     """
     if min(picture.shape[2:]) < SMALLEST:
         return None
-    taps = torch.tensor(DB2_HIGH, dtype=picture.dtype, device=picture.device)
-    kernel = torch.outer(taps, taps)[None, None]
-    details = F.conv2d(picture[0][:, None], kernel, stride=2)[:, 0].abs()
-    whole = -F.max_pool2d(-usable[0][:, None], 4, stride=2)[:, 0] > 0.5
+    details, whole = details_of(picture, usable)
     slope = None if places is None else slope_around(picture)
     squares, weights = [], []
     for values, seen in zip(details, whole, strict=True):
@@ -226,6 +216,18 @@ def _sigma(picture: Tensor, usable: Tensor, places: tuple[float, int] | None) ->
         return None
     weight = torch.tensor(weights, dtype=picture.dtype, device=picture.device)
     return float((torch.stack(squares) @ weight / weight.sum()).sqrt())
+
+
+def details_of(picture: Tensor, usable: Tensor) -> tuple[Tensor, Tensor]:
+    """The diagonal band as far as it is noise, absolute, and where it may be; both (C, h, w).
+
+    usable: as of `usable_of`.
+    """
+    taps = torch.tensor(DB2_HIGH, dtype=picture.dtype, device=picture.device)
+    kernel = torch.outer(taps, taps)[None, None]
+    details = F.conv2d(picture[0][:, None], kernel, stride=2)[:, 0].abs()
+    least = -F.max_pool2d(-usable[0][:, None], 4, stride=2)[:, 0]
+    return least.clamp(min=1) * details, least > 0.5
 
 
 def slope_around(picture: Tensor) -> Tensor:

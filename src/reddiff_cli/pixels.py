@@ -25,6 +25,9 @@ class Picture:
 
     unit: what a pixel of 1 stands for in the file; below 1 in pictures that fill a small part of
     the range of 16 bits, which display.py spreads out. Files are written as they were read.
+
+    sparks: float32 of the shape of pixels, in units of the file: single values far above all
+    others, as of hot pixels, which are not shown to the prior and written as they were; else 0.
     """
 
     pixels: Pixels
@@ -33,6 +36,7 @@ class Picture:
     metadata: Metadata = field(default_factory=Metadata)
     stored: Pixels | None = None
     unit: float = 1.0
+    sparks: Pixels | None = None
 
     @property
     def linear(self) -> bool:
@@ -91,7 +95,10 @@ def as_in_file(picture: Picture) -> Picture:
     """The picture with the values that its file holds, whatever the prior was shown."""
     if picture.unit == 1:
         return picture
-    return replace(picture, pixels=picture.pixels * np.float32(picture.unit), unit=1.0)
+    pixels, sparks = picture.pixels * np.float32(picture.unit), picture.sparks
+    if sparks is not None and sparks.shape == pixels.shape:
+        pixels = np.where(sparks > 0, sparks, pixels)
+    return replace(picture, pixels=pixels, unit=1.0, sparks=None)
 
 
 def check_format(picture: Picture, path: Path) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..noise import is_recorded
+from ..clipping import is_recorded
 from .flat_tiles import PART, slope_of
 
 # Side of a tile, in pixels, and of the smallest one; how many of each brightness.

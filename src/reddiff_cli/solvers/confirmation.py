@@ -22,9 +22,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ..clipping import is_recorded
 from ..estimation.stationary import apart, of_side
 from ..estimation.tile_noise import spectra_apart
-from ..noise import is_recorded
 from ..schedule import Schedule
 from ..signatures import DenoiseFunction, DrawNoise
 from .whitening import Whitening, peak

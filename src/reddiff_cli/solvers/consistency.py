@@ -19,8 +19,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ..clipping import is_recorded
 from ..estimation.tile_noise import in_bands
-from ..noise import is_recorded
 from ..schedule import Schedule
 from ..signatures import DenoiseFunction, DrawNoise
 

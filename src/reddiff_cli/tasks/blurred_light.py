@@ -7,9 +7,9 @@ what is beside something bright fits no picture, or one with ripples.
 import torch
 from torch import Tensor
 
+from ..clipping import is_recorded
 from ..kernels import make_kernel
 from ..kernelspec import KernelSpec
-from ..noise import is_recorded
 from ..operators import BentChain, Blur, InLight, Inpaint
 from ..operators.chain import Part
 from ..operators.edges import cost_of_edges

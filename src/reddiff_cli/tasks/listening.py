@@ -13,9 +13,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ..clipping import is_recorded
 from ..estimation.coloured_noise import FLAT, ColouredNoise, measure_noise
 from ..estimation.tile_noise import TileNoise, tiles_of
-from ..noise import FLOOR, is_grey, is_recorded, wavelet_sigma
+from ..noise import FLOOR, is_grey, wavelet_sigma
 from ..operators import Identity
 from ..pictures import Picture
 from ..solvers.confirmation import shares_of

@@ -53,7 +53,9 @@ class Setting:
             return picture, self
         reached = 100 * spread.unit * float(spread.pixels.max())
         times = f"the prior sees them {1 / spread.unit:g} times as bright"
-        self.on_note(f"{path}: its values reach {reached:.2g} % of white; {times}")
+        hot = 0 if spread.sparks is None else int((spread.sparks > 0).any(2).sum())
+        but = f", but for {hot} that stay{'s' if hot == 1 else ''} as recorded" if hot else ""
+        self.on_note(f"{path}: its values reach {reached:.2g} % of white{but}; {times}")
         return spread, replace(self, solver=replace(self.solver, noise=noise))
 
     def told_noise(self, task: str) -> float | None:
