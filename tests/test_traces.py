@@ -54,8 +54,10 @@ def test_coefficients_are_those_of_the_file(tmp_path, photograph, quality, sampl
     assert (file.height, file.width, file.top, file.left, file.orientation) == (256, 256, 0, 0, 1)
     for found, true in zip(file.components, stored.components, strict=True):
         assert found.shrink == true.shrink
-        np.testing.assert_array_equal(found.table, true.table)
-        assert (found.coefficients != true.coefficients).mean() < 0.02
+        taken = np.broadcast_to(found.table, found.coefficients.shape)
+        usual = (taken == true.table).all((2, 3))  # others, at clipped edges, are taken as shown
+        assert usual.mean() > 0.98
+        assert (found.coefficients != true.coefficients)[usual].mean() < 0.02
 
 
 def test_a_part_of_a_picture_tells_where_its_blocks_were(photograph):
@@ -150,7 +152,12 @@ def test_others_show_no_traces(photograph):
 def test_what_was_drawn_on_a_picture_does_not_hide_them(photograph):
     seen = Image.fromarray(decoded(photograph))
     ImageDraw.Draw(seen).text((20, 20), "written on it later", (255, 0, 0))
-    assert find_traces(np.array(seen)) is not None
+    found = find_traces(np.array(seen))
+    assert found is not None
+    drawn = (found.file.components[0].table == 1).all((2, 3))
+    assert drawn[3, 4:8].all()  # and is kept as it is
+    assert drawn[6:].mean() < 0.02
+    assert found.file.steps.shape == (8, 8)
 
 
 def posed(path, options, **solver):

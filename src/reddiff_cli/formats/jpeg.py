@@ -27,8 +27,8 @@ _COLOURS = {"JCS_GRAYSCALE": "grey", "JCS_YCbCr": "ycbcr", "JCS_RGB": "rgb"}
 class JpegComponent:
     """One colour component.    coefficients: int16 (rows, columns, 8, 8), blocks by frequency.
 
-    table: int (8, 8), the quantisation steps.    shrink: (down, across), how many pixels of the
-    picture one sample covers.
+    table: int (8, 8), the quantisation steps; (rows, columns, 8, 8) where those of some blocks are
+    others.    shrink: (down, across), how many pixels of the picture one sample covers.
     """
 
     coefficients: NDArray[np.int16]
@@ -54,10 +54,12 @@ class JpegFile:
 
     @property
     def steps(self) -> NDArray[np.int64] | None:
-        """(8, 8), of luminance, as the picture is shown upright; None of RGB."""
+        """(8, 8), of luminance, as the picture is shown upright, of most blocks; None of RGB."""
         table = self.components[0].table
         if self.colour == "rgb":
             return None
+        if table.ndim > 2:
+            table = np.median(table, (0, 1)).astype(np.int64)
         return table.T if self.orientation >= _TRANSPOSED else table
 
 

@@ -36,7 +36,7 @@ _TO_YCBCR = (
 @dataclass(frozen=True)
 class ComponentLayout:
     """How one component lies in the file.    rows, columns: its blocks.    shrink: pixels per
-    sample, (down, across).    table: (8, 8) quantisation steps.
+    sample, (down, across).    table: (8, 8) quantisation steps, or (rows, columns, 8, 8).
     """
 
     rows: int

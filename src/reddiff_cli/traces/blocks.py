@@ -58,3 +58,17 @@ def uneven_squares(luma: Tensor, clipped: Tensor) -> Squares:
 def uneven_blocks(coefficients: Tensor) -> Tensor:
     """Those in which something is to be seen: (rows, columns, 8, 8) -> bool (rows, columns)."""
     return coefficients.flatten(2)[..., 1:].any(2)
+
+
+def pixels_of(
+    blocks: Tensor, factors: tuple[int, int], picture: tuple[int, int, int, int]
+) -> Tensor:
+    """1 in the pixels of blocks that are True, else 0, (1, 1, H, W).
+
+    blocks: (rows, columns).    factors: pixels of one sample, (down, across).    picture: its
+    first row and column in the blocks, height and width.
+    """
+    top, left, height, width = picture
+    wide = blocks.float().repeat_interleave(BLOCK * factors[0], 0)
+    wide = wide.repeat_interleave(BLOCK * factors[1], 1)[top : top + height, left : left + width]
+    return F.pad(wide, (0, width - wide.shape[1], 0, height - wide.shape[0]))[None, None]

@@ -1,7 +1,7 @@
 """One way in which a picture may have been encoded as JPEG, and decoded again."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,8 +23,9 @@ DECLIPPED, REACH = 3, 7
 
 @dataclass(frozen=True)
 class Encoder:
-    """top, left: pixels of the outermost blocks that the picture lacks.    tables: (8, 8), one a
-    component.    shrink, smoothed: as in REDUCED.    end: x was clipped where it is so large.
+    """top, left: pixels of the outermost blocks that the picture lacks.    tables: one a
+    component, as of `JpegComponent`.    shrink, smoothed: as in REDUCED.    end: x was clipped
+    where it is so large.
 
     Pictures x are (1, 1 or 3, H, W) in [-1, 1]; `framed` they fill whole blocks of all components.
     """
@@ -50,6 +51,21 @@ class Encoder:
             beyond = ends & (decoded * seen.sign() > self.end)
             file = self._rounded(torch.where(beyond, decoded, seen), height, width)
         return file
+
+    def but_for(self, odd: Tensor, finer: Sequence[Tensor]) -> "Encoder":
+        """With finer steps, (8, 8) for each component, in blocks that show something odd.
+
+        odd: (1, 1, H, W), 1 where somebody has drawn since, else 0. What was drawn is not to
+        be held to the steps of what it covers.
+        """
+        if not odd.any():
+            return self
+        framed, tables = F.pad(odd, self._around(odd)), []
+        for c, (table, fine) in enumerate(zip(self.tables, finer, strict=True)):
+            down, across = self.shrink if c else (1, 1)
+            blocks = F.max_pool2d(framed, (BLOCK * down, BLOCK * across))[0, 0] > 0
+            tables.append(torch.where(blocks[..., None, None], fine, table))
+        return replace(self, tables=tuple(tables))
 
     def decoded(self, file: JpegFile) -> Tensor:
         """The framed picture, neither rounded nor clipped."""

@@ -16,13 +16,15 @@ from torch.nn import functional as F
 
 from ..formats.jpeg import JpegFile
 from ..operators.jpeg import BLOCK, SCALE, to_planes
-from .blocks import SIDE, uneven_blocks, uneven_squares
+from .blocks import SIDE, pixels_of, uneven_blocks, uneven_squares
 from .encoder import Encoder, clipped, encoders
 from .steps import Steps, find_chroma_steps, find_luma_steps
 
 # A block is explained if what was decoded again differs by no more, rms, of 255, and so many of
 # them must be: somebody may have drawn on the others. These are nearly all.
 EXPLAINED, MOST, ALL = 1.25, 0.9, 0.99
+# A block that differs by more was drawn on, and is taken as it is.
+DRAWN = 8.0
 # No more than so many rows and columns are looked at for that.
 LOOKED_AT = 768
 
@@ -57,7 +59,11 @@ def find_traces(samples: NDArray[np.uint8]) -> JpegTraces | None:
     if steps is None:
         return None
     best = _best(_usual(grid, steps, x), x) or _best(_told(grid, steps, x), x)
-    return None if best is None else JpegTraces(best.file_of(x), steps.quality)
+    if best is None:
+        return None
+    drawn = pixels_of(_errors(best, x) > DRAWN, (1, 1), (best.top, best.left, *x.shape[2:]))
+    exact = [torch.ones(BLOCK, BLOCK)] * len(best.tables)
+    return JpegTraces(best.but_for(drawn, exact).file_of(x), steps.quality)
 
 
 def _best(tried: Iterable[Encoder], x: Tensor) -> Encoder | None:
@@ -99,10 +105,14 @@ def _explained(encoder: Encoder, x: Tensor) -> float:
 
     Only whole ones count, in which nothing is clipped, and something is to be seen.
     """
-    file = encoder.file_of(x)
-    errors = (encoder.framed(x) - encoder.decoded(file).clamp(-1, 1)) * SCALE
-    fits = F.avg_pool2d(errors.square().mean(1, keepdim=True), BLOCK)[0, 0].sqrt() <= EXPLAINED
+    fits = _errors(encoder, x) <= EXPLAINED
     whole = F.max_pool2d(encoder.unseen(x), BLOCK)[0, 0] == 0
-    uneven = uneven_blocks(torch.from_numpy(file.components[0].coefficients))
+    uneven = uneven_blocks(torch.from_numpy(encoder.file_of(x).components[0].coefficients))
     counted = uneven[: whole.shape[0], : whole.shape[1]] & whole
     return float(fits[counted].float().mean()) if counted.any() else 0.0
+
+
+def _errors(encoder: Encoder, x: Tensor) -> Tensor:
+    """rms of what is decoded otherwise than x shows it, by blocks of luma, of 255."""
+    errors = (encoder.framed(x) - encoder.decoded(encoder.file_of(x)).clamp(-1, 1)) * SCALE
+    return F.avg_pool2d(errors.square().mean(1, keepdim=True), BLOCK)[0, 0].sqrt()

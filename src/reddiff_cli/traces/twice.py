@@ -7,15 +7,15 @@ second file when it is encoded again.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..formats.jpeg import JpegFile
-from ..operators.jpeg import BLOCK, SCALE, measure_jpeg, to_planes
-from .blocks import SIDE, uneven_blocks, uneven_squares
+from ..operators.jpeg import BLOCK, SCALE, ComponentLayout, measure_jpeg, to_planes
+from .blocks import SIDE, pixels_of, uneven_blocks, uneven_squares
 from .encoder import Encoder, clipped, encoders
 from .resaved import JpegTraces
 from .steps import Steps, find_chroma_steps, find_luma_steps, standard_table
@@ -29,6 +29,8 @@ END = 1 - 4 / SCALE
 # A coefficient is the same if it differs by no more than one step, or by this, of 255; a block if
 # all of them are; and so many blocks must be.
 SAME, MOST = 3.0, 0.9
+# Drawn on is a block whose coefficients differ by more, rms. One that is told wrong makes 3 to 6.
+DRAWN = 8.0
 # No more than so many rows and columns of blocks are searched, and compared; they begin at
 # multiples of the largest unit of blocks.
 SEARCHED, COMPARED, UNIT = 256, 96, 4
@@ -40,6 +42,8 @@ def find_earlier(file: JpegFile) -> JpegTraces | None:
     Where only its luma is told, chroma is that of `file`.
     """
     if file.colour == "rgb" or min(file.height, file.width) < SIDE:
+        return None
+    if any(item.table.ndim > 2 for item in file.components):  # somebody has drawn on it
         return None
     since = torch.from_numpy(file.components[0].table).float()
     if since.mean() > standard_table(FINE).mean():
@@ -53,11 +57,11 @@ def find_earlier(file: JpegFile) -> JpegTraces | None:
     part = _middle(file, COMPARED)
     for encoder in _possible(part, steps):
         if _is_told(encoder, part):
-            return JpegTraces(_first(_moved(encoder, part, file), file), steps.quality)
+            return JpegTraces(_but_for_drawings(encoder, part, file), steps.quality)
     encoder = Encoder(part.top, part.left, (steps.table,), end=END)
     if len(file.components) == 1 or not _is_told(encoder, _luma(part)):
         return None
-    luma = _first(_moved(encoder, part, file), _luma(file)).components
+    luma = _but_for_drawings(encoder, part, _luma(file)).components
     return JpegTraces(replace(file, components=luma + file.components[1:]), steps.quality)
 
 
@@ -83,27 +87,66 @@ def _possible(file: JpegFile, steps: Steps) -> Iterator[Encoder]:
             yield encoder
 
 
+@dataclass(frozen=True)
+class _Compared:
+    """A component of a file beside what the first file becomes when it is encoded again.
+
+    stored: (rows, columns, 8, 8).    apart: how far from that it is, of 255.    clipped, outside:
+    blocks that are so in part, (rows, columns).
+    """
+
+    layout: ComponentLayout
+    stored: Tensor
+    apart: Tensor
+    clipped: Tensor
+    outside: Tensor
+
+
 def _is_told(encoder: Encoder, file: JpegFile) -> bool:
     """Whether what the encoder makes of a file becomes the same file when it is encoded again."""
+    for item in _compared(encoder, file):
+        counted = uneven_blocks(item.stored) & ~item.clipped & ~item.outside
+        same = (item.apart <= item.layout.table.clamp(min=SAME)).flatten(2).all(2)
+        if counted.any() and same[counted].float().mean() < MOST:
+            return False
+    return True
+
+
+def _drawn_on(encoder: Encoder, file: JpegFile) -> Tensor:
+    """(1, 1, H, W): 1 in the blocks of a file that become quite others, else 0."""
+    picture = (file.top, file.left, file.height, file.width)
+    parts = []
+    for item in _compared(encoder, file):
+        others = (item.apart.square().mean((2, 3)).sqrt() > DRAWN) & ~item.outside
+        parts.append(pixels_of(others, item.layout.shrink, picture))
+    return torch.stack(parts).amax(0)
+
+
+def _compared(encoder: Encoder, file: JpegFile) -> Iterator[_Compared]:
     again = _decoded(_first(encoder, file), smooth=encoder.smoothed)
     shown = (((again.clamp(-1, 1) + 1) * SCALE).round() / SCALE) - 1
     operator, y = measure_jpeg(file.components, file.colour)
     height, width = operator.canvas
     right, bottom = width - file.left - file.width, height - file.top - file.height
-    outside = (file.left, right, file.top, bottom)
-    difference = operator(F.pad(shown, outside, mode="replicate")) - y
-    unseen = F.pad(clipped(shown, END), outside, value=1.0)
+    around = (file.left, right, file.top, bottom)
+    difference = operator(F.pad(shown, around, mode="replicate")) - y
+    ends = clipped(shown, END)
+    in_part = F.pad(ends, around), F.pad(torch.zeros_like(ends), around, value=1.0)
     numbers = [layout.numbers for layout in operator.layouts]
     parts = zip(torch.split(y[0], numbers), torch.split(difference[0], numbers), strict=True)
     for layout, (stored, apart) in zip(operator.layouts, parts, strict=True):
         shape = (layout.rows, layout.columns, BLOCK, BLOCK)
-        same = apart.view(shape).abs() <= (SAME / layout.table).clamp(min=1)
         kernel = (BLOCK * layout.shrink[0], BLOCK * layout.shrink[1])
-        whole = F.max_pool2d(unseen, kernel)[0, 0][: layout.rows, : layout.columns] == 0
-        counted = whole & uneven_blocks(stored.view(shape))
-        if counted.any() and same.flatten(2).all(2)[counted].float().mean() < MOST:
-            return False
-    return True
+        blocks = [F.max_pool2d(x, kernel)[0, 0, : shape[0], : shape[1]] > 0 for x in in_part]
+        far = apart.view(shape).abs() * layout.table
+        yield _Compared(layout, stored.view(shape), far, *blocks)
+
+
+def _but_for_drawings(encoder: Encoder, part: JpegFile, file: JpegFile) -> JpegFile:
+    """The first file, told of a part; what was drawn on it since is as the second has it."""
+    encoder = _moved(encoder, part, file)
+    later = [torch.from_numpy(item.table).float() for item in file.components]
+    return _first(encoder.but_for(_drawn_on(encoder, file), later), file)
 
 
 def _first(encoder: Encoder, file: JpegFile) -> JpegFile:
