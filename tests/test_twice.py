@@ -133,8 +133,8 @@ def test_files_that_were_never_coarser_stay_what_they_are(photograph, saved):
     assert found == []
 
 
-def test_what_was_done_between_the_files_is_believed(photograph, saved):
-    """Scaled, or moved against the blocks, a picture is no longer what the first file held."""
+def test_what_was_scaled_or_moved_between_the_files_is_not_told(photograph, saved):
+    """It is no longer what the first file held."""
     (first,) = saved(photograph, way(60))
     shown = Image.open(first)
     for altered in (shown.resize((240, 240)), shown.crop((3, 5, 251, 249))):

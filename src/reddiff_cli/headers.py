@@ -50,7 +50,7 @@ def checked(job: Job, options: TaskOptions, depth: str) -> Job:
         if options.task == "phase":
             check_suffix(job.input)
             return job
-        size_of(job.input)
+        size_of(job.input)  # which tells what is no picture
         check_output(job, options, depth)
         return replace(job, reason=job.reason or change_of_size(job, options))
     except PictureError as error:

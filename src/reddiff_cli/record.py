@@ -64,11 +64,11 @@ def make_record(
         record["jpeg_weight"] = card.prior_weights.get("jpeg", 1.0)
         record["jpeg_start"] = card.starts.get("jpeg", TASKS["jpeg"].s_start)
     if options.masked:
-        record["hole_weight"] = card.prior_weights.get("inpaint", 1.0)
+        if task != "inpaint":  # where it is `task_weight`
+            record["hole_weight"] = card.prior_weights.get("inpaint", 1.0)
         record["dense_weight"] = card.prior_weights.get("denoise", 1.0)
         record["wide_hole"], record["wide_noise"] = card.wide_hole, card.wide_noise
     if task == "inpaint":
-        del record["hole_weight"]  # which is `task_weight`
         record["start"] = solver.s_start or card.hole_start
         record["stroke_start"] = solver.s_start or card.start_of_strokes
         record["dense_start"] = card.starts.get("denoise", TASKS["denoise"].s_start)

@@ -34,16 +34,16 @@ class Encoding:
     def of(cls, path: Path, picture: Picture, setting: Setting) -> Self:
         """Of the picture in a file; the published algorithm gets what every decoder shows."""
         plain = setting.solver.preset == "paper"
-        if not smooths(path):
-            found = None if plain else traces_in(picture)
-            return (
-                cls() if found is None else cls(True, found.file, found.file.steps, found.remark)
-            )
-        stored = None if plain else find_jpeg(path)
-        if stored is None:
-            return cls(True, None, find_luminance_table(path))
-        file, remark = as_it_was(stored, setting)
-        return cls(True, file, file.steps, remark)
+        if smooths(path):
+            stored = None if plain else find_jpeg(path)
+            if stored is None:
+                return cls(True, None, find_luminance_table(path))
+            file, remark = as_it_was(stored, setting)
+            return cls(True, file, file.steps, remark)
+        traces = None if plain else traces_in(picture)
+        if traces is None:
+            return cls()
+        return cls(True, traces.file, traces.file.steps, traces.remark)
 
 
 def as_it_was(stored: JpegFile, setting: Setting) -> tuple[JpegFile, str]:

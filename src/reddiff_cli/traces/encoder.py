@@ -58,8 +58,6 @@ class Encoder:
         odd: (1, 1, H, W), 1 where somebody has drawn since, else 0. What was drawn is not to
         be held to the steps of what it covers.
         """
-        if not odd.any():
-            return self
         framed, tables = F.pad(odd, self._around(odd)), []
         for c, (table, fine) in enumerate(zip(self.tables, finer, strict=True)):
             down, across = self.shrink if c else (1, 1)

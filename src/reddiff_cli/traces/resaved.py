@@ -61,9 +61,13 @@ def find_traces(samples: NDArray[np.uint8]) -> JpegTraces | None:
     best = _best(_usual(grid, steps, x), x) or _best(_told(grid, steps, x), x)
     if best is None:
         return None
-    drawn = pixels_of(_errors(best, x) > DRAWN, (1, 1), (best.top, best.left, *x.shape[2:]))
-    exact = [torch.ones(BLOCK, BLOCK)] * len(best.tables)
-    return JpegTraces(best.but_for(drawn, exact).file_of(x), steps.quality)
+    file = best.file_of(x)
+    errors = _errors(best, file, x)
+    drawn = pixels_of(errors > DRAWN, (1, 1), (best.top, best.left, *x.shape[2:]))
+    if drawn.any():
+        exact = [torch.ones(BLOCK, BLOCK)] * len(best.tables)
+        file = best.but_for(drawn, exact).file_of(x)
+    return JpegTraces(file, steps.quality)
 
 
 def _best(tried: Iterable[Encoder], x: Tensor) -> Encoder | None:
@@ -105,14 +109,15 @@ def _explained(encoder: Encoder, x: Tensor) -> float:
 
     Only whole ones count, in which nothing is clipped, and something is to be seen.
     """
-    fits = _errors(encoder, x) <= EXPLAINED
+    file = encoder.file_of(x)
+    fits = _errors(encoder, file, x) <= EXPLAINED
     whole = F.max_pool2d(encoder.unseen(x), BLOCK)[0, 0] == 0
-    uneven = uneven_blocks(torch.from_numpy(encoder.file_of(x).components[0].coefficients))
+    uneven = uneven_blocks(torch.from_numpy(file.components[0].coefficients))
     counted = uneven[: whole.shape[0], : whole.shape[1]] & whole
     return float(fits[counted].float().mean()) if counted.any() else 0.0
 
 
-def _errors(encoder: Encoder, x: Tensor) -> Tensor:
+def _errors(encoder: Encoder, file: JpegFile, x: Tensor) -> Tensor:
     """rms of what is decoded otherwise than x shows it, by blocks of luma, of 255."""
-    errors = (encoder.framed(x) - encoder.decoded(encoder.file_of(x)).clamp(-1, 1)) * SCALE
+    errors = (encoder.framed(x) - encoder.decoded(file).clamp(-1, 1)) * SCALE
     return F.avg_pool2d(errors.square().mean(1, keepdim=True), BLOCK)[0, 0].sqrt()

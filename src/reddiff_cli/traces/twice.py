@@ -104,7 +104,7 @@ class _Compared:
 
 def _is_told(encoder: Encoder, file: JpegFile) -> bool:
     """Whether what the encoder makes of a file becomes the same file when it is encoded again."""
-    for item in _compared(encoder, file):
+    for item in _compared(_first(encoder, file), encoder.smoothed, file):
         counted = uneven_blocks(item.stored) & ~item.clipped & ~item.outside
         same = (item.apart <= item.layout.table.clamp(min=SAME)).flatten(2).all(2)
         if counted.any() and same[counted].float().mean() < MOST:
@@ -112,18 +112,21 @@ def _is_told(encoder: Encoder, file: JpegFile) -> bool:
     return True
 
 
-def _drawn_on(encoder: Encoder, file: JpegFile) -> Tensor:
-    """(1, 1, H, W): 1 in the blocks of a file that become quite others, else 0."""
+def _drawn_on(first: JpegFile, smoothed: bool, file: JpegFile) -> Tensor:
+    """(1, 1, H, W): 1 in the blocks of a file that become quite others, else 0.
+
+    first, smoothed: what it was made of, and how that was decoded.
+    """
     picture = (file.top, file.left, file.height, file.width)
     parts = []
-    for item in _compared(encoder, file):
+    for item in _compared(first, smoothed, file):
         others = (item.apart.square().mean((2, 3)).sqrt() > DRAWN) & ~item.outside
         parts.append(pixels_of(others, item.layout.shrink, picture))
     return torch.stack(parts).amax(0)
 
 
-def _compared(encoder: Encoder, file: JpegFile) -> Iterator[_Compared]:
-    again = _decoded(_first(encoder, file), smooth=encoder.smoothed)
+def _compared(first: JpegFile, smoothed: bool, file: JpegFile) -> Iterator[_Compared]:
+    again = _decoded(first, smooth=smoothed)
     shown = (((again.clamp(-1, 1) + 1) * SCALE).round() / SCALE) - 1
     operator, y = measure_jpeg(file.components, file.colour)
     height, width = operator.canvas
@@ -145,8 +148,12 @@ def _compared(encoder: Encoder, file: JpegFile) -> Iterator[_Compared]:
 def _but_for_drawings(encoder: Encoder, part: JpegFile, file: JpegFile) -> JpegFile:
     """The first file, told of a part; what was drawn on it since is as the second has it."""
     encoder = _moved(encoder, part, file)
+    first = _first(encoder, file)
+    drawn = _drawn_on(first, encoder.smoothed, file)
+    if not drawn.any():
+        return first
     later = [torch.from_numpy(item.table).float() for item in file.components]
-    return _first(encoder.but_for(_drawn_on(encoder, file), later), file)
+    return _first(encoder.but_for(drawn, later), file)
 
 
 def _first(encoder: Encoder, file: JpegFile) -> JpegFile:
