@@ -2,7 +2,8 @@
 
     python tests/benchmarks/comparison.py FOLDER --state DIR [--shard I/N] [--crop 256]
         [--tuning-crop 64] [--limit 12] [--noise 0 0.05] [--method reddiff ...]
-        [--ours 20 50 100] [--dps 50] [--group 1] [--show] [--model natural]
+        [--ours 20 50 100] [--dps 50] [--case "free-form 20 %"] [--group 1] [--show]
+        [--model natural]
 
 FOLDER: photographs. The two whose centres have the median activity serve for tuning, --limit
 others, spread over the sorted names, for the table. Centre crops; free-form holes of 20 %, 70 % of
@@ -20,7 +21,7 @@ default. --ours and --dps say at how many evaluations each of them stands in the
 
 DIR keeps what is done, so that a run goes on where it was stopped: tuned-*.json, rows-*.jsonl.
 Shards split first the tuning and then the pictures among processes; --method tunes and measures
-these alone (start, ddrm, pigdm, dps, diffpir, reddiff-paper, reddiff).
+these alone (start, ddrm, pigdm, dps, diffpir, reddiff-paper, reddiff), --case measures one column.
 --group measures peers on so many pictures in one batch, which a GPU needs to be busy; `seconds`
 are then those of the batch, shared equally. Noise and results are those of single pictures.
 --show prints the table of the methods asked for, on the pictures that all of them have done.
@@ -321,6 +322,7 @@ def main() -> None:
     parser.add_argument("--method", nargs="*", default=known, choices=known)
     parser.add_argument("--ours", type=int, nargs="*", default=OURS)
     parser.add_argument("--dps", type=int, nargs="*", default=PEERS["dps"][0])
+    parser.add_argument("--case", nargs="*", default=list(CASES), choices=list(CASES))
     parser.add_argument("--group", type=int, default=1)
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--model", default="natural")
@@ -332,6 +334,7 @@ def main() -> None:
     cases = {
         (title, noise): make_case(task, flags, noise)
         for title, (task, flags) in CASES.items()
+        if title in asked.case
         for noise in asked.noise
     }
     first = next(iter(cases.values())).options
