@@ -57,11 +57,14 @@ def find_earlier(file: JpegFile) -> JpegTraces | None:
     part = _middle(file, COMPARED)
     for encoder in _possible(part, steps):
         if _is_told(encoder, part):
-            return JpegTraces(_but_for_drawings(encoder, part, file), steps.quality)
+            whole = _moved(encoder, part, file)
+            return JpegTraces(_but_for_drawings(whole, file), steps.quality)
     encoder = Encoder(part.top, part.left, (steps.table,), end=END)
     if len(file.components) == 1 or not _is_told(encoder, _luma(part)):
         return None
-    luma = _but_for_drawings(encoder, part, _luma(file)).components
+    # Its blocks begin where those of the whole file do, beside whose chroma they will lie.
+    whole = replace(encoder, top=file.top, left=file.left)
+    luma = _but_for_drawings(whole, _luma(file)).components
     return JpegTraces(replace(file, components=luma + file.components[1:]), steps.quality)
 
 
@@ -145,9 +148,8 @@ def _compared(first: JpegFile, smoothed: bool, file: JpegFile) -> Iterator[_Comp
         yield _Compared(layout, stored.view(shape), far, *blocks)
 
 
-def _but_for_drawings(encoder: Encoder, part: JpegFile, file: JpegFile) -> JpegFile:
-    """The first file, told of a part; what was drawn on it since is as the second has it."""
-    encoder = _moved(encoder, part, file)
+def _but_for_drawings(encoder: Encoder, file: JpegFile) -> JpegFile:
+    """The first file; what was drawn on it since is as the second has it."""
     first = _first(encoder, file)
     drawn = _drawn_on(first, encoder.smoothed, file)
     if not drawn.any():
