@@ -86,6 +86,15 @@ def test_eight_bits_of_it_are_as_dark(pair, tmp_path, tiny_prior):
     assert shown[~pair].max() <= 255 * TWELVE / 65535 + 1
 
 
+@pytest.mark.parametrize("depth", ["8", "float"])
+def test_sheets_show_before_and_after_as_bright(depth, pair, tmp_path, tiny_prior):
+    asked = ["--depth", depth, "--format", "tiff", "--compare"]
+    restored(["inpaint", "faint.png", "--mask", "m.png", *asked], tiny_prior)
+    sheet = load_picture(tmp_path / "out/faint.compare.png").pixels
+    before, after = sheet[:, :48], sheet[:, -48:]
+    assert np.abs(before - after)[~pair].max() < 0.01
+
+
 def test_spread_of_samples_is_in_the_values_of_the_file(pair, tmp_path, tiny_prior):
     sampled = ["inpaint", "--mask", "m.png", "--samples", "3"]
     for name in ("faint", "bright"):
