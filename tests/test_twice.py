@@ -56,6 +56,7 @@ def way(quality, sampling=2):
         (way(60), way(88)),
         (way(75), way(92, 0)),
         (way(75, 0), way(95, 0)),
+        (way(60, 0), way(92, 0)),
         (way(85, 1), way(95, 0)),
     ],
 )
@@ -78,8 +79,12 @@ def alike(told, true):
     return (told.table == true.table).all((-1, -2)) & np.ones(told.coefficients.shape[:2], bool)
 
 
-def test_chroma_that_was_reduced_later_stays_that_of_the_second_file(photograph, saved):
-    once, again = (read_jpeg(path) for path in saved(photograph, way(60, 0), way(92)))
+@pytest.mark.parametrize(("first", "second"), [(60, 92), (75, 90), (75, 95)])
+def test_chroma_that_was_reduced_later_stays_that_of_the_second_file(
+    photograph, saved, first, second
+):
+    paths = saved(photograph, way(first, 0), way(second))
+    once, again = (read_jpeg(path) for path in paths)
     found = find_earlier(again)
     assert found is not None
     luma, *chroma = found.file.components
