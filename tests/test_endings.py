@@ -1,10 +1,14 @@
 """Results that are cut off are made once more, and whole ones are told at once."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from conftest import scene
+from reddiff_cli.cli import app
 from reddiff_cli.formats import endings
 from reddiff_cli.formats.endings import is_whole
 from reddiff_cli.jobs import plan_jobs
@@ -66,3 +70,14 @@ def test_a_result_that_is_cut_off_is_made_once_more(tmp_path, suffix, depth):
     (job,) = plan_jobs("denoise", *flags)
     assert job.action == "restore"
     assert job.reason == f"{output}: is cut off, and made once more"
+
+
+def test_scripts_are_told_of_results_that_are_made_once_more(tmp_path, tiny_prior):
+    Image.fromarray(scene(32, 32)).save(tmp_path / "in.png")
+    output = tmp_path / "out.png"
+    quick = ["--model", str(tiny_prior), "--steps", "2", "--device", "cpu", "--json"]
+    command = ["denoise", str(tmp_path / "in.png"), "-o", str(output), *quick]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    output.write_bytes(output.read_bytes()[:-9])
+    told = json.loads(CliRunner().invoke(app, command).stdout.splitlines()[0])
+    assert f"warning: {output}: is cut off, and made once more" in told["notes"]

@@ -99,6 +99,15 @@ def test_holes_do_not_count():
     assert estimate_noise(holed).sigma > 1.2 * estimate_noise(holed, known).sigma
 
 
+@pytest.mark.parametrize("value", [-1.0, 1.0])
+def test_holes_that_are_black_or_white_were_not_clipped_by_noise(value):
+    """Single pixels that are missing lie scattered as those that noise has clipped."""
+    noisy, generator = picture(10 / 255, size=512), torch.Generator().manual_seed(4)
+    known = (torch.rand((1, 1, 512, 512), generator=generator) > 0.1).float()
+    holed = torch.where(known > 0, noisy, torch.full_like(noisy, value))
+    assert estimate_noise(holed, known) == estimate_noise(noisy, known)
+
+
 def texture(size=192, seed=5):
     """Fur and grass: white noise of 20 of 255, (1, 1, size, size)."""
     generator = torch.Generator().manual_seed(seed)

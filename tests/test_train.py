@@ -775,6 +775,14 @@ def test_resuming_a_run_that_is_at_its_end_is_told(folder, tmp_path):
     assert any("has its 2 steps already" in note for note in notes)
 
 
+def test_a_card_that_somebody_has_changed_stays(folder, tmp_path):
+    first = options(folder, tmp_path / "p")
+    run(first)
+    (tmp_path / "p" / "card.json").write_text('{"prior_weights": {"denoise": 1.5}}')
+    run(replace(first, steps=3, resume=True))
+    assert find_model(str(tmp_path / "p")).prior_weights == {"denoise": 1.5}
+
+
 def test_crops_and_flat_ones(folder):
     photographs = read_photographs(folder, 32)
     generator = torch.Generator().manual_seed(0)

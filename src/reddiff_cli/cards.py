@@ -199,8 +199,6 @@ def _problem(table: object) -> str:
     for key in table:
         if key not in KEYS:
             return f"has an unknown key {key}; known are {', '.join(KEYS)}"
-    if problem := _kind_problem(table):
-        return problem
     if sum(place in table for place in PLACES) != 1:
         return f"needs one of {', '.join(place + ' = ...' for place in PLACES)}"
     if table.get("format") not in FORMATS:
@@ -214,20 +212,14 @@ def _problem(table: object) -> str:
 
 def use_problem(table: Mapping[str, Any]) -> str:
     """What is wrong with how a table wants its prior to be used, or nothing."""
-    if problem := _kind_problem(table):
-        return problem
+    for key, value in table.items():
+        if not isinstance(value, KEYS[key]) or isinstance(value, bool):
+            return f"has {key} = {value!r}, which is of the wrong kind"
     if table.get("wide_hole", Card.wide_hole) not in WIDE_HOLES:
         return f"has wide_hole = {table['wide_hole']!r}; use {', '.join(WIDE_HOLES)}"
     if table.get("turns", Card.turns) not in TURNS:
         return f"has turns = {table['turns']!r}; use {', '.join(TURNS)}"
     return _number_problem(table)
-
-
-def _kind_problem(table: Mapping[str, Any]) -> str:
-    for key, value in table.items():
-        if not isinstance(value, KEYS[key]) or isinstance(value, bool):
-            return f"has {key} = {value!r}, which is of the wrong kind"
-    return ""
 
 
 def _number_problem(table: Mapping[str, Any]) -> str:

@@ -68,8 +68,8 @@ def check_output(job: Job, options: TaskOptions, depth: str) -> None:
     if options.task == "phase":
         return
     if mask := job.mask or options.shared_mask:
-        turned = lies_on_its_side(job.input)
-        check_mask_size(mask, size_of(mask), size_of(job.input), turned=turned)
+        size, other = size_of(job.input), size_of(mask)
+        check_mask_size(mask, other, size, turned=other != size and lies_on_its_side(job.input))
     _check_kind(job, kind, options, depth)
     kept = depth == "float" or (depth == "auto" and FLOAT in HOLDS.get(kind, ()))
     if not kept and options.task != "hdr" and header_of(job.input)[0] == FLOAT:

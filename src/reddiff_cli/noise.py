@@ -191,8 +191,10 @@ def _wide_share(
 
 def usable_of(picture: Tensor, known: Tensor | None = None) -> Tensor:
     """What `made_good` has it; 0 also where not all around is known, (1, C, H, W)."""
-    usable = made_good(picture)
-    return usable if known is None else usable * _inner(known)
+    if known is None:
+        return made_good(picture)
+    # What a hole shows, white or black, is not what noise has clipped.
+    return made_good(picture * known) * _inner(known)
 
 
 def _sigma(picture: Tensor, usable: Tensor, places: tuple[float, int] | None) -> float | None:

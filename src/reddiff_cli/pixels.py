@@ -27,7 +27,8 @@ class Picture:
     the range of 16 bits, which display.py spreads out. Files are written as they were read.
 
     sparks: float32 of the shape of pixels, in units of the file: single values far above all
-    others, as of hot pixels, which are not shown to the prior and written as they were; else 0.
+    others, as of hot pixels, which are not shown to the prior, and written as they were if the
+    result is as large; else 0.
     """
 
     pixels: Pixels
@@ -96,7 +97,7 @@ def as_in_file(picture: Picture) -> Picture:
     if picture.unit == 1:
         return picture
     pixels, sparks = picture.pixels * np.float32(picture.unit), picture.sparks
-    if sparks is not None and sparks.shape == pixels.shape:
+    if sparks is not None and sparks.shape[:2] == pixels.shape[:2]:  # grey ones in colours, too
         pixels = np.where(sparks > 0, sparks, pixels)
     return replace(picture, pixels=pixels, unit=1.0, sparks=None)
 

@@ -171,13 +171,13 @@ class Restorer:
         unit = problem.source.unit
         noise, remark = unit * problem.noise, problem.remark()
         record[FOUND] = {"noise": round(noise, 6), "remark": remark, "evaluations": steps}
-        restored = self._average(problem, solved, sheets) if self.sampling else problem.finish()
-        light, restored = restored, self._as_asked(restored, job.output)
-        if light.shines and not restored.linear:
-            on_note(f"warning: {job.input}: {told_of_cut(light)}")
+        made = self._average(problem, solved, sheets) if self.sampling else problem.finish()
+        restored = self._as_asked(made, job.output)
+        if made.shines and not restored.linear:
+            on_note(f"warning: {job.input}: {told_of_cut(made)}")
         kept = None if self.output.strip else record
         save_picture(restored, job.output, kept, self.output.quality)
-        sheets.save(restored)
+        sheets.save(made)  # whose unit is that of the picture before
         return Result(
             width=restored.width,
             height=restored.height,

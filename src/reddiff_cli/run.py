@@ -233,13 +233,14 @@ class Run:
         with suppress(Exception):  # said when it is read
             sizes = change_of_size(job, self.options)
         reporter.picture(job, sizes)
-        if job.reason:
-            reporter.note(f"warning: {job.reason}")
         notes: list[str] = []
 
         def on_note(message: str) -> None:
             notes.append(message)
             reporter.note(message)
+
+        if job.reason:
+            on_note(f"warning: {job.reason}")
 
         def on_step(done: int, total: int, residual: Callable[[], float]) -> None:
             _go_on(stop)

@@ -38,7 +38,7 @@ class Encoding:
             stored = None if plain else find_jpeg(path)
             if stored is None:
                 return cls(True, None, find_luminance_table(path))
-            file, remark = as_it_was(stored, setting)
+            file, remark = as_it_was(stored)
             return cls(True, file, file.steps, remark)
         traces = None if plain else traces_in(picture)
         if traces is None:
@@ -46,12 +46,9 @@ class Encoding:
         return cls(True, traces.file, traces.file.steps, traces.remark)
 
 
-def as_it_was(stored: JpegFile, setting: Setting) -> tuple[JpegFile, str]:
-    """A JPEG file, or the coarser one that it was made of; and what a person should know.
-
-    The published algorithm gets the file as it is.
-    """
-    earlier = None if setting.solver.preset == "paper" else find_earlier(stored)
+def as_it_was(stored: JpegFile) -> tuple[JpegFile, str]:
+    """A JPEG file, or the coarser one that it was made of; and what a person should know."""
+    earlier = find_earlier(stored)
     return (stored, "") if earlier is None else (earlier.file, earlier.remark)
 
 

@@ -47,7 +47,7 @@ def pose(job: Job, options: JpegOptions, setting: Setting) -> Decoding:
     """The quantised coefficients as the measurement: of the file, or of what it was before."""
     picture = load_picture(job.input)
     if is_jpeg(job.input):
-        file, remark = as_it_was(read_jpeg(job.input), setting)
+        file, remark = as_it_was(read_jpeg(job.input))
         return make_decoding(picture, file, setting, remark)
     traces = traces_in(picture)
     if traces is None:

@@ -51,10 +51,11 @@ class Setting:
         noise = told / spread.unit if isinstance(told, float) else told
         if spread is picture or (isinstance(noise, float) and noise > 1):
             return picture, self
-        reached = 100 * spread.unit * float(spread.pixels.max())
+        seen = spread.pixels if hole is None else spread.pixels[~hole]
+        reached = 100 * spread.unit * float(seen.max())
         times = f"the prior sees them {1 / spread.unit:g} times as bright"
         hot = 0 if spread.sparks is None else int((spread.sparks > 0).any(2).sum())
-        but = f", but for {hot} that stay{'s' if hot == 1 else ''} as recorded" if hot else ""
+        but = f", but for {hot} hot pixel{'s' if hot > 1 else ''}" if hot else ""
         self.on_note(f"{path}: its values reach {reached:.2g} % of white{but}; {times}")
         return spread, replace(self, solver=replace(self.solver, noise=noise))
 

@@ -97,7 +97,7 @@ def _told(grid: tuple[int, int], steps: Steps, x: Tensor) -> Iterator[Encoder]:
         return
     part, told = x[..., :LOOKED_AT, :LOOKED_AT], []
     for encoder in encoders(grid):
-        chroma, nats = find_chroma_steps(encoder.chroma(part), steps.table)
+        chroma, nats = find_chroma_steps(encoder.chroma(part), steps)[-1]
         told.append((nats, replace(encoder, tables=(steps.table, chroma, chroma))))
     for nats, encoder in sorted(told, key=lambda one: -one[0]):
         if nats >= 0:  # else they are no multiples

@@ -96,15 +96,19 @@ def find_luma_steps(blocks: Tensor, since: Tensor = EXACT) -> Steps | None:
     return Steps(table) if table.mean() >= standard_table(QUALITIES[-1]).mean() else None
 
 
-def find_chroma_steps(blocks: Tensor, luma: Tensor, since: Tensor = EXACT) -> tuple[Tensor, float]:
-    """(8, 8), of the coefficients of both components, (n, 8, 8); and what speaks for it, in nats.
+def find_chroma_steps(
+    blocks: Tensor, luma: Steps, since: Tensor = EXACT, each: float = 0.0
+) -> list[tuple[Tensor, float]]:
+    """(8, 8), of the coefficients of both components, (n, 8, 8), and what speaks for it, in nats.
 
-    luma: (8, 8), its steps, which tell what is usual.    since: as of luma.
+    What libjpeg takes beside the steps of luma, if it does; and, last, what the picture tells.
+    since: as of luma.    each: nats that are expected of each coefficient, and do not count.
     """
     nats, counts = _weigh(blocks, OF_CHROMA, since)
-    usual = standard_table(50, chroma=True) * (luma / standard_table(50)).median()
-    table = _likeliest(nats, _are_sure(nats, counts), usual)
-    return table, float(_spoken(nats, table).sum())
+    expected = standard_table(50, chroma=True) * (luma.table / standard_table(50)).median()
+    usual, told = luma.of_chroma(), _likeliest(nats, _are_sure(nats, counts), expected)
+    tables = [told] if usual is None else [usual, told]
+    return [(table, float((_spoken(nats, table) - each * counts).sum())) for table in tables]
 
 
 @cache

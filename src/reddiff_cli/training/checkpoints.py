@@ -169,7 +169,8 @@ def _export(trainer: Trainer) -> None:
         "curve": trainer.curve,
     }
     write_json(options.output / "training.json", content)
-    write_json(options.output / CARD, {"turns": options.turns, **WITHOUT_ATTENTION})
+    if not (options.output / CARD).exists():  # people change it, and go on with the run
+        write_json(options.output / CARD, {"turns": options.turns, **WITHOUT_ATTENTION})
     card = model_card(options, trainer.step, trainer.seconds, trainer.curve)
     with replacing(options.output / "README.md") as temporary:
         temporary.write_text(card, encoding="utf-8")
