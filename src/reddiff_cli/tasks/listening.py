@@ -106,7 +106,7 @@ class ListeningPicture(CompressedPicture):
         if stage.probe is Probe.SHARE:
             self.confirmed = float(mu)
         elif stage.probe is Probe.TILES:
-            self.tile_noise = _told_of(stage, mu)
+            self.tile_noise = _told_of(stage, mu).with_photons(stage.y)
         elif stage.probe is Probe.MEANS:
             self.shared_noise = _told_of(stage, mu)
         elif stage.shared and not self._decodes:
@@ -152,7 +152,8 @@ class ListeningPicture(CompressedPicture):
         found = self.tile_noise
         if found is None or not found.is_white(self.sound.fine) or self._is_shared():
             return False
-        grey, loud = self.sound.y.shape[1] == 1, self.sound.fine > 2 * LOUD / 255
+        grey = self.sound.y.shape[1] == 1
+        loud = self.sound.fine > 2 * LOUD / 255 and not found.photons
         if (grey and not (self.white and self.clear)) or (
             (grey or loud) and found.total > DOUBTED * self.sound.fine
         ):
