@@ -1,4 +1,4 @@
-"""White noise of grey pictures that differs between the dark and the light."""
+"""White noise that differs between the dark and the light, or from channel to channel."""
 
 from dataclasses import replace
 
@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from reddiff_cli.estimation.by_light import noise_by_light
-from reddiff_cli.estimation.tile_noise import TileNoise
+from reddiff_cli.estimation.tile_noise import TileNoise, own_variance
 from reddiff_cli.noise import wavelet_sigma
 from reddiff_cli.response import LIGHT
 from reddiff_cli.task_options import DenoiseOptions
+from reddiff_cli.tasks.listening import LOUD
 from test_listening import posed, saved
 
 SIDE = 192
@@ -100,3 +101,63 @@ def test_noise_that_tiles_tell_to_be_no_stronger_anywhere_is_even(tmp_path):
         problem.tile_noise = replace(problem.tile_noise, sigma=1.3 * problem.tile_noise.sigma)
         (stage,) = problem.stages()
         assert stage.whitening is not None
+
+
+SIGMAS = torch.tensor([22.0, 7.0, 10.0]) / 127.5
+
+
+def tiles_with(sigmas, light=-0.95, texture=0.1):
+    """Three tiles of three channels that share a texture and have white noise of their own."""
+    generator = torch.Generator().manual_seed(3)
+    shared = texture * torch.randn((3, 1, 96, 96), generator=generator)
+    noise = torch.randn((3, 3, 96, 96), generator=generator)
+    return light + shared + sigmas.view(3, 1, 1) * noise
+
+
+def told_of(tiles, sigma):
+    """As if the network told of each tile that it has so much noise."""
+    ones = torch.ones(len(tiles), 3)
+    return TileNoise(tiles.mean((1, 2, 3)), torch.full((len(tiles),), sigma), ones, ones)
+
+
+def test_noise_that_channels_do_not_share_is_told_apart_from_texture_that_they_do():
+    found = own_variance(tiles_with(SIGMAS)).mean(0).sqrt()
+    assert torch.allclose(found, SIGMAS, rtol=0.1)
+
+
+def test_photons_in_the_dark_are_told_by_what_the_channels_do_not_share():
+    """Of their noise, which is skewed and clipped there, the network tells too little."""
+    tiles = tiles_with(SIGMAS, light=-0.85, texture=0.0).clamp(-1, 1)
+    true, less = float(SIGMAS.square().mean().sqrt()), 8 / 127.5
+    found = told_of(tiles, less).with_photons(tiles)
+    assert found.photons
+    assert found.total == pytest.approx(true, rel=0.15)
+    assert told_of(tiles, 30 / 127.5).with_photons(tiles).total == pytest.approx(30 / 127.5)
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "light", "told"),
+    [
+        (SIGMAS, 0.0, 8.0),  # nothing is clipped
+        (torch.full((3,), 0.1), -0.85, 8.0),  # the same in all channels
+        (SIGMAS, -0.85, 2.0),  # what is left to tell may be texture
+    ],
+)
+def test_other_noise_of_colours_is_left_to_the_network(sigmas, light, told):
+    tiles = tiles_with(sigmas, light, texture=0.0).clamp(-1, 1)
+    found = told_of(tiles, told / 127.5).with_photons(tiles)
+    assert not found.photons
+    assert found.total == pytest.approx(told / 127.5)
+
+
+def test_photons_are_believed_though_they_are_loud(tmp_path):
+    """What the finest details of a dark picture tell of them is too much."""
+    y = tiles_with(1.5 * SIGMAS, light=-0.8, texture=0.0)[:1].clamp(-1, 1)
+    problem = posed(saved(tmp_path, y), DenoiseOptions())
+    loud = 2 * LOUD / 255 + 0.01
+    problem.sound.fine, true = loud, 0.8 * loud
+    problem.tile_noise = told_of(y, true)
+    assert not problem._takes_as_white()
+    problem.tile_noise = replace(problem.tile_noise, photons=True)
+    assert problem._takes_as_white()
+    assert problem.noise == pytest.approx(true / 2)

@@ -140,3 +140,12 @@ def test_sheets_show_the_magnitudes(tmp_path, quick):
     assert sheet.shape[:2] == (40, 40 + 8 + 40)
     assert sheet[15:25, 15:25].mean() > sheet[:5, :5].mean()  # low frequencies are the strongest
     assert (tmp_path / "pattern.phase.trace.gif").is_file()
+
+
+def test_what_may_have_been_told_wrongly_is_named(tmp_path, quick):
+    """Amplitudes that are said to be intensities are explained by no picture."""
+    path = tmp_path / "pattern.npy"
+    np.save(path, magnitudes()[1])
+    flags = ["--data", "intensity", "--support", "20x20"]
+    _, stderr = reddiff("phase", path, *flags, *quick)
+    assert "no picture explains the data; see --data, --layout, --support, --starts" in stderr

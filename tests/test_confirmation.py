@@ -10,6 +10,7 @@ import torch
 from doubles import GaussianPrior, gaussian_prior, told_of_tiles
 from reddiff_cli.estimation.coloured_noise import ColouredNoise
 from reddiff_cli.estimation.stationary import TILE, apart, of_side, shaping_kernel, white_power
+from reddiff_cli.estimation.tile_noise import TileNoise
 from reddiff_cli.jobs import Job
 from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
@@ -24,7 +25,7 @@ from reddiff_cli.solvers.whitening import Whitening
 from reddiff_cli.task_options import DenoiseOptions
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.denoise import Denoising
-from reddiff_cli.tasks.listening import AGAIN, OVER_FINE
+from reddiff_cli.tasks.listening import AGAIN, OVER_FINE, UNHEARD
 from reddiff_cli.tasks.problem import Probe, to_tensor
 
 PICTURE = Path(__file__).parent / "pictures" / "coffee.png"
@@ -178,14 +179,21 @@ def test_texture_is_looked_at_as_a_part_of_the_picture(tmp_path):
     torch.testing.assert_close(after[-1].whitening.a, 0.25 * before[-1].whitening.a)
 
 
-def test_what_is_heard_is_heard_again_until_its_own_noise_hardly_counts(tmp_path):
-    """A denoiser that leaves nothing of what it is shown hears as much as there is at once."""
-    path = tmp_path / "img.png"
-    scene = torch.linspace(0.3, 0.7, 192).expand(1, 3, 192, 192)
-    x = scene + 5 / 255 * noise_of(wide_power(), scene.shape, 4).float()
+def _scene():
+    return torch.linspace(0.3, 0.7, 192).expand(1, 3, 192, 192)
+
+
+def _posed_with_wide_noise(folder):
+    path = folder / "img.png"
+    x = _scene() + 5 / 255 * noise_of(wide_power(), _scene().shape, 4).float()
     save_picture(Picture(x[0].permute(1, 2, 0).numpy()), path, None)
     setting = Setting(find_model("natural"), SolverOptions(), print)
-    problem = pose(Job("denoise", path, path), DenoiseOptions(), setting)
+    return pose(Job("denoise", path, path), DenoiseOptions(), setting)
+
+
+def test_what_is_heard_is_heard_again_until_its_own_noise_hardly_counts(tmp_path):
+    """A denoiser that leaves nothing of what it is shown hears as much as there is at once."""
+    problem, scene = _posed_with_wide_noise(tmp_path), _scene()
 
     def added(takes):
         found = []
@@ -285,3 +293,18 @@ def test_texture_of_a_jpeg_is_kept(quality, tmp_path):
     before, after = (psnr(to_tensor(load_picture(file)), truth) for file in (path, out))
     assert 255 * result.noise < 2
     assert float(after) > float(before) - 0.1  # 5 dB less, if its texture were taken for noise
+
+
+@pytest.mark.parametrize(("middle", "sigma", "looks"), [(2.2, 4, 2), (1.6, 4, 1), (2.2, 0.2, 1)])
+def test_noise_that_is_surely_wide_is_listened_to_again(middle, sigma, looks, tmp_path):
+    """Where nothing of it was heard, as its own noise left nothing flat; once, and with more."""
+    problem = _posed_with_wide_noise(tmp_path)
+    left = torch.tensor([[1.5, middle, 1.0]])
+    told = torch.tensor([sigma / 127.5])
+    problem.tile_noise = TileNoise(torch.zeros(1), told, left, torch.ones(1, 3))
+    found = []
+    for stage in problem.listening():
+        found.append(stage.sigma_y)
+        problem.accept(stage, problem.y)  # nothing is taken away, and nothing is flat
+        assert problem.heard is None
+    assert found == [found[0] * UNHEARD**k for k in range(looks)]

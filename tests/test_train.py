@@ -472,8 +472,13 @@ def test_a_run_is_not_overwritten_by_accident(folder, tmp_path):
     run(options(folder, tmp_path / "p"))
     with pytest.raises(UsageError, match="--resume"):
         run(options(folder, tmp_path / "p"))
-    with pytest.raises(UsageError, match="another shape"):
-        run(options(folder, tmp_path / "p", channels=(16, 16), resume=True))
+    made = options(folder, tmp_path / "p")
+    widths = ",".join(map(str, made.channels))
+    with pytest.raises(UsageError, match=f"another shape; give --channels {widths}, as it has"):
+        run(replace(made, channels=(16, 16), resume=True))
+    told = f"give --layers {made.layers} --size {made.size}, as it has"
+    with pytest.raises(UsageError, match=told):
+        run(replace(made, layers=made.layers + 1, size=2 * made.size, resume=True))
     with pytest.raises(UsageError, match="nothing to resume"):
         run(options(folder, tmp_path / "q", resume=True))
 

@@ -31,19 +31,24 @@ def camera(x: Tensor, level: float, generator: torch.Generator) -> Tensor:
 
     level: standard deviation of the noise of the mosaic, of 255.
     """
+    noise = level / 127.5 * torch.randn(x[:, :1].shape, generator=generator)
+    return eight_bits(filled_in(x + noise))
+
+
+def filled_in(x: Tensor) -> Tensor:
+    """What is left of x, (1, 3, H, W), of which a mosaic records one channel at every pixel."""
     red, blue = torch.zeros_like(x[:, :1]), torch.zeros_like(x[:, :1])
     red[..., 0::2, 0::2] = blue[..., 1::2, 1::2] = 1
     in_red_row = torch.zeros_like(red)
     in_red_row[..., 0::2, 1::2] = 1
     in_blue_row = 1 - red - blue - in_red_row
     mosaic = red * x[:, :1] + (in_red_row + in_blue_row) * x[:, 1:2] + blue * x[:, 2:]
-    mosaic = mosaic + level / 127.5 * torch.randn(mosaic.shape, generator=generator)
     turned = tuple(zip(*BESIDE, strict=True))
     across, beside, above = (_filter(mosaic, taps) for taps in (ACROSS, BESIDE, turned))
     green = torch.where(red + blue > 0, _filter(mosaic, GREEN), mosaic)
     reds = red * mosaic + in_red_row * beside + in_blue_row * above + blue * across
     blues = blue * mosaic + in_blue_row * beside + in_red_row * above + red * across
-    return eight_bits(torch.cat([reds, green, blues], 1))
+    return torch.cat([reds, green, blues], 1)
 
 
 def eight_bits(x: Tensor) -> Tensor:

@@ -110,7 +110,7 @@ def poser(specimen: Specimen, case: Case, y: Tensor) -> Callable[[Setting], Whol
         noise = setting.noise(case.task, Path("file.png"), y, blurred=case.options.blurred)
         source = Picture(to_pixels(specimen.truth))
         about = case.task, source, specimen.operator, y, noise, setting, specimen.crop
-        white = setting.white(specimen.operator, Path("file.png"), y, noise)
+        white = setting.white(specimen.operator, y, noise)
         return KINDS.get(type(case.options), WholePicture)(*about, white=white)
 
     return pose

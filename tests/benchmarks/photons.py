@@ -1,10 +1,15 @@
-"""What `denoise` makes of grey photographs with the noise of photons.
+"""What `denoise` makes of photographs with the noise of photons.
 
     python tests/benchmarks/photons.py FOLDER [--limit 12] [--size 192] [--peak 30 60 200 1000]
+    python tests/benchmarks/photons.py FOLDER --colour [--mosaic] --peak 200 500 2000
 
 Reduces photographs by 2, takes their centres in grey, draws photons (Poisson, so many at white, of
 four fifths of 16 bits) and prints for each peak the mean noise that is there and that is found,
 and mean PSNR in dB by itself, with the true noise told, and of the worst picture by itself.
+
+--colour: in three channels, as a sensor without a mosaic has them: of the light, so many at white
+in green, fewer in red and blue, which are amplified, with a noise of readout, encoded. --mosaic:
+as one with a mosaic has them; the truth is what that leaves of the picture without noise.
 """
 
 import argparse
@@ -14,25 +19,49 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
+from camera import filled_in
+from numpy.typing import NDArray
 from PIL import Image
 
 from reddiff_cli.jobs import Job, list_pictures
 from reddiff_cli.models import find_model
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, Pixels, load_picture, save_picture
+from reddiff_cli.response import LIGHT
 from reddiff_cli.restore import Restorer
 from reddiff_cli.task_options import DenoiseOptions
 
 PEAKS, WHITE = (30, 60, 200, 1000), 0.8
+# Amplification of red, green and blue; electrons of noise in every value.
+GAINS, READOUT = np.array((2.0, 1.0, 1.6)), 4.0
 
 
-def scene(path: Path, size: int) -> Pixels:
-    """Grey, (size, size, 1) in [0, 1]."""
+def scene(path: Path, size: int, mode: str = "L") -> Pixels:
+    """Grey, (size, size, 1) in [0, 1], or in colours (mode RGB)."""
     with Image.open(path) as opened:
-        grey = opened.convert("L").reduce(2)
-    x, y = (grey.width - size) // 2, (grey.height - size) // 2
-    pixels = np.asarray(grey.crop((x, y, x + size, y + size)), np.float32) / 255
-    return pixels[:, :, None]
+        small = opened.convert(mode).reduce(2)
+    x, y = (small.width - size) // 2, (small.height - size) // 2
+    pixels = np.asarray(small.crop((x, y, x + size, y + size)), np.float32) / 255
+    return pixels.reshape(size, size, -1)
+
+
+def drawn(clean: Pixels, peak: int, seed: int, *, mosaic: bool) -> tuple[Pixels, Pixels]:
+    """Photons, and what they would be without their noise."""
+    rng = np.random.default_rng(seed)
+    if clean.shape[2] == 1:
+        y = rng.poisson(clean * peak) / peak * WHITE
+        return y.clip(0, 1).astype(np.float32), clean * np.float32(WHITE)
+    light = LIGHT.decode(clean.astype(np.float64)) / GAINS
+    read = (rng.poisson(light * peak) + rng.normal(0, READOUT, light.shape)) / peak
+    return _encoded(read, mosaic=mosaic), _encoded(light, mosaic=mosaic)
+
+
+def _encoded(light: NDArray[np.float64], *, mosaic: bool) -> Pixels:
+    x = torch.from_numpy(GAINS * light)
+    if mosaic:
+        x = filled_in(x.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+    return LIGHT.encode(x.numpy().clip(0, 1)).astype(np.float32)
 
 
 def psnr(x: Pixels, truth: Pixels) -> float:
@@ -45,6 +74,8 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=12)
     parser.add_argument("--size", type=int, default=192)
     parser.add_argument("--peak", type=int, nargs="+", default=PEAKS)
+    parser.add_argument("--colour", action="store_true")
+    parser.add_argument("--mosaic", action="store_true")
     asked = parser.parse_args()
     paths = list_pictures([asked.folder], True)
     paths = paths[:: max(1, len(paths) // asked.limit)][: asked.limit]
@@ -56,9 +87,8 @@ def main() -> None:
         for peak in asked.peak:
             rows = []
             for k, path in enumerate(paths):
-                clean = scene(path, asked.size)
-                drawn = np.random.default_rng(k).poisson(clean * peak) / peak * WHITE
-                y, truth = drawn.clip(0, 1).astype(np.float32), clean * np.float32(WHITE)
+                clean = scene(path, asked.size, "RGB" if asked.colour else "L")
+                y, truth = drawn(clean, peak, k, mosaic=asked.mosaic)
                 save_picture(Picture(y, depth=16), job.input, None)
                 sigma = float(np.sqrt(np.mean((y - truth) ** 2)))
                 found = []

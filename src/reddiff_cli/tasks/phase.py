@@ -79,7 +79,8 @@ class PhaseRetrieval(Problem):
             raise ValueError("nothing was searched")
         self._result = conclude(self._problem, self._runs, mu.to(self._runs.device))
         if self._result.verdict == "failed":
-            self._setting.on_note("warning: no picture explains the data; see --starts, --support")
+            cure = "see --data, --layout, --support, --starts"
+            self._setting.on_note(f"warning: no picture explains the data; {cure}")
 
     def finish(self) -> Picture:
         """The chosen run."""

@@ -19,6 +19,13 @@ CHECKPOINT = "checkpoint.pt"
 # What a checkpoint holds; those of earlier versions do not name their optimiser.
 KEYS = frozenset(("config", "network", "average", "optimiser", "generator"))
 KEYS |= {"step", "seconds", "curve", "running_loss"}
+# What flags say of a network's configuration.
+FLAGS = {
+    "block_out_channels": "--channels",
+    "layers_per_block": "--layers",
+    "pixel_unshuffle": "--unshuffle",
+    "sample_size": "--size",
+}
 
 
 def save(trainer: Trainer) -> None:
@@ -109,8 +116,7 @@ def resume_or_start(options: TrainOptions, device: torch.device) -> Trainer:
         raise UsageError(f"{path}: nothing to resume; drop --resume")
     state = _read(path, device)
     trainer = new_trainer(options, device)
-    if state["config"] != trainer.network.config:
-        raise UsageError(f"{path}: belongs to a network of another shape; use its settings")
+    _check_shape(path, state["config"], trainer.network.config)
     used = state.get("optimiser_name", "adamw")
     if used != options.optimiser:
         raise UsageError(f"{path}: was made with --optimiser {used}; use that")
@@ -118,6 +124,21 @@ def resume_or_start(options: TrainOptions, device: torch.device) -> Trainer:
         return _continued(trainer, state)
     except Exception as error:  # of the right names, but not of the right kinds
         raise _damaged(path, error) from error
+
+
+def _check_shape(path: Path, has: dict[str, Any], asked: dict[str, Any]) -> None:
+    """UsageError, with the flags that would fit, where a checkpoint is of another network."""
+    if has == asked:
+        return
+    unlike = [name for name in FLAGS if has.get(name) != asked.get(name)]
+    flags = " ".join(f"{FLAGS[name]} {_spelled(has.get(name))}" for name in unlike)
+    cure = f"give {flags}, as it has" if flags else "use its settings"
+    raise UsageError(f"{path}: belongs to a network of another shape; {cure}")
+
+
+def _spelled(value: object) -> str:
+    """As a flag takes it."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _read(path: Path, device: torch.device) -> dict[str, Any]:
