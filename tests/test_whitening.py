@@ -93,7 +93,8 @@ def test_levels_reach_from_the_least_noisy_places_to_the_most_noisy_ones():
     shares = made(a).shares(levels)
     assert torch.allclose(sum(shares), torch.ones_like(a))
     assert [int(share[0, 0, 0].argmax()) < 50 for share in shares] == [True, True, False]
-    assert float(shares[0][..., 0].min()) == 1 and float(shares[-1][..., -1].min()) == 1
+    assert float(shares[0][..., 0].min()) == pytest.approx(1)
+    assert float(shares[-1][..., -1].min()) == pytest.approx(1)
 
 
 def test_scaled():
@@ -286,6 +287,31 @@ def test_what_is_heard_decides_in_small_pictures(wide, tmp_path):
     assert (stage.whitening is not None) == wide
 
 
+@pytest.mark.parametrize("wide", [False, True])
+def test_white_noise_that_leaves_too_much_in_middle_frequencies_is_listened_to(wide, tmp_path):
+    """As that of a camera does in places; it is white if nothing wide is heard."""
+    white = draws((1, 3, SIDE + 2, SIDE + 2))()
+    noise = white[..., 1:-1, 1:-1]
+    if wide:
+        noise = 2 * torch.nn.functional.avg_pool2d(white, 3, stride=1) + 0.3 * noise
+    scene = torch.linspace(-0.5, 0.5, SIDE).expand(1, 3, SIDE, SIDE)
+    path = tmp_path / "img.png"
+    pixels = ((scene + 0.08 * noise)[0].permute(1, 2, 0) + 1) / 2
+    save_picture(Picture(pixels.numpy()), path, None)
+    setting = Setting(find_model("natural"), SolverOptions(), print)
+    problem = pose(Job("denoise", path, path), DenoiseOptions(), setting)
+    heard = 0
+    for stage in problem.stages():
+        answer = scene
+        if stage.probe:
+            answer = told_of_tiles(stage, problem.sound.fine).clone()
+            answer[:, 2:3] = 1.4  # middle frequencies; 1 in the others
+        heard += bool(stage.shared and not stage.probe)
+        problem.accept(stage, answer)
+    assert heard and (stage.whitening is not None) == wide
+    assert problem.white == (not wide)
+
+
 def restored(path, **solver):
     """What `denoise` makes of a file, and in how many evaluations."""
     options, asked = DenoiseOptions(), SolverOptions(**solver)
@@ -309,14 +335,14 @@ def test_wide_noise_is_taken_away_better_than_through_levels(tmp_path):
     save_picture(Picture(pixels.numpy()), path, None)
     heard, looks, sigma = restored(path)
     through, steps, _ = restored(path, s_start=1.0, steps=20)
-    assert looks <= 16 < steps * 2
+    assert looks <= 20 < steps * 2
     assert sigma == pytest.approx(0.05, rel=0.2)
     assert psnr(heard, clean) > psnr(through, clean) + 0.5
     told, _, sigma = restored(path, noise=0.1)
     assert sigma == 0.1
     assert told.std() < heard.std()  # more is taken away
     heavier, _, _ = restored(path, prior_weight=4.0)
-    assert torch.allclose(heavier, told, atol=0.1) and heavier.std() < heard.std()
+    assert psnr(heavier, told) > psnr(heavier, heard) + 3 and heavier.std() < heard.std()
 
 
 def test_noise_is_shaped_in_strips_where_a_processor_has_no_onednn(monkeypatch):

@@ -24,6 +24,7 @@ from .solvers.confirmation import confirmed_share
 from .solvers.consistency import likeliest_noise
 from .solvers.ddrm import ETA as DDRM_ETA
 from .solvers.ddrm import Spectral, ddrm
+from .solvers.descent import descend
 from .solvers.diffpir import SETTINGS, diffpir
 from .solvers.dps import Forward, default_zeta, dps
 from .solvers.look import Seen
@@ -127,10 +128,11 @@ class Solving:
         )
 
     def _whitened(self, whitening: Whitening) -> Steps:
-        """Looks at y with its noise made white, whatever the user wants of the prior's weight."""
+        """y without noise that differs by place or direction, whatever the prior's weight."""
         _, _, denoise, schedule, _, noise = self._problem(self.denoiser, self.card.turns)
         asked = whitening.scaled(math.sqrt(self.solver.prior_weight or 1.0))
-        return mean_of_whitened(asked, denoise, schedule, noise, self.solver.evaluations)
+        solve = mean_of_whitened if asked.is_white else descend
+        return solve(asked, denoise, schedule, noise, self.solver.evaluations)
 
     def _seen(self) -> Seen | None:
         """What of y is a noisy picture; nothing of it where samples or a path are asked for."""

@@ -1,7 +1,7 @@
 """What `denoise` makes of photographs with the noise of photons.
 
     python tests/benchmarks/photons.py FOLDER [--limit 12] [--size 192] [--peak 30 60 200 1000]
-    python tests/benchmarks/photons.py FOLDER --colour [--mosaic] --peak 200 500 2000
+    python tests/benchmarks/photons.py FOLDER --colour [--mosaic [--matrix]] --peak 200 500 2000
 
 Reduces photographs by 2, takes their centres in grey, draws photons (Poisson, so many at white, of
 four fifths of 16 bits) and prints for each peak the mean noise that is there and that is found,
@@ -10,6 +10,8 @@ and mean PSNR in dB by itself, with the true noise told, and of the worst pictur
 --colour: in three channels, as a sensor without a mosaic has them: of the light, so many at white
 in green, fewer in red and blue, which are amplified, with a noise of readout, encoded. --mosaic:
 as one with a mosaic has them; the truth is what that leaves of the picture without noise.
+--matrix: its colours are not those of sRGB but broader, and are told apart when it is developed,
+which makes noise of colours stronger than that of brightness, as in most cameras.
 """
 
 import argparse
@@ -35,6 +37,8 @@ from reddiff_cli.task_options import DenoiseOptions
 PEAKS, WHITE = (30, 60, 200, 1000), 0.8
 # Amplification of red, green and blue; electrons of noise in every value.
 GAINS, READOUT = np.array((2.0, 1.0, 1.6)), 4.0
+# sRGB of what a camera sees; rows sum to 1.
+MATRIX = np.array(((1.6, -0.5, -0.1), (-0.25, 1.5, -0.25), (0.0, -0.6, 1.6)))
 
 
 def scene(path: Path, size: int, mode: str = "L") -> Pixels:
@@ -46,22 +50,26 @@ def scene(path: Path, size: int, mode: str = "L") -> Pixels:
     return pixels.reshape(size, size, -1)
 
 
-def drawn(clean: Pixels, peak: int, seed: int, *, mosaic: bool) -> tuple[Pixels, Pixels]:
+def drawn(
+    clean: Pixels, peak: int, seed: int, *, mosaic: bool, matrix: bool = False
+) -> tuple[Pixels, Pixels]:
     """Photons, and what they would be without their noise."""
     rng = np.random.default_rng(seed)
     if clean.shape[2] == 1:
         y = rng.poisson(clean * peak) / peak * WHITE
         return y.clip(0, 1).astype(np.float32), clean * np.float32(WHITE)
-    light = LIGHT.decode(clean.astype(np.float64)) / GAINS
+    colours = MATRIX if matrix else np.eye(3)
+    light = LIGHT.decode(clean.astype(np.float64)) @ np.linalg.inv(colours).T
+    light = light.clip(0) / GAINS
     read = (rng.poisson(light * peak) + rng.normal(0, READOUT, light.shape)) / peak
-    return _encoded(read, mosaic=mosaic), _encoded(light, mosaic=mosaic)
+    return _encoded(read, colours, mosaic=mosaic), _encoded(light, colours, mosaic=mosaic)
 
 
-def _encoded(light: NDArray[np.float64], *, mosaic: bool) -> Pixels:
+def _encoded(light: NDArray[np.float64], colours: NDArray[np.float64], *, mosaic: bool) -> Pixels:
     x = torch.from_numpy(GAINS * light)
     if mosaic:
         x = filled_in(x.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
-    return LIGHT.encode(x.numpy().clip(0, 1)).astype(np.float32)
+    return LIGHT.encode((x.numpy() @ colours.T).clip(0, 1)).astype(np.float32)
 
 
 def psnr(x: Pixels, truth: Pixels) -> float:
@@ -76,6 +84,7 @@ def main() -> None:
     parser.add_argument("--peak", type=int, nargs="+", default=PEAKS)
     parser.add_argument("--colour", action="store_true")
     parser.add_argument("--mosaic", action="store_true")
+    parser.add_argument("--matrix", action="store_true")
     asked = parser.parse_args()
     paths = list_pictures([asked.folder], True)
     paths = paths[:: max(1, len(paths) // asked.limit)][: asked.limit]
@@ -88,7 +97,7 @@ def main() -> None:
             rows = []
             for k, path in enumerate(paths):
                 clean = scene(path, asked.size, "RGB" if asked.colour else "L")
-                y, truth = drawn(clean, peak, k, mosaic=asked.mosaic)
+                y, truth = drawn(clean, peak, k, mosaic=asked.mosaic, matrix=asked.matrix)
                 save_picture(Picture(y, depth=16), job.input, None)
                 sigma = float(np.sqrt(np.mean((y - truth) ** 2)))
                 found = []

@@ -18,8 +18,10 @@ from .stationary import TILE, apart, spectrum_of, white_power
 
 # Side of the means that brightness is told from.
 AROUND = 7
-# Pixels that are clipped carry no noise; so many of a tile may be.
-WHOLE = 0.98
+# Pixels that are clipped carry no noise; so many of a tile must not be. Much is clipped in the
+# dark parts of what a camera develops: of four crops of 192x192 with 300 electrons at white two
+# were not heard with 0.98, and came back with 0.6 dB more than before, now with 3.6 and 5.1 more.
+WHOLE = 0.7
 # What is left of the flattest places of a brightness is not flat if neighbours differ by more than
 # so many times what was taken away there; that is texture then, too, and tells nothing of noise.
 # Where no more than half of the brightnesses are flat they must be so without a doubt. 19 training

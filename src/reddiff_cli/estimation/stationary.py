@@ -1,5 +1,7 @@
 """Stationary noise: its spectrum, told from tiles, and the filter that makes it of white noise."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -79,10 +81,18 @@ def shaping_kernel(power: Tensor) -> Tensor:
 
     power: (T, T, C, C), Hermitian; what is negative in it counts as 0.
     """
+    return kernel_of(power, torch.sqrt)
+
+
+def kernel_of(power: Tensor, response: Callable[[Tensor], Tensor]) -> Tensor:
+    """The filter, (C, C, T, T), whose response is a function of the power in every direction.
+
+    power: (T, T, C, C), Hermitian; what is negative in it counts as 0. Its directions are, for
+    each frequency, its eigenvectors, mixtures of channels.    For conv2d, which does not turn it
+    round; the middle is at T - T // 2 - 1.
+    """
     values, vectors = torch.linalg.eigh((power + power.mH) / 2)
-    roots = vectors * values.clamp(min=0).sqrt()[..., None, :]
-    root = roots @ vectors.mH
-    kernel = torch.fft.ifft2(root.permute(2, 3, 0, 1)).real
-    # conv2d does not turn it round.
+    responses = vectors * response(values.clamp(min=0))[..., None, :]
+    kernel = torch.fft.ifft2((responses @ vectors.mH).permute(2, 3, 0, 1)).real
     turned: Tensor = torch.fft.fftshift(kernel, dim=(2, 3)).flip(2, 3)
     return turned

@@ -9,7 +9,7 @@ the picture is looked at in a few levels, and D is interpolated between them.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.backends import mkldnn
 from torch.nn import functional as F
 
-from ..estimation.stationary import shaping_kernel
+from ..estimation.stationary import kernel_of, white_power
 from ..interpolation import tents
 from ..schedule import Schedule
 from ..signatures import DenoiseFunction, DrawNoise
@@ -32,9 +32,22 @@ LEAST_NOISY, MOST_NOISY = 0.1, 0.95
 STRENGTHS = 4
 # Pixels that these are taken from.
 SOME = 1_000_000
-# Values that are copied for the rows that are filtered at a time: 64 MB. 1 megapixel takes 112 MB
-# and 1.9 s so without oneDNN, and 2979 MB and 2.1 s as a whole.
+# Values that are held for the rows that are filtered at a time: 64 MB. Without oneDNN 1 megapixel
+# takes 112 MB and 1.9 s so, and 2979 MB and 2.1 s as a whole.
 COPIED = 1 << 24
+
+
+@dataclass(frozen=True)
+class Part:
+    """A picture and the filter that it goes through.
+
+    x: (B, C, H, W).    response: to the variances of n in y, of all directions (frequencies and
+    mixtures of channels).    border: how x goes on outside, as of `F.pad`.
+    """
+
+    x: Tensor
+    response: Callable[[Tensor], Tensor]
+    border: str
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,11 @@ class Whitening:
         """The same on a device, but for the spectrum, which is small."""
         return replace(self, y=self.y.to(device), a=self.a.to(device))
 
+    @property
+    def is_white(self) -> bool:
+        """True if n is, so that only its strength differs from place to place."""
+        return torch.equal(self.power, white_power(self.power.shape[2]).to(self.power))
+
     def scaled(self, ratio: float) -> "Whitening":
         """As if the noise were so many times as strong as it is.
 
@@ -64,8 +82,7 @@ class Whitening:
 
     def levels(self, most: int = MOST) -> list[float]:
         """Levels s to look at, from the least noisy places to the most noisy ones."""
-        some = _some(self.a)
-        low, high = (float(some.quantile(q)) for q in (LEAST_NOISY, MOST_NOISY))
+        low, high = (quantile_of(self.a, q) for q in (LEAST_NOISY, MOST_NOISY))
         count = 1
         while count < min(most, MOST) and low * APART**count < high:
             count += 1
@@ -83,15 +100,21 @@ class Whitening:
 
     def added(self, s: float, xi: Tensor) -> Tensor:
         """Noise of the spectrum s^2 I - a^2 P (0 where that is negative), from xi ~ N(0, I)."""
-        side = self.power.shape[0]
-        around = F.pad(xi, (side // 2, side - side // 2 - 1) * 2, mode="circular")
-        total = torch.zeros_like(xi)
-        nodes = self._nodes()
-        white = s**2 * torch.eye(self.power.shape[2], dtype=self.power.dtype)
-        for strength, tent in zip(nodes, tents(self.a, nodes), strict=True):
-            kernel = shaping_kernel(white - strength**2 * self.power).to(xi)
-            total += tent * _filtered(around, kernel)
-        return total
+        return self.filtered(Part(xi, lambda p: (s**2 - p).clamp(min=0).sqrt(), "circular"))
+
+    def filtered(self, *parts: "Part") -> Tensor:
+        """The sum of some pictures, each through its filter; of y's shape."""
+        side, nodes = self.power.shape[0], self._nodes()
+        around = torch.cat(
+            [F.pad(p.x, (side - side // 2 - 1, side // 2) * 2, mode=p.border) for p in parts], 1
+        )
+        kernels = torch.cat(
+            [
+                torch.cat([kernel_of(a**2 * self.power, p.response) for p in parts], 1)
+                for a in nodes
+            ]
+        )
+        return _filtered(around, kernels.to(around), torch.cat(tents(self.a, nodes), 1))
 
     def _nodes(self) -> list[float]:
         low, high = (float(value) for value in torch.aminmax(self.a))
@@ -133,25 +156,30 @@ def peak(power: Tensor) -> float:
     return float(strongest.quantile(0.98).clamp(min=0).sqrt())
 
 
-def _filtered(around: Tensor, kernel: Tensor) -> Tensor:
-    """F.conv2d of (B, C, H, W) with (C, C, h, w), without padding.
+def _filtered(around: Tensor, kernels: Tensor, shares: Tensor) -> Tensor:
+    """The sum of what some filters make of a picture, by their shares at every place.
 
-    PyTorch's own, where a CPU has no oneDNN, copies all pixels under the kernel at every place: 3
-    kB a pixel for 16x16 of 3 channels. There a few rows are filtered at a time.
+    around: (B, I, H + T - 1, W + T - 1).    kernels: (n C, I, T, T).    shares: (B, n, H, W).
+
+    All filters at once, as processors have room for more than three channels, and some rows at a
+    time. PyTorch's own convolution, where a CPU has no oneDNN, copies all pixels under the kernel
+    at every place as well: 3 kB a pixel for 16x16 of 3 channels.
     """
     there = mkldnn.is_available() and mkldnn.enabled  # type: ignore[no-untyped-call]
-    if around.device.type != "cpu" or there:
-        return F.conv2d(around, kernel)
-    batch, _, height, width = around.shape
-    side = kernel.shape[2]
-    rows = max(1, COPIED // (batch * width * kernel[0].numel()))
-    parts = [
-        F.conv2d(around[:, :, top : min(top + rows + side - 1, height)], kernel)
-        for top in range(0, height - side + 1, rows)
-    ]
-    return torch.cat(parts, 2)
+    copies = around.device.type == "cpu" and not there
+    batch, count, height, _ = shares.shape
+    side, width = kernels.shape[2], around.shape[3]
+    values = len(kernels) + (kernels[0].numel() if copies else 0)
+    rows = max(1, COPIED // (batch * width * values))
+    strips = []
+    for top in range(0, height, rows):
+        strip = F.conv2d(around[:, :, top : top + rows + side - 1], kernels)
+        share = shares[:, :, None, top : top + rows]
+        strips.append((share * strip.view(batch, count, -1, *strip.shape[2:])).sum(1))
+    return torch.cat(strips, 2)
 
 
-def _some(values: Tensor) -> Tensor:
+def quantile_of(values: Tensor, q: float) -> float:
+    """Of some of many values."""
     flat = values.flatten()
-    return flat[:: 1 + len(flat) // SOME]
+    return float(flat[:: 1 + len(flat) // SOME].quantile(q))
