@@ -7,7 +7,7 @@ from doubles import gaussian_prior
 from reddiff_cli.estimation.stationary import TILE, kernel_of, white_power
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.solvers.descent import descend
-from reddiff_cli.solvers.whitening import Part, Whitening, mean_of_whitened
+from reddiff_cli.solvers.whitening import Filtering, Whitening, mean_of_whitened
 
 SCHEDULE = linear_betas()
 
@@ -33,7 +33,7 @@ def test_a_filter_moves_nothing():
     x = draw()
     whitening = Whitening(x, power, torch.linspace(0.1, 0.3, 40)[:, None].expand(1, 1, 40, 24))
     torch.testing.assert_close(
-        whitening.filtered(Part(x, torch.ones_like, "replicate")), x, atol=1e-5, rtol=0
+        whitening.filtered(Filtering(x, torch.ones_like, "replicate")), x, atol=1e-5, rtol=0
     )
     kernel = kernel_of(power, torch.ones_like)
     assert kernel[:, :, TILE // 2 - 1, TILE // 2 - 1].allclose(torch.eye(3), atol=1e-5)

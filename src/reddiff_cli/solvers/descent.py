@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..schedule import Schedule
 from ..signatures import DenoiseFunction, DrawNoise
-from .whitening import LEAST_NOISY, Part, Whitening, quantile_of
+from .whitening import LEAST_NOISY, Filtering, Whitening, quantile_of
 
 # How much of the noise of a direction that has more than s is drawn anew. Four crops of 192x192,
 # photons in a mosaic, of known spectrum, 300 / 1000 / 4000 at white: 0.85 29.1 / 32.9 / 37.3 dB,
@@ -81,8 +81,8 @@ def _seen(whitening: Whitening, mu: Tensor | None, s: float, xi: Tensor) -> Tens
     def rest(p: Tensor) -> Tensor:
         return (s**2 - share(p).square() * p).clamp(min=0).sqrt()
 
-    unseen = Part(whitening.y - mu, share, "replicate")
-    return mu + whitening.filtered(unseen, Part(xi, rest, "circular"))
+    unseen = Filtering(whitening.y - mu, share, "replicate")
+    return mu + whitening.filtered(unseen, Filtering(xi, rest, "circular"))
 
 
 def _levels(whitening: Whitening, count: int) -> list[float]:

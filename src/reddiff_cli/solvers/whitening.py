@@ -38,7 +38,7 @@ COPIED = 1 << 24
 
 
 @dataclass(frozen=True)
-class Part:
+class Filtering:
     """A picture and the filter that it goes through.
 
     x: (B, C, H, W).    response: to the variances of n in y, of all directions (frequencies and
@@ -100,9 +100,9 @@ class Whitening:
 
     def added(self, s: float, xi: Tensor) -> Tensor:
         """Noise of the spectrum s^2 I - a^2 P (0 where that is negative), from xi ~ N(0, I)."""
-        return self.filtered(Part(xi, lambda p: (s**2 - p).clamp(min=0).sqrt(), "circular"))
+        return self.filtered(Filtering(xi, lambda p: (s**2 - p).clamp(min=0).sqrt(), "circular"))
 
-    def filtered(self, *parts: "Part") -> Tensor:
+    def filtered(self, *parts: "Filtering") -> Tensor:
         """The sum of some pictures, each through its filter; of y's shape."""
         side, nodes = self.power.shape[0], self._nodes()
         around = torch.cat(
