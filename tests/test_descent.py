@@ -1,5 +1,7 @@
 """Noise that is not white, taken away direction by direction."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -58,6 +60,15 @@ def test_the_first_level_shows_all_of_y_and_the_last_is_that_of_usual_noise():
     radius = torch.fft.fftfreq(32)[:, None].square() + torch.fft.fftfreq(32).square()
     low, high = (float(power[0, 0][where].mean()) for where in (radius < 0.02, radius > 0.09))
     assert low < 0.4 * high  # there y has its own noise
+
+
+def test_white_noise_and_what_is_not_trusted_have_no_directions():
+    y = torch.zeros(1, 3, 32, 32)
+    white = Whitening(y, white_power(3), torch.full((1, 1, 32, 32), 0.1))
+    assert not white.has_directions
+    wide = replace(white, power=wide_power() * white.power)
+    assert wide.has_directions
+    assert not replace(wide, at_once=True).has_directions
 
 
 def test_what_is_taken_for_stronger_is_looked_at_from_higher_up():

@@ -131,7 +131,7 @@ class Solving:
         """y without noise that differs by place or direction, whatever the prior's weight."""
         _, _, denoise, schedule, _, noise = self._problem(self.denoiser, self.card.turns)
         asked = whitening.scaled(math.sqrt(self.solver.prior_weight or 1.0))
-        solve = mean_of_whitened if asked.is_white else descend
+        solve = descend if asked.has_directions else mean_of_whitened
         return solve(asked, denoise, schedule, noise, self.solver.evaluations)
 
     def _seen(self) -> Seen | None:

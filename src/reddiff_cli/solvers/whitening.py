@@ -57,21 +57,24 @@ class Whitening:
     y: (1, C, H, W) in [-1, 1].    power: (T, T, C, C), spectrum of n: for every frequency, as of
     fft2, covariance of the channels; 1 is that of white noise of variance 1.    a: (1, 1, H, W),
     in [-1, 1] units.    rise: looked at as if the noise were so much stronger, at least 1.
+    at_once: all of it is to be made white at one level, as its directions are not to be trusted.
     """
 
     y: Tensor
     power: Tensor
     a: Tensor
     rise: float = 1.0
+    at_once: bool = False
 
     def to(self, device: torch.device) -> "Whitening":
         """The same on a device, but for the spectrum, which is small."""
         return replace(self, y=self.y.to(device), a=self.a.to(device))
 
     @property
-    def is_white(self) -> bool:
-        """True if n is, so that only its strength differs from place to place."""
-        return torch.equal(self.power, white_power(self.power.shape[2]).to(self.power))
+    def has_directions(self) -> bool:
+        """True if some directions have less noise than others, and are to be trusted."""
+        white = white_power(self.power.shape[2]).to(self.power)
+        return not (self.at_once or torch.equal(self.power, white))
 
     def scaled(self, ratio: float) -> "Whitening":
         """As if the noise were so many times as strong as it is.
