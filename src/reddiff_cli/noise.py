@@ -22,7 +22,7 @@ itself (`noise.py FOLDER --camera --restore --limit 6 --size 384`), dB:
     noise, of 255       2                        5                        10
     told, times         1    1.5  2     itself   1    1.5  2     itself   1    1.5  2     itself
     deblur gaussian:1   30.9 32.9 33.4  33.8     31.0 32.4 32.0  32.3     28.9 30.7 30.3  30.7
-    denoise             35.8 35.9 35.8  35.2     34.4 34.0 33.4  34.2     32.3 31.4 30.6  32.3
+    denoise             35.8 35.8 35.8  35.2     34.6 34.3 33.8  34.6     32.8 32.3 31.5  32.7
     denoise by levels   35.7 36.0 36.0  35.2     34.2 34.6 34.5  34.3     31.3 32.5 32.6  31.5
 
 Texture that fills a picture passes for noise in all of this; the network knows it, and is asked

@@ -36,6 +36,8 @@ from reddiff_cli.task_options import JpegOptions
 from reddiff_cli.tasks import Problem, Setting, encoding, pose
 from reddiff_cli.tasks.problem import to_pixels
 
+# Seed of the noise: not that of the solver, which would add the same noise once more.
+DRAW = 7_000
 CASES: tuple[tuple[str, dict[str, str | int]], ...] = (
     ("jpeg", {}),
     ("denoise", {}),
@@ -67,7 +69,7 @@ def scores(
         specimen, file = degrade(load_picture(path), damaged, asked.size, 0), folder / "y.jpg"
         y = eight_bits(specimen.y)
         if asked.camera:
-            y = camera(y, asked.camera, torch.Generator().manual_seed(0))
+            y = camera(y, asked.camera, torch.Generator().manual_seed(DRAW))
         save_picture(Picture(to_pixels(y)), file, None, asked.first or quality)
         if asked.first:
             save_picture(load_picture(file), file, None, quality)

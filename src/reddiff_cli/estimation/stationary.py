@@ -81,18 +81,18 @@ def shaping_kernel(power: Tensor) -> Tensor:
 
     power: (T, T, C, C), Hermitian; what is negative in it counts as 0.
     """
-    return kernel_of(power, torch.sqrt)
+    return kernel_of(power, lambda p: p.clamp(min=0).sqrt())
 
 
 def kernel_of(power: Tensor, response: Callable[[Tensor], Tensor]) -> Tensor:
     """The filter, (C, C, T, T), whose response is a function of the power in every direction.
 
-    power: (T, T, C, C), Hermitian; what is negative in it counts as 0. Its directions are, for
-    each frequency, its eigenvectors, mixtures of channels.    For conv2d, which does not turn it
-    round; the middle is at T - T // 2 - 1.
+    power: (T, T, C, C), Hermitian. Its directions are, for each frequency, its eigenvectors,
+    mixtures of channels.    For conv2d, which does not turn it round; the middle is at
+    T - T // 2 - 1.
     """
     values, vectors = torch.linalg.eigh((power + power.mH) / 2)
-    responses = vectors * response(values.clamp(min=0))[..., None, :]
+    responses = vectors * response(values)[..., None, :]
     kernel = torch.fft.ifft2((responses @ vectors.mH).permute(2, 3, 0, 1)).real
     turned: Tensor = torch.fft.fftshift(kernel, dim=(2, 3)).flip(2, 3)
     return turned
