@@ -25,6 +25,8 @@ itself (`noise.py FOLDER --camera --restore --limit 6 --size 384`), dB:
     denoise             35.8 35.8 35.8  35.2     34.6 34.3 33.8  34.6     32.8 32.3 31.5  32.7
     denoise by levels   35.7 36.0 36.0  35.2     34.2 34.6 34.5  34.3     31.3 32.5 32.6  31.5
 
+(The noise of these experiments was partly the solver's own, which the benchmark no longer does.)
+
 Texture that fills a picture passes for noise in all of this; the network knows it, and is asked
 for white noise where it can be (solvers/consistency.py).
 
