@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from doubles import gaussian_prior
-from reddiff_cli.estimation.stationary import TILE, kernel_of, white_power
+from reddiff_cli.estimation.stationary import TILE, directions_of, kernel_of, white_power
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.solvers.descent import descend
 from reddiff_cli.solvers.whitening import Filtering, Whitening, mean_of_whitened
@@ -37,7 +37,8 @@ def test_a_filter_moves_nothing():
     torch.testing.assert_close(
         whitening.filtered(Filtering(x, torch.ones_like, "replicate")), x, atol=1e-5, rtol=0
     )
-    kernel = kernel_of(power, torch.ones_like)
+    values, vectors = directions_of(power)
+    kernel = kernel_of(torch.ones_like(values), vectors)
     assert kernel[:, :, TILE // 2 - 1, TILE // 2 - 1].allclose(torch.eye(3), atol=1e-5)
 
 

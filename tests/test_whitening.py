@@ -268,6 +268,25 @@ def test_little_noise_that_was_told_is_not_called_white(tmp_path):
     assert not problem.white
 
 
+def test_noise_that_clips_a_tenth_of_every_tile_is_heard():
+    """As in the dark of what a camera develops; it is told for a little less than it is."""
+    clean = torch.linspace(-0.93, -0.87, SIDE).expand(1, 3, SIDE, SIDE)
+    y = (clean + 0.08 * camera_like()).clamp(-1, 1)
+    assert (y == -1).float().mean() > 0.08
+    heard = measure_noise(y, clean)
+    assert heard is not None and 0.06 < heard.loudness < 0.08
+
+
+def noisy(noise, folder):
+    """A gradient, and the problem that it poses under noise of 0.08 of the scale's half."""
+    scene = torch.linspace(-0.5, 0.5, SIDE).expand(1, 3, SIDE, SIDE)
+    path = folder / "img.png"
+    pixels = ((scene + 0.08 * noise)[0].permute(1, 2, 0) + 1) / 2
+    save_picture(Picture(pixels.numpy()), path, None)
+    setting = Setting(find_model("natural"), SolverOptions(), print)
+    return scene, pose(Job("denoise", path, path), DenoiseOptions(), setting)
+
+
 @pytest.mark.parametrize("wide", [False, True])
 def test_what_is_heard_decides_in_small_pictures(wide, tmp_path):
     """They alone cannot tell noise that is wider than a pixel."""
@@ -275,12 +294,7 @@ def test_what_is_heard_decides_in_small_pictures(wide, tmp_path):
     noise = (
         2 * torch.nn.functional.avg_pool2d(noise, 3, stride=1) if wide else noise[..., 1:-1, 1:-1]
     )
-    scene = torch.linspace(-0.5, 0.5, SIDE).expand(1, 3, SIDE, SIDE)
-    path = tmp_path / "img.png"
-    pixels = ((scene + 0.08 * noise)[0].permute(1, 2, 0) + 1) / 2
-    save_picture(Picture(pixels.numpy()), path, None)
-    setting = Setting(find_model("natural"), SolverOptions(), print)
-    problem = pose(Job("denoise", path, path), DenoiseOptions(), setting)
+    scene, problem = noisy(noise, tmp_path)
     assert problem.white
     for stage in problem.stages():
         problem.accept(stage, told_of_tiles(stage, 0.08, wide=wide) if stage.probe else scene)
@@ -294,12 +308,7 @@ def test_white_noise_that_leaves_too_much_in_middle_frequencies_is_listened_to(w
     noise = white[..., 1:-1, 1:-1]
     if wide:
         noise = 2 * torch.nn.functional.avg_pool2d(white, 3, stride=1) + 0.3 * noise
-    scene = torch.linspace(-0.5, 0.5, SIDE).expand(1, 3, SIDE, SIDE)
-    path = tmp_path / "img.png"
-    pixels = ((scene + 0.08 * noise)[0].permute(1, 2, 0) + 1) / 2
-    save_picture(Picture(pixels.numpy()), path, None)
-    setting = Setting(find_model("natural"), SolverOptions(), print)
-    problem = pose(Job("denoise", path, path), DenoiseOptions(), setting)
+    scene, problem = noisy(noise, tmp_path)
     heard = 0
     for stage in problem.stages():
         answer = scene

@@ -1,7 +1,5 @@
 """Stationary noise: its spectrum, told from tiles, and the filter that makes it of white noise."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -81,18 +79,27 @@ def shaping_kernel(power: Tensor) -> Tensor:
 
     power: (T, T, C, C), Hermitian; what is negative in it counts as 0.
     """
-    return kernel_of(power, lambda p: p.clamp(min=0).sqrt())
+    values, vectors = directions_of(power)
+    return kernel_of(values.clamp(min=0).sqrt(), vectors)
 
 
-def kernel_of(power: Tensor, response: Callable[[Tensor], Tensor]) -> Tensor:
-    """The filter, (C, C, T, T), whose response is a function of the power in every direction.
+def directions_of(power: Tensor) -> tuple[Tensor, Tensor]:
+    """Of every frequency, mixtures of channels whose noises have nothing in common.
 
-    power: (T, T, C, C), Hermitian. Its directions are, for each frequency, its eigenvectors,
-    mixtures of channels.    For conv2d, which does not turn it round; the middle is at
-    T - T // 2 - 1.
+    power: (T, T, C, C), Hermitian.    The power of each, (T, T, C), and they themselves, the
+    columns of (T, T, C, C).
     """
     values, vectors = torch.linalg.eigh((power + power.mH) / 2)
-    responses = vectors * response(values)[..., None, :]
-    kernel = torch.fft.ifft2((responses @ vectors.mH).permute(2, 3, 0, 1)).real
+    return values, vectors
+
+
+def kernel_of(responses: Tensor, vectors: Tensor) -> Tensor:
+    """The filter, (C, C, T, T), that has these responses in these directions.
+
+    responses, vectors: as of `directions_of`.    For conv2d, which does not turn it round; the
+    middle is at T - T // 2 - 1.
+    """
+    spectrum = (vectors * responses[..., None, :]) @ vectors.mH
+    kernel = torch.fft.ifft2(spectrum.permute(2, 3, 0, 1)).real
     turned: Tensor = torch.fft.fftshift(kernel, dim=(2, 3)).flip(2, 3)
     return turned

@@ -11,13 +11,14 @@ the picture is looked at in a few levels, and D is interpolated between them.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.backends import mkldnn
 from torch.nn import functional as F
 
-from ..estimation.stationary import kernel_of, white_power
+from ..estimation.stationary import directions_of, kernel_of, white_power
 from ..interpolation import tents
 from ..schedule import Schedule
 from ..signatures import DenoiseFunction, DrawNoise
@@ -70,6 +71,11 @@ class Whitening:
         """The same on a device, but for the spectrum, which is small."""
         return replace(self, y=self.y.to(device), a=self.a.to(device))
 
+    @cached_property
+    def directions(self) -> tuple[Tensor, Tensor]:
+        """Those of n, as of `directions_of`."""
+        return directions_of(self.power)
+
     @property
     def has_directions(self) -> bool:
         """True if some directions have less noise than others, and are to be trusted."""
@@ -111,9 +117,10 @@ class Whitening:
         around = torch.cat(
             [F.pad(p.x, (side - side // 2 - 1, side // 2) * 2, mode=p.border) for p in parts], 1
         )
+        values, vectors = self.directions
         kernels = torch.cat(
             [
-                torch.cat([kernel_of(a**2 * self.power, p.response) for p in parts], 1)
+                torch.cat([kernel_of(p.response(a**2 * values), vectors) for p in parts], 1)
                 for a in nodes
             ]
         )
