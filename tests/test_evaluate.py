@@ -1,5 +1,6 @@
 """Evaluation: what is made, measured, kept and shown; with a tiny prior and small pictures."""
 
+import csv
 import json
 import math
 from contextlib import suppress
@@ -236,6 +237,149 @@ def test_a_picture_without_room_for_the_hole_fails_alone(tmp_path, photos, quick
     rows = {Path(row["input"]).name: row["status"] for row in content(tmp_path / "out")["rows"]}
     assert rows == {"p0.png": "ok", "p1.png": "ok", "small.png": "failed"}
     assert all(mean["pictures"] == 2 for mean in content(tmp_path / "out")["means"])
+
+
+@pytest.fixture
+def own_masks(tmp_path):
+    """A folder of masks for the two photographs of 64x48, each with a hole of its own."""
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    for number in range(2):
+        values = np.zeros((48, 64), dtype=np.uint8)
+        values[20:26, 20 + 4 * number : 30] = 255
+        Image.fromarray(values).save(folder / f"p{number}{'_mask' * number}.png")
+    return folder
+
+
+def holes_of(out):
+    """What was hidden of each picture, in 32x32."""
+    found = {}
+    for row in content(out)["rows"]:
+        (path,) = (out / "pictures" / "inpaint").glob(f"{Path(row['input']).stem}-*.hole.png")
+        found[Path(row["input"]).name] = load_picture(path).pixels[:, :, 0] == 1
+    return found
+
+
+def test_masks_of_ones_own_are_what_is_filled(photos, own_masks, tmp_path, quick):
+    """A folder, paired by name as `inpaint` does; masks of a picture are cropped as it is."""
+    out = tmp_path / "out"
+    command = ["eval", "inpaint", photos, "-o", out, *quick, "--noise", "0", "--save-pictures"]
+    reddiff(*command, "--mask", own_masks)
+    for number, hole in enumerate(holes_of(out).values()):
+        expected = np.zeros((32, 32), dtype=bool)
+        expected[12:18, 4 + 4 * number : 14] = True
+        assert np.array_equal(hole, expected)
+    names = [Path(row["mask"]).name for row in content(out)["rows"]]
+    assert names == ["p0.png", "p0.png", "p1_mask.png", "p1_mask.png"]
+    _, stderr = reddiff(*command, "--mask", own_masks, "--grow-mask", "1", code=2)
+    assert "another grow_mask" in stderr
+    assert "another hole" in reddiff(*command, code=2)[1]
+    reddiff(*command, "--mask", own_masks, "--grow-mask", "1", "--invert-mask", "--overwrite")
+    assert holes_of(out)["p0.png"].mean() > 0.9
+
+
+def test_one_mask_of_the_size_of_the_crop_serves_all(photos, tmp_path, quick):
+    values = np.zeros((32, 32), dtype=np.uint8)
+    values[3:9, 3:9] = 255
+    Image.fromarray(values).save(tmp_path / "m.png")
+    Image.fromarray(scene(40, 36, seed=5)).save(photos / "other.png")
+    out = tmp_path / "out"
+    command = ["eval", "inpaint", photos, "-o", out, *quick, "--save-pictures"]
+    reddiff(*command, "--mask", tmp_path / "m.png")
+    holes = holes_of(out)
+    assert len(holes) == 3
+    assert all(np.array_equal(hole, values > 0) for hole in holes.values())
+
+
+def test_a_mask_that_was_changed_is_measured_anew(photos, own_masks, tmp_path, quick, monkeypatch):
+    """Its rows are others: nothing is measured twice, and no score of another hole is shown."""
+    out = tmp_path / "out"
+    command = ["eval", "inpaint", photos, "-o", out, *quick, "--noise", "0", "--mask", own_masks]
+    first, _ = reddiff(*command)
+    calls = []
+    monkeypatch.setattr(evaluate, "degrade", lambda *a: calls.append(a) or degrade(*a))
+    assert reddiff(*command)[0] == first
+    assert calls == []
+    values = np.zeros((48, 64), dtype=np.uint8)
+    values[12:30, 20:40] = 255
+    Image.fromarray(values).save(own_masks / "p0.png")
+    assert reddiff(*command)[0] != first
+    assert len(calls) == 1
+    assert len(content(out)["rows"]) == 6
+
+
+def test_masks_that_do_not_fit_fail_alone(photos, own_masks, tmp_path, quick):
+    for number, (size, hole) in enumerate([((20, 20), 9), ((48, 64), 5), ((48, 64), 0)]):
+        Image.fromarray(scene(48, 64, seed=9 + number)).save(photos / f"q{number}.png")
+        values = np.zeros(size, dtype=np.uint8)
+        values[:hole, :hole] = 255  # off the centre
+        Image.fromarray(values).save(own_masks / f"q{number}.png")
+    Image.fromarray(scene(48, 64, seed=20)).save(photos / "r.png")
+    command = ["eval", "inpaint", photos, "-o", tmp_path / "out", *quick, "--mask", own_masks]
+    _, stderr = reddiff(*command, code=1)
+    assert "mask is 20x20, picture is 64x48, its crop 32x32; make it as large" in stderr
+    assert "q1.png: is empty within the centre crop of 32x32; give a larger --crop" in stderr
+    assert "q2.png: mask is empty" in stderr
+    assert "r.png: no mask named r.*" in stderr
+    assert "[2/6] p1.png" in stderr
+    means = content(tmp_path / "out")["means"]
+    assert [entry["pictures"] for entry in means] == [2, 2]
+    # What headers and names tell, a plan tells as well.
+    stdout, _ = reddiff(*command, "--dry-run", "--json", code=1)
+    told = [json.loads(line)["error"] for line in stdout.splitlines()]
+    assert [error and error["type"] for error in told] == [None] * 2 + ["MaskSize"] + [
+        None,
+        None,
+        "Mask",
+    ]
+
+
+def test_masks_below_the_pictures_are_no_pictures(photos, own_masks, tmp_path, quick):
+    """With --recursive they would be damaged and restored, too."""
+    own_masks.rename(photos / "masks")
+    out = tmp_path / "out"
+    stdout, _ = reddiff(
+        *("eval", "inpaint", photos, "-r", "-o", out, *quick),
+        *("--mask", photos / "masks", "--dry-run"),
+    )
+    assert len(stdout.splitlines()) == 2
+
+
+def test_scores_open_in_a_spreadsheet(photos, tmp_path, quick):
+    """The rows and the means of eval.json as comma-separated values."""
+    (photos / "bad, really.png").write_text("no picture")
+    out = tmp_path / "out"
+    reddiff("eval", "denoise", photos, "-o", out, *quick, code=1)
+    with (out / "eval.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    kept = content(out)["rows"]
+    assert [row["status"] for row in rows] == [row["status"] for row in kept]
+    for row, other in zip(rows, kept, strict=True):
+        assert row["input"] == other["input"]
+        assert row["psnr"] == str(other.get("psnr", ""))
+    (failed,) = [row for row in rows if row["status"] == "failed"]
+    assert failed["error_type"] == "Unreadable"
+    assert "not a picture" in failed["error_message"]
+    with (out / "means.csv").open(newline="", encoding="utf-8") as file:
+        means = list(csv.DictReader(file))
+    assert [row["method"] for row in means] == ["start", "reddiff-2"]
+    assert [float(row["psnr"]) for row in means] == [m["psnr"] for m in content(out)["means"]]
+
+
+def test_pictures_beyond_the_sheet_are_kept_on_request(photos, tmp_path, quick, monkeypatch):
+    """Those that it shows are, as a later run draws it again."""
+    monkeypatch.setattr(evaluate, "SHEET_ROWS", 1)
+    monkeypatch.setattr("reddiff_cli.evaluation.perceptual.missing", lambda _: "not here")
+    command = ["eval", "denoise", photos, *quick]
+    reddiff(*command, "-o", tmp_path / "few")
+    few = {path.name.split("-")[0] for path in (tmp_path / "few" / "pictures").rglob("*.png")}
+    assert few == {"p0"}
+    assert not list((tmp_path / "few").rglob("*.npy"))
+    reddiff(*command, "-o", tmp_path / "all", "--save-pictures")
+    found = {path.name.split("-")[0] for path in (tmp_path / "all" / "pictures").rglob("*.png")}
+    assert found == {"p0", "p1"}
+    told = Path(__file__).parent.parent.joinpath("README.md").read_text()
+    assert "the pictures that the sheet shows" in told
 
 
 def symmetric_prior(side, schedule):
@@ -583,6 +727,12 @@ def test_noise_of_a_composition_is_what_is_added():
 
 
 BAD = [
+    (["eval", "denoise", "PHOTOS", "-o", "x", "--mask", "m"], "--mask: is no flag of denoise"),
+    (["eval", "denoise", "PHOTOS", "-o", "x", "--grow-mask", "1"], "--grow-mask: is no flag"),
+    (["eval", "inpaint", "PHOTOS", "-o", "x", "--mask", "nowhere"], "--mask nowhere: no such"),
+    (["eval", "inpaint", "PHOTOS", "-o", "x", "--invert-mask"], "--invert-mask: is for masks"),
+    (["eval", "inpaint", "PHOTOS", "-o", "x", "--hole", "box:9", "--mask", "PHOTOS"], "drop one"),
+    (["eval", "PHOTOS", "-o", "x", "--suite", "paper", "--mask", "PHOTOS"], "drop --mask"),
     (["eval", "superres", "PHOTOS"], "-o: missing"),
     (["eval", "sharpen", "PHOTOS", "-o", "x"], "no such task"),
     (["eval", "denoise", "-o", "x"], "no pictures"),

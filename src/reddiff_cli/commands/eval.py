@@ -15,6 +15,7 @@ from ..evaluation.options import (
     TASK_FLAGS,
     Case,
     EvalOptions,
+    flag_of,
     make_case,
     make_suite,
     parse_curve,
@@ -49,6 +50,20 @@ class DamageFlags:
     """Flags of the tasks; None is the task's own default."""
 
     hole: Annotated[str | None, _damage(f"inpaint: {HOLE_HELP}.", "--hole")] = None
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            "-m",
+            "--mask",
+            help="inpaint: holes of your own, white = fill; a file, or a folder paired by name.",
+            readable=False,
+            rich_help_panel=DAMAGE,
+        ),
+    ] = None
+    invert_mask: Annotated[bool | None, _damage("inpaint: black = fill.", "--invert-mask")] = None
+    grow_mask: Annotated[
+        int | None, _damage("inpaint: dilate masks by pixels.", "--grow-mask")
+    ] = None
     scale: Annotated[int | None, _damage("superres: 2 to 8.", "--scale")] = None
     downsample: Annotated[
         str | None,
@@ -104,7 +119,11 @@ class ComparisonFlags:
         _compare(f"{', '.join(SUITES)}: the tasks of a publication; give no TASK.", "--suite"),
     ] = None
     save_pictures: Annotated[
-        bool, _compare("Keep all pictures and measurements.", "--save-pictures")
+        bool,
+        _compare(
+            "Keep all pictures and measurements; else those that the contact sheet shows.",
+            "--save-pictures",
+        ),
     ] = False
 
 
@@ -200,7 +219,7 @@ def _options(
         cases = make_suite(comparison.suite, comparison.noise)
         named = [name for name, value in given.items() if value is not None]
         if named or words[0] in TASK_FLAGS:
-            extra = f"--{named[0]}" if named else words[0]
+            extra = flag_of(named[0]) if named else words[0]
             raise UsageError(f"--suite {comparison.suite}: says the damage itself; drop {extra}")
     curve = parse_curve(comparison.curve)
     base = SolverOptions(seed=flags.seed, s_start=flags.start)

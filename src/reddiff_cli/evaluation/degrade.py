@@ -33,12 +33,12 @@ from ..operators import (
     measure_jpeg,
     rec601,
 )
-from ..pictures import Hole, Picture, Pixels
+from ..pictures import Hole, Picture
 from ..response import parse_response
 from ..retrieval.diffraction import Diffraction
 from ..retrieval.options import PhaseOptions
 from ..solvers.reddiff import SIGMA_SINGLE
-from ..task_options import DeblurOptions, HdrOptions, SuperresOptions
+from ..task_options import DeblurOptions, HdrOptions, InpaintOptions, SuperresOptions
 from ..tasks import Problem, Setting
 from ..tasks.compose import Margins, canvas_margins, make_part
 from ..tasks.deblur import make_blur
@@ -52,42 +52,12 @@ from ..tasks.superres import make_downsample
 from ..tasks.whole import WholePicture
 from .hole_shapes import draw_hole
 from .options import Case, CompressOptions, HoleOptions
+from .own_masks import own_hole
+from .specimen import NO_MARGINS, Specimen, cut
 
-NO_MARGINS = (0, 0, 0, 0)
-SMALLEST = 16  # pixels a side that SSIM and the networks need
 OVERSAMPLING = 2  # of phase: the detector has twice the pixels of the picture on each axis
 # What messages name in place of a file that nobody has.
 NOWHERE = Path("the crop")
-
-
-@dataclass(frozen=True)
-class Specimen:
-    """One damaged picture.    truth: (1, C, H, W) in [-1, 1].    y: the measurement.
-
-    noise: standard deviation in y, [0, 1] units.    start: `operator.start(y)`, its canvas
-    cropped by `crop`.    pose: the problem for a solver.    turned: the result is equal to the
-    truth only up to shift and rotation by 180 degrees.
-    """
-
-    truth: Tensor
-    operator: Operator
-    y: Tensor
-    noise: float
-    start: Tensor
-    pose: Callable[[Setting], Problem]
-    crop: Callable[[Tensor], Tensor] = Tensor.clone
-    hole: Hole | None = None
-    turned: bool = False
-
-    def shown(self) -> Pixels:
-        """The measurement as a picture for people, (h, w, C) in [0, 1]."""
-        if isinstance(self.operator, Phase):
-            spectrum = torch.fft.fftshift(self.y, dim=(2, 3)).clamp(min=0)
-            level = torch.log1p(100 * spectrum / spectrum.max().clamp(min=1e-12))
-            return to_pixels(level / level.max() * 2 - 1)
-        if self.y.ndim != 4:  # coefficients of a JPEG file
-            return to_pixels(self.crop(self.start))
-        return to_pixels(self.y)
 
 
 @dataclass(frozen=True)
@@ -103,8 +73,15 @@ class _Made:
         return F.pad(x, [-n for n in self.margins])
 
 
-def degrade(picture: Picture, case: Case, crop: int, seed: int) -> Specimen:
-    """Damage the centre crop of a clean picture as a case says.
+def degrade(
+    picture: Picture,
+    case: Case,
+    crop: int,
+    seed: int,
+    mask: Path | None = None,
+    on_note: Callable[[str], None] = lambda _: None,
+) -> Specimen:
+    """Damage the centre crop of a clean picture as a case says; mask: what it is to lose.
 
     Holes and noise are drawn from `seed` and the pixels of the crop: the same picture is damaged
     in the same way under any name and in any order. PictureError if the picture does not fit.
@@ -116,7 +93,11 @@ def degrade(picture: Picture, case: Case, crop: int, seed: int) -> Specimen:
     if isinstance(options, PhaseOptions):
         truth = cut(x, crop)
         return _diffract(truth, options, case.noise, _generator(truth, seed))
-    made = _make(x, case, crop, seed)
+    if isinstance(options, InpaintOptions) and mask:
+        canvas = cut(x, crop)
+        made = _holed(canvas, own_hole(picture, canvas, mask, options, crop, on_note))
+    else:
+        made = _make(x, case, crop, seed)
     truth, generator = made.crop(made.canvas).clone(), _generator(made.canvas, seed)
     clean = made.operator(made.canvas)
     noise = 2 * case.noise * torch.randn(clean.shape, generator=generator)
@@ -135,27 +116,6 @@ def degrade(picture: Picture, case: Case, crop: int, seed: int) -> Specimen:
     )
 
 
-def cut(x: Tensor, crop: int, multiple: int = 1, margins: Margins = NO_MARGINS) -> Tensor:
-    """The centre of x, (1, C, H, W), with margins around it where the operator looks beyond it.
-
-    At most crop x crop pixels without the margins, a multiple on each axis; PictureError if
-    there are too few.
-    """
-    left, right, top, bottom = margins
-    places = []
-    for length, before, after in ((x.shape[2], top, bottom), (x.shape[3], left, right)):
-        side = min(crop, length - before - after) // multiple * multiple
-        if side < SMALLEST:
-            raise PictureError(
-                f"picture is {x.shape[3]}x{x.shape[2]}, the damage needs {SMALLEST} pixels and "
-                f"margins of {before + after}; give a larger picture",
-                "Size",
-            )
-        first = min(max((length - side) // 2, before), length - after - side)
-        places.append(slice(first - before, first + side + after))
-    return x[:, :, places[0], places[1]].clone()
-
-
 def _generator(x: Tensor, seed: int) -> torch.Generator:
     """Of the pixels and the seed, so that it is never the solver's own, which has the seed."""
     content = x.numpy().tobytes() + str(seed).encode()
@@ -172,8 +132,7 @@ def _make(x: Tensor, case: Case, crop: int, seed: int) -> _Made:
             number = _generator(canvas, seed).initial_seed()
             random = np.random.default_rng(number)
             hole = draw_hole(options, (canvas.shape[2], canvas.shape[3]), random)
-            known = torch.from_numpy(~hole)[None, None].float()
-            return _Made(Inpaint(known), canvas, known=known)
+            return _holed(canvas, hole)
         case SuperresOptions():
             reduction = make_downsample(options.scale, options.filter)
             operator = behind(parse_response(options.response), reduction)
@@ -189,6 +148,11 @@ def _make(x: Tensor, case: Case, crop: int, seed: int) -> _Made:
             raise PictureError("picture is grey; colorize is measured on colours", "Colour")
         return _Made(rec601(), cut(x, crop))
     return _Made(Identity(), cut(x, crop))
+
+
+def _holed(canvas: Tensor, hole: Hole) -> _Made:
+    known = torch.from_numpy(~hole)[None, None].float()
+    return _Made(Inpaint(known), canvas, known=known)
 
 
 def _make_blur(x: Tensor, options: DeblurOptions, crop: int) -> _Made:
@@ -231,7 +195,7 @@ def _poser(made: _Made, case: Case, truth: Tensor, y: Tensor) -> Callable[[Setti
     def pose(setting: Setting) -> Problem:
         noise = setting.noise(case.task, NOWHERE, y, made.known, blurred=case.options.blurred)
         white = setting.white(made.operator, y, noise, made.known)
-        if isinstance(case.options, HoleOptions):
+        if isinstance(case.options, HoleOptions | InpaintOptions):
             hole = _hole(made.known)
             if hole is None:
                 raise ValueError("no hole")

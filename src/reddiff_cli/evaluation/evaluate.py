@@ -24,11 +24,13 @@ from ..pictures import Picture, Pixels, load_picture, save_picture
 from ..restore import Restorer
 from ..tasks import Setting, solver_of
 from ..tasks.problem import to_pixels, to_tensor
-from .degrade import Specimen, degrade
-from .ledger import FAILED, OK, REFUSED, Ledger, Row, slug
+from .degrade import degrade
+from .inputs import EvalInputs
+from .ledger import FAILED, OK, REFUSED, Ledger, Row, contents_of, slug
 from .options import START, Case, EvalOptions, Method
 from .perceptual import Distance
 from .report import EvalReporter
+from .specimen import Specimen
 
 # Pictures of the contact sheet.
 SHEET_ROWS = 8
@@ -38,11 +40,12 @@ BEST = 100.0
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture and where what is made of it lies."""
+    """A picture and where what is made of it lies.    digest: of it, and of its mask if any."""
 
     path: Path
     digest: str
     folder: Path
+    mask: Path | None = None
 
     def file(self, what: str, suffix: str = ".png") -> Path:
         """The file of the clean picture, the degraded one, or a method's."""
@@ -60,10 +63,12 @@ class Evaluator:
         folder: Path,
         ledger: Ledger,
         reporter: EvalReporter,
+        inputs: EvalInputs,
         lpips: Distance | None = None,
     ) -> None:
         self.card, self.options, self.machine = card, options, machine
         self.folder, self.ledger, self.reporter, self.lpips = folder, ledger, reporter, lpips
+        self.inputs = inputs
         first = options.cases[0].options
         # Alone, as seconds and memory of one picture are measured.
         self._restorer = Restorer(
@@ -78,11 +83,15 @@ class Evaluator:
     def measure(self, case: Case, path: Path, *, keep: bool) -> list[Row]:
         """All rows of one picture; keep: write its pictures. A failure is a row as well."""
         self.ledger.forget_failure(case.name, path)
+        about = self._about(case, path)
         try:
-            digest = file_digest(path)
+            about["input_sha256"] = file_digest(path)
+            if mask := self.inputs.mask_of(path):
+                about |= {"mask": str(mask), "mask_sha256": file_digest(mask)}
         except PictureError as error:
-            return [self._fail(case, path, "", error)]
-        shot = self.shot(case, path, digest)
+            return [self._fail(about, error)]
+        digest = contents_of(about)
+        shot = replace(self.shot(case, path, digest), mask=mask)
         specimen = None
         rows = []
         for method in (None, *self.options.methods):
@@ -94,13 +103,13 @@ class Evaluator:
                 continue
             try:
                 specimen = specimen or self._degrade(case, shot, keep)
-                row = self._measure_one(case, shot, specimen, method, keep)
+                row = self._measure_one(case, shot, specimen, method, keep, about)
             except PictureError as error:
-                return [self._fail(case, path, digest, error)]
+                return [self._fail(about, error)]
             except (ReddiffError, BrokenPipeError):
                 raise  # concerns all pictures
             except Exception as error:  # whatever a picture does to a library, others go on
-                return [self._fail(case, path, digest, _unforeseen(path, error))]
+                return [self._fail(about, _unforeseen(path, error))]
             rows.append(row)
             self.ledger.add(row)
             self.reporter.row(row)
@@ -109,7 +118,8 @@ class Evaluator:
     def _degrade(self, case: Case, shot: Shot, keep: bool) -> Specimen:
         try:
             options = self.options
-            specimen = degrade(load_picture(shot.path), case, options.crop, options.seed)
+            damage = case, options.crop, options.seed, shot.mask, self.reporter.note
+            specimen = degrade(load_picture(shot.path), *damage)
         except PictureError as error:
             text = str(error)
             named = text if text.startswith(str(shot.path)) else f"{shot.path}: {text}"
@@ -126,11 +136,17 @@ class Evaluator:
         return specimen
 
     def _measure_one(
-        self, case: Case, shot: Shot, specimen: Specimen, method: Method | None, keep: bool
+        self,
+        case: Case,
+        shot: Shot,
+        specimen: Specimen,
+        method: Method | None,
+        keep: bool,
+        about: Row,
     ) -> Row:
         label = START if method is None else method.label
         self.reporter.begin(case.name, shot.path.name, label)
-        row = self._about(case, shot.path, shot.digest, label)
+        row = about | {"method": label}
         if method is None:
             pixels, facts = _start(specimen), _start_facts(specimen)
         else:
@@ -193,16 +209,16 @@ class Evaluator:
             "height": int(x.shape[2]),
         }
 
-    def _about(self, case: Case, path: Path, digest: str, label: str) -> Row:
+    def _about(self, case: Case, path: Path) -> Row:
         """What every row holds."""
-        about = {"case": case.name, "task": case.task, "input": str(path), "input_sha256": digest}
+        about = {"case": case.name, "task": case.task, "input": str(path), "input_sha256": ""}
         where = {"noise": case.noise, "seed": self.options.seed, "device": str(self.device)}
         model = {"model": self.card.name, "revision": self.card.revision}
-        return {**about, "method": label, **where, **model}
+        return {**about, "method": "", **where, **model}
 
-    def _fail(self, case: Case, path: Path, digest: str, error: PictureError) -> Row:
+    def _fail(self, about: Row, error: PictureError) -> Row:
         told = {"type": error.kind, "message": str(error)}
-        row = self._about(case, path, digest, "") | {"status": FAILED, "error": told}
+        row = about | {"status": FAILED, "error": told}
         self.ledger.add(row)
         self.reporter.row(row)
         return row

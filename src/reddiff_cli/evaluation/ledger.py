@@ -15,7 +15,9 @@ from .. import __version__
 from ..errors import PictureError, UsageError
 from ..files import write_whole
 from ..shards import Shard
+from .inputs import digest_of
 from .options import START, Case
+from .spreadsheet import as_csv
 
 Row = dict[str, Any]
 Settings = dict[str, Any]
@@ -81,7 +83,7 @@ class Ledger:
         self._rows.pop((case, str(path), FAILED), None)
 
     def write(self) -> None:
-        """The whole file, so that no half of it can be seen."""
+        """The whole file, so that no half of it can be seen; and its tables for spreadsheets."""
         content = {
             "program": f"reddiff {__version__}",
             "versions": versions(),
@@ -91,6 +93,12 @@ class Ledger:
             "rows": list(self._rows.values()),
         }
         write_whole(self.path, (json.dumps(content, indent=1) + "\n").encode())
+        write_whole(self.path.with_suffix(".csv"), as_csv(self._rows.values()))
+        means = self.path.with_name(f"means{self.part}.csv")
+        if self.means:
+            write_whole(means, as_csv(self.means))
+        else:  # those of before are not those of these rows
+            means.unlink(missing_ok=True)
         self._written, self._pending = time.monotonic(), False
 
     def _read(self, path: Path) -> None:
@@ -122,7 +130,12 @@ def _key(row: Row) -> tuple[str, str, str]:
     """What a row is known by. A file that failed has no method, and maybe no contents."""
     if row["status"] == FAILED:
         return row["case"], row["input"], FAILED
-    return row["case"], row["input_sha256"], row["method"]
+    return row["case"], contents_of(row), row["method"]
+
+
+def contents_of(row: Row) -> str:
+    """What stands for the contents of a row's picture, and of its mask if it has one."""
+    return digest_of(row["input_sha256"], row.get("mask_sha256"))
 
 
 def versions() -> dict[str, str]:

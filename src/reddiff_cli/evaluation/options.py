@@ -17,6 +17,7 @@ from ..task_options import (
     DeblurOptions,
     DenoiseOptions,
     HdrOptions,
+    InpaintOptions,
     SuperresOptions,
     TaskOptions,
     parse_filter,
@@ -27,7 +28,7 @@ START = "start"
 EVAL_METHODS = (METHODS[0], PAPER, *METHODS[1:])
 # Flags that belong to one task or a few; all others are for every task.
 TASK_FLAGS = {
-    "inpaint": ("hole",),
+    "inpaint": ("hole", "mask", "invert_mask", "grow_mask"),
     "superres": ("scale", "downsample", "response"),
     "deblur": ("kernel", "boundary", "response"),
     "phase": ("starts", "keep"),
@@ -54,6 +55,14 @@ class HoleOptions(TaskOptions):
 
     def settings(self) -> dict[str, Any]:
         return {"hole": f"{self.kind}:{self.value:g}"}
+
+
+@dataclass(frozen=True)
+class OwnMaskOptions(InpaintOptions):
+    """Holes of the user's own. Rows hold the digest of their mask, as they do of the picture."""
+
+    def settings(self) -> dict[str, Any]:
+        return {"hole": "mask"} | super().settings()
 
 
 @dataclass(frozen=True)
@@ -207,7 +216,7 @@ def make_case(task: str, flags: Mapping[str, Any], noise: float | None) -> Case:
     given = {name: value for name, value in flags.items() if value is not None}
     for name in given:
         if name not in TASK_FLAGS[task]:
-            raise UsageError(f"--{name}: is no flag of {task}; drop it")
+            raise UsageError(f"{flag_of(name)}: is no flag of {task}; drop it")
     if noise is not None and not 0 <= noise <= 1:
         raise UsageError(f"--noise {noise:g}: must lie between 0 and 1")
     if task == "jpeg" and noise:
@@ -222,7 +231,7 @@ def make_case(task: str, flags: Mapping[str, Any], noise: float | None) -> Case:
 def _options(task: str, given: dict[str, Any]) -> TaskOptions:
     match task:
         case "inpaint":
-            return parse_hole(given.get("hole", "random:0.7"))
+            return _hole_options(given)
         case "superres":
             reduced = parse_filter(given.get("downsample", "bicubic"))
             response = given.get("response", "linear")
@@ -246,6 +255,25 @@ def _options(task: str, given: dict[str, Any]) -> TaskOptions:
                 raise UsageError("--degrade: missing; as in 'blur gaussian:1.5 | down 2'")
             return parse_degrade(given["degrade"])
     return DenoiseOptions() if task == "denoise" else ColorizeOptions()
+
+
+def _hole_options(given: Mapping[str, Any]) -> TaskOptions:
+    """A hole to make, or masks of the user's own."""
+    mask, own = given.get("mask"), [name for name in given if name != "hole"]
+    if mask is None:
+        if own:
+            raise UsageError(f"{flag_of(own[0])}: is for masks of your own; give --mask as well")
+        return parse_hole(given.get("hole", "random:0.7"))
+    if "hole" in given:
+        raise UsageError("--hole and --mask: both say what is to be filled; drop one")
+    if not mask.is_file() and not mask.is_dir():
+        raise UsageError(f"--mask {mask}: no such file or folder")
+    return OwnMaskOptions(mask, bool(given.get("invert_mask")), given.get("grow_mask", 0))
+
+
+def flag_of(name: str) -> str:
+    """As the command line spells the name of an option."""
+    return f"--{name.replace('_', '-')}"
 
 
 def make_suite(name: str, noise: float | None) -> tuple[Case, ...]:

@@ -62,6 +62,7 @@ class EvalReporter:
         if self.options.json:
             print_event({"event": "row", **row, "kept": kept})
         if row["status"] == FAILED:
+            self.done += 1
             message = one_line(row["error"]["message"])
             self.failures.append(message)
             self._print(f"error: {message}", always=True)

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..cards import STARTS, Card
-from ..errors import ExitCode
+from ..errors import ExitCode, PictureError
 from ..files import write_whole
-from ..jobs import list_pictures
 from ..models import find_model
 from ..options import MachineOptions, ReportOptions
 from ..progress import FetchReporter
 from ..record import plain
 from ..report import one_line, print_event, print_line
 from ..shards import Shard
-from .ledger import FAILED, OK, Ledger, Means, Row, slug, summarise
+from .inputs import EvalInputs
+from .ledger import FAILED, OK, Ledger, Means, Row, contents_of, slug, summarise
 from .options import NOT_IN_SUITE, START, Case, EvalOptions
 from .plot import line_plot
 from .report import EvalReporter
@@ -55,24 +55,35 @@ class EvalRun:
     limit: int | None = None
     overwrite: bool = False
 
+    def material(self) -> EvalInputs:
+        """The pictures, and the masks if the user gives some."""
+        masks = [getattr(case.options, "mask", None) for case in self.options.cases]
+        return EvalInputs(self.inputs, self.recursive, self.folder, masks[0])
+
     def pictures(self) -> list[Path]:
         """Those of this shard, among the first `limit`."""
-        return self.shard.take(
-            list_pictures(self.inputs, self.recursive, self.folder)[: self.limit]
-        )
+        return self.shard.take(self.material().pictures()[: self.limit])
 
     def show_plan(self) -> ExitCode:
         """Print what would be measured; torch is not imported, and nothing is fetched."""
         options = self.options.fit(find_model(self.model, offline=True))
+        material, failed = self.material(), False
         for case in options.cases:
             for path in self.pictures():
-                methods = [START, *options.labels]
+                methods, error = [START, *options.labels], None
+                try:
+                    material.check(path, options.crop)
+                except PictureError as wrong:
+                    failed, error = True, {"type": wrong.kind, "message": str(wrong)}
                 if self.report.json:
                     told = {"case": case.name, "input": str(path), "methods": methods}
-                    print_event({"event": "plan", **told, "output": str(self.folder)})
+                    print_event(
+                        {"event": "plan", **told, "output": str(self.folder), "error": error}
+                    )
                 else:
-                    print_line(one_line(f"{path}: {case.name}: {', '.join(methods)}"))
-        return ExitCode.OK
+                    shown = f"fail: {error['message']}" if error else ", ".join(methods)
+                    print_line(one_line(f"{path}: {case.name}: {shown}"))
+        return ExitCode.PICTURE_FAILED if failed else ExitCode.OK
 
     def evaluate(self) -> ExitCode:
         """Measure every row that is not there yet; one failed picture never ends the run."""
@@ -137,7 +148,8 @@ class EvalRun:
         absent = {name: missing(name) for name in (LPIPS, KID)}
         lpips = None if absent[LPIPS] else load_lpips()
         folder, options, machine = self.folder, self.options, self.machine
-        made = Evaluator(card, options, machine, folder, ledger, reporter, lpips)
+        material = self.material()
+        made = Evaluator(card, options, machine, folder, ledger, reporter, material, lpips)
         reporter.note(f"model {card.name} ({card.revision}) on {made.device}")
         return made, absent
 
@@ -178,8 +190,8 @@ class EvalRun:
         lines: list[list[Panel]] = []
         by_picture: dict[str, dict[str, Row]] = {}
         for row in rows:
-            by_picture.setdefault(row["input_sha256"], {})[row["method"]] = row
-        good = dict.fromkeys(row["input_sha256"] for row in rows if row["status"] == OK)
+            by_picture.setdefault(contents_of(row), {})[row["method"]] = row
+        good = dict.fromkeys(contents_of(row) for row in rows if row["status"] == OK)
         for digest in list(good)[:SHEET_ROWS]:
             own = by_picture[digest]
             path = Path(next(iter(own.values()))["input"])
@@ -204,7 +216,7 @@ class EvalRun:
                 good = [row for row in own if row["status"] == OK]
                 if len(good) < KID_PICTURES:
                     continue
-                shots = [evaluator.shot(case, Path(r["input"]), r["input_sha256"]) for r in good]
+                shots = [evaluator.shot(case, Path(r["input"]), contents_of(r)) for r in good]
                 restored, clean = (
                     torch.cat([extract(load_tensor(shot.file(what))) for shot in shots])
                     for what in (label, "clean")

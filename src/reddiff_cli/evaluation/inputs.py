@@ -1,0 +1,60 @@
+"""What an evaluation reads: clean pictures, and beside them masks of the user's own."""
+
+import hashlib
+from pathlib import Path
+
+from ..errors import PictureError
+from ..jobs import list_pictures
+from ..masks import Masks
+from ..pictures import size_of
+
+
+class EvalInputs:
+    """Files and folders of clean pictures, and a mask for all of them, or a folder with theirs.
+
+    output: the folder of the results, which is not looked into.
+    """
+
+    def __init__(
+        self, inputs: list[Path], recursive: bool, output: Path, mask: Path | None = None
+    ) -> None:
+        self._inputs, self._recursive, self._output = inputs, recursive, output
+        self._masks = Masks(mask)
+        self._drawn = mask.resolve() if mask and mask.is_dir() else None
+
+    def pictures(self) -> list[Path]:
+        """In a fixed order; masks in a folder below are none. UsageError if there are none."""
+        found = list_pictures(self._inputs, self._recursive, self._output)
+        folders = {path.resolve() for path in self._inputs}
+        if self._drawn is None or self._drawn in folders:
+            return found
+        return [path for path in found if self._drawn not in path.resolve().parents]
+
+    def mask_of(self, picture: Path) -> Path | None:
+        """Its mask, paired as by `inpaint`; PictureError if a folder of masks has none for it."""
+        above = (path for path in self._inputs if path.is_dir() and picture.is_relative_to(path))
+        return self._masks.find(picture, next(above, None))
+
+    def check(self, picture: Path, crop: int) -> None:
+        """PictureError where the headers tell that picture and mask cannot be used."""
+        size = size_of(picture)
+        if mask := self.mask_of(picture):
+            is_of_all(mask, size, (min(crop, size[0]), min(crop, size[1])))
+
+
+def is_of_all(mask: Path, picture: tuple[int, int], crop: tuple[int, int]) -> bool:
+    """True for the mask of a picture, False for one of its crop; PictureError if it is neither."""
+    size = size_of(mask)
+    if size not in (picture, crop):
+        told = f"mask is {_sides(size)}, picture is {_sides(picture)}, its crop {_sides(crop)}"
+        raise PictureError(f"{mask}: {told}; make it as large as one of them", "MaskSize")
+    return size == picture
+
+
+def digest_of(picture: str, mask: str | None) -> str:
+    """One name for the contents of both, from their own; that of the picture without a mask."""
+    return hashlib.sha256((picture + mask).encode()).hexdigest() if mask else picture
+
+
+def _sides(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
