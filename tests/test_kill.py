@@ -1,5 +1,6 @@
 """A run that is killed leaves whole pictures only; the same command then finishes the rest."""
 
+import json
 import os
 import random
 import re
@@ -26,6 +27,8 @@ from killing import (
     start,
 )
 from reddiff_cli.cli import app
+from reddiff_cli.errors import Terminated
+from reddiff_cli.interrupts import Interrupts, nothing
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
@@ -135,6 +138,87 @@ def test_what_stdin_held_is_gone_with_the_process(number, tiny_prior, tmp_path):
     finally:
         process.kill()
     assert list(spools.iterdir()) == []
+
+
+def run_apart(*arguments, **settings):
+    """The command in a process that heeds signals as one of a shell does."""
+
+    def usual():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+
+    command = [sys.executable, "-m", "reddiff_cli", *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": usual}
+    return subprocess.Popen(command, **pipes | settings)
+
+
+@pytest.mark.slow
+def test_a_scheduler_ends_a_run_in_order(undisturbed, tiny_prior, tmp_path):
+    """As Ctrl-C does: whole pictures and the summary stay. `timeout` sends SIGTERM twice."""
+    _, pictures, expected = undisturbed
+    out, log = tmp_path / "out", tmp_path / "run.jsonl"
+    with log.open("wb") as stdout:
+        command = command_of(pictures, out, tiny_prior)[1:]
+        process = run_apart(*command, "--json", "-q", stdout=stdout)
+        try:
+            limit = time.monotonic() + 90
+            while len(results(out)) < 2 and time.monotonic() < limit:
+                time.sleep(0.002)
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
+            _, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == -signal.SIGTERM  # 143 in a shell
+    *pictured, summary = map(json.loads, log.read_text().splitlines())
+    assert summary["event"] == "summary"
+    assert summary["exit_code"] == 143
+    assert 2 <= summary["ok"] == len(pictured) == check_whole(out) < len(expected)
+    assert contents(out).items() <= expected.items()
+    assert len(list(out.iterdir())) == len(results(out))
+    assert stderr.decode().strip() == "stopping, as SIGTERM asks; Ctrl-C stops at once"
+
+
+def test_sigterm_is_heard_once_and_where_work_is_saved():
+    """Training saves after the step in which it came, as after Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with Interrupts(nothing, nothing) as interrupts:
+            assert not interrupts.heard
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGTERM)
+            assert interrupts.heard == signal.SIGTERM
+            with pytest.raises(Terminated):
+                interrupts.throw()
+        os.kill(os.getpid(), signal.SIGTERM)  # while the last words are said
+        with pytest.raises(KeyboardInterrupt), Interrupts(nothing) as interrupts:
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "models",
+        "--help",
+        "inpaint IMG --mask MASK --steps 2 --model PRIOR --device cpu -o -",
+        "inpaint IMG --mask MASK --steps 2 --model PRIOR --device cpu --json",
+        "inpaint IMG --mask MASK --dry-run",
+    ],
+)
+def test_a_reader_who_has_gone_ends_it_as_other_tools(line, tiny_prior, picture_file, mask_file):
+    """By SIGPIPE (141 in a shell), and without a word: `| head` has what it wanted."""
+    names = {"IMG": picture_file, "MASK": mask_file, "PRIOR": tiny_prior}
+    process = run_apart(*(names.get(word, word) for word in line.split()))
+    try:
+        process.stdout.close()
+        stderr = process.stderr.read().decode()
+        assert process.wait(60) == -signal.SIGPIPE
+    finally:
+        process.kill()
+    assert all(" -> " in told for told in stderr.splitlines())
 
 
 def test_left_over_files_are_no_inputs(undisturbed, tiny_prior, tmp_path):

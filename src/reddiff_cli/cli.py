@@ -17,6 +17,7 @@ from .commands import models as command_models
 from .commands import train as command_train
 from .commands.making import restores
 from .damages import RestoreOptions, parse_degrade
+from .interrupts import end_as_told
 from .kernelspec import KERNEL_HELP, parse_kernel
 from .retrieval.options import PhaseOptions, parse_support
 from .task_options import (
@@ -33,7 +34,7 @@ from .task_options import (
 
 EPILOG = (
     "Exit codes: 0 all done, 1 a picture failed, 2 usage, 3 model not available, "
-    "4 device not available, 130 interrupted."
+    "4 device not available, 130 interrupted, 143 terminated."
 )
 
 app = typer.Typer(
@@ -273,4 +274,8 @@ def main() -> None:
     # under `xargs -P`): 16 s instead of more than 120 s for one picture beside another process.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     keep_pages()
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        end_as_told(end)
+        raise

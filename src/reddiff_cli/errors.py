@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
     MODEL_MISSING = 3
     DEVICE_MISSING = 4
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 class ReddiffError(Exception):
@@ -56,9 +57,15 @@ class DeviceMissing(ReddiffError):
     exit_code = ExitCode.DEVICE_MISSING
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as of `timeout` or a scheduler: ends a run in order, as Ctrl-C does."""
+
+
 def code_of(error: BaseException) -> ExitCode:
-    """The exit code of a run that ends by one of our errors, or else by Ctrl-C."""
-    return error.exit_code if isinstance(error, ReddiffError) else ExitCode.INTERRUPTED
+    """The exit code of a run that ends by one of our errors, or else by Ctrl-C or SIGTERM."""
+    if isinstance(error, ReddiffError):
+        return error.exit_code
+    return ExitCode.TERMINATED if isinstance(error, Terminated) else ExitCode.INTERRUPTED
 
 
 def wants_traces(verbose: int) -> bool:

@@ -185,9 +185,9 @@ class Reporter:
         if self.options.verbose or message.startswith("warning"):
             self._print(message)
 
-    def stopping(self) -> None:
-        """Ctrl-C was heard: said to people even if they want errors only, as it may take long."""
-        self._print("stopping; Ctrl-C again stops at once", always=True)
+    def stopping(self, told: str) -> None:
+        """A signal was heard: said even to those who want errors only, as it may take long."""
+        self._print(told, always=True)
 
     def leave(self) -> None:
         """Give the terminal back as it was; past the console, which a thread may hold."""

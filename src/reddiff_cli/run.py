@@ -198,7 +198,7 @@ class Run:
             finally:
                 stop.set()
                 if interrupts.heard:
-                    reporter.stopping()
+                    reporter.stopping(interrupts.told)
                 pool.shutdown()
 
     def _pixels(self, job: Job, restorer: "Restorer | None") -> int:

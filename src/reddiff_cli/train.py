@@ -65,7 +65,7 @@ def train(
             for _ in _steps(trainer, photographs, crops, on_step, on_note):
                 # Anywhere within a step it would leave weights, average and randomness of two.
                 if heeded.heard:
-                    raise KeyboardInterrupt
+                    heeded.throw()
     finally:
         # Else the last checkpoint is the better one, or there is nothing to keep.
         if trainer.step and bool(trainer.running_loss.isfinite()):

@@ -8,12 +8,13 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand
 
-from ..errors import ExitCode, ReddiffError, UsageError, wants_traces
+from ..errors import ReddiffError, Terminated, UsageError, code_of, wants_traces
+from ..interrupts import heeding_sigterm
 from ..options import TASKS, check_solver
 from ..streams import STREAM, spooled
 from ..task_options import TaskOptions
@@ -162,11 +163,13 @@ class errors_as_lines:  # noqa: N801  (reads as a statement)
 
     def __init__(self, verbose: int) -> None:
         self.trace = wants_traces(verbose)
+        self._heeding = heeding_sigterm()
 
     def __enter__(self) -> None:
-        return None
+        self._heeding.__enter__()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._heeding.__exit__(None, None, None)
         if isinstance(error, OSError) and error.filename:  # no way to it, or too long a name
             told = f"{error.filename}: {error.strerror}; give another path"
             error = UsageError(told).with_traceback(error.__traceback__)
@@ -174,10 +177,8 @@ class errors_as_lines:  # noqa: N801  (reads as a statement)
             from ..report import print_error
 
             print_error(error, trace=self.trace)
-            _exit(error.exit_code)
-        if isinstance(error, KeyboardInterrupt) and not self.trace:
-            _exit(ExitCode.INTERRUPTED)
-
-
-def _exit(code: ExitCode) -> NoReturn:
-    raise typer.Exit(int(code))
+            raise typer.Exit(int(code_of(error)))
+        if isinstance(error, Terminated) or (
+            isinstance(error, KeyboardInterrupt) and not self.trace
+        ):
+            raise typer.Exit(int(code_of(error)))
