@@ -734,6 +734,33 @@ def test_what_validates_is_not_trained_on(tmp_path):
             run(replace(asked, folder=folder, output=tmp_path / "q", validation=validation))
 
 
+def test_copies_of_what_validates_are_not_trained_on(tmp_path):
+    """By their pixels, whatever the files are called and however they are packed."""
+    photos, apart = tmp_path / "photos", tmp_path / "apart"
+    photos.mkdir()
+    apart.mkdir()
+    pictures = [scene(260, 270 + k, seed=k) for k in range(5)]
+    for k, values in enumerate(pictures):
+        Image.fromarray(values).save(photos / f"{k}.png")
+    Image.fromarray(pictures[1]).save(apart / "other name.png")
+    Image.fromarray(pictures[3]).save(apart / "packed.tif", compression="tiff_lzw")
+    Image.fromarray(scene(260, 271, seed=9)).save(apart / "2.png")  # only called so
+    asked = options(photos, tmp_path / "p", validation=apart)
+    _, notes = run(asked)
+    assert notes[0] == f"2 pictures of --val {apart} are not trained on"
+    assert notes[1].startswith("3 pictures, 0.2 megapixels")
+    whole, held = read_photographs(photos, 16), read_photographs(apart, 16)
+    left = whole.without(held)
+    assert left.names == ["0.png", "2.png", "4.png"]
+    for found, k in zip(left.pixels, (0, 2, 4), strict=True):
+        assert np.array_equal(found.numpy().transpose(1, 2, 0), pictures[k])
+    assert left.without(held).names == left.names
+    for k in (0, 2, 4):
+        Image.fromarray(pictures[k]).save(apart / f"copy{k}.png")
+    with pytest.raises(UsageError, match=r"--val .*: holds all pictures of .*; give"):
+        run(replace(asked, output=tmp_path / "q"))
+
+
 def test_transparent_pictures_are_left_out(tmp_path):
     opaque = np.dstack([scene(40, 40), np.full((40, 40), 255, np.uint8)])
     clear = opaque.copy()

@@ -84,18 +84,21 @@ def _read(
 
     UsageError if nothing is left, or nothing usable is there.
     """
-    (paths, closed), held_out = list_photographs(options.folder), None
+    (paths, closed), held_out, count = list_photographs(options.folder), None, 0
     if options.validation is not None:
         apart = list_photographs(options.validation)
         left = not_among(paths, apart[0])
-        if paths and not left:
-            told = f"--val {options.validation}: holds all pictures of {options.folder}"
-            raise UsageError(f"{told}; give a folder of others")
-        if len(left) < len(paths):
-            count, paths = len(paths) - len(left), left
-            on_note(f"{count} pictures of --val {options.validation} are not trained on")
+        _check_some(options, bool(left or not paths))
+        count, paths = len(paths) - len(left), left
         held_out = read_photographs(options.validation, HELD_OUT, apart)
     photographs = read_photographs(options.folder, options.smallest, (paths, closed))
+    if held_out is not None:
+        # Copies, too, and what was only packed otherwise: they would be praised for memory.
+        others = photographs.without(held_out)
+        _check_some(options, bool(others.names))
+        count, photographs = count + len(photographs.names) - len(others.names), others
+        if count:
+            on_note(f"{count} pictures of --val {options.validation} are not trained on")
     on_note(f"{len(photographs.names)} pictures, {photographs.megapixels:.1f} megapixels")
     if white := photographs.white:
         told = f"{len(white)} pictures are white in more than half of their pixels, as {white[0]}"
@@ -103,6 +106,13 @@ def _read(
     for line in (*photographs.unreadable, *(held_out.unreadable if held_out else ())):
         on_note(line)
     return photographs, held_out
+
+
+def _check_some(options: TrainOptions, some: bool) -> None:
+    """UsageError where nothing is left to train on."""
+    if not some:
+        told = f"--val {options.validation}: holds all pictures of {options.folder}"
+        raise UsageError(f"{told}; give a folder of others")
 
 
 def _steps(

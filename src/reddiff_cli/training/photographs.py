@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from threading import Semaphore
 
@@ -66,6 +67,29 @@ class Photographs:
         parts = torch.split(self.bytes, (3 * self.sizes.prod(1)).tolist())
         sizes = self.sizes.tolist()
         return [part.view(3, *size) for part, size in zip(parts, sizes, strict=True)]
+
+    @property
+    def prints(self) -> list[str]:
+        """What tells every picture from all others: a digest of its size and its pixels."""
+        pairs = zip(self.pixels, self.sizes.tolist(), strict=True)
+        return [sha256(f"{size}".encode() + p.numpy().tobytes()).hexdigest() for p, size in pairs]
+
+    def without(self, others: "Photographs") -> "Photographs":
+        """Those whose pixels are not those of one of the others, whatever their files are called.
+
+        In the memory of all of them, which this takes over.
+        """
+        held = set(others.prints)
+        kept = [k for k, print_ in enumerate(self.prints) if print_ not in held]
+        end = 0
+        for k in kept if len(kept) < len(self.names) else ():
+            offset, height, width = self.places[k].tolist()
+            length = 3 * height * width
+            if offset > end:
+                self.bytes[end : end + length] = self.bytes[offset : offset + length].clone()
+            end += length
+        names = [self.names[k] for k in kept]
+        return replace(self, bytes=self.bytes[: end or None], sizes=self.sizes[kept], names=names)
 
     @property
     def white(self) -> list[str]:
