@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from reddiff_cli.errors import UsageError
-from reddiff_cli.kernels import background_of, load_kernel, make_kernel, trim
+from reddiff_cli.kernel_files import background_of
+from reddiff_cli.kernels import load_kernel, make_kernel, trim
 from reddiff_cli.kernelspec import KernelSpec, parse_kernel
 
 SHAPES = ["gaussian:0.3", "gaussian:3", "motion:1,0", "motion:15,30", "motion:9.5,117"]

@@ -8,6 +8,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.main import get_command
@@ -79,21 +80,24 @@ def test_lines_of_readme_can_be_planned(line, tmp_path, monkeypatch):
     shutil.copytree(ROOT / "tests" / "pictures", tmp_path / "tests" / "pictures")
     for name in (
         "img.png",
-        "m.png",
         "photo.png",
         "small.png",
         "grey.png",
-        "pattern.npy",
         "photo.jpg",
         "dark.png",
         "middle.png",
         "bright.png",
         "photos/a.png",
-        "masks/a.png",
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         with (tmp_path / name).open("wb") as file:  # what is in it does not matter here
             Image.fromarray(scene()).save(file, "PNG")
+    (tmp_path / "masks").mkdir()
+    values = np.zeros(scene().shape[:2], dtype=np.uint8)
+    values[9:20, 9:20] = 255
+    for name in ("m.png", "masks/a.png"):
+        Image.fromarray(values).save(tmp_path / name)
+    np.save(tmp_path / "pattern.npy", np.abs(np.fft.fft2(scene(32, 32, 1), (64, 64))) ** 2)
     arguments = [part for part in shlex.split(line)[1:] if part != "--dry-run"]
     result = CliRunner().invoke(app, arguments + (["--dry-run"] if line[8] != "-" else []))
     assert result.exit_code == 0, result.output

@@ -141,13 +141,33 @@ def hole_from_file(picture: Picture, path: Path) -> Hole:
     return marked(_values_of(picture, path))
 
 
+def check_mask(path: Path, options: InpaintOptions) -> None:
+    """What can be told of a mask without its picture: PictureError or NothingToFill."""
+    mask = load_picture(path)
+    if _is_photograph(mask):
+        raise _no_mask(path)
+    values = _values_in_mask(mask, path)
+    hole = marked(255 - values if options.invert else values)
+    if not hole.any():
+        raise NothingToFill("mask is empty")
+    check_something_is_known(grow(hole, options.grow), path)
+
+
 def _values_of(picture: Picture, path: Path) -> NDArray[np.float32]:
     """(H, W), of 255; PictureError if they are another picture's, none's, or all too dark."""
     mask = load_picture(path)
     check_mask_size(path, (mask.width, mask.height), (picture.width, picture.height))
     if _is_copy(mask, picture) or _is_photograph(mask):
-        told = "is a photograph, not a mask; paint what is to be filled white on black"
-        raise PictureError(f"{path}: {told}, or on a transparent layer of its own", "MaskPhoto")
+        raise _no_mask(path)
+    return _values_in_mask(mask, path)
+
+
+def _no_mask(path: Path) -> PictureError:
+    told = "is a photograph, not a mask; paint what is to be filled white on black"
+    return PictureError(f"{path}: {told}, or on a transparent layer of its own", "MaskPhoto")
+
+
+def _values_in_mask(mask: Picture, path: Path) -> NDArray[np.float32]:
     # A mask drawn on transparency counts where it is opaque.
     grey = mask.pixels.mean(2)
     if mask.alpha is not None:

@@ -18,11 +18,13 @@ from .formats.kinds import LOSSY, format_of
 from .headers import change_of_size, check_output, checked, result_size
 from .interrupts import Interrupts
 from .jobs import Job, MakeRecord, OnNote, plan_job, plan_jobs
+from .kernel_files import background_of
 from .masks import NothingToFill
 from .models import find_model
 from .options import MachineOptions, OutputOptions, ReportOptions, SolverOptions
 from .progress import FetchReporter
 from .record import files_of, make_record
+from .rehearsal import Rehearsal
 from .report import Reporter, print_plan
 from .room import Room
 from .shards import WHOLE, Shard
@@ -57,7 +59,8 @@ class Run:
     def show_plan(self) -> ExitCode:
         """Print what would be done; torch is not imported, and nothing is fetched."""
         jobs = self._plan(find_model(self.model, offline=True), lambda _: None)
-        jobs = [checked(job, self.options, self.output.depth) for job in jobs]
+        rehearsal = Rehearsal(self.options)
+        jobs = [rehearsal.of(checked(job, self.options, self.output.depth)) for job in jobs]
         print_plan(jobs, self.report)
         failed = [job for job in jobs if job.action == "fail"]
         if failed and all(job.kind == UsageError.__name__ for job in jobs):
@@ -111,8 +114,6 @@ class Run:
 
     def _warn_of_kernels(self, reporter: Reporter) -> None:
         """Tell of kernel files with a background, which would blur all of the picture."""
-        from .kernels import background_of
-
         for path in self.options.kernel_files:
             with suppress(UsageError):  # said of the pictures
                 if share := background_of(path):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..errors import PictureError
 from ..jobs import Job
+from ..kernel_files import check_kernel_fits
 from ..kernels import make_kernel
 from ..operators import Blur, CircularBlur, Operator, PaddedBlur, behind
 from ..operators.in_light import AnyBlur
@@ -69,9 +69,4 @@ def _blur(kernel: Tensor, boundary: str, size: tuple[int, int]) -> AnyBlur:
 
 def check_kernel(path: Path, kernel: Tensor, height: int, width: int) -> None:
     """PictureError if a kernel is larger than the picture that it is laid on."""
-    kh, kw = kernel.shape
-    if kh > height or kw > width:
-        raise PictureError(
-            f"{path}: kernel is {kw}x{kh}, picture is {width}x{height}; give a smaller kernel",
-            "KernelSize",
-        )
+    check_kernel_fits(path, (kernel.shape[0], kernel.shape[1]), height, width)

@@ -1,0 +1,114 @@
+"""Files that hold blur kernels: read and checked without torch, as plans do."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import PictureError, UsageError
+from .pictures import load_picture
+
+LARGEST_SIDE = 501
+# Of its maximum, what a kernel file has at its border at least if there is a background under it,
+# and at most: a shape that fills its file has more. A blur falls off towards the corners; a
+# background has so much there of what it has in the middle of the sides.
+_BACKGROUND, _SHAPE, _FLAT = 0.02, 0.4, 0.8
+_LEAST_SIDE = 5  # smaller files are nothing but border
+
+
+def read_kernel(path: Path) -> NDArray[np.float64]:
+    """The weights of a kernel file as they are there, (kh, kw), with any borders of zeros.
+
+    .npy: a real array without negative values. Any other file: a picture, mean of its colours,
+    white = weight, transparent = none. UsageError names the file and what is wrong.
+    """
+    values = _read_array(path) if path.suffix.lower() == ".npy" else _read_grey(path)
+    kernel = _checked(path, values)
+    height, width = trimmed_shape(kernel)
+    if max(height, width) > LARGEST_SIDE:
+        told = f"is {width}x{height}; at most {LARGEST_SIDE} pixels a side"
+        raise UsageError(f"kernel {path}: {told}")
+    return kernel
+
+
+def trimmed_shape(kernel: NDArray[np.float64]) -> tuple[int, int]:
+    """(kh, kw) without the rows and columns of zeros that can go while the origin stays."""
+    return _trimmed((kernel > 0).sum(1)), _trimmed((kernel > 0).sum(0))
+
+
+def check_kernel_fits(path: Path, kernel: tuple[int, int], height: int, width: int) -> None:
+    """PictureError if a kernel, (kh, kw), is larger than the picture that it is laid on."""
+    kh, kw = kernel
+    if kh > height or kw > width:
+        told = f"kernel is {kw}x{kh}, picture is {width}x{height}; give a smaller kernel"
+        raise PictureError(f"{path}: {told}", "KernelSize")
+
+
+def _trimmed(filled: NDArray[np.int_]) -> int:
+    """As many before the origin n // 2 as after it, or one more; filled: weights of each."""
+    places = np.flatnonzero(filled)
+    origin = len(filled) // 2
+    below, above = max(int(places[-1]) - origin, 0), max(origin - int(places[0]), 0)
+    above = max(above, below)
+    return above + max(below, above - 1) + 1
+
+
+def background_of(path: Path) -> float:
+    """What lies under the kernel of a file, as a share of its maximum; 0 if nothing does.
+
+    UsageError as of `read_kernel`.
+    """
+    kernel = read_kernel(path)
+    if min(kernel.shape) < _LEAST_SIDE:
+        return 0.0
+    inner, outer = [], []
+    for side in (kernel[0], kernel[-1], kernel[:, 0], kernel[:, -1]):
+        middle = np.abs(np.linspace(-1, 1, len(side))) <= 0.5
+        inner.append(side[middle])
+        outer.append(side[~middle])
+    sides, corners = (float(np.median(np.concatenate(part))) for part in (inner, outer))
+    level = min(sides, corners) / float(kernel.max())
+    flat = min(sides, corners) > _FLAT * max(sides, corners)
+    return level if flat and _BACKGROUND < level < _SHAPE else 0.0
+
+
+def _read_array(path: Path) -> NDArray[Any]:
+    try:
+        values: NDArray[Any] = np.load(path, allow_pickle=False)
+    except PermissionError as error:
+        raise UsageError(f"kernel {path}: cannot be read ({error.strerror})") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise UsageError(f"kernel {path}: cannot be read as .npy; save a 2-D array") from error
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
+        kind = getattr(values, "dtype", "no array")
+        raise UsageError(f"kernel {path}: holds {kind}; give real numbers")
+    return values
+
+
+def _read_grey(path: Path) -> NDArray[Any]:
+    try:
+        picture = load_picture(path)
+    except PictureError as error:
+        raise UsageError(f"kernel {error}; give .npy or a picture") from error
+    grey: NDArray[Any] = picture.pixels.mean(2)
+    return grey if picture.alpha is None else grey * picture.alpha
+
+
+def _checked(path: Path, values: NDArray[Any]) -> NDArray[np.float64]:
+    """values as float64, or UsageError with what makes them no kernel."""
+    kernel: NDArray[np.float64] = np.array(values, dtype=np.float64)
+    wrong = ""
+    if kernel.ndim != 2:
+        wrong = f"has {kernel.ndim} dimensions; give 2"
+    elif not kernel.size:
+        wrong = f"is empty ({kernel.shape[1]}x{kernel.shape[0]}); give at least one value"
+    elif not np.isfinite(kernel).all():
+        wrong = "holds NaN or infinity; give finite values"
+    elif kernel.min() < 0:
+        wrong = f"holds negative values (down to {kernel.min():g}); a blur only adds"
+    elif not 0 < kernel.sum() < np.inf:
+        wrong = f"has the sum {kernel.sum():g}; give some weight above 0"
+    if wrong:
+        raise UsageError(f"kernel {path}: {wrong}")
+    return kernel

@@ -1,0 +1,73 @@
+"""What a plan tells of files that a run would read: kernels, masks and measurements.
+
+Headers alone do not tell of a mask that is empty, or of a kernel that is none: a folder would pass
+the plan, and fail hours later.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from .errors import PictureError, UsageError
+from .jobs import Job
+from .kernel_files import check_kernel_fits, read_kernel, trimmed_shape
+from .masks import NothingToFill, check_mask, load_hole
+from .pictures import load_picture, size_of
+from .retrieval.diffraction import load_diffraction
+from .retrieval.options import PhaseOptions
+from .task_options import DeblurOptions, InpaintOptions, TaskOptions
+
+# What a file that all pictures share was found to be wrong in, if anything.
+Found = NothingToFill | PictureError | UsageError | None
+
+
+class Rehearsal:
+    """Jobs of one plan; a file that they share is read once."""
+
+    def __init__(self, options: TaskOptions) -> None:
+        self._options = options
+        self._found: dict[Path, Found] = {}
+
+    def of(self, job: Job) -> Job:
+        """The job as it would end if its files decide that: failed, or skipped."""
+        if job.action != "restore":
+            return job
+        try:
+            self._check(job)
+        except NothingToFill as nothing:
+            return replace(job, action="skip", reason=str(nothing))
+        except PictureError as error:
+            return replace(job, action="fail", reason=str(error), kind=error.kind)
+        except UsageError as error:
+            return replace(job, action="fail", reason=str(error), kind=UsageError.__name__)
+        return job
+
+    def _check(self, job: Job) -> None:
+        options = self._options
+        if isinstance(options, PhaseOptions):
+            load_diffraction(job.input, options)
+        for path in options.kernel_files:
+            self._once(path, read_kernel)
+        if isinstance(options, DeblurOptions) and options.kernel.path:
+            kh, kw = trimmed_shape(read_kernel(options.kernel.path))
+            width, height = size_of(job.input)
+            check_kernel_fits(job.input, (kh, kw), height, width)
+        if isinstance(options, InpaintOptions):
+            if job.mask is None:  # the marks are in the picture
+                load_hole(load_picture(job.input), None, options)
+            else:
+                self._once(job.mask, lambda path: check_mask(path, options))
+        elif mask := options.shared_mask:
+            with suppress(NothingToFill):  # the other damages are still to be undone
+                self._once(mask, lambda path: check_mask(path, InpaintOptions()))
+
+    def _once(self, path: Path, check: Callable[[Path], object]) -> None:
+        if path not in self._found:
+            self._found[path] = None
+            try:
+                check(path)
+            except (NothingToFill, PictureError, UsageError) as error:
+                self._found[path] = error
+        if found := self._found[path]:
+            raise found

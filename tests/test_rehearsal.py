@@ -1,0 +1,144 @@
+"""What --dry-run tells of the files that a run would read: it must not pass what fails later."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from conftest import scene
+from reddiff_cli import rehearsal
+from reddiff_cli.cli import app
+from reddiff_cli.kernel_files import read_kernel, trimmed_shape
+from reddiff_cli.kernels import load_kernel
+
+RUNNER = CliRunner()
+
+
+def plan(*arguments, code=0, run=False):
+    """The events of a plan, or of the run itself."""
+    flags = [] if run else ["--dry-run"]
+    result = RUNNER.invoke(app, [*map(str, arguments), "--json", *flags])
+    assert result.exit_code == code, f"{result.stdout}\n{result.stderr}\n{result.exception!r}"
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+KERNELS = {
+    "dimensions": np.ones((3, 3, 3)),
+    "negative": -np.ones((3, 3)),
+    "sum 0": np.zeros((3, 3)),
+    "is 900x900": np.ones((900, 900)),
+    "NaN": np.full((3, 3), np.nan),
+}
+
+
+@pytest.mark.parametrize("told", KERNELS)
+@pytest.mark.parametrize("command", ["deblur --kernel", "superres --downsample", "restore"])
+def test_kernels_that_are_none(picture_file, tmp_path, told, command):
+    np.save(tmp_path / "k.npy", KERNELS[told])
+    task, *flag = command.split()
+    how = [*flag, tmp_path / "k.npy"] if flag else ["--degrade", f"blur {tmp_path / 'k.npy'}"]
+    (event,) = plan(task, picture_file, *how, code=2)
+    assert event["action"] == "fail"
+    assert event["error"]["type"] == "UsageError"
+    assert told in event["error"]["message"]
+
+
+@pytest.mark.parametrize(("name", "told"), [("k.npy", "cannot be read"), ("k.png", "not a pic")])
+def test_kernels_that_cannot_be_read(picture_file, tmp_path, name, told):
+    (tmp_path / name).write_text("no kernel")
+    (event,) = plan("deblur", picture_file, "--kernel", tmp_path / name, code=2)
+    assert told in event["error"]["message"]
+
+
+def test_a_kernel_larger_than_one_of_the_pictures(tmp_path):
+    """As the run says it; borders of zeros do not count."""
+    (tmp_path / "in").mkdir()
+    Image.fromarray(scene(20, 30)).save(tmp_path / "in/small.png")
+    Image.fromarray(scene(40, 60)).save(tmp_path / "in/large.png")
+    np.save(tmp_path / "k.npy", np.pad(np.ones((25, 25)), 40))
+    events = plan("deblur", tmp_path / "in", "--kernel", tmp_path / "k.npy", code=1)
+    assert [event["action"] for event in events] == ["restore", "fail"]
+    assert "kernel is 25x25, picture is 30x20" in events[1]["error"]["message"]
+
+
+def test_the_size_of_a_kernel_is_told_without_torch(tmp_path):
+    generator = np.random.default_rng(0)
+    for number in range(40):
+        shape = generator.integers(1, 9, 2)
+        values = (generator.random(shape) > 0.7) * generator.random(shape)
+        values[tuple(generator.integers(0, shape))] = 1
+        np.save(tmp_path / "k.npy", values)
+        shape = trimmed_shape(read_kernel(tmp_path / "k.npy"))
+        assert torch.Size(shape) == load_kernel(tmp_path / "k.npy").shape, number
+
+
+MASKS = {
+    "full": ("MaskFull", np.full((48, 64), 255)),
+    "dark": ("MaskDark", np.full((48, 64), 60)),
+    "size": ("MaskSize", np.full((40, 64), 255)),
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+@pytest.mark.parametrize("task", ["inpaint", "restore"])
+def test_masks_that_cannot_be_used(picture_file, tmp_path, name, task):
+    kind, values = MASKS[name]
+    mask = tmp_path / "mask.png"
+    Image.fromarray(values.astype(np.uint8)).save(mask)
+    how = ["--mask", mask] if task == "inpaint" else ["--degrade", f"mask {mask}"]
+    (event,) = plan(task, picture_file, *how, code=1)
+    assert (event["action"], event["error"]["type"]) == ("fail", kind)
+
+
+def test_an_empty_mask_is_skipped_as_the_run_skips_it(picture_file, tmp_path, tiny_prior):
+    mask = tmp_path / "mask.png"
+    Image.fromarray(np.zeros((48, 64), np.uint8)).save(mask)
+    command = ["inpaint", picture_file, "--mask", mask, "--model", tiny_prior]
+    (event,) = plan(*command)
+    assert event["action"] == "skip"
+    image, _ = plan(*command, run=True)
+    assert image["status"] == "skipped"
+    # All of it, that way round; and behind other damages there is something left to do.
+    assert plan(*command, "--invert-mask", code=1)[0]["error"]["type"] == "MaskFull"
+    assert plan("restore", picture_file, "--degrade", f"mask {mask}")[0]["action"] == "restore"
+
+
+def test_without_a_mask_the_marks_are_looked_for(tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(scene()).save(tmp_path / "in/none.png")
+    marked = scene()
+    marked[3:9, 3:9] = (255, 0, 255)
+    Image.fromarray(marked).save(tmp_path / "in/marked.png")
+    events = plan("inpaint", tmp_path / "in", code=1)
+    assert [event["action"] for event in events] == ["restore", "fail"]
+    assert "no mask: the picture has no transparent" in events[1]["error"]["message"]
+
+
+def test_measurements_of_phase_are_read(tmp_path):
+    np.save(tmp_path / "good.npy", np.abs(np.fft.fft2(scene(32, 32, 1), (64, 64))))
+    np.save(tmp_path / "zero.npy", np.zeros((64, 64)))
+    (tmp_path / "bad.npy").write_text("no array")
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "detector.png")
+    names = [tmp_path / f"{name}.npy" for name in ("good", "zero", "bad")]
+    events = plan("phase", *names, "--data", "amplitude", "-o", tmp_path / "out/", code=1)
+    assert [event["action"] for event in events] == ["restore", "fail", "fail"]
+    detector = ["--detector-mask", tmp_path / "detector.png"]
+    (event,) = plan("phase", names[0], "--data", "amplitude", *detector, code=1)
+    assert event["error"]["type"] == "MaskSize"
+
+
+def test_a_file_that_all_share_is_read_once(tmp_path, monkeypatch):
+    for number in range(3):
+        Image.fromarray(scene(seed=number)).save(tmp_path / f"{number}.png")
+    values = np.zeros((48, 64), np.uint8)
+    values[:9, :9] = 255
+    (tmp_path / "m").mkdir()
+    mask = tmp_path / "m" / "mask.png"
+    Image.fromarray(values).save(mask)
+    real, calls = rehearsal.check_mask, []
+    monkeypatch.setattr(rehearsal, "check_mask", lambda *a: calls.append(a) or real(*a))
+    assert len(plan("inpaint", tmp_path, "--mask", mask)) == 3
+    assert len(calls) == 1
