@@ -77,11 +77,15 @@ class Command(TyperCommand):
         taking = (o for o in options if not (getattr(o, "is_flag", 0) or getattr(o, "count", 0)))
         flags = {name for option in taking for name in option.opts}
         for before, word in zip(["", *args], args, strict=False):
-            flag = before if not word and before in flags else word.removesuffix("=")
-            if re.fullmatch("--[a-z-]+=", word) or (not word and flag):
+            flag, joined, value = word.partition("=")
+            blank = not word.strip()
+            if (blank and before in flags) or (flag in flags and joined and not value.strip()):
+                flag = before if blank else flag
                 raise UsageError(f"{flag} '': is empty; give a value, or drop {flag}")
-            if not word:
+            if blank:
                 raise UsageError("'': is an empty name; give a file or a folder")
+            if joined and flag in flags and re.fullmatch("-[a-z]", flag):  # it would be a part
+                raise UsageError(f"{word}: {flag} takes no '='; write {flag} {value}")
 
 
 class _Restoring(Command):

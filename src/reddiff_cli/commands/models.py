@@ -66,6 +66,7 @@ def _list(context: typer.Context, as_json: Json = False) -> None:
 
 @models.command(
     "fetch",
+    cls=Command,
     help="Bring priors onto this machine; from then on no network is needed.",
     epilog="Example: reddiff models fetch celebahq256",
 )
@@ -82,6 +83,7 @@ def _fetch(names: Names, quiet: Quiet = False) -> None:
 
 @models.command(
     "path",
+    cls=Command,
     help="Print the folder of a prior that is on this machine.",
     epilog="Example: reddiff models path natural",
 )
@@ -98,6 +100,7 @@ def _path(name: Name) -> None:
 
 @models.command(
     "verify",
+    cls=Command,
     help="Read the weights once more and compare their sha256 with the card's, if it has one.",
     epilog="Example: reddiff models verify natural",
 )
