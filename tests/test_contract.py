@@ -1028,6 +1028,45 @@ def test_what_a_format_cannot_hold_is_told_of_the_result(picture_file, tmp_path,
     assert "holds 8 bits, the result would have 16; write .png, or use --depth 8" in stderr
 
 
+@pytest.mark.parametrize(
+    ("flags", "told", "code"),
+    [
+        (["-o", "x.jpg"], "JPEG cannot hold transparency; write .png instead", 2),
+        (["-o", "x.png", "--depth", "float"], "cannot hold float", 2),
+        (["-o", "x.png", "--method", "ddrm"], "only averaging over blocks has", 2),
+        (["-o", "x.png", "--downsample", "k.npy"], "kernel k.npy: holds negative values", 2),
+    ],
+)
+def test_mistakes_are_told_before_sizes(tmp_path, quick, monkeypatch, flags, told, code):
+    """`64x48 -> 256x192` looked like the beginning of work."""
+    monkeypatch.chdir(tmp_path)
+    np.save("k.npy", -np.ones((3, 3)))
+    pixels = np.dstack([scene(), np.full((48, 64), 255, np.uint8)])
+    pixels[:9, :9, 3] = 0
+    Image.fromarray(pixels).save("img.png")
+    stdout, stderr = reddiff("superres", "img.png", *flags, *quick, code=code)
+    assert stdout == ""
+    assert len(stderr.splitlines()) == 1
+    assert told in stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "fits"),
+    [
+        ("superres --downsample box", True),
+        ("superres --downsample box --response srgb", False),
+        ("deblur --kernel gaussian:1", False),
+        ("deblur --kernel gaussian:1 --boundary circular", True),
+        ("deblur --kernel gaussian:1 --boundary circular --response srgb", False),
+    ],
+)
+def test_a_method_that_cannot_is_refused_by_the_plan(picture_file, line, fits):
+    task, *flags = line.split()
+    command = [task, picture_file, *flags, "--method", "ddrm", "--dry-run"]
+    _, stderr = reddiff(*command, code=0 if fits else 2)
+    assert fits or "singular value decomposition" in stderr
+
+
 def test_a_file_that_begins_with_a_dash(tmp_path, quick, monkeypatch):
     """A shell makes it of `*.png`."""
     monkeypatch.chdir(tmp_path)

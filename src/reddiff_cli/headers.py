@@ -79,14 +79,14 @@ def check_output(job: Job, options: TaskOptions, depth: str) -> None:
 def _check_kind(job: Job, kind: str, options: TaskOptions, depth: str) -> None:
     if kind in MOST_SIDE:
         check_sides(job.output, *result_size(job, options))
+    if depth != "auto":
+        check_depth(DEPTHS[depth], job.output)
     if kind not in PARTICULAR:
         return
     bits, transparent = header_of(job.input)
     if kind in OPAQUE and transparent and options.task != "inpaint":  # which may fill all of that
         check_alpha(job.output)
-    if depth != "auto":
-        check_depth(DEPTHS[depth], job.output)
-    elif options.task != "hdr":
+    if depth == "auto" and options.task != "hdr":
         check_depth(bits, job.output)
 
 

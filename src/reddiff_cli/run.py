@@ -18,7 +18,7 @@ from .formats.kinds import LOSSY, format_of
 from .headers import change_of_size, check_output, checked, result_size
 from .interrupts import Interrupts
 from .jobs import Job, MakeRecord, OnNote, plan_job, plan_jobs
-from .kernel_files import background_of
+from .kernel_files import background_of, read_kernel
 from .masks import NothingToFill
 from .models import find_model
 from .options import MachineOptions, OutputOptions, ReportOptions, SolverOptions
@@ -230,25 +230,27 @@ class Run:
         if job.action == "skip" or restorer is None:
             reporter.skip(job, job.reason)
             return
-        sizes = ""
-        with suppress(Exception):  # said when it is read
-            sizes = change_of_size(job, self.options)
-        reporter.picture(job, sizes)
         notes: list[str] = []
 
         def on_note(message: str) -> None:
             notes.append(message)
             reporter.note(message)
 
-        if job.reason:
-            on_note(f"warning: {job.reason}")
-
         def on_step(done: int, total: int, residual: Callable[[], float]) -> None:
             _go_on(stop)
             reporter.step(job, done, total, residual)
 
         try:
+            # What is wrong with the command line is told before what will be done.
             check_output(job, self.options, self.output.depth)
+            for path in self.options.kernel_files:
+                read_kernel(path)
+            sizes = ""
+            with suppress(Exception):  # said when it is read
+                sizes = change_of_size(job, self.options)
+            reporter.picture(job, sizes)
+            if job.reason:
+                on_note(f"warning: {job.reason}")
             result = restorer.restore(job, on_step, on_note, partial(reporter.foretell, job))
         except NothingToFill as nothing:
             if str(job.output) in self.report.aliases:  # stdout would stay empty

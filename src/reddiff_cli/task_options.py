@@ -34,6 +34,11 @@ class TaskOptions:
         return 1
 
     @property
+    def spectral(self) -> bool:
+        """False where the damage has no singular value decomposition, though others have one."""
+        return True
+
+    @property
     def shared_mask(self) -> Path | None:
         """The mask of a damage that all pictures have."""
         return None
@@ -109,6 +114,10 @@ class SuperresOptions(TaskOptions):
         return self.scale
 
     @property
+    def spectral(self) -> bool:
+        return self.filter.kind == "box" and self.response == "linear"
+
+    @property
     def kernel_files(self) -> list[Path]:
         return [self.filter.path] if self.filter.path else []
 
@@ -129,6 +138,11 @@ class DeblurOptions(TaskOptions):
     @property
     def blurred(self) -> bool:
         return True
+
+    @property
+    def spectral(self) -> bool:
+        # Which response `auto` finds is not known yet.
+        return self.boundary == "circular" and self.response in ("linear", "auto")
 
     @property
     def kernel_files(self) -> list[Path]:

@@ -123,7 +123,7 @@ def _run(options: TaskOptions, inputs: list[Path], shared: Shared) -> None:
     _check_stdout(options, shared, target)
     _, pictures = options.claim(inputs)
     solver, machine = shared.solver(), shared.machine()
-    check_solver(solver, options.task)
+    check_solver(solver, options.task, spectral=options.spectral)
     with spooled(inputs, target, len(pictures)) as files:
         from ..run import Run
 
