@@ -16,6 +16,7 @@ from .commands import eval as command_eval
 from .commands import models as command_models
 from .commands import train as command_train
 from .commands.making import restores
+from .commands.narrow import FoldingGroup
 from .damages import RestoreOptions, parse_degrade
 from .interrupts import end_as_told
 from .kernelspec import KERNEL_HELP, parse_kernel
@@ -39,6 +40,7 @@ EPILOG = (
 
 app = typer.Typer(
     name="reddiff",
+    cls=FoldingGroup,
     help="Restore damaged pictures with one diffusion prior and an honest model of the damage.",
     epilog=EPILOG,
     no_args_is_help=True,

@@ -22,7 +22,6 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
 from .errors import ExitCode, PictureError, ReddiffError, UsageError
 from .jobs import Job
@@ -244,22 +243,6 @@ def print_event(event: dict[str, Any]) -> None:
     refused by many parsers.
     """
     print_line(json.dumps({key: _as_text(value) for key, value in event.items()}))
-
-
-def print_table(columns: list[str], rows: list[list[str]]) -> None:
-    """A table on stdout, as wide as its content where that is no terminal."""
-    console = Console(highlight=False)
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*row)
-    if console.is_terminal:
-        console.print(table)
-        return
-    console.width = 10_000
-    with console.capture() as text:
-        console.print(table)
-    for line in text.get().splitlines():
-        print_line(line.rstrip())
 
 
 def print_plan(jobs: list[Job], options: ReportOptions) -> None:

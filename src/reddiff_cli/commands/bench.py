@@ -7,7 +7,7 @@ import typer
 
 from ..errors import UsageError
 from .flags import Device
-from .making import errors_as_lines
+from .making import Command, errors_as_lines
 
 HELP = "Measure start-up, seconds per network evaluation, and what the loop adds to them."
 EXAMPLE = "Example: reddiff bench --json"
@@ -23,7 +23,7 @@ Size = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command to an app."""
-    app.command("bench", help=HELP, epilog=EXAMPLE)(_bench)
+    app.command("bench", cls=Command, help=HELP, epilog=EXAMPLE)(_bench)
 
 
 def _bench(
@@ -68,7 +68,8 @@ def _bench(
 
 
 def _show(facts: dict[str, Any], as_json: bool) -> None:
-    from ..report import print_event, print_line, print_table
+    from ..report import print_event, print_line
+    from ..tables import print_table
 
     if as_json:
         print_event({"event": "bench", **facts})

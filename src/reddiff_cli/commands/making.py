@@ -19,6 +19,7 @@ from ..options import TASKS, check_solver
 from ..streams import STREAM, spooled
 from ..task_options import TaskOptions
 from .flags import Inputs, Shared
+from .narrow import told_narrowly
 
 
 def restores(
@@ -65,6 +66,11 @@ class Command(TyperCommand):
             if not ctx.resilient_parsing:  # a shell that completes words
                 self._check(args)
         return super().parse_args(ctx, args)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401  (not exported)
+        """As Typer does, where there is room for it."""
+        if not told_narrowly(self, ctx):
+            super().format_help(ctx, formatter)
 
     def _check(self, args: list[str]) -> None:
         """UsageError for an empty word, and for a folder that is gone."""

@@ -8,12 +8,14 @@ import typer
 
 from ..errors import UsageError
 from .making import Command, errors_as_lines
+from .narrow import FoldingGroup
 
 if TYPE_CHECKING:
     from ..cards import Card
 
 models = typer.Typer(
     name="models",
+    cls=FoldingGroup,
     help="List, fetch, check and convert priors. Without a command: the list.",
     epilog="Example: reddiff models fetch imagenet256",
     invoke_without_command=True,
@@ -46,6 +48,7 @@ def root(context: typer.Context, as_json: Json = False) -> None:
 
 @models.command(
     "list",
+    cls=Command,
     help="Names, sizes, whether they are on this machine, what they are for, and their licences.",
     epilog="Example: reddiff models list --json",
 )
@@ -53,7 +56,8 @@ def _list(context: typer.Context, as_json: Json = False) -> None:
     as_json = as_json or context.obj  # `models --json list` as well
     with errors_as_lines(0):
         from ..models import all_cards
-        from ..report import print_line, print_table
+        from ..report import print_line
+        from ..tables import print_table
 
         facts = [_facts(card) for card in all_cards().values()]
         if as_json:

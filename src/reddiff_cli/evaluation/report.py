@@ -9,7 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import ExitCode, PictureError, ReddiffError, code_of
 from ..options import ReportOptions
-from ..report import one_line, print_event, print_table
+from ..report import one_line, print_event
+from ..tables import print_table
 from .ledger import FAILED, OK, Means, Row, table
 
 
