@@ -223,7 +223,9 @@ def test_a_folder_with_a_pickle_is_refused_until_it_is_converted(tmp_path, adm, 
     torch.save(ported, tmp_path / "port" / "diffusion_pytorch_model.bin")
     with pytest.raises(ModelMissing, match="models convert"):
         load_prior(tmp_path / "port")
+    (tmp_path / "port" / "card.json").write_text('{"turns": "none"}')
     convert_folder(tmp_path / "port", tmp_path / "new")
+    assert json.loads((tmp_path / "new" / "card.json").read_text()) == {"turns": "none"}
     epsilon = load_prior(tmp_path / "new").network(*pictures)
     assert float((epsilon - expected[:, :3]).abs().max()) < TOLERANCE
     stored = json.loads((tmp_path / "new" / "config.json").read_text())

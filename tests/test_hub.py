@@ -13,10 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import save_random_prior
+from conftest import save_random_prior, scene
 from hub_server import COMMIT, LATER, Hub, Repository, serve
 from reddiff_cli.errors import ModelMissing
-from reddiff_cli.folders import CONFIG, FLAT, NESTED, PICKLE, SCHEDULER, WEIGHTS
+from reddiff_cli.folders import CARD, CONFIG, FLAT, NESTED, PICKLE, SCHEDULER, WEIGHTS
+from reddiff_cli.formats.carriers import read_record
 from reddiff_cli.networks.network import load_prior
 from reddiff_cli.networks.weights import read_state
 
@@ -243,6 +244,42 @@ def test_branch_moves_only_when_fetched(reddiff, hub):
     )
     folders = [Path(result.out.strip()).name for result in (before, still, after)]
     assert folders == [COMMIT, COMMIT, LATER]
+
+
+def test_what_a_repository_says_of_its_use_comes_with_it(reddiff, hub, prior_files, tmp_path):
+    """`card.json`, as `reddiff train` writes it, in both layouts; one without it works as well."""
+    said = {"starts": {"denoise": 0.37}, "turns": "none", "of another version": 1}
+    flat = {**prior_files, CARD: json.dumps(said).encode()}
+    moved = dict(zip(NESTED, (prior_files[name] for name in FLAT), strict=True))
+    hub.repositories["someone/flat"] = Repository(flat, (WEIGHTS,))
+    hub.repositories["someone/deep"] = Repository({**moved, CARD: flat[CARD]}, (NESTED[2],))
+    names = [f"someone/{name}" for name in ("flat", "deep", "free")]
+    fetched = reddiff.all(*(f"models fetch {name}" for name in names))
+    assert [result.code for result in fetched] == [0, 0, 0]
+    asked = len(hub.requests)
+    found = reddiff.all(*(f"models path {name}" for name in names))
+    assert len(hub.requests) == asked
+    folders = [Path(result.out.strip()) for result in found]
+    assert [(folder / CARD).is_file() for folder in folders] == [True, True, False]
+    Image.fromarray(scene(24, 24)).save(tmp_path / "img.png")
+    task = ["denoise", tmp_path / "img.png", "--noise", "0.05", "--steps", "2", "--overwrite"]
+    turns = []
+    for name in names:
+        result = reddiff(*task, "--model", name)
+        assert result.code == 0, result.err
+        turns.append(read_record(tmp_path / "img.denoise.png")["turns"])
+    assert turns == ["none", "none", "mirror"]
+
+
+def test_a_download_that_broke_off_has_what_is_said_of_its_use(reddiff, hub, prior_files):
+    """It comes first: with the weights in the cache, nobody would ask for it."""
+    files = {**prior_files, CARD: b'{"turns": "none"}'}
+    hub.repositories["someone/free"] = Repository(files, (WEIGHTS,))
+    hub.break_after, hub.breaks, hub.leaves = 100, 1, True
+    assert reddiff("models", "fetch", "someone/free").code == 3
+    order = [r.split()[1].rsplit("/", 1)[1] for r in hub.requests if r.startswith("GET")]
+    named = [name for name in order if name in (CARD, WEIGHTS)]
+    assert named[:2] == [CARD, WEIGHTS]
 
 
 def test_layouts_and_pickles(reddiff, hub, tmp_path, prior_files):

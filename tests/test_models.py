@@ -20,8 +20,7 @@ from reddiff_cli.damages import Damage, RestoreOptions, parse_degrade
 from reddiff_cli.denoiser import load_model
 from reddiff_cli.errors import ModelMissing
 from reddiff_cli.evaluation.run import OF_A_CARD
-from reddiff_cli.folder_card import CARD
-from reddiff_cli.folders import PICKLE, WEIGHTS
+from reddiff_cli.folders import CARD, PICKLE, WEIGHTS
 from reddiff_cli.holes.shape import cheapest_patchwork
 from reddiff_cli.jobs import Job
 from reddiff_cli.kernelspec import parse_kernel

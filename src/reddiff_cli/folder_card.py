@@ -8,9 +8,8 @@ from typing import Any
 
 from .cards import KEYS, PLACES, Card, as_used, use_problem
 from .errors import ModelMissing
-from .folders import attends, locate, read_json
+from .folders import CARD, attends, locate, read_json
 
-CARD = "card.json"
 # A network without attention sees no more than a few dozen pixels around each: of high noise, at
 # which only the large is left of a picture, it can say nothing. The levels of `natural`.
 WITHOUT_ATTENTION: dict[str, Any] = {

@@ -14,6 +14,8 @@ from .errors import ModelMissing
 
 CONFIG, SCHEDULER = "config.json", "scheduler_config.json"
 WEIGHTS, PICKLE = "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"
+# How a prior is to be used, where somebody has said so; at the top of either layout.
+CARD = "card.json"
 FLAT = (CONFIG, SCHEDULER, WEIGHTS)
 NESTED = (f"unet/{CONFIG}", f"scheduler/{SCHEDULER}", f"unet/{WEIGHTS}")
 

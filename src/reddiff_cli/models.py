@@ -14,7 +14,7 @@ from . import hub
 from .cards import Card, HubOrigin, digest, read_cards, settle_windows
 from .errors import ModelMissing
 from .folder_card import folder_card
-from .folders import FLAT, NESTED, PICKLE, locate
+from .folders import CARD, FLAT, NESTED, PICKLE, locate
 
 _PACKAGE = Path(__file__).parent
 _REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+?)(?:@([\w./-]+))?")
@@ -165,6 +165,9 @@ def _from_repository(
     place = _fitting(name, places, listing)
     size = sum(listing.sizes[file] for file in place.files)
     watcher.begin(name, size, listing.licence or "none stated")
+    if CARD in listing.sizes:
+        # First: once the others are in the cache, nothing asks for it any more.
+        hub.download(replace(place, files=(CARD,)), hub.Silence())
     return _repository_card(name, place, hub.download(place, watcher), fetched=True)
 
 

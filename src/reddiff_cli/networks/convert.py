@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from ..errors import ModelMissing
 from ..files import write_json
-from ..folders import CONFIG, PICKLE, SCHEDULER, WEIGHTS, locate, read_json
+from ..folders import CARD, CONFIG, PICKLE, SCHEDULER, WEIGHTS, locate, read_json
 from .network import build, damage_told, read_process
 from .weights import (
     ADM_SETTINGS,
@@ -163,19 +164,26 @@ def convert_folder(source: Path, folder: Path) -> Path:
         if is_adm_port(config):
             state, config = repair_adm_state(config, state), repair_adm_config(config)
         _check_shapes(state, config)
-    return _write(folder, config, scheduler, state)
+    card = read_json(source / CARD) if (source / CARD).is_file() else {}
+    return _write(folder, config, scheduler, state, card)
 
 
 def _write(
-    folder: Path, config: Mapping[str, Any], scheduler: Mapping[str, Any], state: State
+    folder: Path,
+    config: Mapping[str, Any],
+    scheduler: Mapping[str, Any],
+    state: State,
+    card: Mapping[str, Any] = MappingProxyType({}),
 ) -> Path:
-    """All three files in a folder of another name, which then takes its own."""
+    """All files in a folder of another name, which then takes its own; card: if it has one."""
     temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
         write_state(temporary / WEIGHTS, state)
         write_json(temporary / CONFIG, dict(config))
         write_json(temporary / SCHEDULER, dict(scheduler))
+        if card:
+            write_json(temporary / CARD, dict(card))
         temporary.rename(folder)
     except OSError as error:
         # Another process may have been faster; its folder holds the same.

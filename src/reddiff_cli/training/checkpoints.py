@@ -9,7 +9,8 @@ import torch
 
 from ..errors import ModelMissing, ReddiffError, UsageError
 from ..files import TEMPORARY, replacing, write_json
-from ..folder_card import CARD, WITHOUT_ATTENTION
+from ..folder_card import WITHOUT_ATTENTION
+from ..folders import CARD
 from ..networks.network import save_prior
 from .model_card import model_card
 from .options import TrainOptions
