@@ -836,8 +836,10 @@ def test_exposures_that_do_not_agree_are_told(tmp_path, quick, exposures, respon
         Image.fromarray((values.clip(0, 1) * 255).round().astype(np.uint8)).save(name)
     flags = ["--exposures", exposures, "--response", response, "-o", tmp_path / "scene.exr"]
     stdout, stderr = reddiff("hdr", *names, *flags, "--json", *quick)
-    verdict = json.loads(stdout.splitlines()[0])["verdict"]
+    event = json.loads(stdout.splitlines()[0])
+    verdict = event["verdict"]
     assert ("order, steps (EV) or --response" in verdict) != right
+    assert event["doubtful"] != right
     assert right or verdict in stderr
     assert not right or verdict == ""
 

@@ -149,3 +149,21 @@ def test_what_may_have_been_told_wrongly_is_named(tmp_path, quick):
     flags = ["--data", "intensity", "--support", "20x20"]
     _, stderr = reddiff("phase", path, *flags, *quick)
     assert "no picture explains the data; see --data, --layout, --support, --starts" in stderr
+    assert "; failed, no picture explains the data; support" in stderr.splitlines()[-1]
+
+
+def test_results_that_explain_nothing_are_counted(tmp_path, quick):
+    """They are results, so that nothing failed; scripts and the last line tell of them."""
+    _, amplitude = magnitudes()
+    np.save(tmp_path / "good.npy", amplitude)
+    larger = scene(36, 36, 1) / 255.0  # than its support
+    np.save(tmp_path / "other.npy", np.abs(np.fft.fft2(larger, (40, 40), norm="ortho")))
+    flags = ["--data", "amplitude", "--layout", "corner", "--support", "20x20", "--scale", "1"]
+    command = ["phase", tmp_path / "good.npy", tmp_path / "other.npy", *flags, *quick]
+    stdout, stderr = reddiff(*command, "-o", tmp_path / "out/", "--json")
+    *images, summary = map(json.loads, stdout.splitlines())
+    told = {event["input"][-8:]: (event["verdict"], event["doubtful"]) for event in images}
+    assert told == {"good.npy": ("converged", False), "ther.npy": ("failed", True)}
+    assert (summary["ok"], summary["doubtful"], summary["exit_code"]) == (2, 1, 0)
+    last = stderr.splitlines()[-1]
+    assert last == "2 restored (1 of them doubtful), 0 skipped, 0 failed"

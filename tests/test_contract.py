@@ -266,6 +266,7 @@ KEYS = {
     "residual": float,
     "residual_ratio": (float, type(None)),
     "verdict": str,
+    "doubtful": bool,
     "notes": list,
 }
 
@@ -292,6 +293,7 @@ def test_json_lines(folder, quick):
     assert bad["error"]["message"].startswith(str(folder / "text.png"))
     seconds = summary.pop("seconds")
     assert seconds > 0
+    assert summary.pop("doubtful") == sum(event["doubtful"] for event in good)
     assert summary == {"event": "summary", "ok": 5, "skipped": 0, "failed": 1, "exit_code": 1}
     (folder / "text.png").unlink()
     stdout, stderr = reddiff(*command, "-q")
@@ -608,7 +610,7 @@ def test_parts_that_do_not_exist(folder, quick):
     stdout, stderr = reddiff(*command, env=environment)
     assert "part 9 of 9 holds none of 4 pictures" in stderr
     assert events(stdout) == [
-        {"event": "summary", "ok": 0, "skipped": 0, "failed": 0, "exit_code": 0}
+        {"event": "summary", "ok": 0, "skipped": 0, "failed": 0, "doubtful": 0, "exit_code": 0}
         | {"seconds": events(stdout)[0]["seconds"]}
     ]
 

@@ -69,6 +69,9 @@ class Outcome(Protocol):
     @property
     def verdict(self) -> str: ...
 
+    @property
+    def doubtful(self) -> bool: ...
+
     def facts(self) -> dict[str, Any]: ...
 
 
@@ -81,6 +84,7 @@ class Reporter:
     def __init__(self, total: int, options: ReportOptions) -> None:
         self.total, self.options = total, options
         self.done = self.ok = self.skipped = 0
+        self.doubtful = 0  # of those that are restored
         self.failures: list[str] = []  # what failed; why was said then
         self.mistakes = 0  # of the failures: of the command line, not of a picture
         self.began = time.monotonic()
@@ -145,6 +149,7 @@ class Reporter:
         parts += [result.remark] if result.remark else []
         with self._lock:
             self.ok += 1
+            self.doubtful += result.doubtful
             said = {"notes": [renamed(note, self.options.aliases) for note in notes]}
             self._event(self._about(job, "ok") | result.facts() | said)
             self._picture_line(job, "; ".join(parts))
@@ -198,12 +203,15 @@ class Reporter:
         if not ended and self.mistakes and self.mistakes == self.total:
             code = ExitCode.USAGE  # no picture could be restored this way
         counts = {"ok": self.ok, "skipped": self.skipped, "failed": len(self.failures)}
+        counts["doubtful"] = self.doubtful
         seconds = round(time.monotonic() - self.began, 3)
         self._event({"event": "summary", **counts, "seconds": seconds, "exit_code": int(code)})
         if self.total > 1:
             left = self.total - self.ok - self.skipped - len(self.failures)
             given_up = f", {left} not done" if left else ""
-            counted = f"{self.ok} restored, {self.skipped} skipped, {len(self.failures)} failed"
+            doubts = f" ({self.doubtful} of them doubtful)" if self.doubtful else ""
+            restored = f"{self.ok} restored{doubts}"
+            counted = f"{restored}, {self.skipped} skipped, {len(self.failures)} failed"
             self._print(counted + given_up)
             for failure in self.failures:
                 self._print(f"  {failure}")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .jobs import Record
-from .verdicts import Grounds, judge_exposures, judge_residual
+from .verdicts import FAILED, TOO_MUCH, Grounds, judge_exposures, judge_residual
 
 # Far below the rounding of 16 bits.
 NO_NOISE = 1e-9
@@ -54,6 +54,11 @@ class Result:
             return judge_exposures(ratio, noise, self.grounds) if several else ""
         return judge_residual(ratio, noise, self.grounds)
 
+    @property
+    def doubtful(self) -> bool:
+        """True where the result does not explain the data: scripts go on, somebody has to look."""
+        return self.found == FAILED or self.verdict.startswith(TOO_MUCH)
+
     def facts(self) -> dict[str, Any]:
         """What scripts are told; keys are never renamed."""
         names = ("model", "revision", "method", "preset", "seed")
@@ -70,5 +75,6 @@ class Result:
             "residual": round(self.residual, 6),
             "residual_ratio": None if ratio is None else round(ratio, 4),
             "verdict": self.found or self.verdict,
+            "doubtful": self.doubtful,
             "remark": self.remark,
         }

@@ -12,6 +12,8 @@ RIGHT = (0.7, 1.2)
 # of quality 75 to 95, whose coefficients are read, leave `denoise` with 0.7 to 1.2, at ratios of
 # 0.9 to 1.4. (Where less noise than FLOOR was told, more than rounding to 8 bits can be seen.)
 LITTLE = 1.25
+# What phase retrieval says of a result that explains its data no better than a wrong one would.
+FAILED = "failed"
 TOO_MUCH = "too much is left unexplained"
 # Nor is so much noise, of 255, judged to be too much: a third of it is left by rounding alone, and
 # clean pictures are estimated to have it.

@@ -24,8 +24,11 @@ from ..retrieval.pipeline import (
     search,
 )
 from ..retrieval.problem import prepare
+from ..verdicts import FAILED
 from .problem import Problem, Stage, to_pixels
 from .setting import Setting
+
+UNEXPLAINED = "no picture explains the data"
 
 
 def pose(job: Job, options: PhaseOptions, setting: Setting) -> "PhaseRetrieval":
@@ -78,9 +81,9 @@ class PhaseRetrieval(Problem):
         if self._runs is None:
             raise ValueError("nothing was searched")
         self._result = conclude(self._problem, self._runs, mu.to(self._runs.device))
-        if self._result.verdict == "failed":
+        if self._result.verdict == FAILED:
             cure = "see --data, --layout, --support, --starts"
-            self._setting.on_note(f"warning: no picture explains the data; {cure}")
+            self._setting.on_note(f"warning: {UNEXPLAINED}; {cure}")
 
     def finish(self) -> Picture:
         """The chosen run."""
@@ -104,7 +107,8 @@ class PhaseRetrieval(Problem):
         """The verdict, and how much more was measured than unknown."""
         height, width = self._problem.operator.support
         rows, columns = self._problem.oversampling
-        return f"{self.verdict}; support {height}x{width}, oversampling {rows:.2f} x {columns:.2f}"
+        told = f"{FAILED}, {UNEXPLAINED}" if self.verdict == FAILED else self.verdict
+        return f"{told}; support {height}x{width}, oversampling {rows:.2f} x {columns:.2f}"
 
     def _chosen(self) -> PhaseResult:
         if self._result is None:
