@@ -345,6 +345,37 @@ def test_masks_below_the_pictures_are_no_pictures(photos, own_masks, tmp_path, q
     assert len(stdout.splitlines()) == 2
 
 
+def test_a_copy_counts_once(photos, tmp_path, quick):
+    """Under another name it was measured again, and its row took the place of the first."""
+    (photos / "p2 copy.png").write_bytes((photos / "p0.png").read_bytes())
+    out = tmp_path / "out"
+    command = ["eval", "denoise", photos, "-o", out, *quick]
+    for _ in range(2):
+        _, stderr = reddiff(*command)
+        assert f"[3/3] {photos}/p2 copy.png: the same as {photos}/p0.png, counted once" in stderr
+        assert [mean["pictures"] for mean in content(out)["means"]] == [2, 2]
+        names = [Path(row["input"]).name for row in content(out)["rows"]]
+        assert names == ["p0.png"] * 2 + ["p1.png"] * 2
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_kernel_that_is_none_ends_it_before_anything(photos, tmp_path, quick, more):
+    np.save(tmp_path / "k.npy", -np.ones((3, 3)))
+    for task, flag in (("deblur", "--kernel"), ("superres", "--downsample")):
+        command = ["eval", task, photos, "-o", tmp_path / "out", flag, tmp_path / "k.npy"]
+        _, stderr = reddiff(*command, *quick, *more, code=2)
+        assert "holds negative values" in stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mask_behind_other_damages_is_measured_by_what_is_left(photos, tmp_path, quick):
+    Image.fromarray(np.zeros((48, 64), np.uint8)).save(tmp_path / "m.png")
+    damage = ["--degrade", f"down 2 box | mask {tmp_path / 'm.png'}", "--limit", "1"]
+    command = ["eval", "restore", photos, "-o", tmp_path / "out", *quick, *damage]
+    _, stderr = reddiff(*command, code=1)
+    assert "mask is 64x48, the damaged crop is 16x16; make them equal" in stderr
+
+
 def test_scores_open_in_a_spreadsheet(photos, tmp_path, quick):
     """The rows and the means of eval.json as comma-separated values."""
     (photos / "bad, really.png").write_text("no picture")

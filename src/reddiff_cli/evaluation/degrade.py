@@ -33,7 +33,7 @@ from ..operators import (
     measure_jpeg,
     rec601,
 )
-from ..pictures import Hole, Picture
+from ..pictures import Hole, Picture, size_of
 from ..response import parse_response
 from ..retrieval.diffraction import Diffraction
 from ..retrieval.options import PhaseOptions
@@ -183,9 +183,20 @@ def _make_chain(x: Tensor, options: RestoreOptions, crop: int) -> _Made:
     known = None
     if len(plain) < len(options.parts):  # the mask, which comes last
         size = compose(parts)(canvas).shape[2:] if parts else canvas.shape[2:]
+        _check_mask(options, size[1], size[0])
         parts = (*parts, make_part(options.parts[-1], Picture(np.zeros((*size, 1), np.float32))))
         known = getattr(parts[-1], "known", None)
     return _Made(compose(parts), canvas, margins, known)
+
+
+def _check_mask(options: RestoreOptions, width: int, height: int) -> None:
+    """PictureError for a mask that is not as large as what the other damages leave of the crop."""
+    mask = options.shared_mask
+    if mask and (size := size_of(mask)) != (width, height):
+        told = f"mask is {size[0]}x{size[1]}, the damaged crop is {width}x{height}"
+        raise PictureError(
+            f"{mask}: {told}; make them equal, by --crop or another mask", "MaskSize"
+        )
 
 
 def _poser(made: _Made, case: Case, truth: Tensor, y: Tensor) -> Callable[[Setting], Problem]:

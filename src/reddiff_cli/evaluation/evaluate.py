@@ -69,6 +69,7 @@ class Evaluator:
         self.card, self.options, self.machine = card, options, machine
         self.folder, self.ledger, self.reporter, self.lpips = folder, ledger, reporter, lpips
         self.inputs = inputs
+        self._seen: dict[tuple[str, str], Path] = {}  # what was measured, by case and contents
         first = options.cases[0].options
         # Alone, as seconds and memory of one picture are measured.
         self._restorer = Restorer(
@@ -81,7 +82,10 @@ class Evaluator:
         return Shot(path, digest, self.folder / "pictures" / slug(case.name))
 
     def measure(self, case: Case, path: Path, *, keep: bool) -> list[Row]:
-        """All rows of one picture; keep: write its pictures. A failure is a row as well."""
+        """All rows of one picture; keep: write its pictures. A failure is a row as well.
+
+        Nothing for a copy of one that was measured: it would count twice.
+        """
         self.ledger.forget_failure(case.name, path)
         about = self._about(case, path)
         try:
@@ -91,6 +95,10 @@ class Evaluator:
         except PictureError as error:
             return [self._fail(about, error)]
         digest = contents_of(about)
+        first = self._seen.setdefault((case.name, digest), path)
+        if first != path:
+            self.reporter.twin(path, first)
+            return []
         shot = replace(self.shot(case, path, digest), mask=mask)
         specimen = None
         rows = []

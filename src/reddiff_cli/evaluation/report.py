@@ -2,6 +2,7 @@
 
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Self
 
 from rich.console import Console
@@ -74,6 +75,11 @@ class EvalReporter:
         parts = [f"{row['method']} {row['psnr']:.2f} dB" for row in rows if row["status"] == OK]
         text = f"[{self.done}/{self.pictures}] {picture}: {case}; {', '.join(parts)}"
         self._print(text)
+
+    def twin(self, path: Path, first: Path) -> None:
+        """A picture has the contents of one that counts already."""
+        self.done += 1
+        self._print(f"[{self.done}/{self.pictures}] {path}: the same as {first}, counted once")
 
     def note(self, message: str) -> None:
         """A decision (with -v), or a warning (always)."""

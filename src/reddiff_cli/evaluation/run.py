@@ -9,6 +9,7 @@ from .. import __version__
 from ..cards import STARTS, Card
 from ..errors import ExitCode, PictureError
 from ..files import write_whole
+from ..kernel_files import read_kernel
 from ..models import find_model
 from ..options import MachineOptions, ReportOptions
 from ..progress import FetchReporter
@@ -68,6 +69,7 @@ class EvalRun:
         """Print what would be measured; torch is not imported, and nothing is fetched."""
         options = self.options.fit(find_model(self.model, offline=True))
         material, failed = self.material(), False
+        self._check_kernels()
         for case in options.cases:
             for path in self.pictures():
                 methods, error = [START, *options.labels], None
@@ -88,11 +90,18 @@ class EvalRun:
     def evaluate(self) -> ExitCode:
         """Measure every row that is not there yet; one failed picture never ends the run."""
         with EvalReporter(self.report) as reporter:
+            self._check_kernels()
             with FetchReporter(self.report.quiet) as watcher:
                 card = find_model(self.model, offline=self.offline, watcher=watcher)
             fitted = replace(self, options=self.options.fit(card))
             means, kid = fitted._evaluate(card, reporter)
         return reporter.finish(means, len(self.options.cases) > 1, kid)
+
+    def _check_kernels(self) -> None:
+        """UsageError for kernel files that hold none; all pictures would fail."""
+        for case in self.options.cases:
+            for path in case.options.kernel_files:
+                read_kernel(path)
 
     def _evaluate(self, card: Card, reporter: EvalReporter) -> tuple[list[Means], Kid]:
         pictures, cases = self.pictures(), self.options.cases
@@ -164,7 +173,7 @@ class EvalRun:
                 failed = any(row["status"] == FAILED for row in own)
                 if failed and self.report.fail_fast:
                     return rows
-                if not failed:
+                if own and not failed:
                     evaluator.reporter.picture(case.name, path.name, own)
         return rows
 
