@@ -9,6 +9,7 @@ from torch import Tensor
 from reddiff_cli.linear import Linear, conjugate_gradients
 from reddiff_cli.schedule import Schedule
 from reddiff_cli.tasks import Stage
+from reddiff_cli.tasks.problem import Probe
 from reddiff_cli.tiling import Patchwork, cover, patchwork
 
 
@@ -75,7 +76,7 @@ def told_of_tiles(stage: Stage, sigma: float, *, wide: bool = False) -> Tensor:
     Of noise that was heard: all of it.
     """
     if stage.whitening is not None:
-        return torch.ones(1, 1)
+        return torch.ones(1, 2 if stage.probe is Probe.STRENGTH else 1)
     left = torch.tensor([2.0, 1.7, 0.9]) if wide else torch.ones(3)
     answer = torch.cat([torch.tensor([sigma]), left, torch.ones(3)])
     return answer.expand(len(stage.y), -1)

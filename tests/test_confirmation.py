@@ -9,7 +9,14 @@ import torch
 
 from doubles import GaussianPrior, gaussian_prior, told_of_tiles
 from reddiff_cli.estimation.coloured_noise import ColouredNoise
-from reddiff_cli.estimation.stationary import TILE, apart, of_side, shaping_kernel, white_power
+from reddiff_cli.estimation.stationary import (
+    TILE,
+    apart,
+    of_mean,
+    of_side,
+    shaping_kernel,
+    white_power,
+)
 from reddiff_cli.estimation.tile_noise import TileNoise
 from reddiff_cli.jobs import Job
 from reddiff_cli.metrics import psnr
@@ -20,10 +27,18 @@ from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture
 from reddiff_cli.restore import Restorer
 from reddiff_cli.schedule import linear_betas
-from reddiff_cli.solvers.confirmation import FIRST, LEAST, STEP, confirmed_share, shares_of
+from reddiff_cli.solvers.confirmation import (
+    FIRST,
+    LEAST,
+    STEP,
+    confirmed_share,
+    likeliest_shares,
+    shares_of,
+)
 from reddiff_cli.solvers.whitening import Whitening
 from reddiff_cli.task_options import DenoiseOptions
 from reddiff_cli.tasks import Setting, pose
+from reddiff_cli.tasks.confirmed import TIMES
 from reddiff_cli.tasks.denoise import Denoising
 from reddiff_cli.tasks.listening import AGAIN, OVER_FINE, UNHEARD
 from reddiff_cli.tasks.problem import Probe, to_tensor
@@ -120,6 +135,40 @@ def test_what_is_clipped_says_nothing():
     assert answer(y, power, 0.1, Knows(prior.prior)) == (1.0, 2)
 
 
+@pytest.mark.parametrize(
+    ("mean", "apart"), [(1.0, 1.0), (0.9, 0.9), (0.5, 0.5), (0.3, 1.0), (1.0, 0.3), (0.2, 0.4)]
+)
+def test_noise_that_was_heard_too_loud_is_told_closely(mean, apart):
+    """In the mean of the channels and in their differences, under an exact prior."""
+    prior = colours()
+    x, power = prior.pictures(4), wide_power()
+    loud = ColouredNoise(power, torch.zeros(1), torch.tensor([0.1])).scaled(1 / mean, 1 / apart)
+    y = (x + 0.1 * noise_of(power, x.shape, 5)).clamp(-0.999, 0.999)
+    heard = Whitening(y, loud.power, torch.full_like(y[:, :1], float(loud.strength)))
+    *_, (_, told) = likeliest_shares(heard, prior, prior.prior.schedule, draws(y.shape, 3))
+    for share, truth in zip(told[0].tolist(), (mean, apart), strict=True):
+        assert share == (1.0 if truth > STEP**-0.5 else pytest.approx(truth, rel=0.25))
+
+
+def test_texture_is_no_noise_either_where_it_is_told_closely():
+    prior, sigma = colours(), 0.1
+    y = prior.pictures(4).clamp(-0.999, 0.999)
+    heard = Whitening(y, wide_power(), torch.full_like(y[:, :1], sigma))
+    *_, (_, told) = likeliest_shares(heard, prior, prior.prior.schedule, draws(y.shape, 3))
+    mean, apart_ = told[0].tolist()
+    assert mean < 0.4  # a third as many values tell it
+    assert apart_ < 0.2
+
+
+def test_noise_is_scaled_in_the_mean_of_channels_and_apart():
+    noise = ColouredNoise(wide_power(), torch.zeros(1), torch.tensor([0.1]))
+    scaled = noise.scaled(0.5, 0.25)
+    before, after = (one.loudness**2 * one.power for one in (noise, scaled))
+    torch.testing.assert_close(of_mean(after), 0.25 * of_mean(before))
+    torch.testing.assert_close(apart(after), 0.0625 * apart(before))
+    assert float(scaled.power.real.diagonal(dim1=2, dim2=3).mean()) == pytest.approx(1)
+
+
 def test_shares_fall_to_the_least_noise():
     y = torch.zeros(2, 3, 32, 32)
 
@@ -194,6 +243,7 @@ def _posed_with_wide_noise(folder):
 def test_what_is_heard_is_heard_again_until_its_own_noise_hardly_counts(tmp_path):
     """A denoiser that leaves nothing of what it is shown hears as much as there is at once."""
     problem, scene = _posed_with_wide_noise(tmp_path), _scene()
+    problem.lossy = True  # all is listened to
 
     def added(takes):
         found = []
@@ -233,12 +283,15 @@ def test_noise_that_was_told_and_that_of_grey_pictures_is_not_asked_about(about,
 @pytest.mark.parametrize(
     ("noise", "about", "asked"),
     [
-        (4, {}, True),
-        (2, {}, False),  # takes little along
-        (4, {"step": 8.0}, True),
-        (4, {"step": 10.0}, False),  # would leave no grain to tell
-        (9, {"step": math.inf}, False),  # a lossy file of unknown steps
+        (2, {}, True),
+        (1.4, {}, False),  # is left as it is
         (4, {"white": True}, False),
+        (4, {"asked": True}, False),
+        (4, {"lossy": True}, True),
+        (2, {"lossy": True}, False),  # takes little along
+        (4, {"lossy": True, "step": 8.0}, True),
+        (4, {"lossy": True, "step": 10.0}, False),  # would leave no grain to tell
+        (9, {"lossy": True, "step": math.inf}, False),  # a lossy file of unknown steps
     ],
 )
 def test_what_may_be_texture(noise, about, asked):
@@ -250,13 +303,15 @@ def test_what_may_be_texture(noise, about, asked):
     assert problem._may_be_texture() == asked
 
 
-def test_where_much_is_clipped_nothing_is_asked(tmp_path):
+@pytest.mark.parametrize(("lossy", "most"), [(True, 0.02), (False, 0.8)])
+def test_where_much_is_clipped_nothing_is_asked(lossy, most, tmp_path):
     path = tmp_path / "img.png"
     save_picture(Picture(load_picture(PICTURE).pixels[:192, :192]), path, None)
     setting = Setting(find_model("natural"), SolverOptions(), print)
     problem = pose(Job("denoise", path, path), DenoiseOptions(), setting)
     noise = ColouredNoise(wide_power(), torch.zeros(1), torch.tensor([0.05]))
-    for share, asked in ((0.0, 1), (0.04, 0)):
+    problem.lossy = lossy
+    for share, asked in ((0.0, 1), (most / 2, 1), (1.1 * most, 0)):
         specks = torch.rand((1, 1, 192, 192), generator=torch.Generator().manual_seed(0)) < share
         problem.y = torch.where(specks, 1.0, problem.y.clamp(-0.99, 0.99))
         assert len(list(problem.asking(noise))) == asked
@@ -295,10 +350,19 @@ def test_texture_of_a_jpeg_is_kept(quality, tmp_path):
     assert float(after) > float(before) - 0.1  # 5 dB less, if its texture were taken for noise
 
 
-@pytest.mark.parametrize(("middle", "sigma", "looks"), [(2.2, 4, 2), (1.6, 4, 1), (2.2, 0.2, 1)])
-def test_noise_that_is_surely_wide_is_listened_to_again(middle, sigma, looks, tmp_path):
-    """Where nothing of it was heard, as its own noise left nothing flat; once, and with more."""
+@pytest.mark.parametrize(
+    ("grey", "middle", "sigma", "looks"),
+    [(True, 2.2, 4, 2), (True, 1.6, 4, 1), (True, 2.2, 0.2, 1), (False, 1.0, 0.2, 1 + TIMES)],
+)
+def test_where_nothing_is_heard_it_is_listened_to_again(grey, middle, sigma, looks, tmp_path):
+    """Its own noise may have left nothing flat.
+
+    With more, if the network has told that it is wide, or can tell how much of what is heard then
+    is noise.
+    """
     problem = _posed_with_wide_noise(tmp_path)
+    if grey:
+        problem.y = problem.y.mean(1, keepdim=True).expand_as(problem.y)
     left = torch.tensor([[1.5, middle, 1.0]])
     told = torch.tensor([sigma / 127.5])
     problem.tile_noise = TileNoise(torch.zeros(1), told, left, torch.ones(1, 3))

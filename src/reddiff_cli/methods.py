@@ -20,7 +20,7 @@ from .operators import Inpaint, Operator, Whitened, keeps_noise
 from .options import TASKS, SolverOptions, check_solver
 from .schedule import Schedule
 from .signatures import DenoiseFunction, DrawNoise
-from .solvers.confirmation import confirmed_share
+from .solvers.confirmation import confirmed_share, likeliest_shares
 from .solvers.consistency import likeliest_noise
 from .solvers.ddrm import ETA as DDRM_ETA
 from .solvers.ddrm import Spectral, ddrm
@@ -35,6 +35,7 @@ from .solvers.through import BELIEF, WIDER, Through
 from .solvers.whitening import Whitening, mean_of_whitened
 from .symmetry import turned
 from .tasks import Stage
+from .tasks.problem import Probe
 from .transfer import send
 
 Steps = Iterator[tuple[int, Tensor]]
@@ -86,7 +87,8 @@ class Solving:
         stage = self.stage
         _, _, denoise, schedule, _, noise = self._problem(self.denoiser)
         if stage.whitening is not None:
-            return confirmed_share(stage.whitening, denoise, schedule, noise)
+            ask = likeliest_shares if stage.probe is Probe.STRENGTH else confirmed_share
+            return ask(stage.whitening, denoise, schedule, noise)
         return likeliest_noise(stage.y, stage.sigma_y, denoise, schedule, noise)
 
     def _problem(

@@ -9,7 +9,8 @@ and mean PSNR in dB by itself, with the true noise told, and of the worst pictur
 
 --colour: in three channels, as a sensor without a mosaic has them: of the light, so many at white
 in green, fewer in red and blue, which are amplified, with a noise of readout, encoded. --mosaic:
-as one with a mosaic has them; the truth is what that leaves of the picture without noise.
+as one with a mosaic has them; the truth is what that leaves of the picture without noise, and, in
+parentheses, the scene itself, as false colours that a mosaic makes of fine detail are no truth.
 --matrix: its colours are not those of sRGB but broader, and are told apart when it is developed,
 which makes noise of colours stronger than that of brightness, as in most cameras.
 """
@@ -104,15 +105,19 @@ def main() -> None:
                 for noise in (None, sigma):
                     one = restorer.like(replace(solver, noise=noise), DenoiseOptions())
                     result = one.restore(job, lambda *_: None, lambda _: None)
-                    found += [result.noise, psnr(load_picture(job.output).pixels, truth)]
-                rows.append((sigma, found[0], found[1], found[3]))
-            there, told, itself, by_hand = (fmean(column) for column in zip(*rows, strict=True))
-            worst = min(row[2] - row[3] for row in rows)
-            print(
-                f"peak {peak}: noise {there:.4f}, found {told:.4f}; by itself {itself:.2f} dB",
-                end="",
+                    x = load_picture(job.output).pixels
+                    found += [result.noise, psnr(x, truth), psnr(x, clean)]
+                rows.append((sigma, *found[:3], *found[4:]))
+            there, told, *quality = (fmean(column) for column in zip(*rows, strict=True))
+            worst = min(row[2] - row[4] for row in rows)
+            itself, by_hand = (
+                f"{one:.2f}" + (f" ({scene:.2f})" if asked.mosaic else "")
+                for one, scene in (quality[:2], quality[2:])
             )
-            print(f", told {by_hand:.2f} dB, worst {worst:+.2f}", flush=True)
+            print(
+                f"peak {peak}: noise {there:.4f}, found {told:.4f}; by itself {itself} dB", end=""
+            )
+            print(f", told {by_hand} dB, worst {worst:+.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ the noisy picture itself such places can only be told by means, and keep their t
 sees through the noise.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -95,6 +95,15 @@ class ColouredNoise:
         return ColouredNoise(
             power, self.brightness, sigma * self.strength / self.strength.square().mean().sqrt()
         )
+
+    def scaled(self, mean: float, apart: float) -> "ColouredNoise":
+        """So many times as strong in the mean of the channels, and in what differs from it."""
+        channels = self.power.shape[2]
+        shared = torch.full((channels, channels), 1 / channels)
+        scale = (mean * shared + apart * (torch.eye(channels) - shared)).to(self.power)
+        power = scale @ self.power @ scale
+        variance = power.real.diagonal(dim1=2, dim2=3).mean().clamp(min=NOTHING**2)
+        return replace(self, power=power / variance, strength=self.strength * variance.sqrt())
 
     def strength_at(self, clean: Tensor) -> Tensor:
         """By place, (1, 1, H, W): linear between the brightnesses, constant beyond.

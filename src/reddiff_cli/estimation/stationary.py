@@ -68,6 +68,14 @@ def apart(power: Tensor) -> Tensor:
     return differing / (channels - 1)
 
 
+def of_mean(power: Tensor) -> Tensor:
+    """Of what all channels share, for each of them, (TILE, TILE).
+
+    power: (TILE, TILE, C, C). That of white noise is its variance.
+    """
+    return power.real.sum((2, 3)) / power.shape[2]
+
+
 def of_side(power: Tensor, side: int) -> Tensor:
     """At the frequencies of a picture with this side, (side, side): those of the nearest ones."""
     nearest = (torch.fft.fftfreq(side) * TILE).round().long() % TILE

@@ -182,7 +182,16 @@ def spectra_apart(v: Tensor, weight: Tensor | None = None) -> Tensor:
     v: (n, C, side, side), under a window, as opposite borders do not meet.    weight: (n, 1, side,
     side), of the pixels.
     """
+    return _spectra(v - v.mean(1, keepdim=True), weight)
+
+
+def spectra_of_mean(v: Tensor, weight: Tensor | None = None) -> Tensor:
+    """The same of their mean, (n, 1, side, side)."""
+    return _spectra(v.mean(1, keepdim=True), weight)
+
+
+def _spectra(v: Tensor, weight: Tensor | None) -> Tensor:
     hann = torch.hann_window(v.shape[-1]).to(v)
-    differences = (v - v.mean(1, keepdim=True)) * hann[:, None] * hann
-    spectra: Tensor = torch.fft.fft2(differences if weight is None else differences * weight)
+    seen = v * hann[:, None] * hann
+    spectra: Tensor = torch.fft.fft2(seen if weight is None else seen * weight)
     return spectra

@@ -19,8 +19,9 @@ from ..pictures import Picture, load_picture
 from ..solvers.whitening import Whitening
 from ..task_options import DenoiseOptions
 from .compressed import find_decoding
+from .confirmed import ConfirmedPicture
 from .encoding import Encoding
-from .listening import QUIET, ListeningPicture
+from .listening import QUIET
 from .problem import Stage
 from .setting import Setting
 from .transparent import hearable
@@ -36,13 +37,6 @@ PER_LOOK, MOST = 2, 20
 # for two crops that are texture all over); white noise of 5, quality 90 36.33 / 36.96, in grey,
 # quality 85 (1.5 to 5.1) 36.94 / 35.85; no noise, quality 85 36.19 / 37.29, in grey 39.81 / 40.76.
 LOUD = {3: 3.0, 1: 1.5}
-# More noise than so many of 255 takes much texture along if it is none, and the network is asked.
-# Below so many times the median step of a JPEG's luminance no grain is left in the finest details
-# for it to know. 12 crops of 256x256, half of them texture all over: with grain of 8 of 255 that
-# channels share, quality 80, they are heard to have 0.23 to 0.43 times the step (three have more),
-# and seven would lose 0.3 to 3.4 dB; with grain of 6, quality 90, 0.55 times and more, and none
-# loses; as JPEG of quality 85 and 93 without noise the textures gain 0.5 to 13 dB.
-TEXTURE, COARSE = 3.0, 0.45
 # The least noise of files of 16 bits and of light, of 255: that of rounding to 16 bits, nearly.
 LEAST = 0.002
 # Evaluations that noise which is not white takes on top of those of white noise. Four crops of
@@ -74,7 +68,7 @@ MORE, NARROW = 1.6, 0.2
 
 
 @dataclass
-class Denoising(ListeningPicture):
+class Denoising(ConfirmedPicture):
     """A picture with noise on it.
 
     Noise that was told, and is there and white as far as the picture tells: a few looks at it. The
@@ -83,12 +77,11 @@ class Denoising(ListeningPicture):
     every direction of it is taken away at its own level, while samples, a path of levels and other
     methods take it as it is. Where it cannot be measured, `WholePicture` as it is.
 
-    least: of a JPEG, what its noise was estimated to be as it is decoded.    step: median of its
-    steps in luminance, of 255; infinite where they are not known.    tone: whose grey y is.
+    least: of a JPEG, what its noise was estimated to be as it is decoded.    tone: whose grey y
+    is.
     """
 
     least: float = 0.0
-    step: float = 0.0
     tone: Tone | None = None
 
     def stages(self) -> Iterator[Stage]:
@@ -103,8 +96,7 @@ class Denoising(ListeningPicture):
         elif self.told is None and not self.lossy:
             yield from self.probing()
             if self._takes_as_white():
-                if self._is_doubtful():
-                    yield from self.listening()
+                yield from self.doubting()
                 if not self._is_heard_wide():
                     yield self._whitened(None if self._quiet() else self._by_light())
                     return
@@ -120,10 +112,10 @@ class Denoising(ListeningPicture):
         if self.heard is None:
             yield from self.listening()
         whitening = self._whitening()
-        if self.heard is not None and whitening is not None and self._may_be_texture():
+        asks = self.told is None and whitening is not None and self._may_be_texture()
+        if self.heard is not None and asks:
             yield from self.asking(self.heard)
-            self.noise *= self.confirmed
-            whitening = whitening.scaled(self.confirmed)
+            whitening = self._whitening_of(self.heard)
         if self.told is None:
             self.noise = max(self.noise, self.floor)
         if whitening is not None and not (looks or self.white):
@@ -218,24 +210,23 @@ class Denoising(ListeningPicture):
         """True if nothing has to be heard: next to no noise, and white that is told, or grey."""
         return self._quiet() or (self.white and (self.told is not None or self.y.shape[1] == 1))
 
-    def _may_be_texture(self) -> bool:
-        """True if the network is to tell whether what was heard is noise."""
-        if self.told is not None or self.white:
-            return False
-        return 255 * self.noise > max(TEXTURE, COARSE * self.step)
-
     def _whitening(self) -> Whitening | None:
         """How the noise that was heard is made white; None if it is, or nothing was.
 
         Settles the noise.
         """
         found = self.heard
-        if found is None or self.clean is None:
+        if found is None:
             self._take_what_tiles_tell()
             return None
         self.white = self._sounds_white(found)
         if self.white:
             found = found.as_white(self.sound.fine, even=UNEVEN)
+        return self._whitening_of(found)
+
+    def _whitening_of(self, found: ColouredNoise) -> Whitening | None:
+        if self.clean is None:
+            return None
         a = found.strength_at(self.clean)
         sigma = float(a.square().mean().sqrt()) / 2
         self.noise = sigma if self.told is None else self.told

@@ -7,7 +7,7 @@ tells the noise (`measure_noise`).
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -19,9 +19,7 @@ from ..estimation.tile_noise import TileNoise, tiles_of
 from ..noise import FLOOR, is_grey, wavelet_sigma
 from ..operators import Identity
 from ..pictures import Picture
-from ..solvers.confirmation import shares_of
 from ..solvers.consistency import MOST
-from ..solvers.whitening import Whitening
 from .compressed import CompressedPicture
 from .problem import Probe, Stage
 from .transparent import Unseen
@@ -51,13 +49,6 @@ QUIET = 1.5
 # which the finest details have as 43 to 47. There it is believed about what is no noise at all, if
 # it tells less than so many times what is in the finest details.
 DOUBTED, LOUD = 0.6, 20.0
-# Noise that the tiles tell to be white is listened to as well if it leaves so many times as much
-# in middle frequencies as in high ones. 37 training crops of 256x256: white noise of 4 to 16 of
-# 255 leaves up to 1.16 times, of 2 in three crops more than 1.2; of photons in a mosaic, developed
-# with the colours of a camera, 34 of 40 that pass for white leave more. On 12 crops of 192x192
-# what is heard has 1.2 to 4.2 times as much in low frequencies as in high ones if it is white,
-# else 19 times and more.
-DOUBT = 1.2
 # The mean of the channels has more noise than so many times what each has by itself, more than so
 # many times what is in the finest details, and more than QUIET, if they share it. The crops of
 # estimation/tile_noise.py with grain of 3 of 255 have 10 times, 0.9 to 1.0 times, and 2.8 to 3.0;
@@ -99,7 +90,7 @@ class ListeningPicture(CompressedPicture):
     in [0, 1] units.    clean: what the network left of the picture when it was heard.    heard:
     what it took away, None where that could not be told.    tile_noise: what it told of some
     tiles.    clear: little of these is clipped.    shared_noise: what it told of the mean of their
-    channels, in case.    confirmed: how many times as strong the noise is as it was heard.
+    channels, in case.
     """
 
     lossy: bool = False
@@ -109,14 +100,11 @@ class ListeningPicture(CompressedPicture):
     tile_noise: TileNoise | None = None
     clear: bool = True
     shared_noise: TileNoise | None = None
-    confirmed: float = 1.0
     _sound: Sound | None = None
 
     def accept(self, stage: Stage, mu: Tensor) -> None:
         """Keep the result, or what the noise is told from."""
-        if stage.probe is Probe.SHARE:
-            self.confirmed = float(mu)
-        elif stage.probe is Probe.TILES:
+        if stage.probe is Probe.TILES:
             self.tile_noise = _told_of(stage, mu).with_photons(stage.y)
         elif stage.probe is Probe.MEANS:
             self.shared_noise = _told_of(stage, mu)
@@ -140,7 +128,7 @@ class ListeningPicture(CompressedPicture):
         tiles = tiles_of(self.sound.y)
         if tiles is None:
             return
-        self.clear = _is_clear(tiles)
+        self.clear = is_clear(tiles)
         yield self._probe(Probe.TILES, tiles)
         found = self.tile_noise
         if found is not None and tiles.shape[1] > 1 and not found.explains(self.sound.fine):
@@ -172,18 +160,6 @@ class ListeningPicture(CompressedPicture):
         self.noise, self.white = max(found.total / 2, self.floor), True
         return True
 
-    def _is_doubtful(self) -> bool:
-        """True if white noise leaves too much in middle frequencies; one channel tells nothing."""
-        found = self.tile_noise
-        if found is None or self.sound.y.shape[1] == 1:
-            return False
-        _, middle, high = found.excess
-        return middle > DOUBT * high
-
-    def _is_heard_wide(self) -> bool:
-        """True if noise was heard, and is wider than a pixel."""
-        return self.heard is not None and not self.heard.is_white(self.sound.fine)
-
     def _is_shared(self) -> bool:
         """True if the tiles tell that the channels share their noise, as in a scan of film."""
         own, shared = self.tile_noise, self.shared_noise
@@ -201,7 +177,7 @@ class ListeningPicture(CompressedPicture):
         for k in range(AGAIN):
             yield stage
             if self.heard is None:
-                if k or not self._must_be_wide():
+                if not self._listens_again(k):
                     return
                 stage = self.drowned(UNHEARD * stage.sigma_y)
                 continue
@@ -210,10 +186,13 @@ class ListeningPicture(CompressedPicture):
             stage = self.drowned(OVER_FINE * self.heard.loudness)
         yield stage
 
-    def _must_be_wide(self) -> bool:
-        """True if the network has told so, of more noise than is in the finest details."""
+    def _listens_again(self, before: int) -> bool:
+        """True if more noise may tell what so much has not; so often before.
+
+        Once, where the network has told that it is wide, and more than is in the finest details.
+        """
         found = self.tile_noise
-        return found is not None and found.is_surely_wide(self.sound.fine)
+        return before == 0 and found is not None and found.is_surely_wide(self.sound.fine)
 
     def drowned(self, sigma: float = 0.0) -> Stage:
         """y with so much white noise on it that its own hardly counts.
@@ -241,23 +220,6 @@ class ListeningPicture(CompressedPicture):
         flat = math.inf if self.lossy else FLAT
         self.clean, self.heard = clean, measure_noise(self.sound.y, clean, flat)
 
-    def asking(self, heard: ColouredNoise) -> Iterator[Stage]:
-        """Some tiles of y, if there are any, of which the network tells whether this is noise.
-
-        Not of one channel, nor where much is clipped. Grain that the channels share is noise,
-        though their differences have none of it.
-        """
-        tiles = tiles_of(self.sound.y)
-        if tiles is None or tiles.shape[1] == 1 or not _is_clear(tiles):
-            return
-        whitening = Whitening(tiles, heard.power, heard.strength_at(tiles))
-        looks = 2 * len(shares_of(whitening))
-        yield replace(self._probe(Probe.SHARE, tiles), whitening=whitening, shared=looks)
-        if self.confirmed < 1 and self.shared_noise is None:
-            yield self._probe(Probe.MEANS, tiles.mean(1, keepdim=True))
-        if self.shared_noise is not None and self._is_grain(self.shared_noise):
-            self.confirmed = 1.0
-
     def _sounds_white(self, found: ColouredNoise) -> bool:
         """True if it is white; a grey picture does not tell more than it did before."""
         if self.tile_noise is not None and self.tile_noise.is_wide():
@@ -277,6 +239,6 @@ def _told_of(stage: Stage, mu: Tensor) -> TileNoise:
     return TileNoise(stage.y.mean((1, 2, 3)), mu[:, 0], mu[:, 1:4], mu[:, 4:])
 
 
-def _is_clear(tiles: Tensor) -> bool:
+def is_clear(tiles: Tensor) -> bool:
     """True if next to nothing of them is clipped."""
     return float(is_recorded(tiles).mean()) >= CLEAR

@@ -36,12 +36,14 @@ class Probe(Enum):
     """What is asked about tiles of a picture, in place of what they show.
 
     TILES: their noise, by `likeliest_noise`.    MEANS: that of the means of their channels.
-    SHARE: how much of what was heard is noise, by `confirmed_share`.
+    SHARE: how much of what was heard is noise, by `confirmed_share`.    STRENGTH: the same, by
+    `likeliest_shares`.
     """
 
     TILES = auto()
     MEANS = auto()
     SHARE = auto()
+    STRENGTH = auto()
 
 
 @dataclass(frozen=True)
