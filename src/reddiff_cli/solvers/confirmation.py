@@ -11,9 +11,9 @@ over the two sides of
 
     rho = sum P |z - D|^2 / sum P s^2 <n', z - D> / T
 
-are equal; where rho is less than 1, c is less. Only differences of channels are asked about: there
-texture and noise are told apart, while in their mean the network takes some texture for noise. -n'
-is added as well, as the mean of both looks forgets what y itself has to do with n'.
+are equal; where rho is less than 1, c is less. The mean of the channels, where most texture is,
+and what differs from it are asked about apart: of the first the network takes some texture for
+noise. -n' is added as well, as the mean of both looks forgets what y itself has to do with n'.
 """
 
 import math
@@ -37,7 +37,10 @@ FIRST, STEP, LEAST = 0.5, math.sqrt(2), 1.0
 # without, quality 85 and 92, those of 10 that are heard to have more than 2 have 0.83 to 1.13.
 NOISE = 0.98
 # Of files that keep their noise the first share is closer to all of it, and all is believed if
-# that has so much of it: in the mean of the channels, and in what differs from it.
+# that has so much of it: in the mean of the channels, and in what differs from it. 64 crops of
+# 224x224, photons and even noise in a mosaic: heard about as loud as it is, it has 0.94 and more
+# in the mean, and 0.99 and more in what differs; fur and rows of seats, heard two to four times
+# too loud, have 0.83 to 0.93 in the mean; textures without noise 0.94 to 0.98 in what differs.
 CLOSER, SURE = 1 / STEP, (0.93, 0.985)
 # Beside clipped pixels, which count for nothing, are those whose noise leads away from there, as
 # the others are clipped themselves: rho is less by so many times the share of the clipped ones.

@@ -21,7 +21,7 @@ from ..task_options import DenoiseOptions
 from .compressed import find_decoding
 from .confirmed import ConfirmedPicture
 from .encoding import Encoding
-from .listening import QUIET
+from .listening import OVER_FINE, QUIET
 from .problem import Stage
 from .setting import Setting
 from .transparent import hearable
@@ -95,14 +95,18 @@ class Denoising(ConfirmedPicture):
             self._estimate()
         elif self.told is None and not self.lossy:
             yield from self.probing()
-            if self._takes_as_white():
-                yield from self.doubting()
-                if not self._is_heard_wide():
-                    yield self._whitened(None if self._quiet() else self._by_light())
-                    return
-                self.white = False
+            white = self._takes_as_white()
+            if white or self._quiet():
+                yield from self.doubting(white=white)
+            if self.heard is not None:
+                self.white, self.noise = False, self.heard.loudness / 2
+            elif white:
+                yield self._whitened(None if self._quiet() else self._by_light())
+                return
         self.white = self.white or self._quiet()
-        uneven = self._grey_by_light() if looks or self.told is None else None
+        uneven = None
+        if self.heard is None and (looks or self.told is None):
+            uneven = self._grey_by_light()
         if uneven is not None:
             yield self._whitened(uneven)
             return
@@ -110,7 +114,7 @@ class Denoising(ConfirmedPicture):
             yield self._whitened(None)
             return
         if self.heard is None:
-            yield from self.listening()
+            yield from self.listening(OVER_FINE * 2 * (self.told or 0.0))
         whitening = self._whitening()
         asks = self.told is None and whitening is not None and self._may_be_texture()
         if self.heard is not None and asks:

@@ -171,9 +171,9 @@ class ListeningPicture(CompressedPicture):
         """True if the mean of the channels has most of what is in the finest details."""
         return shared.total > max(GRAIN * self.sound.fine, 2 * QUIET / 255)
 
-    def listening(self) -> Iterator[Stage]:
+    def listening(self, sigma: float = 0.0) -> Iterator[Stage]:
         """`drowned`, and again with more noise if its own counted for something."""
-        stage = self.drowned()
+        stage = self.drowned(sigma)
         for k in range(AGAIN):
             yield stage
             if self.heard is None:
