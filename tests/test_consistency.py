@@ -235,8 +235,8 @@ def denoised(tmp_path, answers, sigma, side=192, **solver):
     clean, stages, waiting = scene.permute(2, 0, 1)[None] * 2 - 1, [], iter(answers)
     for stage in problem.stages():
         stages.append(stage)
-        if stage.probe is Probe.SHARE:
-            problem.accept(stage, torch.ones(1, 1))  # that is noise
+        if stage.probe is Probe.STRENGTH:
+            problem.accept(stage, torch.ones(1, 2))  # that is noise
         else:
             problem.accept(stage, next(waiting)(stage) if stage.probe else clean)
     return problem, stages

@@ -141,7 +141,7 @@ def test_what_stdin_held_is_gone_with_the_process(number, tiny_prior, tmp_path):
 
 
 def run_apart(*arguments, **settings):
-    """The command in a process that heeds signals as one of a shell does."""
+    """The command in a process that heeds signals as one of a shell does, with one thread."""
 
     def usual():
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
@@ -149,7 +149,8 @@ def run_apart(*arguments, **settings):
 
     command = [sys.executable, "-m", "reddiff_cli", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": usual}
-    return subprocess.Popen(command, **pipes | settings)
+    alike = {"env": os.environ | {"OMP_NUM_THREADS": "1"}}  # as `run_whole`: the same to the byte
+    return subprocess.Popen(command, **pipes | alike | settings)
 
 
 @pytest.mark.slow
