@@ -345,6 +345,18 @@ def test_masks_below_the_pictures_are_no_pictures(photos, own_masks, tmp_path, q
     assert len(stdout.splitlines()) == 2
 
 
+def test_where_there_are_only_masks_something_is_said(own_masks, tmp_path, quick):
+    """Nothing was planned or measured, with exit code 0; what is named by itself is meant."""
+    flags = ["-o", tmp_path / "out", *quick, "--mask", own_masks, "--dry-run"]
+    stdout, _ = reddiff("eval", "inpaint", own_masks / "p0.png", *flags)
+    assert stdout.startswith(f"{own_masks}/p0.png: inpaint: start")
+    (tmp_path / "photos").mkdir()
+    below = own_masks.rename(tmp_path / "photos" / "masks")
+    flags[flags.index(own_masks)] = below
+    _, stderr = reddiff("eval", "inpaint", tmp_path / "photos", "-r", *flags, code=2)
+    assert "no picture found" in stderr
+
+
 def test_a_copy_counts_once(photos, tmp_path, quick):
     """Under another name it was measured again, and its row took the place of the first."""
     (photos / "p2 copy.png").write_bytes((photos / "p0.png").read_bytes())

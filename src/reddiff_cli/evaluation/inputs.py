@@ -19,16 +19,11 @@ class EvalInputs:
         self, inputs: list[Path], recursive: bool, output: Path, mask: Path | None = None
     ) -> None:
         self._inputs, self._recursive, self._output = inputs, recursive, output
-        self._masks = Masks(mask)
-        self._drawn = mask.resolve() if mask and mask.is_dir() else None
+        self._mask, self._masks = mask, Masks(mask)
 
     def pictures(self) -> list[Path]:
         """In a fixed order; masks in a folder below are none. UsageError if there are none."""
-        found = list_pictures(self._inputs, self._recursive, self._output)
-        folders = {path.resolve() for path in self._inputs}
-        if self._drawn is None or self._drawn in folders:
-            return found
-        return [path for path in found if self._drawn not in path.resolve().parents]
+        return list_pictures(self._inputs, self._recursive, self._output, self._mask)
 
     def mask_of(self, picture: Path) -> Path | None:
         """Its mask, paired as by `inpaint`; PictureError if a folder of masks has none for it."""
