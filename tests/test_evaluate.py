@@ -983,6 +983,15 @@ def test_a_method_meets_the_settings_of_the_command(task, tmp_path):
     assert stage.weight == pytest.approx(0.61 if task == "hdr" else 0.61 * 0.4**0.5)
 
 
+def test_what_failed_is_not_summed_up_as_measured(photos, tmp_path, quick):
+    (photos / "bad.png").write_text("no picture")
+    command = ["eval", "denoise", photos, "-o", tmp_path / "out", *quick, "--json"]
+    for measured, kept in ((4, 0), (0, 4)):
+        summary = json.loads(reddiff(*command, code=1)[0].splitlines()[-1])
+        counts = [summary[name] for name in ("ok", "skipped", "failed")]
+        assert counts == [measured, kept, 1]
+
+
 def test_what_nobody_foresaw_ends_one_picture_alone(photos, tmp_path, quick, monkeypatch):
     def damage(picture, *rest):
         if picture.pixels[0, 0, 0] == scene(48, 64, seed=1)[0, 0, 0] / np.float32(255):
