@@ -324,14 +324,15 @@ def test_masks_that_do_not_fit_fail_alone(photos, own_masks, tmp_path, quick):
     assert "[2/6] p1.png" in stderr
     means = content(tmp_path / "out")["means"]
     assert [entry["pictures"] for entry in means] == [2, 2]
-    # What headers and names tell, a plan tells as well.
+    # What headers, names and whole masks tell, a plan tells as well.
     stdout, _ = reddiff(*command, "--dry-run", "--json", code=1)
     told = [json.loads(line)["error"] for line in stdout.splitlines()]
-    assert [error and error["type"] for error in told] == [None] * 2 + ["MaskSize"] + [
-        None,
-        None,
-        "Mask",
-    ]
+    kinds = [None, None, "MaskSize", None, "MaskEmpty", "Mask"]
+    assert [error and error["type"] for error in told] == kinds
+    assert told[4]["message"] in stderr
+    # The other way round that one leaves nothing, and is not what is missing.
+    stdout, _ = reddiff(*command, "--invert-mask", "--dry-run", code=1)
+    assert f"{own_masks}/q2.png: covers the whole picture" in stdout
 
 
 def test_masks_below_the_pictures_are_no_pictures(photos, own_masks, tmp_path, quick):
