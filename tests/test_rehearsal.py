@@ -142,3 +142,8 @@ def test_a_file_that_all_share_is_read_once(tmp_path, monkeypatch):
     monkeypatch.setattr(rehearsal, "check_mask", lambda *a: calls.append(a) or real(*a))
     assert len(plan("inpaint", tmp_path, "--mask", mask)) == 3
     assert len(calls) == 1
+    kernel, read = rehearsal.read_kernel, []
+    np.save(tmp_path / "k.npy", np.ones((3, 3)))
+    monkeypatch.setattr(rehearsal, "read_kernel", lambda path: read.append(path) or kernel(path))
+    assert len(plan("deblur", tmp_path, "--kernel", tmp_path / "k.npy")) == 3
+    assert len(read) == 1
