@@ -324,14 +324,15 @@ def test_masks_that_do_not_fit_fail_alone(photos, own_masks, tmp_path, quick):
     assert "[2/6] p1.png" in stderr
     means = content(tmp_path / "out")["means"]
     assert [entry["pictures"] for entry in means] == [2, 2]
-    # What headers and names tell, a plan tells as well.
+    # What headers, names and whole masks tell, a plan tells as well.
     stdout, _ = reddiff(*command, "--dry-run", "--json", code=1)
     told = [json.loads(line)["error"] for line in stdout.splitlines()]
-    assert [error and error["type"] for error in told] == [None] * 2 + ["MaskSize"] + [
-        None,
-        None,
-        "Mask",
-    ]
+    kinds = [None, None, "MaskSize", None, "MaskEmpty", "Mask"]
+    assert [error and error["type"] for error in told] == kinds
+    assert told[4]["message"] in stderr
+    # The other way round that one leaves nothing, and is not what is missing.
+    stdout, _ = reddiff(*command, "--invert-mask", "--dry-run", code=1)
+    assert f"{own_masks}/q2.png: covers the whole picture" in stdout
 
 
 def test_masks_below_the_pictures_are_no_pictures(photos, own_masks, tmp_path, quick):
@@ -343,6 +344,18 @@ def test_masks_below_the_pictures_are_no_pictures(photos, own_masks, tmp_path, q
         *("--mask", photos / "masks", "--dry-run"),
     )
     assert len(stdout.splitlines()) == 2
+
+
+def test_where_there_are_only_masks_something_is_said(own_masks, tmp_path, quick):
+    """Nothing was planned or measured, with exit code 0; what is named by itself is meant."""
+    flags = ["-o", tmp_path / "out", *quick, "--mask", own_masks, "--dry-run"]
+    stdout, _ = reddiff("eval", "inpaint", own_masks / "p0.png", *flags)
+    assert stdout.startswith(f"{own_masks}/p0.png: inpaint: start")
+    (tmp_path / "photos").mkdir()
+    below = own_masks.rename(tmp_path / "photos" / "masks")
+    flags[flags.index(own_masks)] = below
+    _, stderr = reddiff("eval", "inpaint", tmp_path / "photos", "-r", *flags, code=2)
+    assert "no picture found" in stderr
 
 
 def test_a_copy_counts_once(photos, tmp_path, quick):
@@ -969,6 +982,15 @@ def test_a_method_meets_the_settings_of_the_command(task, tmp_path):
     )
     # 50 evaluations are 25 steps, and the card speaks of 10.
     assert stage.weight == pytest.approx(0.61 if task == "hdr" else 0.61 * 0.4**0.5)
+
+
+def test_what_failed_is_not_summed_up_as_measured(photos, tmp_path, quick):
+    (photos / "bad.png").write_text("no picture")
+    command = ["eval", "denoise", photos, "-o", tmp_path / "out", *quick, "--json"]
+    for measured, kept in ((4, 0), (0, 4)):
+        summary = json.loads(reddiff(*command, code=1)[0].splitlines()[-1])
+        counts = [summary[name] for name in ("ok", "skipped", "failed")]
+        assert counts == [measured, kept, 1]
 
 
 def test_what_nobody_foresaw_ends_one_picture_alone(photos, tmp_path, quick, monkeypatch):

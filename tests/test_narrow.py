@@ -63,6 +63,29 @@ def test_a_table_on_a_terminal_loses_no_letter(monkeypatch, capsys, width):
         assert len(lines) == 2
 
 
+@pytest.mark.parametrize("width", [0, 1, 7])
+def test_where_there_is_no_room_at_all(monkeypatch, capsys, width):
+    """COLUMNS is 0 in some containers and editors."""
+    result = RUNNER.invoke(app, ["inpaint", "--help"], env={"COLUMNS": str(width)})
+    assert result.exit_code == 0
+    assert "--grow-mask" in "".join(result.stdout.split())
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    print_table(ROWS[0], ROWS[1:])
+    assert "natural" in "".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("width", [12, 80])
+def test_what_a_cell_holds_is_shown_as_it_is(monkeypatch, capsys, width, terminal):
+    """What looked like a style was left out; a line feed made a line that is no row."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv(*(("FORCE_COLOR", "1") if terminal else ("NO_COLOR", "1")))
+    print_table(["a", "b"], [["x", "[red]y\n:cat:"]])
+    assert "[red]y\\n:cat:" in "".join(capsys.readouterr().out.split())
+
+
 def test_rows_of_their_own():
     assert as_records(*(ROWS[0], ROWS[1:]), 24) == [
         "natural",

@@ -1,6 +1,8 @@
 """What --dry-run tells of the files that a run would read: it must not pass what fails later."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from reddiff_cli import rehearsal
 from reddiff_cli.cli import app
 from reddiff_cli.kernel_files import read_kernel, trimmed_shape
 from reddiff_cli.kernels import load_kernel
+from reddiff_cli.operators.hio import opposite
+from reddiff_cli.retrieval.diffraction import _opposite
 
 RUNNER = CliRunner()
 
@@ -130,6 +134,40 @@ def test_measurements_of_phase_are_read(tmp_path):
     assert event["error"]["type"] == "MaskSize"
 
 
+@pytest.mark.parametrize("shape", [(4, 4), (5, 6), (3, 7, 9)])
+def test_opposite_frequencies_are_the_same_with_and_without_torch(shape):
+    values = np.random.default_rng(0).random(shape)
+    assert np.array_equal(_opposite(values), opposite(torch.from_numpy(values)))
+
+
+@pytest.mark.parametrize("task", ["phase", "inpaint", "inpaint -m", "deblur", "restore", "eval"])
+def test_no_plan_loads_torch(tmp_path, task):
+    """It would take more of the time of a plan than all else."""
+    np.save(tmp_path / "d.npy", np.abs(np.fft.fft2(scene(32, 32, 1), (64, 64))) - 0.1)
+    np.save(tmp_path / "k.npy", np.ones((3, 3)))
+    marked = scene()
+    marked[3:9, 3:9] = (255, 0, 255)
+    Image.fromarray(marked).save(tmp_path / "p.png")
+    mask = np.zeros((48, 64), np.uint8)
+    mask[20:30, 20:30] = 255
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    line = {
+        "phase": "phase d.npy --data amplitude",
+        "inpaint": "inpaint p.png",
+        "inpaint -m": "inpaint p.png -m m.png",
+        "deblur": "deblur p.png --kernel k.npy",
+        "restore": "restore p.png --degrade blur_k.npy|mask_m.png",
+        "eval": "eval inpaint p.png -o scores --mask m.png",
+    }[task]
+    words = [word.replace("_", " ") for word in line.split()]
+    code = "import atexit, sys; atexit.register(lambda: print('torch' in sys.modules));"
+    code += "from reddiff_cli.cli import main; main()"
+    command = [sys.executable, "-c", code, *words, "--dry-run"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == "False"
+
+
 def test_a_file_that_all_share_is_read_once(tmp_path, monkeypatch):
     for number in range(3):
         Image.fromarray(scene(seed=number)).save(tmp_path / f"{number}.png")
@@ -142,3 +180,8 @@ def test_a_file_that_all_share_is_read_once(tmp_path, monkeypatch):
     monkeypatch.setattr(rehearsal, "check_mask", lambda *a: calls.append(a) or real(*a))
     assert len(plan("inpaint", tmp_path, "--mask", mask)) == 3
     assert len(calls) == 1
+    kernel, read = rehearsal.read_kernel, []
+    np.save(tmp_path / "k.npy", np.ones((3, 3)))
+    monkeypatch.setattr(rehearsal, "read_kernel", lambda path: read.append(path) or kernel(path))
+    assert len(plan("deblur", tmp_path, "--kernel", tmp_path / "k.npy")) == 3
+    assert len(read) == 1

@@ -621,15 +621,15 @@ def test_a_run_interrupted_within_a_step_goes_on_as_an_undisturbed_one(
     assert torch.equal(one["generator"], two["generator"])
 
 
-def interrupting(at, times=1):
-    """`draw_batch`, which hears Ctrl-C the given time that it is called."""
+def interrupting(at, times=1, number=signal.SIGINT):
+    """`draw_batch`, which hears Ctrl-C or another signal the given time that it is called."""
     count = 0
 
     def draw(*arguments):
         nonlocal count
         count += 1
         for _ in range(times if count == at else 0):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         return draw_batch(*arguments)
 
     return draw
@@ -652,6 +652,23 @@ main()
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 130, ended.stderr
     assert ended.stderr.count("Ctrl-C again stops at once") == 1
+    assert torch.load(tmp_path / "p" / "checkpoint.pt", weights_only=True)["step"] == 2
+
+
+def test_sigterm_is_told_as_such_and_saves(folder, tmp_path, monkeypatch, capfd):
+    """It was told as a first Ctrl-C, of which another would have been the second."""
+    draw = interrupting(at=2, times=2, number=signal.SIGTERM)
+    monkeypatch.setattr("reddiff_cli.train.draw_batch", draw)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        small = "--steps 5 --size 16 --channels 8,8 --layers 1 --batch 2 --device cpu"
+        flags = [str(folder), "-o", str(tmp_path / "p"), *small.split()]
+        result = CliRunner().invoke(app, ["train", *flags])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert result.exit_code == 143
+    told = "stopping, as SIGTERM asks; Ctrl-C stops at once, without saving after this step"
+    assert capfd.readouterr().err.splitlines() == [told]
     assert torch.load(tmp_path / "p" / "checkpoint.pt", weights_only=True)["step"] == 2
 
 

@@ -98,15 +98,19 @@ def plan_jobs(
     return [plan_job(job, options, make_record, sheets) for job in mine]
 
 
-def list_pictures(inputs: list[Path], recursive: bool, output: Path | None = None) -> list[Path]:
+def list_pictures(
+    inputs: list[Path], recursive: bool, output: Path | None = None, mask: Path | None = None
+) -> list[Path]:
     """Picture files of the inputs, folders expanded and sorted; UsageError if there are none.
 
-    output: the folder of the results, which is not looked into. PictureError for a folder that
-    cannot be read.
+    output, mask: the folders of the results and of masks, which are not looked into where they
+    lie below an input. PictureError for a folder that cannot be read.
     """
     options = OutputOptions(path=output, recursive=recursive)
     errors: list[OSError] = []
-    sources = [_expand(path, options, PICTURE_SUFFIXES, errors.append) for path in inputs]
+    sources = [
+        _expand(path, options, PICTURE_SUFFIXES, errors.append, mask=mask) for path in inputs
+    ]
     if errors:
         raise PictureError(_why_unread(errors[0]), "Unreadable")
     found = [source.path for folder in sources for source in folder]

@@ -50,9 +50,9 @@ class TrainReporter:
         if not self.quiet:
             self.console.print(message, markup=False, emoji=False)
 
-    def stopping(self) -> None:
-        """Ctrl-C was heard; past the console, in which it may have been heard."""
-        os.write(2, b"stopping after this step; Ctrl-C again stops at once, without saving it\n")
+    def stopping(self, told: str) -> None:
+        """A signal was heard; past the console, in which it may have been heard."""
+        os.write(2, f"{told}, without saving after this step\n".encode())
 
     def leave(self) -> None:
         """Give the terminal back as it was, past the console."""

@@ -28,6 +28,7 @@ class Rehearsal:
     def __init__(self, options: TaskOptions) -> None:
         self._options = options
         self._found: dict[Path, Found] = {}
+        self._kernels: dict[Path, tuple[int, int]] = {}  # (kh, kw) of files that hold one
 
     def of(self, job: Job) -> Job:
         """The job as it would end if its files decide that: failed, or skipped."""
@@ -48,11 +49,10 @@ class Rehearsal:
         if isinstance(options, PhaseOptions):
             load_diffraction(job.input, options)
         for path in options.kernel_files:
-            self._once(path, read_kernel)
+            self._once(path, self._measure)
         if isinstance(options, DeblurOptions) and options.kernel.path:
-            kh, kw = trimmed_shape(read_kernel(options.kernel.path))
             width, height = size_of(job.input)
-            check_kernel_fits(job.input, (kh, kw), height, width)
+            check_kernel_fits(job.input, self._kernels[options.kernel.path], height, width)
         if isinstance(options, InpaintOptions):
             if job.mask is None:  # the marks are in the picture
                 load_hole(load_picture(job.input), None, options)
@@ -61,6 +61,9 @@ class Rehearsal:
         elif mask := options.shared_mask:
             with suppress(NothingToFill):  # the other damages are still to be undone
                 self._once(mask, lambda path: check_mask(path, InpaintOptions()))
+
+    def _measure(self, path: Path) -> None:
+        self._kernels[path] = trimmed_shape(read_kernel(path))
 
     def _once(self, path: Path, check: Callable[[Path], object]) -> None:
         if path not in self._found:

@@ -33,8 +33,6 @@ SIGNATURES = (
 # by other brands beside it.
 BRANDS = ((b"avi", ".avif"), (b"hei", ".heic"), (b"hev", ".heic"))
 ANY_BRAND = b"mif"
-# Signals that end a process and are no Ctrl-C; Windows has not all of them.
-ENDINGS = ("SIGTERM", "SIGHUP")
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def spooled(inputs: list[Path], output: Path | None, pictures: int) -> Iterator[
         raise UsageError("-o -: stdout holds one picture; give one input")
     if output == STREAM and inputs[0].is_dir():
         raise UsageError(f"-o -: stdout holds one picture, {inputs[0]} is a folder; give one file")
-    with tempfile.TemporaryDirectory(prefix="reddiff-") as folder, _gone_when_ended(folder):
+    with tempfile.TemporaryDirectory(prefix="reddiff-") as folder, _gone_with_terminal(folder):
         read = [_read_stdin(Path(folder)) if path == STREAM else path for path in inputs]
         written = Path(folder) / "stdout.png" if output == STREAM else output
         temporary = [path for path in (*read, written) if path and path.parent == Path(folder)]
@@ -98,25 +96,28 @@ def writing_stdout() -> Iterator[None]:
 
 
 @contextmanager
-def _gone_when_ended(folder: str) -> Iterator[None]:
-    """A folder that schedulers and closed terminals, which end a process at once, remove first."""
+def _gone_with_terminal(folder: str) -> Iterator[None]:
+    """A folder that is removed where the terminal is closed, which ends a process at once.
+
+    After Ctrl-C and SIGTERM, which end it in order, whoever made the folder removes it.
+    """
 
     def end(number: int, frame: FrameType | None) -> None:
         rmtree(folder, ignore_errors=True)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
-    numbers = [getattr(signal, name) for name in ENDINGS if hasattr(signal, name)]
+    hangup = getattr(signal, "SIGHUP", None)  # which Windows has not
     main = threading.current_thread() is threading.main_thread()
     # What nohup has a process ignore stays ignored.
-    numbers = [n for n in numbers if main and signal.getsignal(n) == signal.SIG_DFL]
-    for number in numbers:
-        signal.signal(number, end)
+    if hangup is None or not main or signal.getsignal(hangup) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(hangup, end)
     try:
         yield
     finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
+        signal.signal(hangup, signal.SIG_DFL)
 
 
 def renamed(text: str, aliases: Mapping[str, str]) -> str:

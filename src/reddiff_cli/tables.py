@@ -14,7 +14,8 @@ GAP = 2  # columns of the terminal between two of the table
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
     """A table on stdout, as wide as its content where that is no terminal."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
+    columns, *rows = ([one_line(cell) for cell in line] for line in (columns, *rows))
     if not console.is_terminal:
         _print_whole(columns, rows)
         return
@@ -55,12 +56,12 @@ def fitting_widths(rows: Sequence[Sequence[str]], room: int) -> list[int] | None
 
 def as_records(columns: list[str], rows: list[list[str]], width: int) -> list[str]:
     """Every row as lines of its own: what its first column says, and below that the others."""
-    lines = []
+    lines, width = [], max(1, width)  # scripts may have COLUMNS=0
     fold = textwrap.TextWrapper(width, "  ", "    ", break_on_hyphens=False)
     for name, *others in rows:
-        lines += textwrap.wrap(one_line(name), width) or [""]
+        lines += textwrap.wrap(name, width) or [""]
         for column, value in zip(columns[1:], others, strict=True):
-            lines += fold.wrap(one_line(f"{column}: {value}"))
+            lines += fold.wrap(f"{column}: {value}")
     return lines
 
 

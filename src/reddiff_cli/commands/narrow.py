@@ -20,7 +20,8 @@ def told_narrowly(command: Any, ctx: Any) -> bool:  # noqa: ANN401  (Typer's Cli
         return False
     for indent, text in _paragraphs(command, ctx):
         deeper = " " * indent
-        fold = textwrap.TextWrapper(width - 1, deeper, deeper, break_on_hyphens=False)
+        room = max(1, width - 1)  # scripts may have COLUMNS=0
+        fold = textwrap.TextWrapper(room, deeper, deeper, break_on_hyphens=False)
         typer.echo(fold.fill(text))
     return True
 

@@ -138,7 +138,7 @@ def _run(options: TrainOptions, device: str, quiet: bool, verbose: int) -> None:
             reporter.note(
                 f"on {where}, products in {dtype}, {options.batch} crops of {side} a step"
             )
-        interrupts = Interrupts(reporter.leave, reporter.stopping)
+        interrupts = Interrupts(reporter.leave, lambda: reporter.stopping(interrupts.told))
         asked = f"--batch {options.batch} --size {options.size}"
         with within_memory(asked, "give a smaller --batch or --size"):
             run(options, where, reporter.step, reporter.note, interrupts)

@@ -5,30 +5,33 @@ from pathlib import Path
 
 from ..errors import PictureError
 from ..jobs import list_pictures
-from ..masks import Masks
+from ..masks import Masks, NothingToFill, check_mask
 from ..pictures import size_of
+from ..task_options import InpaintOptions
 
 
 class EvalInputs:
     """Files and folders of clean pictures, and a mask for all of them, or a folder with theirs.
 
-    output: the folder of the results, which is not looked into.
+    output: the folder of the results, which is not looked into.    holes: how the masks are to be
+    taken, if the user has some.
     """
 
     def __init__(
-        self, inputs: list[Path], recursive: bool, output: Path, mask: Path | None = None
+        self,
+        inputs: list[Path],
+        recursive: bool,
+        output: Path,
+        holes: InpaintOptions | None = None,
     ) -> None:
         self._inputs, self._recursive, self._output = inputs, recursive, output
-        self._masks = Masks(mask)
-        self._drawn = mask.resolve() if mask and mask.is_dir() else None
+        self._holes = holes or InpaintOptions()
+        self._masks = Masks(self._holes.mask)
+        self._found: dict[Path, PictureError | None] = {}  # by mask: what is wrong with it
 
     def pictures(self) -> list[Path]:
         """In a fixed order; masks in a folder below are none. UsageError if there are none."""
-        found = list_pictures(self._inputs, self._recursive, self._output)
-        folders = {path.resolve() for path in self._inputs}
-        if self._drawn is None or self._drawn in folders:
-            return found
-        return [path for path in found if self._drawn not in path.resolve().parents]
+        return list_pictures(self._inputs, self._recursive, self._output, self._holes.mask)
 
     def mask_of(self, picture: Path) -> Path | None:
         """Its mask, paired as by `inpaint`; PictureError if a folder of masks has none for it."""
@@ -36,10 +39,29 @@ class EvalInputs:
         return self._masks.find(picture, next(above, None))
 
     def check(self, picture: Path, crop: int) -> None:
-        """PictureError where the headers tell that picture and mask cannot be used."""
+        """PictureError where the picture's header, or its mask, tells that it cannot be used."""
         size = size_of(picture)
         if mask := self.mask_of(picture):
             is_of_all(mask, size, (min(crop, size[0]), min(crop, size[1])))
+            if error := self._wrong_in(mask):
+                raise error
+
+    def _wrong_in(self, mask: Path) -> PictureError | None:
+        """What is wrong with all of a mask; one that pictures share is read once."""
+        if mask not in self._found:
+            self._found[mask] = None
+            try:
+                check_mask(mask, self._holes)
+            except NothingToFill as nothing:
+                self._found[mask] = is_empty(mask, nothing)
+            except PictureError as error:
+                self._found[mask] = error
+        return self._found[mask]
+
+
+def is_empty(mask: Path, nothing: NothingToFill) -> PictureError:
+    """What an evaluation says of it; where `inpaint` has nothing to do, this measures nothing."""
+    return PictureError(f"{mask}: {nothing}; mark what is to be filled", "MaskEmpty")
 
 
 def is_of_all(mask: Path, picture: tuple[int, int], crop: tuple[int, int]) -> bool:

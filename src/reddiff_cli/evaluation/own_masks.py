@@ -12,7 +12,7 @@ from ..masks import NothingToFill, check_something_is_known, load_hole
 from ..pictures import Hole, Picture
 from ..task_options import InpaintOptions
 from ..tasks.problem import to_pixels
-from .inputs import is_of_all
+from .inputs import is_empty, is_of_all
 from .specimen import cut
 
 
@@ -34,7 +34,7 @@ def own_hole(
         seen = picture if whole else Picture(to_pixels(canvas))
         hole = load_hole(seen, mask, options, on_note)
     except NothingToFill as nothing:
-        raise PictureError(f"{mask}: {nothing}; mark what is to be filled", "MaskEmpty") from None
+        raise is_empty(mask, nothing) from None
     if whole:
         marks = torch.from_numpy(hole)[None, None].float()
         hole = np.asarray(cut(marks, crop)[0, 0].numpy() == 1)

@@ -24,7 +24,7 @@ class EvalReporter:
         self.options, self.pictures = options, 0
         self.began = time.monotonic()
         self.failures: list[str] = []
-        self.done = self.fresh = self.kept = 0
+        self.done = self.fresh = self.kept = 0  # fresh: rows that were measured now
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         live = self.console.is_terminal and not options.quiet
         columns = (TextColumn("{task.fields[now]}", markup=False), BarColumn())
@@ -59,7 +59,8 @@ class EvalReporter:
 
     def row(self, row: Row, *, kept: bool = False) -> None:
         """A row is there; kept: from an earlier run."""
-        self.kept, self.fresh = self.kept + kept, self.fresh + (not kept)
+        self.kept += kept
+        self.fresh += row["status"] == OK and not kept
         self._bar.advance(self._task)
         if self.options.json:
             print_event({"event": "row", **row, "kept": kept})

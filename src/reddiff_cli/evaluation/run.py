@@ -16,6 +16,7 @@ from ..progress import FetchReporter
 from ..record import plain
 from ..report import one_line, print_event, print_line
 from ..shards import Shard
+from ..task_options import InpaintOptions
 from .inputs import EvalInputs
 from .ledger import FAILED, OK, Ledger, Means, Row, contents_of, slug, summarise
 from .options import NOT_IN_SUITE, START, Case, EvalOptions
@@ -58,8 +59,9 @@ class EvalRun:
 
     def material(self) -> EvalInputs:
         """The pictures, and the masks if the user gives some."""
-        masks = [getattr(case.options, "mask", None) for case in self.options.cases]
-        return EvalInputs(self.inputs, self.recursive, self.folder, masks[0])
+        given = (case.options for case in self.options.cases)
+        holes = next((options for options in given if isinstance(options, InpaintOptions)), None)
+        return EvalInputs(self.inputs, self.recursive, self.folder, holes)
 
     def pictures(self) -> list[Path]:
         """Those of this shard, among the first `limit`."""
@@ -68,10 +70,10 @@ class EvalRun:
     def show_plan(self) -> ExitCode:
         """Print what would be measured; torch is not imported, and nothing is fetched."""
         options = self.options.fit(find_model(self.model, offline=True))
-        material, failed = self.material(), False
+        material, pictures, failed = self.material(), self.pictures(), False
         self._check_kernels()
         for case in options.cases:
-            for path in self.pictures():
+            for path in pictures:
                 methods, error = [START, *options.labels], None
                 try:
                     material.check(path, options.crop)
