@@ -96,11 +96,11 @@ class ColouredNoise:
             power, self.brightness, sigma * self.strength / self.strength.square().mean().sqrt()
         )
 
-    def scaled(self, mean: float, apart: float) -> "ColouredNoise":
+    def scaled(self, shared: float, differing: float) -> "ColouredNoise":
         """So many times as strong in the mean of the channels, and in what differs from it."""
         channels = self.power.shape[2]
-        shared = torch.full((channels, channels), 1 / channels)
-        scale = (mean * shared + apart * (torch.eye(channels) - shared)).to(self.power)
+        mean = torch.full((channels, channels), 1 / channels)
+        scale = (shared * mean + differing * (torch.eye(channels) - mean)).to(self.power)
         power = scale @ self.power @ scale
         variance = power.real.diagonal(dim1=2, dim2=3).mean().clamp(min=NOTHING**2)
         return replace(self, power=power / variance, strength=self.strength * variance.sqrt())

@@ -41,8 +41,8 @@ class ConfirmedPicture(ListeningPicture):
 
     step: of a JPEG, median of its steps in luminance, of 255; infinite where they are not known.
     confirmed: how many times as strong the noise is as it was heard, in the mean of the channels
-    and in what differs from it.    asked: if the network was asked.    raised: if nothing was
-    heard at first.    grainy: if there is grain that nothing else explains.
+    and in what differs from it.    asked: if the network was asked.    raised: if more noise was
+    added, as nothing was heard.    grainy: if there is grain that nothing else explains.
     """
 
     step: float = 0.0
@@ -93,11 +93,13 @@ class ConfirmedPicture(ListeningPicture):
         return self.sound.y.shape[1] == 1 or not heard.is_white(self.sound.fine)
 
     def _listens_again(self, before: int) -> bool:
-        """True if more noise may tell what so much has not; so often before."""
+        """True if more noise may tell what so much has not; so often it was added before."""
         if self.lossy or self._telling() is None:
             return super()._listens_again(before)
-        self.raised = before < TIMES
-        return self.raised
+        if before == TIMES:
+            return False
+        self.raised = True
+        return True
 
     def _may_be_texture(self) -> bool:
         """True if the network is to tell whether what was heard is noise."""

@@ -173,12 +173,13 @@ class ListeningPicture(CompressedPicture):
 
     def listening(self, sigma: float = 0.0) -> Iterator[Stage]:
         """`drowned`, and again with more noise if its own counted for something."""
-        stage = self.drowned(sigma)
-        for k in range(AGAIN):
+        stage, unheard = self.drowned(sigma), 0
+        for _ in range(AGAIN):
             yield stage
             if self.heard is None:
-                if not self._listens_again(k):
+                if not self._listens_again(unheard):
                     return
+                unheard += 1
                 stage = self.drowned(UNHEARD * stage.sigma_y)
                 continue
             if self.heard.loudness < HEARD * stage.sigma_y:
@@ -187,7 +188,7 @@ class ListeningPicture(CompressedPicture):
         yield stage
 
     def _listens_again(self, before: int) -> bool:
-        """True if more noise may tell what so much has not; so often before.
+        """True if more noise may tell what so much has not; so often it was added before.
 
         Once, where the network has told that it is wide, and more than is in the finest details.
         """
