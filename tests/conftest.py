@@ -10,7 +10,12 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from reddiff_cli.jobs import Job
+from reddiff_cli.models import find_model
 from reddiff_cli.networks.network import build, new_config, save_prior
+from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.restore import Restorer
+from reddiff_cli.task_options import DenoiseOptions
 
 # Tensors of tests are tiny: threads would only wait for each other.
 torch.set_num_threads(1)
@@ -56,3 +61,13 @@ def mask_file(tmp_path) -> Path:
     path = tmp_path / "m.png"
     Image.fromarray(mask).save(path)
     return path
+
+
+@pytest.fixture
+def denoise():
+    """What `denoise --preset fast` with the bundled prior makes of a file: (input, output)."""
+    about = SolverOptions(preset="fast"), MachineOptions(device="cpu"), DenoiseOptions()
+    restorer = Restorer(find_model("natural"), *about, OutputOptions())
+    return lambda path, out: restorer.restore(
+        Job("denoise", path, out), lambda *_: None, lambda _: None
+    )

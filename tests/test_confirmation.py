@@ -23,9 +23,8 @@ from reddiff_cli.metrics import psnr
 from reddiff_cli.models import find_model
 from reddiff_cli.noise import FLOOR, RISE
 from reddiff_cli.operators import Identity
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options import SolverOptions
 from reddiff_cli.pictures import Picture, load_picture, save_picture
-from reddiff_cli.restore import Restorer
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.solvers.confirmation import (
     FIRST,
@@ -331,19 +330,12 @@ def test_where_nothing_is_heard_there_is_rounding_left(tmp_path):
 
 
 @pytest.mark.parametrize("quality", [85, 92])
-def test_texture_of_a_jpeg_is_kept(quality, tmp_path):
+def test_texture_of_a_jpeg_is_kept(quality, denoise, tmp_path):
     """The coarse cloth under the cup, which sounds like noise of 10 of 255."""
     path, out = tmp_path / "img.jpg", tmp_path / "out.png"
     pixels = load_picture(PICTURE).pixels[256:384, :128]
     save_picture(Picture(pixels), path, None, quality)
-    restorer = Restorer(
-        find_model("natural"),
-        SolverOptions(preset="fast"),
-        MachineOptions(device="cpu"),
-        DenoiseOptions(),
-        OutputOptions(),
-    )
-    result = restorer.restore(Job("denoise", path, out), lambda *_: None, lambda _: None)
+    result = denoise(path, out)
     truth = to_tensor(Picture(pixels))
     before, after = (psnr(to_tensor(load_picture(file)), truth) for file in (path, out))
     assert 255 * result.noise < 2

@@ -37,7 +37,7 @@ FIRST, STEP, LEAST = 0.5, math.sqrt(2), 1.0
 # without, quality 85 and 92, those of 10 that are heard to have more than 2 have 0.83 to 1.13.
 NOISE = 0.98
 # Of files that keep their noise the first share is closer to all of it, and all is believed if
-# that has so much of it: in the mean of the channels, and in what differs from it. 64 crops of
+# that has so much of it: in the mean of the channels, and in what differs from it. 68 crops of
 # 224x224, photons and even noise in a mosaic: heard about as loud as it is, it has 0.94 and more
 # in the mean, and 0.99 and more in what differs; fur and rows of seats, heard two to four times
 # too loud, have 0.83 to 0.93 in the mean; textures without noise 0.94 to 0.98 in what differs.

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from ..estimation.coloured_noise import ColouredNoise
-from ..estimation.grain import uniform_grain
-from ..estimation.tile_noise import tiles_of
+from ..estimation.uniform_grain import uniform_grain
 from ..solvers.confirmation import CLOSER, FIRST, shares_of
 from ..solvers.whitening import Whitening
 from .listening import OVER_FINE, QUIET, ListeningPicture, is_clear
@@ -135,7 +134,7 @@ class ConfirmedPicture(ListeningPicture):
 
     def _telling(self) -> Tensor | None:
         """Tiles that tell it; None of one channel, and of lossy files if much is clipped."""
-        tiles = tiles_of(self.sound.y)
+        tiles = self.sound.tiles
         if tiles is None or tiles.shape[1] == 1:
             return None
         return None if self.lossy and not is_clear(tiles) else tiles

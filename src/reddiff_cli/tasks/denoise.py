@@ -46,9 +46,8 @@ DESCENT = 4
 # Of JPEGs whose median step in luminance is coarser the noise that is left is not stationary, and
 # its directions are not trusted. Six crops of 224x224, photons in a mosaic, 400 and 1500 at white,
 # and even noise of 4 of 255 in it, all made white at once, and direction by direction, in six
-# evaluations: quality 92
-# (9) 28.4 / 31.4 / 32.6 and 29.4 / 32.8 / 32.5 dB, 80 (22) 28.3 / 30.0 / 31.9 and 27.9 / 30.0 /
-# 31.7; five of 208x208, 90 (11) 27.8 / 29.8 / 32.0 and 28.0 / 29.9 / 31.7.
+# evaluations: quality 92 (9) 28.4 / 31.4 / 32.6 and 29.4 / 32.8 / 32.5 dB, 80 (22) 28.3 / 30.0 /
+# 31.9 and 27.9 / 30.0 / 31.7; five of 208x208, 90 (11) 27.8 / 29.8 / 32.0 and 28.0 / 29.9 / 31.7.
 TRUSTED = 10.0
 # White noise counts as even if it is not so many times as strong in one brightness as in another.
 UNEVEN = 1.3

@@ -77,6 +77,11 @@ class Sound:
         return y[:, :1] if is_grey(y) else y
 
     @cached_property
+    def tiles(self) -> Tensor | None:
+        """Some of y, of which the network tells the noise, as of `tiles_of`."""
+        return tiles_of(self.y)
+
+    @cached_property
     def fine(self) -> float:
         """Noise in the finest details of y, in [-1, 1] units; that of rounding at least."""
         return max(wavelet_sigma(self.y) or 0.0, 2 * FLOOR / 255)
@@ -125,7 +130,7 @@ class ListeningPicture(CompressedPicture):
         """Some tiles of y, if there are any, whose noise is looked for as if it were white."""
         if self.noise <= FLOOR / 255:
             return
-        tiles = tiles_of(self.sound.y)
+        tiles = self.sound.tiles
         if tiles is None:
             return
         self.clear = is_clear(tiles)

@@ -2,7 +2,8 @@
 
 The network takes it for texture of the picture. But texture is weaker somewhere, while grain is
 the same wherever one looks: no place has less, whatever its brightness, and in the flattest
-places of some brightnesses there is nothing else.
+places of some brightnesses there is nothing else. (holes/grain.py measures its spectrum, to draw
+more of it, and takes what looks Gaussian for grain, which a lawn does, too.)
 """
 
 import torch
