@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import reddiff_cli
 from conftest import save_random_prior, scene
-from reddiff_cli import run
+from reddiff_cli import kernel_files, kernels, run
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
 from reddiff_cli.folders import CONFIG, SCHEDULER
@@ -673,6 +673,37 @@ def test_kernel_files_that_are_none(tmp_path, picture_file, quick):
         np.save(path, values)
         _, stderr = reddiff("deblur", picture_file, "--kernel", path, *quick, code=2)
         assert message in stderr
+
+
+@pytest.mark.parametrize("task", ["deblur --kernel", "superres --downsample", "restore"])
+def test_a_kernel_file_that_is_none_is_told_once(tmp_path, quick, monkeypatch, task):
+    """Before anything is loaded, and whatever the pictures are."""
+    path, loaded = tmp_path / "k.npy", []
+    np.save(path, -np.ones((3, 3)))
+    monkeypatch.setattr(run, "find_model", lambda *a, **k: loaded.append(a))
+    task, *flag = task.split()
+    how = [*flag, path] if flag else ["--degrade", f"blur {path}"]
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        Image.fromarray(scene(seed=number)).save(tmp_path / f"in/{number}.png")
+    stdout, stderr = reddiff(task, tmp_path / "in", *how, *quick, "--json", code=2)
+    assert (
+        stderr == f"error: kernel {path}: holds negative values (down to -1); a blur only adds\n"
+    )
+    assert json.loads(stdout)["exit_code"] == 2
+    assert not loaded
+
+
+def test_a_kernel_file_is_read_once_for_the_run_and_once_a_picture(tmp_path, quick, monkeypatch):
+    """Once a picture, as its record tells which kernel it was restored with."""
+    real, read = kernel_files.read_kernel, []
+    for module in (run, kernels, kernel_files):
+        monkeypatch.setattr(module, "read_kernel", lambda path: read.append(path) or real(path))
+    np.save(tmp_path / "k.npy", np.ones((3, 1)))
+    for number in range(3):
+        Image.fromarray(scene(seed=number)).save(tmp_path / f"{number}.png")
+    reddiff("deblur", tmp_path, "--kernel", tmp_path / "k.npy", *quick)
+    assert len(read) == 4
 
 
 def test_kernels_of_a_composition_are_not_named_by_a_flag_it_lacks(tmp_path, picture_file, quick):

@@ -15,7 +15,8 @@ from reddiff_cli.cli import app
 from reddiff_cli.damages import parse_degrade
 from reddiff_cli.errors import UsageError
 from reddiff_cli.formats.carriers import read_record
-from reddiff_cli.kernels import make_kernel, trim
+from reddiff_cli.kernel_shapes import trim
+from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.models import find_model
 from reddiff_cli.noise import NoiseEstimate
@@ -230,7 +231,7 @@ def arc(length=10.0, bend=1.6):
         for x in (column.floor(), column.floor() + 1):
             share = (1 - (row - y).abs()) * (1 - (column - x).abs())
             kernel.index_put_((y.long(), x.long()), share, accumulate=True)
-    return trim(kernel / kernel.sum())
+    return torch.from_numpy(trim((kernel / kernel.sum()).numpy()))
 
 
 @pytest.mark.parametrize("response", [LIGHT, VALUES])
@@ -281,11 +282,12 @@ def test_edges_cost_least_at_the_minimum(monkeypatch):
 def test_what_is_told_or_light_is_not_asked():
     y, _ = blurred(LIGHT, "disk:3")
     disk, gaussian = parse_kernel("disk:3"), parse_kernel("gaussian:2")
-    assert choose_response("auto", disk, y, ORIGIN, linear=False) == LIGHT
-    assert choose_response("linear", disk, y, ORIGIN, linear=False) == VALUES
-    assert choose_response("auto", gaussian, y, ORIGIN, linear=False) == VALUES
-    assert choose_response("linear", gaussian, y, ORIGIN, linear=True) == LIGHT
-    assert choose_response("gamma:2", disk, y, ORIGIN, linear=False).gamma == 2
+    taken = make_kernel(disk)
+    assert choose_response("auto", disk, taken, y, ORIGIN, linear=False) == LIGHT
+    assert choose_response("linear", disk, taken, y, ORIGIN, linear=False) == VALUES
+    assert choose_response("auto", gaussian, taken, y, ORIGIN, linear=False) == VALUES
+    assert choose_response("linear", gaussian, taken, y, ORIGIN, linear=True) == LIGHT
+    assert choose_response("gamma:2", disk, taken, y, ORIGIN, linear=False).gamma == 2
 
 
 def test_the_part_that_is_looked_at_is_wider_than_the_kernel(monkeypatch):

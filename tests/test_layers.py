@@ -32,6 +32,7 @@ LAYERS = {
         "symmetry",
         "task_options",
         "estimation",
+        "kernel_shapes",
     ],
     3: [
         *["pictures", "display", "denoiser", "budget", "holes", "solvers", "damages"],
@@ -74,6 +75,7 @@ LIGHT = [
         "progress",
         "rehearsal",
         "kernel_files",
+        "kernel_shapes",
         "report",
         "tables",
         "run",

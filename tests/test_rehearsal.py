@@ -13,8 +13,6 @@ from typer.testing import CliRunner
 from conftest import scene
 from reddiff_cli import rehearsal
 from reddiff_cli.cli import app
-from reddiff_cli.kernel_files import read_kernel, trimmed_shape
-from reddiff_cli.kernels import load_kernel
 from reddiff_cli.operators.hio import opposite
 from reddiff_cli.retrieval.diffraction import _opposite
 
@@ -68,15 +66,47 @@ def test_a_kernel_larger_than_one_of_the_pictures(tmp_path):
     assert "kernel is 25x25, picture is 30x20" in events[1]["error"]["message"]
 
 
-def test_the_size_of_a_kernel_is_told_without_torch(tmp_path):
-    generator = np.random.default_rng(0)
-    for number in range(40):
-        shape = generator.integers(1, 9, 2)
-        values = (generator.random(shape) > 0.7) * generator.random(shape)
-        values[tuple(generator.integers(0, shape))] = 1
-        np.save(tmp_path / "k.npy", values)
-        shape = trimmed_shape(read_kernel(tmp_path / "k.npy"))
-        assert torch.Size(shape) == load_kernel(tmp_path / "k.npy").shape, number
+SMALL = {
+    "deblur --kernel": {
+        "gaussian:3": "kernel is 25x25",
+        "motion:31,0": "kernel is 31x1,",
+        "motion:25,90": "kernel is 1x25",
+        "disk:11": "kernel is 23x23",
+        "uniform:21": "kernel is 21x21",
+        "uniform:20": "",
+        "auto": "",
+    },
+    "restore --degrade": {
+        "blur gaussian:3": "kernel is 25x25, picture is 30x20",
+        "blur gaussian:3 | down 2": "",
+        "down 2 | blur gaussian:3": "kernel is 25x25, picture is 30x20",
+        "blur uniform:50 | down 2 | blur uniform:9": "kernel is 50x50, picture is 60x40",
+        "blur k.npy | grey": "kernel is 25x25, picture is 30x20",
+    },
+}
+
+
+@pytest.mark.parametrize("command", SMALL)
+def test_a_picture_smaller_than_a_kernel(tmp_path, monkeypatch, command):
+    """As the run says it, without reading or restoring anything."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(scene(20, 30)).save("small.png")
+    np.save("k.npy", np.pad(np.ones((25, 25)), 9))
+    for how, told in SMALL[command].items():
+        (event,) = plan(*command.split(), how, "small.png", code=1 if told else 0)
+        assert event["action"] == ("fail" if told else "restore"), how
+        if told:
+            assert event["error"]["type"] == "KernelSize"
+            assert told in event["error"]["message"]
+
+
+def test_the_run_says_of_a_small_picture_what_its_plan_says(tmp_path, tiny_prior, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(scene(20, 30)).save("small.png")
+    for line in ("deblur --kernel disk:11", "restore --degrade blur_uniform:50|down_2"):
+        command = [word.replace("_", " ") for word in f"{line} small.png --model".split()]
+        told = [plan(*command, tiny_prior, code=1, run=run)[0]["error"] for run in (0, 1)]
+        assert told[0] == told[1]
 
 
 MASKS = {
@@ -152,11 +182,11 @@ def test_no_plan_loads_torch(tmp_path, task):
     mask[20:30, 20:30] = 255
     Image.fromarray(mask).save(tmp_path / "m.png")
     line = {
+        "deblur": "deblur p.png --kernel disk:2",
         "phase": "phase d.npy --data amplitude",
         "inpaint": "inpaint p.png",
         "inpaint -m": "inpaint p.png -m m.png",
-        "deblur": "deblur p.png --kernel k.npy",
-        "restore": "restore p.png --degrade blur_k.npy|mask_m.png",
+        "restore": "restore p.png --degrade blur_k.npy|blur_motion:9,30|mask_m.png",
         "eval": "eval inpaint p.png -o scores --mask m.png",
     }[task]
     words = [word.replace("_", " ") for word in line.split()]

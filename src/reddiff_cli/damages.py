@@ -62,6 +62,12 @@ class RestoreOptions(TaskOptions):
         return [path for path in files if path]
 
     @property
+    def blurs(self) -> list[tuple[KernelSpec, int]]:
+        after = (math.prod(part.scale for part in self.parts[k:]) for k in range(len(self.parts)))
+        pairs = zip(self.parts, after, strict=True)
+        return [(part.kernel, times) for part, times in pairs if part.kernel]
+
+    @property
     def shared_mask(self) -> Path | None:
         return next((part.path for part in self.parts if part.kind == "mask"), None)
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import PictureError, UsageError
+from .kernel_shapes import Weights, trim
 from .pictures import load_picture
 
 LARGEST_SIDE = 501
@@ -17,7 +18,7 @@ _BACKGROUND, _SHAPE, _FLAT = 0.02, 0.4, 0.8
 _LEAST_SIDE = 5  # smaller files are nothing but border
 
 
-def read_kernel(path: Path) -> NDArray[np.float64]:
+def read_kernel(path: Path) -> Weights:
     """The weights of a kernel file as they are there, (kh, kw), with any borders of zeros.
 
     .npy: a real array without negative values. Any other file: a picture, mean of its colours,
@@ -25,16 +26,11 @@ def read_kernel(path: Path) -> NDArray[np.float64]:
     """
     values = _read_array(path) if path.suffix.lower() == ".npy" else _read_grey(path)
     kernel = _checked(path, values)
-    height, width = trimmed_shape(kernel)
+    height, width = trim(kernel).shape
     if max(height, width) > LARGEST_SIDE:
         told = f"is {width}x{height}; at most {LARGEST_SIDE} pixels a side"
         raise UsageError(f"kernel {path}: {told}")
     return kernel
-
-
-def trimmed_shape(kernel: NDArray[np.float64]) -> tuple[int, int]:
-    """(kh, kw) without the rows and columns of zeros that can go while the origin stays."""
-    return _trimmed((kernel > 0).sum(1)), _trimmed((kernel > 0).sum(0))
 
 
 def check_kernel_fits(path: Path, kernel: tuple[int, int], height: int, width: int) -> None:
@@ -45,21 +41,8 @@ def check_kernel_fits(path: Path, kernel: tuple[int, int], height: int, width: i
         raise PictureError(f"{path}: {told}", "KernelSize")
 
 
-def _trimmed(filled: NDArray[np.int_]) -> int:
-    """As many before the origin n // 2 as after it, or one more; filled: weights of each."""
-    places = np.flatnonzero(filled)
-    origin = len(filled) // 2
-    below, above = max(int(places[-1]) - origin, 0), max(origin - int(places[0]), 0)
-    above = max(above, below)
-    return above + max(below, above - 1) + 1
-
-
-def background_of(path: Path) -> float:
-    """What lies under the kernel of a file, as a share of its maximum; 0 if nothing does.
-
-    UsageError as of `read_kernel`.
-    """
-    kernel = read_kernel(path)
+def background_of(kernel: Weights) -> float:
+    """What lies under a kernel as its file has it, as a share of its maximum; 0 if nothing."""
     if min(kernel.shape) < _LEAST_SIDE:
         return 0.0
     inner, outer = [], []
@@ -95,9 +78,9 @@ def _read_grey(path: Path) -> NDArray[Any]:
     return grey if picture.alpha is None else grey * picture.alpha
 
 
-def _checked(path: Path, values: NDArray[Any]) -> NDArray[np.float64]:
+def _checked(path: Path, values: NDArray[Any]) -> Weights:
     """values as float64, or UsageError with what makes them no kernel."""
-    kernel: NDArray[np.float64] = np.array(values, dtype=np.float64)
+    kernel: Weights = np.array(values, dtype=np.float64)
     wrong = ""
     if kernel.ndim != 2:
         wrong = f"has {kernel.ndim} dimensions; give 2"

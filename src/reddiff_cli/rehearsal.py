@@ -11,12 +11,14 @@ from pathlib import Path
 
 from .errors import PictureError, UsageError
 from .jobs import Job
-from .kernel_files import check_kernel_fits, read_kernel, trimmed_shape
+from .kernel_files import check_kernel_fits, read_kernel
+from .kernel_shapes import draw_kernel, trim
+from .kernelspec import KernelSpec
 from .masks import NothingToFill, check_mask, load_hole
 from .pictures import load_picture, size_of
 from .retrieval.diffraction import load_diffraction
 from .retrieval.options import PhaseOptions
-from .task_options import DeblurOptions, InpaintOptions, TaskOptions
+from .task_options import InpaintOptions, TaskOptions
 
 # What a file that all pictures share was found to be wrong in, if anything.
 Found = NothingToFill | PictureError | UsageError | None
@@ -28,7 +30,8 @@ class Rehearsal:
     def __init__(self, options: TaskOptions) -> None:
         self._options = options
         self._found: dict[Path, Found] = {}
-        self._kernels: dict[Path, tuple[int, int]] = {}  # (kh, kw) of files that hold one
+        self._files: dict[Path, tuple[int, int]] = {}  # (kh, kw) of the kernel that one holds
+        self._kernels: dict[KernelSpec, tuple[int, int]] = {}
 
     def of(self, job: Job) -> Job:
         """The job as it would end if its files decide that: failed, or skipped."""
@@ -50,9 +53,10 @@ class Rehearsal:
             load_diffraction(job.input, options)
         for path in options.kernel_files:
             self._once(path, self._measure)
-        if isinstance(options, DeblurOptions) and options.kernel.path:
+        if options.blurs:
             width, height = size_of(job.input)
-            check_kernel_fits(job.input, self._kernels[options.kernel.path], height, width)
+            for spec, times in reversed(options.blurs):
+                check_kernel_fits(job.input, self._size(spec), times * height, times * width)
         if isinstance(options, InpaintOptions):
             if job.mask is None:  # the marks are in the picture
                 load_hole(load_picture(job.input), None, options)
@@ -63,7 +67,17 @@ class Rehearsal:
                 self._once(mask, lambda path: check_mask(path, InpaintOptions()))
 
     def _measure(self, path: Path) -> None:
-        self._kernels[path] = trimmed_shape(read_kernel(path))
+        height, width = trim(read_kernel(path)).shape
+        self._files[path] = height, width
+
+    def _size(self, spec: KernelSpec) -> tuple[int, int]:
+        """(kh, kw) of a kernel; that of a file was read before."""
+        if spec.path is not None:
+            return self._files[spec.path]
+        if spec not in self._kernels:
+            height, width = draw_kernel(spec).shape
+            self._kernels[spec] = height, width
+        return self._kernels[spec]
 
     def _once(self, path: Path, check: Callable[[Path], object]) -> None:
         if path not in self._found:

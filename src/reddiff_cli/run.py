@@ -71,6 +71,7 @@ class Run:
         """Restore every picture that needs it; one failure never ends the run."""
         notes: list[str] = []
         try:
+            warnings = self._read_kernels()
             with FetchReporter(self.report.quiet) as watcher:
                 card = find_model(self.model, offline=self.offline, watcher=watcher)
             jobs = self._plan(card, notes.append)
@@ -83,6 +84,8 @@ class Run:
             try:
                 stop = threading.Event()
                 restorer = self._restorer(card, jobs, reporter, stop)
+                for warning in warnings if restorer else ():
+                    reporter.note(warning)
                 self._restore_all(jobs, restorer, reporter, stop)
             except (ReddiffError, KeyboardInterrupt) as error:
                 _sum_up(reporter, error)
@@ -104,7 +107,6 @@ class Run:
             reporter.note(f"model {card.name} ({card.revision}) on {where}")
             if card.source and not card.folder.is_dir():
                 reporter.note(f"converting {card.source.name} once, to {card.folder}")
-            self._warn_of_kernels(reporter)
         lossy = (job for job in jobs if job.action != "fail" and format_of(job.output) in LOSSY)
         if any(checked(job, self.options, self.output.depth).action != "fail" for job in lossy):
             holed = self.options.task == "inpaint" or self.options.shared_mask
@@ -112,16 +114,18 @@ class Run:
             reporter.note(f"warning: lossy format: {changed} a little; .png keeps them")
         return restorer
 
-    def _warn_of_kernels(self, reporter: Reporter) -> None:
-        """Tell of kernel files with a background, which would blur all of the picture."""
+    def _read_kernels(self) -> list[str]:
+        """Warnings of kernel files with a background, which would blur all of the picture.
+
+        UsageError for one that holds no kernel, as all pictures would fail by it.
+        """
+        warnings = []
         for path in self.options.kernel_files:
-            with suppress(UsageError):  # said of the pictures
-                if share := background_of(path):
-                    told = (
-                        f"does not fall to 0, its border is at {100 * share:.0f} % of its maximum"
-                    )
-                    cure = "that blurs all of the picture; subtract it"
-                    reporter.note(f"warning: kernel {path}: {told}; {cure}")
+            if share := background_of(read_kernel(path)):
+                told = f"does not fall to 0, its border is at {100 * share:.0f} % of its maximum"
+                cure = "that blurs all of the picture; subtract it"
+                warnings.append(f"warning: kernel {path}: {told}; {cure}")
+        return warnings
 
     def _plan(self, card: Card, on_note: OnNote) -> list[Job]:
         record_of = self._record_of(card, fit(card, self.solver))
@@ -243,8 +247,6 @@ class Run:
         try:
             # What is wrong with the command line is told before what will be done.
             check_output(job, self.options, self.output.depth)
-            for path in self.options.kernel_files:
-                read_kernel(path)
             sizes = ""
             with suppress(Exception):  # said when it is read
                 sizes = change_of_size(job, self.options)

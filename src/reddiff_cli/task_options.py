@@ -48,6 +48,11 @@ class TaskOptions:
         """Files that hold kernels of blurs and filters."""
         return []
 
+    @property
+    def blurs(self) -> list[tuple[KernelSpec, int]]:
+        """Kernels that are given, and how many times as large as the picture what each blurred."""
+        return []
+
     def claim(self, inputs: list[Path]) -> tuple["TaskOptions", list[Path]]:
         """The options and the inputs to go through, where some inputs belong to the options."""
         return self, inputs
@@ -147,6 +152,10 @@ class DeblurOptions(TaskOptions):
     @property
     def kernel_files(self) -> list[Path]:
         return [self.kernel.path] if self.kernel.path else []
+
+    @property
+    def blurs(self) -> list[tuple[KernelSpec, int]]:
+        return [] if self.kernel.family == "auto" else [(self.kernel, 1)]
 
     def __post_init__(self) -> None:
         if self.boundary not in BOUNDARIES:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from ..clipping import is_recorded
-from ..kernels import make_kernel
 from ..kernelspec import KernelSpec
 from ..operators import BentChain, Blur, InLight, Inpaint
 from ..operators.chain import Part
@@ -31,12 +30,12 @@ SIDE, WIDER = 320, 2
 
 
 def choose_response(
-    told: str, spec: KernelSpec, y: Tensor, origin: Origin, *, linear: bool
+    told: str, spec: KernelSpec, kernel: Tensor, y: Tensor, origin: Origin, *, linear: bool
 ) -> Response:
     """The response as told, or (`auto`) that which explains y better.
 
-    y: (1, C, H, W) in [-1, 1].    origin: of y.    linear: the file holds light, of which y
-    was made for displays.
+    kernel: as spec names it.    y: (1, C, H, W) in [-1, 1].    origin: of y.    linear: the
+    file holds light, of which y was made for displays.
 
     Gaussians are those of editors, and behind them all fits everything: of values.
     """
@@ -46,7 +45,7 @@ def choose_response(
         return parse_response(told)
     if spec.family == "gaussian":
         return VALUES
-    return find_response(y, make_kernel(spec), tested_with(origin))
+    return find_response(y, kernel, tested_with(origin))
 
 
 def tested_with(origin: Origin) -> float:

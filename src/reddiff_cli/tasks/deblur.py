@@ -26,7 +26,7 @@ def pose(job: Job, options: DeblurOptions, setting: Setting) -> DegradedPicture:
     check_kernel(job.input, kernel, *y.shape[2:])
     origin = find_origin("deblur", job.input, picture, y, setting, blurred=options.blurred)
     noise, shown = origin.noise.sigma, filled(y, unseen)
-    about = (asked(options, setting), options.kernel, shown, origin)
+    about = (asked(options, setting), options.kernel, kernel, shown, origin)
     response = choose_response(*about, linear=picture.linear)
     operator, crop = make_blur(job.input, kernel, options.boundary, y, response)
     posed = ("deblur", picture, operator, shown, noise, setting)

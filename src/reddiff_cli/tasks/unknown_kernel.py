@@ -51,7 +51,8 @@ class BlindDeblurring(DegradedPicture):
         made, boundary = make_kernel(self.kernel), self.options.boundary
         response = VALUES
         if self.origin is not None:
-            about = (asked(self.options, self.setting), self.kernel, self.y, self.origin)
+            told = asked(self.options, self.setting)
+            about = (told, self.kernel, made, self.y, self.origin)
             response = choose_response(*about, linear=self.source.linear)
         self.said = remark_on(response, self.options)
         self.operator, canvas = make_blur(self.path, made, boundary, self.y, response)
