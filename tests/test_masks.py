@@ -7,8 +7,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from conftest import scene
+from reddiff_cli import masks
 from reddiff_cli.errors import PictureError, UsageError
-from reddiff_cli.masks import Masks, NothingToFill, hole_from_file, load_hole
+from reddiff_cli.masks import Masks, NothingToFill, check_mask, hole_from_file, load_hole
 from reddiff_cli.pictures import Picture
 from reddiff_cli.task_options import InpaintOptions
 
@@ -83,6 +84,24 @@ def test_a_photograph_is_no_mask(tmp_path, kind):
     painted.save(tmp_path / "m.png")
     with pytest.raises(PictureError, match="is a photograph, not a mask"):
         load_hole(picture, tmp_path / "m.png", InpaintOptions())
+
+
+def test_a_mask_in_black_and_white_is_looked_at_no_further(tmp_path, monkeypatch):
+    """Of 24 megapixels all that is asked of a photograph takes seconds."""
+    monkeypatch.setattr(masks, "_is_coloured", lambda _: pytest.fail("was looked at"))
+    values = np.zeros((48, 64, 3))
+    values[9:20, 9:20] = 255
+    check_mask(save_mask(tmp_path / "m.png", values), InpaintOptions())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shades_and_colours_are_those_of_any_channel(channels):
+    pixels = np.random.default_rng(0).random((9, 8, channels)).astype(np.float32)
+    pixels[:5] = pixels[:5].round()
+    low, high = masks.MIDDLE
+    assert (masks._is_shade(pixels) == ((pixels > low) & (pixels < high)).any(2)).all()
+    apart = pixels.max(2) - pixels.min(2) > masks.APART
+    assert (masks._is_coloured(pixels) == apart).all()
 
 
 @pytest.mark.parametrize("colours", ["gradient", "red and yellow"])
