@@ -148,7 +148,8 @@ def test_what_may_have_been_told_wrongly_is_named(tmp_path, quick):
     np.save(path, magnitudes()[1])
     flags = ["--data", "intensity", "--support", "20x20"]
     _, stderr = reddiff("phase", path, *flags, *quick)
-    assert "no picture explains the data; see --data, --layout, --support, --starts" in stderr
+    told = "no picture explains the data; see --data, --layout, --support, --starts"
+    assert f"warning: {path}: {told}" in stderr
     assert "; failed, no picture explains the data; support" in stderr.splitlines()[-1]
 
 

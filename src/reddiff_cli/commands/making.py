@@ -107,7 +107,8 @@ class _Restoring(Command):
             file = next((file for file in files if flag[1:] and flag[1:] in file), "")
             if not file:
                 raise
-            raise typer.BadParameter(f"{file}: is taken for flags; write ./{file}", ctx) from error
+            with errors_as_lines(0):
+                raise UsageError(f"{file}: is taken for flags; write ./{file}") from error
 
 
 def keywords(source: Callable[..., object], hints: dict[str, Any]) -> list[inspect.Parameter]:

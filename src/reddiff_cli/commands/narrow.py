@@ -7,6 +7,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from .misuse import misuse_as_line
+
 # Columns below which tables of Typer end words, and names of flags, by dots.
 NARROW = 68
 
@@ -49,7 +51,22 @@ def _paragraphs(command: Any, ctx: Any) -> Iterator[tuple[int, str]]:  # noqa: A
 
 
 class FoldingGroup(TyperGroup):
-    """Commands below a name, whose help can be read on narrow terminals, too."""
+    """Commands below a name, whose help can be read on narrow terminals, too.
+
+    Mistakes on the command line are told in one line.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (not exported)
+        """As Typer does; without any words it shows the help, by an error that stays one."""
+        if not args:
+            return super().parse_args(ctx, args)
+        with misuse_as_line(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  (as above)
+        """As Typer does."""
+        with misuse_as_line(ctx):
+            return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401  (not exported)
         """As Typer does, where there is room for it."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,14 +34,23 @@ UNEXPLAINED = "no picture explains the data"
 
 def pose(job: Job, options: PhaseOptions, setting: Setting) -> "PhaseRetrieval":
     """A file's measurement as a problem."""
-    return PhaseRetrieval(load_diffraction(job.input, options), options, setting)
+    return PhaseRetrieval(load_diffraction(job.input, options), options, setting, job.input)
 
 
 class PhaseRetrieval(Problem):
-    """One measurement: a search among many starts, the prior on the best, a choice by residual."""
+    """One measurement: a search among many starts, the prior on the best, a choice by residual.
 
-    def __init__(self, measurement: Diffraction, options: PhaseOptions, setting: Setting) -> None:
-        self._options, self._setting = options, setting
+    path: of its file, which is named in what is said of it.
+    """
+
+    def __init__(
+        self,
+        measurement: Diffraction,
+        options: PhaseOptions,
+        setting: Setting,
+        path: Path | None = None,
+    ) -> None:
+        self._options, self._setting, self._path = options, setting, path
         given = setting.solver.noise
         device = choose_device(setting.machine.device)
         noise = None if given is None or isinstance(given, str) else given
@@ -64,7 +74,7 @@ class PhaseRetrieval(Problem):
             problem, self._runs = search(self._problem, self._options, setting.solver.seed)
             self._problem, self.noise = problem, problem.sigma
             for note in problem.notes:
-                setting.on_note(note)
+                self._say(note)
         problem, runs = self._problem, self._runs
         yield Stage(
             view=setting.view(),
@@ -83,7 +93,7 @@ class PhaseRetrieval(Problem):
         self._result = conclude(self._problem, self._runs, mu.to(self._runs.device))
         if self._result.verdict == FAILED:
             cure = "see --data, --layout, --support, --starts"
-            self._setting.on_note(f"warning: {UNEXPLAINED}; {cure}")
+            self._say(f"warning: {UNEXPLAINED}; {cure}")
 
     def finish(self) -> Picture:
         """The chosen run."""
@@ -109,6 +119,13 @@ class PhaseRetrieval(Problem):
         rows, columns = self._problem.oversampling
         told = f"{FAILED}, {UNEXPLAINED}" if self.verdict == FAILED else self.verdict
         return f"{told}; support {height}x{width}, oversampling {rows:.2f} x {columns:.2f}"
+
+    def _say(self, note: str) -> None:
+        """Say it of the file: of a folder, nobody could tell which of them is meant."""
+        warning, mark, told = note.rpartition("warning: ")
+        if self._path is not None and str(self._path) not in told:
+            note = f"{warning}{mark}{self._path}: {told}"
+        self._setting.on_note(note)
 
     def _chosen(self) -> PhaseResult:
         if self._result is None:
