@@ -1,6 +1,8 @@
 """Progress of long jobs that are no restorations: training and fetching; on stderr."""
 
 import os
+import sys
+from contextlib import suppress
 from typing import Self
 
 from rich.console import Console
@@ -19,6 +21,14 @@ def can_draw(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal
 
 
+def prints_beside() -> bool:
+    """True where stdout is a terminal, whose lines go above the bars.
+
+    Else Rich would take what is meant for a file or a pipe to the terminal as well.
+    """
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 class TrainReporter:
     """Progress of a training run."""
 
@@ -31,7 +41,9 @@ class TrainReporter:
             TimeRemainingColumn(),
             TextColumn("loss {task.fields[loss]:.4f}"),
         )
-        self.progress = Progress(*columns, console=self.console, disable=not live)
+        self.progress = Progress(
+            *columns, console=self.console, redirect_stdout=prints_beside(), disable=not live
+        )
         self.task = self.progress.add_task("train", total=1.0, step=0, loss=0.0)
         self.quiet = quiet
 
@@ -52,7 +64,8 @@ class TrainReporter:
 
     def stopping(self, told: str) -> None:
         """A signal was heard; past the console, in which it may have been heard."""
-        os.write(2, f"{told}, without saving after this step\n".encode())
+        with suppress(OSError):  # a terminal that is closed
+            os.write(2, f"{told}, without saving after this step\n".encode())
 
     def leave(self) -> None:
         """Give the terminal back as it was, past the console."""
@@ -73,7 +86,13 @@ class FetchReporter:
             TimeRemainingColumn(),
         )
         live = can_draw(self.console) and not quiet
-        self.bar = Progress(*columns, console=self.console, transient=True, disable=not live)
+        self.bar = Progress(
+            *columns,
+            console=self.console,
+            transient=True,
+            redirect_stdout=prints_beside(),
+            disable=not live,
+        )
         self.task = self.bar.add_task("fetching", total=None, visible=False)
 
     def __enter__(self) -> Self:
@@ -106,7 +125,8 @@ class FetchReporter:
 def give_cursor_back(progress: Progress) -> None:
     """Show what bars hide, past the console, as the process leaves at once."""
     if not progress.disable:
-        os.write(2, b"\n\x1b[?25h")
+        with suppress(OSError):
+            os.write(2, b"\n\x1b[?25h")
 
 
 def in_megabytes(size: int | None) -> str:

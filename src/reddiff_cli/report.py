@@ -26,7 +26,7 @@ from rich.progress import (
 from .errors import ExitCode, PictureError, ReddiffError, UsageError
 from .jobs import Job
 from .options import ReportOptions
-from .progress import can_draw, give_cursor_back
+from .progress import can_draw, give_cursor_back, prints_beside
 from .streams import renamed, writing_stdout
 
 # Seconds above which people are told how long a picture will take.
@@ -98,6 +98,7 @@ class Reporter:
             TextColumn("{task.fields[note]}"),
             console=self.console,
             transient=True,
+            redirect_stdout=prints_beside(),
             disable=not live,
         )
         several = total > 1

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import ExitCode, PictureError, ReddiffError, code_of
 from ..options import ReportOptions
+from ..progress import prints_beside
 from ..report import one_line, print_event
 from ..tables import print_table
 from .ledger import FAILED, OK, Means, Row, table
@@ -34,6 +35,7 @@ class EvalReporter:
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
+            redirect_stdout=prints_beside(),
             disable=not live,
         )
         self._task = self._bar.add_task("rows", now="")
