@@ -806,6 +806,15 @@ def test_a_lossy_picture_from_stdin_is_known_as_one(tmp_path, quick, kind):
         ("denoise - -o x.png <&-", 2, "error: -: stdin is closed; pipe a picture into it"),
         ("denoise a.png --json -o x.png > /dev/full", 1, "error: stdout cannot be written (No"),
         ("denoise a.png --dry-run > /dev/full", 1, "error: stdout cannot be written (No space"),
+        ("--help > /dev/full", 1, "error: stdout cannot be written (No space left on device)"),
+        ("> /dev/full", 1, "error: stdout cannot be written (No space left on device)"),
+        ("models fetch --help > /dev/full", 1, "error: stdout cannot be written (No space"),
+        ("eval -h > /dev/full", 1, "error: stdout cannot be written (No space left on device)"),
+        ("--version > /dev/full", 1, "error: stdout cannot be written (No space left on device)"),
+        # What nobody can be told ends nothing, and changes no exit code.
+        ("denoise a.png --seed abc 2> /dev/full", 2, ""),
+        ("denoise b.png -v 2> /dev/full", 2, ""),
+        ("denoise a.png -v --steps 2 -o x.png 2> /dev/full", 0, ""),
     ],
 )
 def test_streams_that_take_or_give_nothing(tmp_path, tiny_prior, script, code, told):

@@ -4,10 +4,12 @@ import json
 import os
 import random
 import re
+import select
 import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -27,8 +29,10 @@ from killing import (
     start,
 )
 from reddiff_cli.cli import app
-from reddiff_cli.errors import Terminated
-from reddiff_cli.interrupts import Interrupts, nothing
+from reddiff_cli.errors import HungUp, Terminated, code_of
+from reddiff_cli.interrupts import Interrupts, ending_in_order, nothing
+
+fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
@@ -180,23 +184,97 @@ def test_a_scheduler_ends_a_run_in_order(undisturbed, tiny_prior, tmp_path):
     assert stderr.decode().strip() == "stopping, as SIGTERM asks; Ctrl-C stops at once"
 
 
-def test_sigterm_is_heard_once_and_where_work_is_saved():
+def show(terminal, closed):
+    """Read what is written, as a terminal does, until somebody closes it."""
+    while not closed.is_set():
+        if select.select([terminal], [], [], 0.02)[0]:
+            os.read(terminal, 4096)
+    os.close(terminal)
+
+
+@pytest.mark.slow
+def test_a_run_whose_terminal_is_closed_ends_in_order(undisturbed, tiny_prior, tmp_path):
+    """Nobody reads its messages any more; scripts read what it has written to a file.
+
+    Which is not for the bars that the terminal has shown.
+    """
+    _, pictures, expected = undisturbed
+    out, log = tmp_path / "out", tmp_path / "run.jsonl"
+    terminal, end = os.openpty()
+
+    def take_over():
+        os.setsid()
+        fcntl.ioctl(end, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+    with log.open("wb") as stdout:
+        command = command_of(pictures, out, tiny_prior)[1:]
+        streams = {"stdin": end, "stderr": end, "preexec_fn": take_over}
+        process = run_apart(*command, "--json", stdout=stdout, **streams)
+        os.close(end)
+        closed = threading.Event()
+        threading.Thread(target=show, args=(terminal, closed)).start()
+        try:
+            limit = time.monotonic() + 90
+            while len(results(out)) < 2 and time.monotonic() < limit:
+                time.sleep(0.002)
+            closed.set()
+            assert process.wait(60) == -signal.SIGHUP  # 129 in a shell
+        finally:
+            closed.set()
+            process.kill()
+    *pictured, summary = map(json.loads, log.read_text().splitlines())
+    assert (summary["event"], summary["exit_code"]) == ("summary", 129)
+    assert 2 <= summary["ok"] == len(pictured) == check_whole(out) < len(expected)
+    assert contents(out).items() <= expected.items()
+
+
+@pytest.fixture(params=[signal.SIGTERM, signal.SIGHUP], ids=["TERM", "HUP"])
+def ending(request):
+    """The number of a signal that ends a process, as it does where nobody heeds it."""
+    before = signal.signal(request.param, signal.SIG_DFL)
+    yield request.param
+    signal.signal(request.param, before)
+
+
+def test_what_ends_a_run_is_heard_once_and_where_work_is_saved(ending):
     """Training saves after the step in which it came, as after Ctrl-C."""
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    try:
+    stands_for = Terminated if ending == signal.SIGTERM else HungUp
+    with ending_in_order():
         with Interrupts(nothing, nothing) as interrupts:
             assert not interrupts.heard
             for _ in range(2):
-                os.kill(os.getpid(), signal.SIGTERM)
-            assert interrupts.heard == signal.SIGTERM
-            with pytest.raises(Terminated):
+                os.kill(os.getpid(), ending)
+            assert interrupts.heard == ending
+            with pytest.raises(stands_for) as caught:
                 interrupts.throw()
-        os.kill(os.getpid(), signal.SIGTERM)  # while the last words are said
+            assert code_of(caught.value) == 128 + ending
+        os.kill(os.getpid(), ending)  # while the last words are said
         with pytest.raises(KeyboardInterrupt), Interrupts(nothing) as interrupts:
             signal.raise_signal(signal.SIGINT)
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        assert signal.getsignal(ending) == signal.SIG_IGN
+    assert signal.getsignal(ending) == signal.SIG_DFL
+    with pytest.raises(stands_for), ending_in_order():
+        os.kill(os.getpid(), ending)
+    assert signal.getsignal(ending) == signal.SIG_DFL
+
+
+def test_who_calls_from_python_is_ended_by_signals_as_before(ending):
+    """A process would ignore what ends it for the rest of its life."""
+    with pytest.raises(Terminated), Interrupts(nothing):
+        os.kill(os.getpid(), ending)
+    assert signal.getsignal(ending) == signal.SIG_DFL
+    with Interrupts(nothing, nothing):
+        assert signal.getsignal(ending) != signal.SIG_DFL
+    assert signal.getsignal(ending) == signal.SIG_DFL
+
+
+def test_what_nohup_has_ignored_stays_ignored(ending):
+    signal.signal(ending, signal.SIG_IGN)
+    with ending_in_order(), Interrupts(nothing) as interrupts:
+        os.kill(os.getpid(), ending)
+        assert not interrupts.heard
+    assert signal.getsignal(ending) == signal.SIG_IGN
 
 
 @pytest.mark.parametrize(

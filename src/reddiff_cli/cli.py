@@ -21,6 +21,7 @@ from .damages import RestoreOptions, parse_degrade
 from .interrupts import end_as_told
 from .kernelspec import KERNEL_HELP, parse_kernel
 from .retrieval.options import PhaseOptions, parse_support
+from .streams import lose_what_stderr_refuses
 from .task_options import (
     ColorizeOptions,
     DeblurOptions,
@@ -35,7 +36,7 @@ from .task_options import (
 
 EPILOG = (
     "Exit codes: 0 all done, 1 a picture failed, 2 usage, 3 model not available, "
-    "4 device not available, 130 interrupted, 143 terminated."
+    "4 device not available, 129 terminal closed, 130 interrupted, 143 terminated."
 )
 
 app = typer.Typer(
@@ -276,6 +277,7 @@ def main() -> None:
     # under `xargs -P`): 16 s instead of more than 120 s for one picture beside another process.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     keep_pages()
+    lose_what_stderr_refuses()
     try:
         app()
     except SystemExit as end:

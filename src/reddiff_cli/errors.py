@@ -21,6 +21,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     MODEL_MISSING = 3
     DEVICE_MISSING = 4
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -60,12 +61,20 @@ class DeviceMissing(ReddiffError):
 class Terminated(KeyboardInterrupt):
     """SIGTERM, as of `timeout` or a scheduler: ends a run in order, as Ctrl-C does."""
 
+    exit_code = ExitCode.TERMINATED
+
+
+class HungUp(Terminated):
+    """SIGHUP, of a terminal that was closed: the same."""
+
+    exit_code = ExitCode.HUNG_UP
+
 
 def code_of(error: BaseException) -> ExitCode:
-    """The exit code of a run that ends by one of our errors, or else by Ctrl-C or SIGTERM."""
-    if isinstance(error, ReddiffError):
+    """The exit code of a run that ends by one of our errors, or else by Ctrl-C or a signal."""
+    if isinstance(error, ReddiffError | Terminated):
         return error.exit_code
-    return ExitCode.TERMINATED if isinstance(error, Terminated) else ExitCode.INTERRUPTED
+    return ExitCode.INTERRUPTED
 
 
 def wants_traces(verbose: int) -> bool:

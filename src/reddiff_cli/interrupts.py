@@ -1,4 +1,6 @@
-"""Signals in the midst of work: Ctrl-C and SIGTERM end a run in order, a second Ctrl-C at once."""
+"""Signals in the midst of work: Ctrl-C, SIGTERM and SIGHUP end a run in order, a second Ctrl-C
+at once.
+"""
 
 import os
 import signal
@@ -9,17 +11,22 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Self
 
-from .errors import ExitCode, Terminated
+from .errors import HungUp, Terminated
 
 Handler = Callable[[int, FrameType | None], None]
+# What a scheduler or a closed terminal sends, and what it raises here. Windows has no SIGHUP.
+ENDING: dict[int, type[Terminated]] = {signal.SIGTERM: Terminated}
+if hasattr(signal, "SIGHUP"):
+    ENDING[signal.SIGHUP] = HungUp
 
 
 class Interrupts:
-    """Within the context the first Ctrl-C or SIGTERM is `heard`, and a second Ctrl-C leaves.
+    """Within the context the first Ctrl-C or signal that ends is `heard`; a second Ctrl-C leaves.
 
     Left to itself, the second would end the wait for the threads, and tear down the interpreter
     below them: the C++ runtime aborts then (exit code 134). A second SIGTERM says nothing new:
-    `timeout` sends each twice, to the process and to its group.
+    `timeout` sends each twice, to the process and to its group. Afterwards signals do again what
+    they did before.
 
     on_leave: what must be done before all ends, without waiting for a thread.
     on_first: what the first does, wherever it comes; by default it raises what it stands for.
@@ -34,11 +41,10 @@ class Interrupts:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:
-        # A shell that starts a job in the background has it ignore Ctrl-C, which stays so.
-        usual: dict[int, tuple[object, ...]] = {
-            signal.SIGINT: (signal.default_int_handler,),
-            signal.SIGTERM: (signal.SIG_DFL, _terminate),
-        }
+        # A shell that starts a job in the background has it ignore Ctrl-C, and nohup has it ignore
+        # SIGHUP, which stays so.
+        usual: dict[int, tuple[object, ...]] = dict.fromkeys(ENDING, (signal.SIG_DFL, _end))
+        usual[signal.SIGINT] = (signal.default_int_handler,)
         for number, handlers in usual.items():
             if _is_main() and (before := signal.getsignal(number)) in handlers:
                 signal.signal(number, self._hear)
@@ -47,23 +53,21 @@ class Interrupts:
 
     def __exit__(self, *_: object) -> None:
         for number, before in self._before.items():
-            signal.signal(number, signal.SIG_IGN if number == self._ended_by else before)  # type: ignore[arg-type]
+            # What a command says at its end is not to be cut off by another, which is ignored
+            # until `ending_in_order` gives all back.
+            deaf = self.heard in ENDING and before == _end
+            signal.signal(number, signal.SIG_IGN if deaf else before)  # type: ignore[arg-type]
 
     def throw(self) -> None:
         """Raise what the signal that was heard stands for."""
-        raise Terminated if self.heard == signal.SIGTERM else KeyboardInterrupt
+        raise ENDING.get(self.heard, KeyboardInterrupt)
 
     @property
     def told(self) -> str:
         """What people are told of the signal that was heard."""
-        if self.heard == signal.SIGTERM:
-            return "stopping, as SIGTERM asks; Ctrl-C stops at once"
+        if self.heard in ENDING:
+            return f"stopping, as {signal.Signals(self.heard).name} asks; Ctrl-C stops at once"
         return "stopping; Ctrl-C again stops at once"
-
-    @property
-    def _ended_by(self) -> int:
-        """SIGTERM, if that was heard: what is said at the end is not to be cut off by another."""
-        return self.heard if self.heard == signal.SIGTERM else 0
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if not self.heard:
@@ -77,27 +81,26 @@ class Interrupts:
 
 
 @contextmanager
-def heeding_sigterm() -> Iterator[None]:
-    """A body in which SIGTERM raises Terminated, where it would have ended the process at once."""
-    heeds = _is_main() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    if heeds:
-        signal.signal(signal.SIGTERM, _terminate)
+def ending_in_order() -> Iterator[None]:
+    """A body in which SIGTERM and SIGHUP raise what they would have ended the process for."""
+    heeded = [n for n in ENDING if _is_main() and signal.getsignal(n) == signal.SIG_DFL]
+    for number in heeded:
+        signal.signal(number, _end)
     try:
         yield
     finally:
-        if heeds:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in heeded:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def end_as_told(end: SystemExit) -> None:
     """Die of the signal that an exit stands for, as other tools do: shells show 128 + its number.
 
-    After SIGTERM, and where nobody reads stdout any more, of which Typer makes an exit with 1.
+    After SIGTERM and SIGHUP, and where nobody reads stdout any more, of which Typer makes an exit
+    with 1.
     """
-    number = 0
-    if end.code == ExitCode.TERMINATED:
-        number = signal.SIGTERM
-    elif isinstance(end.__context__, BrokenPipeError) and hasattr(signal, "SIGPIPE"):
+    number = next((n for n, error in ENDING.items() if end.code == error.exit_code), 0)
+    if isinstance(end.__context__, BrokenPipeError) and hasattr(signal, "SIGPIPE"):
         number = signal.SIGPIPE
     if number and os.name == "posix":
         for stream in (sys.stdout, sys.stderr):
@@ -116,6 +119,8 @@ def _is_main() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # once is enough, as above
-    raise Terminated
+def _end(number: int, frame: FrameType | None) -> None:
+    for other in ENDING:  # once is enough, as above
+        if signal.getsignal(other) == _end:
+            signal.signal(other, signal.SIG_IGN)
+    raise ENDING[number]

@@ -1,18 +1,19 @@
 """One picture through stdin and stdout: spooled to files, so that all else only knows files."""
 
+import io
 import os
-import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from shutil import rmtree
-from types import FrameType
+from typing import TYPE_CHECKING
 
 from .errors import PictureError, ReddiffError, UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 STREAM = Path("-")
 # First bytes of the kinds of files whose reader is chosen by suffix.
@@ -62,7 +63,7 @@ def spooled(inputs: list[Path], output: Path | None, pictures: int) -> Iterator[
         raise UsageError("-o -: stdout holds one picture; give one input")
     if output == STREAM and inputs[0].is_dir():
         raise UsageError(f"-o -: stdout holds one picture, {inputs[0]} is a folder; give one file")
-    with tempfile.TemporaryDirectory(prefix="reddiff-") as folder, _gone_with_terminal(folder):
+    with tempfile.TemporaryDirectory(prefix="reddiff-") as folder:
         read = [_read_stdin(Path(folder)) if path == STREAM else path for path in inputs]
         written = Path(folder) / "stdout.png" if output == STREAM else output
         temporary = [path for path in (*read, written) if path and path.parent == Path(folder)]
@@ -79,10 +80,13 @@ def spooled(inputs: list[Path], output: Path | None, pictures: int) -> Iterator[
 
 
 @contextmanager
-def writing_stdout() -> Iterator[None]:
-    """PictureError if stdout takes nothing; a reader who has gone is heard of elsewhere."""
+def writing_stdout(*, surely: bool = True) -> Iterator[None]:
+    """PictureError if stdout takes nothing; a reader who has gone is heard of elsewhere.
+
+    surely: whether something will be written.
+    """
     try:
-        if sys.stdout is None:  # closed before the program began
+        if surely and sys.stdout is None:  # closed before the program began
             raise OSError("closed")
         yield
     except BrokenPipeError:
@@ -95,29 +99,25 @@ def writing_stdout() -> Iterator[None]:
         raise PictureError(f"stdout cannot be written ({reason})", "Unwritable") from error
 
 
-@contextmanager
-def _gone_with_terminal(folder: str) -> Iterator[None]:
-    """A folder that is removed where the terminal is closed, which ends a process at once.
+def lose_what_stderr_refuses() -> None:
+    """Let no message that cannot be written end a run: to a full disk, to a closed terminal."""
+    # On Windows a terminal is no file; and what a test puts there is none.
+    if os.name == "posix" and isinstance(sys.stderr, io.TextIOWrapper):
+        into = io.BufferedWriter(_Forgiving(sys.stderr.fileno(), "wb", closefd=False))
+        form = sys.stderr.encoding, sys.stderr.errors
+        sys.stderr = io.TextIOWrapper(into, *form, line_buffering=True)
 
-    After Ctrl-C and SIGTERM, which end it in order, whoever made the folder removes it.
-    """
 
-    def end(number: int, frame: FrameType | None) -> None:
-        rmtree(folder, ignore_errors=True)
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+class _Forgiving(io.FileIO):
+    """A file that loses what the system does not take. Who reads a pipe may still go."""
 
-    hangup = getattr(signal, "SIGHUP", None)  # which Windows has not
-    main = threading.current_thread() is threading.main_thread()
-    # What nohup has a process ignore stays ignored.
-    if hangup is None or not main or signal.getsignal(hangup) != signal.SIG_DFL:
-        yield
-        return
-    signal.signal(hangup, end)
-    try:
-        yield
-    finally:
-        signal.signal(hangup, signal.SIG_DFL)
+    def write(self, content: "ReadableBuffer", /) -> int:
+        try:
+            return super().write(content)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return memoryview(content).nbytes
 
 
 def renamed(text: str, aliases: Mapping[str, str]) -> str:

@@ -14,11 +14,12 @@ import typer
 from typer.core import TyperCommand
 
 from ..errors import ReddiffError, Terminated, UsageError, code_of, wants_traces
-from ..interrupts import heeding_sigterm
+from ..interrupts import ending_in_order
 from ..options import TASKS, check_solver
 from ..streams import STREAM, spooled
 from ..task_options import TaskOptions
 from .flags import Inputs, Shared
+from .misuse import showing_help
 from .narrow import told_narrowly
 
 
@@ -65,7 +66,8 @@ class Command(TyperCommand):
         with errors_as_lines(0):
             if not ctx.resilient_parsing:  # a shell that completes words
                 self._check(args)
-        return super().parse_args(ctx, args)
+        with showing_help():
+            return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401  (not exported)
         """As Typer does, where there is room for it."""
@@ -174,7 +176,7 @@ class errors_as_lines:  # noqa: N801  (reads as a statement)
 
     def __init__(self, verbose: int) -> None:
         self.trace = wants_traces(verbose)
-        self._heeding = heeding_sigterm()
+        self._heeding = ending_in_order()
 
     def __enter__(self) -> None:
         self._heeding.__enter__()

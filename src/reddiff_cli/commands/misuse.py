@@ -1,6 +1,7 @@
 """What Typer says of a command line that makes no sense, told as all else is: in one line.
 
 It would draw a frame around it, below the usage; scripts that keep the last line got the frame.
+And what it prints itself, as help, may find a disk full.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from typing import Any
 
 import typer
 
-from ..errors import UsageError
+from ..errors import PictureError, UsageError
+from ..streams import writing_stdout
 
 # What all of it is, of which Typer exports this kind only.
 _MISUSE: type[Exception] = typer.BadParameter.__mro__[1]
@@ -30,6 +32,19 @@ def misuse_as_line(ctx: Any) -> Iterator[None]:  # noqa: ANN401  (Typer's Click 
         wrong = UsageError(f"{at.command_path}: {_told(error)}; see '{at.command_path} --help'")
         print_error(wrong)
         raise typer.Exit(int(wrong.exit_code)) from error
+
+
+@contextmanager
+def showing_help() -> Iterator[None]:
+    """A body that may print help, or the version: one line and exit code 1 if that is refused."""
+    try:
+        with writing_stdout(surely=False):
+            yield
+    except PictureError as error:
+        from ..report import print_error
+
+        print_error(error)
+        raise typer.Exit(int(error.exit_code)) from error
 
 
 def _told(error: Any) -> str:  # noqa: ANN401  (as above)

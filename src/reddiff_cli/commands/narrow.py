@@ -2,12 +2,13 @@
 
 import textwrap
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from .misuse import misuse_as_line
+from .misuse import misuse_as_line, showing_help
 
 # Columns below which tables of Typer end words, and names of flags, by dots.
 NARROW = 68
@@ -58,9 +59,7 @@ class FoldingGroup(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (not exported)
         """As Typer does; without any words it shows the help, by an error that stays one."""
-        if not args:
-            return super().parse_args(ctx, args)
-        with misuse_as_line(ctx):
+        with showing_help(), misuse_as_line(ctx) if args else nullcontext():
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  (as above)
