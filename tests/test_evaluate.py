@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,7 @@ from reddiff_cli.evaluation.options import (
 )
 from reddiff_cli.evaluation.perceptual import KID, LPIPS, kid, missing
 from reddiff_cli.evaluation.plot import COLOURS, SIZE, line_plot, ticks
+from reddiff_cli.evaluation.report import EvalReporter
 from reddiff_cli.evaluation.sheet import CELL, Panel, contact_sheet
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.metrics import psnr
@@ -369,6 +371,59 @@ def test_a_copy_counts_once(photos, tmp_path, quick):
         assert [mean["pictures"] for mean in content(out)["means"]] == [2, 2]
         names = [Path(row["input"]).name for row in content(out)["rows"]]
         assert names == ["p0.png"] * 2 + ["p1.png"] * 2
+
+
+def test_copies_are_told_to_scripts_and_fill_the_bar(photos, tmp_path, quick, monkeypatch):
+    (photos / "p0 copy.png").write_bytes((photos / "p0.png").read_bytes())
+    (photos / "p3.png").write_text("no picture")
+    bars, real = [], EvalReporter.finish
+    monkeypatch.setattr(
+        EvalReporter, "finish", lambda self, *a: bars.append(self._bar.tasks[0]) or real(self, *a)
+    )
+    stdout, _ = reddiff(
+        "eval", "denoise", photos, "-o", tmp_path / "out", *quick, "--json", code=1
+    )
+    events = [json.loads(line) for line in stdout.splitlines()]
+    told = {"event": "copy", "case": "denoise", "same_as": f"{photos}/p0 copy.png"}
+    assert told | {"input": f"{photos}/p0.png"} in events
+    assert bars[0].completed == bars[0].total == 8
+
+
+@pytest.mark.parametrize(("limit", "count"), [(1, 1), (2, 2), (5, 2)])
+def test_a_limit_counts_no_copies(photos, tmp_path, quick, limit, count):
+    for name in ("p0 copy.png", "p0 once more.png"):
+        (photos / name).write_bytes((photos / "p0.png").read_bytes())
+    Image.fromarray(scene(48, 64, seed=1)).save(photos / "p1.png")
+    out = tmp_path / "out"
+    _, stderr = reddiff("eval", "denoise", photos, "-o", out, *quick, "--limit", limit)
+    assert stderr.count("counted once") == 2
+    assert [mean["pictures"] for mean in content(out)["means"]] == [count] * 2
+
+
+@pytest.mark.parametrize("limit", [[], ["--limit", "1"]])
+def test_a_folder_that_cannot_be_read_fails_and_the_rest_is_measured(
+    photos, tmp_path, quick, monkeypatch, limit
+):
+    usual, lost = os.scandir, photos / "sub"
+    lost.mkdir()
+
+    def refuse(path):
+        if Path(path) == lost:
+            raise PermissionError(13, "Permission denied", str(path))
+        return usual(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    out = tmp_path / "out"
+    command = ["eval", "denoise", photos, "-r", "-o", out, *quick, *limit]
+    stdout, _ = reddiff(*command, "--dry-run", code=1)
+    told = f"{lost}: folder cannot be read (Permission denied); make it readable"
+    assert stdout.splitlines()[-1] == f"{lost}: denoise: fail: {told}"
+    _, stderr = reddiff(*command, code=1)
+    assert f"error: {told}" in stderr
+    assert [mean["pictures"] for mean in content(out)["means"]] == [1 if limit else 2] * 2
+    monkeypatch.setattr(os, "scandir", usual)
+    reddiff(*command)
+    assert [row["status"] for row in content(out)["rows"]] == ["ok"] * (2 if limit else 4)
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])

@@ -87,10 +87,8 @@ def plan_jobs(
         raise UsageError(f"{', '.join(map(str, inputs))}: no picture found; see --recursive")
     outputs = name_outputs(task, sources, inputs, options, sheets, partial(_is_result_of, task))
     masks = Masks(mask)
-    pairs = zip(sources, outputs, strict=True)
-    jobs = [_pair(task, source, output, masks) for source, output in pairs]
-    read = {job.mask for job in jobs if job.mask}
-    check_outputs(sources, outputs, [*reads, *read], sheets)
+    jobs = [_pair(task, *pair, masks) for pair in zip(sources, outputs, strict=True)]
+    check_outputs(sources, outputs, [*reads, *{job.mask for job in jobs if job.mask}], sheets)
     jobs += dict.fromkeys(unread)
     mine = shard.take(jobs)
     if not mine:
@@ -99,22 +97,25 @@ def plan_jobs(
 
 
 def list_pictures(
-    inputs: list[Path], recursive: bool, output: Path | None = None, mask: Path | None = None
+    inputs: list[Path],
+    recursive: bool,
+    output: Path | None = None,
+    mask: Path | None = None,
+    unread: dict[Path, PictureError] | None = None,
 ) -> list[Path]:
     """Picture files of the inputs, folders expanded and sorted; UsageError if there are none.
 
     output, mask: the folders of the results and of masks, which are not looked into where they
-    lie below an input. PictureError for a folder that cannot be read.
+    lie below an input.    unread: takes folders that cannot be read; else the first is raised.
     """
-    options = OutputOptions(path=output, recursive=recursive)
-    errors: list[OSError] = []
-    sources = [
-        _expand(path, options, PICTURE_SUFFIXES, errors.append, mask=mask) for path in inputs
-    ]
-    if errors:
-        raise PictureError(_why_unread(errors[0]), "Unreadable")
+    options, errors = OutputOptions(path=output, recursive=recursive), list[OSError]()
+    sources = [_expand(p, options, PICTURE_SUFFIXES, errors.append, mask=mask) for p in inputs]
+    for error in errors:
+        if unread is None:
+            raise PictureError(_why_unread(error), "Unreadable")
+        unread[Path(error.filename)] = PictureError(_why_unread(error), "Unreadable")
     found = [source.path for folder in sources for source in folder]
-    if not found:
+    if not found and not unread:
         raise UsageError(f"{', '.join(map(str, inputs))}: no picture found; see --recursive")
     return list(dict.fromkeys(found))
 
@@ -214,10 +215,9 @@ def _expand(
             f"warning: {path}: {len(foreign)} left out that are called like results but hold no "
             f"record ({shown}); unless --strip made them, rename them or give them by name"
         )
-    on_note(
-        f"{path}: {len(pictures)} pictures, {len(named) - len(pictures)} results of reddiff "
-        f"and {len(files) - len(named)} other files left out"
-    )
+    made, others = len(named) - len(pictures), len(files) - len(named)
+    left_out = f"{made} results of reddiff and {others} other files left out"
+    on_note(f"{path}: {len(pictures)} pictures, {left_out}")
     return [Source(p, path) for p in pictures]
 
 
@@ -239,8 +239,8 @@ def _walk(
 def _unread(task: str, error: OSError, options: OutputOptions) -> Job:
     """A folder that cannot be read: nobody knows which pictures it holds, and all of them fail."""
     folder = Path(error.filename)
-    output = options.path or folder
-    return Job(task, folder, output, None, "fail", _why_unread(error), "Unreadable")
+    about = task, folder, options.path or folder, None
+    return Job(*about, "fail", _why_unread(error), "Unreadable")
 
 
 def _why_unread(error: OSError) -> str:

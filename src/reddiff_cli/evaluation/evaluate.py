@@ -89,7 +89,7 @@ class Evaluator:
         self.ledger.forget_failure(case.name, path)
         about = self._about(case, path)
         try:
-            about["input_sha256"] = file_digest(path)
+            about["input_sha256"] = self.inputs.digest(path)
             if mask := self.inputs.mask_of(path):
                 about |= {"mask": str(mask), "mask_sha256": file_digest(mask)}
         except PictureError as error:
@@ -97,7 +97,7 @@ class Evaluator:
         digest = contents_of(about)
         first = self._seen.setdefault((case.name, digest), path)
         if first != path:
-            self.reporter.twin(path, first)
+            self.reporter.twin(case.name, path, first)
             return []
         shot = replace(self.shot(case, path, digest), mask=mask)
         specimen = None

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from ..errors import PictureError
-from ..jobs import list_pictures
+from ..jobs import file_digest, list_pictures
 from ..masks import Masks, NothingToFill, check_mask
 from ..pictures import size_of
 from ..task_options import InpaintOptions
@@ -28,10 +28,44 @@ class EvalInputs:
         self._holes = holes or InpaintOptions()
         self._masks = Masks(self._holes.mask)
         self._found: dict[Path, PictureError | None] = {}  # by mask: what is wrong with it
+        self._unread: dict[Path, PictureError] = {}  # folders, and why
 
-    def pictures(self) -> list[Path]:
-        """In a fixed order; masks in a folder below are none. UsageError if there are none."""
-        return list_pictures(self._inputs, self._recursive, self._output, self._holes.mask)
+    def pictures(self, limit: int | None = None) -> list[Path]:
+        """The first `limit` in a fixed order, and copies of them before the next, which count as
+        one; then all folders that cannot be read, each of which fails.
+
+        Masks in a folder below are none. UsageError if there are none.
+        """
+        folders = self._output, self._holes.mask
+        found = list_pictures(self._inputs, self._recursive, *folders, self._unread)
+        if limit is not None:
+            found = self._first(limit, found)
+        return [*found, *self._unread]
+
+    def digest(self, picture: Path) -> str:
+        """sha256 of its file; PictureError if it, or what should be its folder, cannot be read."""
+        if picture in self._unread:
+            raise self._unread[picture]
+        return file_digest(picture)
+
+    def _first(self, limit: int, found: list[Path]) -> list[Path]:
+        chosen: list[Path] = []
+        seen: set[str] = set()
+        for path in found:
+            contents = self._contents(path)
+            if contents not in seen and len(seen) == limit:
+                break
+            seen.add(contents)
+            chosen.append(path)
+        return chosen
+
+    def _contents(self, picture: Path) -> str:
+        """The same for copies; of what cannot be read its name."""
+        try:
+            mask = self.mask_of(picture)
+            return digest_of(self.digest(picture), file_digest(mask) if mask else None)
+        except PictureError:
+            return str(picture)
 
     def mask_of(self, picture: Path) -> Path | None:
         """Its mask, paired as by `inpaint`; PictureError if a folder of masks has none for it."""
@@ -40,6 +74,8 @@ class EvalInputs:
 
     def check(self, picture: Path, crop: int) -> None:
         """PictureError where the picture's header, or its mask, tells that it cannot be used."""
+        if picture in self._unread:
+            raise self._unread[picture]
         size = size_of(picture)
         if mask := self.mask_of(picture):
             is_of_all(mask, size, (min(crop, size[0]), min(crop, size[1])))

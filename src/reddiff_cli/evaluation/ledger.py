@@ -82,6 +82,12 @@ class Ledger:
         """A picture that failed before is tried again."""
         self._rows.pop((case, str(path), FAILED), None)
 
+    def forget_folders(self) -> None:
+        """Folders that could not be read: those that still cannot will fail again."""
+        for key, row in list(self._rows.items()):
+            if row["status"] == FAILED and Path(row["input"]).is_dir():
+                del self._rows[key]
+
     def write(self) -> None:
         """The whole file, so that no half of it can be seen; and its tables for spreadsheets."""
         content = {

@@ -23,6 +23,7 @@ class EvalReporter:
 
     def __init__(self, options: ReportOptions) -> None:
         self.options, self.pictures = options, 0
+        self._methods = 0  # rows of a picture
         self.began = time.monotonic()
         self.failures: list[str] = []
         self.done = self.fresh = self.kept = 0  # fresh: rows that were measured now
@@ -49,10 +50,10 @@ class EvalReporter:
             with suppress(PictureError):  # stdout takes nothing: the error says so
                 print_event(self._summary(code_of(error)))
 
-    def expect(self, pictures: int, rows: int) -> None:
-        """How much is to be measured, before the first row."""
-        self.pictures = pictures
-        self._bar.update(self._task, total=rows)
+    def expect(self, pictures: int, methods: int) -> None:
+        """How much is to be measured, before the first row.    methods: rows of a picture."""
+        self.pictures, self._methods = pictures, methods
+        self._bar.update(self._task, total=pictures * methods)
         self._bar.start()
 
     def begin(self, case: str, picture: str, method: str) -> None:
@@ -67,21 +68,24 @@ class EvalReporter:
         if self.options.json:
             print_event({"event": "row", **row, "kept": kept})
         if row["status"] == FAILED:
-            self.done += 1
+            self._pass()
             message = one_line(row["error"]["message"])
             self.failures.append(message)
             self._print(f"error: {message}", always=True)
 
     def picture(self, case: str, picture: str, rows: list[Row]) -> None:
         """All rows of one picture are there."""
-        self.done += 1
+        self._pass()
         parts = [f"{row['method']} {row['psnr']:.2f} dB" for row in rows if row["status"] == OK]
         text = f"[{self.done}/{self.pictures}] {picture}: {case}; {', '.join(parts)}"
         self._print(text)
 
-    def twin(self, path: Path, first: Path) -> None:
+    def twin(self, case: str, path: Path, first: Path) -> None:
         """A picture has the contents of one that counts already."""
-        self.done += 1
+        self._pass()
+        if self.options.json:
+            told = {"case": case, "input": str(path), "same_as": str(first)}
+            print_event({"event": "copy", **told})
         self._print(f"[{self.done}/{self.pictures}] {path}: the same as {first}, counted once")
 
     def note(self, message: str) -> None:
@@ -113,6 +117,11 @@ class EvalReporter:
         if self.failures:
             self._print(f"{len(self.failures)} failed, left out of the means")
         return code
+
+    def _pass(self) -> None:
+        """One picture more is done with, whatever became of its rows."""
+        self.done += 1
+        self._bar.update(self._task, completed=self.done * self._methods)
 
     def _summary(self, code: ExitCode) -> dict[str, Any]:
         seconds = round(time.monotonic() - self.began, 3)

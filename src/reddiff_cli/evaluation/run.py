@@ -63,14 +63,15 @@ class EvalRun:
         holes = next((options for options in given if isinstance(options, InpaintOptions)), None)
         return EvalInputs(self.inputs, self.recursive, self.folder, holes)
 
-    def pictures(self) -> list[Path]:
+    def pictures(self, material: EvalInputs) -> list[Path]:
         """Those of this shard, among the first `limit`."""
-        return self.shard.take(self.material().pictures()[: self.limit])
+        return self.shard.take(material.pictures(self.limit))
 
     def show_plan(self) -> ExitCode:
         """Print what would be measured; torch is not imported, and nothing is fetched."""
         options = self.options.fit(find_model(self.model, offline=True))
-        material, pictures, failed = self.material(), self.pictures(), False
+        material, failed = self.material(), False
+        pictures = self.pictures(material)
         self._check_kernels()
         for case in options.cases:
             for path in pictures:
@@ -106,15 +107,16 @@ class EvalRun:
                 read_kernel(path)
 
     def _evaluate(self, card: Card, reporter: EvalReporter) -> tuple[list[Means], Kid]:
-        pictures, cases = self.pictures(), self.options.cases
+        material, cases = self.material(), self.options.cases
+        pictures = self.pictures(material)
         settings = {case.name: self._settings(case, card) for case in cases}
         ledger = Ledger(self.folder, settings, self.shard, overwrite=self.overwrite)
-        count = len(pictures) * len(cases)
-        reporter.expect(count, count * (1 + len(self.options.methods)))
+        reporter.expect(len(pictures) * len(cases), 1 + len(self.options.methods))
         if self.options.suite:
             reporter.say(NOT_IN_SUITE)
-        evaluator, absent = self._evaluator(card, ledger, reporter)
+        evaluator, absent = self._evaluator(card, ledger, reporter, material)
         keep_all = self.options.save_pictures or not absent["kid"]
+        ledger.forget_folders()
         with ledger:
             rows = self._measure(evaluator, pictures, keep_all)
         means = summarise(rows, cases, self.options.labels)
@@ -151,7 +153,7 @@ class EvalRun:
         }
 
     def _evaluator(
-        self, card: Card, ledger: Ledger, reporter: EvalReporter
+        self, card: Card, ledger: Ledger, reporter: EvalReporter, material: EvalInputs
     ) -> tuple["Evaluator", dict[str, str]]:
         from .evaluate import Evaluator
         from .perceptual import KID, LPIPS, load_lpips, missing
@@ -159,7 +161,6 @@ class EvalRun:
         absent = {name: missing(name) for name in (LPIPS, KID)}
         lpips = None if absent[LPIPS] else load_lpips()
         folder, options, machine = self.folder, self.options, self.machine
-        material = self.material()
         made = Evaluator(card, options, machine, folder, ledger, reporter, material, lpips)
         reporter.note(f"model {card.name} ({card.revision}) on {made.device}")
         return made, absent
