@@ -26,6 +26,15 @@ class Repository:
     commit: str = COMMIT
     licence: str = "apache-2.0"
     refuse: tuple[int, str] | None = None  # status and X-Error-Code of every answer
+    # What its branch becomes once somebody has asked what it holds; both commits stay.
+    later: "Repository | None" = None
+    listed: bool = False
+
+    def at(self, revision: str | None) -> "Repository | None":
+        """The repository at a commit, or where its branch stands."""
+        if self.later and (revision == self.later.commit or self.listed):
+            return self.later if revision != self.commit else self
+        return self if revision in (None, "main", self.commit) else None
 
 
 @dataclass
@@ -79,12 +88,14 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 return self.say(404, error="RepoNotFound")
             if repository.refuse:
                 return self.say(repository.refuse[0], error=repository.refuse[1])
-            if revision not in (None, "main", repository.commit):
+            whole, repository = repository, repository.at(revision)
+            if repository is None:
                 return self.say(404, error="RevisionNotFound")
             if kind == "tree":
                 return self.say(200, json.dumps(self.tree(repository)).encode())
             if kind == "resolve":
                 return self.file(repository, file, body)
+            whole.listed = True
             return self.say(200, json.dumps(self.info(name, repository)).encode())
 
         def tree(self, repository: Repository) -> list[dict]:

@@ -272,7 +272,7 @@ def test_what_a_repository_says_of_its_use_comes_with_it(reddiff, hub, prior_fil
 
 
 def test_a_download_that_broke_off_has_what_is_said_of_its_use(reddiff, hub, prior_files):
-    """It comes first: with the weights in the cache, nobody would ask for it."""
+    """It comes first: the weights alone would be used in another way."""
     files = {**prior_files, CARD: b'{"turns": "none"}'}
     hub.repositories["someone/free"] = Repository(files, (WEIGHTS,))
     hub.break_after, hub.breaks, hub.leaves = 100, 1, True
@@ -280,6 +280,52 @@ def test_a_download_that_broke_off_has_what_is_said_of_its_use(reddiff, hub, pri
     order = [r.split()[1].rsplit("/", 1)[1] for r in hub.requests if r.startswith("GET")]
     named = [name for name in order if name in (CARD, WEIGHTS)]
     assert named[:2] == [CARD, WEIGHTS]
+
+
+def test_what_is_said_of_its_use_is_of_the_same_commit(reddiff, hub, prior_files):
+    """A branch that moves between two requests gave one commit's weights another's card."""
+    before = Repository({**prior_files, CARD: b'{"turns": "none"}'}, (WEIGHTS,))
+    before.later = Repository({**prior_files, CARD: b'{"turns": "all"}'}, (WEIGHTS,), LATER)
+    gone = Repository({**prior_files, CARD: b'{"turns": "none"}'}, (WEIGHTS,))
+    gone.later = Repository(dict(prior_files), (WEIGHTS,), LATER)
+    hub.repositories |= {"someone/moved": before, "someone/less": gone}
+    results = reddiff.all(
+        *("models fetch someone/moved", "models path someone/moved"),
+        *("models fetch someone/less", "models path someone/less"),
+    )
+    assert [result.code for result in results] == [0] * 4, results
+    moved, less = (Path(results[k].out.strip()) for k in (1, 3))
+    assert moved.name == less.name == LATER
+    assert json.loads((moved / CARD).read_text()) == {"turns": "all"}
+    assert not (less / CARD).exists()
+
+
+def test_what_was_fetched_without_a_card_gets_it_where_there_is_a_network(
+    reddiff, hub, prior_files
+):
+    """Once, and never where the network is not to be used; without one the prior works as ever."""
+    files = {**prior_files, CARD: b'{"turns": "none"}'}
+    hub.repositories["someone/free"] = Repository(files, (WEIGHTS,))
+    fetched, path = reddiff.all("models fetch someone/free", "models path someone/free")
+    folder = Path(path.out.strip())
+    (folder / CARD).resolve().unlink()
+    (folder / CARD).unlink()
+    again = f"models fetch {NAME}"
+    asked, began = len(hub.requests), time.monotonic()
+    for command in (replace(reddiff, offline=True), reddiff.unreachable()):
+        assert [result.code for result in command.all(again)] == [0]
+    assert reddiff.all("models path someone/free") == [path]
+    assert time.monotonic() - began < 20
+    assert len(hub.requests) == asked
+    assert not (folder / CARD).exists()
+    (found,) = reddiff.all(again)
+    assert found.code == 0
+    assert found.err.startswith(f"fetching {CARD} of {NAME}, ")
+    assert (folder / CARD).read_bytes() == files[CARD]
+    asked = len(hub.requests)
+    (found,) = reddiff.all(again)
+    assert "fetching" not in found.err
+    assert len(hub.requests) == asked
 
 
 def test_layouts_and_pickles(reddiff, hub, tmp_path, prior_files):

@@ -5,6 +5,7 @@ for what is not there, and a network that is down is noticed at once instead of 
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -48,10 +49,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Listing:
-    """What the Hub says about a repository: sizes in bytes by file name, and the licence tag."""
+    """What the Hub says about a repository: sizes in bytes by file name, the licence tag, and the
+    commit (40 hexadecimal digits) of which it says so.
+    """
 
     sizes: dict[str, int]
     licence: str
+    commit: str
 
 
 def cache_folder() -> Path:
@@ -100,7 +104,7 @@ def listing(place: Place) -> Listing:
         raise _explain(place, error) from error
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
     card: Any = info.card_data or {}
-    return Listing(sizes, str(card.get("license") or ""))
+    return Listing(sizes, str(card.get("license") or ""), info.sha or place.revision)
 
 
 def download(place: Place, watcher: Watcher) -> Path:
@@ -123,6 +127,24 @@ def download(place: Place, watcher: Watcher) -> Path:
         if not (Path(folder) / file).is_file():
             raise ModelMissing(f"{place}: the repository has no {file}; check the card")
     return Path(folder)
+
+
+def is_known_to_lack(place: Place) -> bool:
+    """True if it was found out before that a commit has none of the files."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = (try_to_load_from_cache(place.repo, f, revision=place.revision) for f in place.files)
+    # A path, None where nothing is known, or what says that there is no such file.
+    return all(path is not None and not isinstance(path, str) for path in found)
+
+
+def note_lack(place: Place) -> None:
+    """Keep in the cache, as the client does, that a commit has none of the files."""
+    for file in place.files:
+        mark = snapshot(place).parents[1] / ".no_exist" / place.revision / file
+        with suppress(OSError):  # a cache that cannot be written asks every time
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
 
 
 def forget(path: Path) -> None:

@@ -7,6 +7,7 @@ in its cache first and checked by sha256 once; nothing is fetched that is there.
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -158,6 +159,10 @@ def _from_repository(
     for place in places:
         folder = hub.cached(place)
         if folder and not (fresh and moves):
+            if not (offline or hub.is_offline()):
+                # Without a network the prior is used as it always was.
+                with suppress(ModelMissing):
+                    _fetch_use(name, place, folder.name, watcher)
             return _repository_card(name, place, folder, fetched=False)
     if offline or hub.is_offline():
         raise _not_cached(name, places[0])
@@ -165,10 +170,34 @@ def _from_repository(
     place = _fitting(name, places, listing)
     size = sum(listing.sizes[file] for file in place.files)
     watcher.begin(name, size, listing.licence or "none stated")
-    if CARD in listing.sizes:
-        # First: once the others are in the cache, nothing asks for it any more.
-        hub.download(replace(place, files=(CARD,)), hub.Silence())
-    return _repository_card(name, place, hub.download(place, watcher), fetched=True)
+    # First: of a download that breaks off, it should not be what is missing.
+    _fetch_use(name, place, listing.commit, hub.Silence(), listing)
+    folder = hub.download(place, watcher)
+    # A branch may have moved in between: what is said of other weights is not of these.
+    _fetch_use(name, place, folder.name, hub.Silence())
+    return _repository_card(name, place, folder, fetched=True)
+
+
+def _fetch_use(
+    name: str,
+    place: hub.Place,
+    commit: str,
+    watcher: hub.Watcher,
+    listing: hub.Listing | None = None,
+) -> None:
+    """Fetch what a repository says of the use of a commit's weights, unless it is known already.
+
+    Priors that were fetched before this was asked for lack it. ModelMissing if that fails.
+    """
+    use = hub.Place(place.repo, commit, (CARD,))
+    if hub.cached(use) or hub.is_known_to_lack(use):
+        return
+    listing = listing or hub.listing(use)
+    if CARD not in listing.sizes:
+        hub.note_lack(use)
+        return
+    watcher.begin(f"{CARD} of {name}", listing.sizes[CARD], listing.licence)
+    hub.download(use, watcher)
 
 
 def _repository_card(name: str, place: hub.Place, folder: Path, fetched: bool) -> Card:
