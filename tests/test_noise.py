@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from conftest import scene
 from reddiff_cli.clipping import is_recorded, made_good
-from reddiff_cli.estimation.exposures import noise_between
+from reddiff_cli.estimation.exposures import noise_between, shown_stops
 from reddiff_cli.noise import (
     BLURRED,
     FLOOR,
@@ -311,6 +311,24 @@ def test_exposures_that_do_not_fit_together_tell_no_more_than_each_by_itself():
     assert moved == [0.02, 0.05, 0.12]
     black = [torch.full((1, 3, 64, 64), -1.0), torch.zeros(1, 3, 64, 64)]
     assert noise_between(black, (0.0, 3.0), Response(), [0.02, 0.03]) == [0.02, 0.03]
+
+
+@pytest.mark.parametrize(
+    "real", [(-2.0, 0.0, 2.0), (-1.5, 0.0, 1.5), (2.0, 0.0, -2.0), (0.0,) * 3]
+)
+def test_exposures_show_how_far_apart_they_are(real):
+    shots = bracket([0.02] * 3, real)
+    assert shown_stops(shots, STOPS, Response()) == pytest.approx(real, abs=0.05)
+    assert shown_stops(shots, real, Response()) == real
+
+
+def test_exposures_that_tell_nothing_are_taken_as_told():
+    moved = bracket([0.01] * 3, STOPS)
+    moved[1] = bracket([0.01] * 3, STOPS, seed=1)[1]  # of another place
+    for shots in (moved, [torch.full((1, 3, 64, 64), v) for v in (-1.0, 0.0, 1.0)]):
+        assert shown_stops(shots, (-2.0, 0.2, 2.0), Response()) == (-2.0, 0.2, 2.0)
+    nearly = bracket([0.01] * 3, (-2.1, 0.0, 1.9))
+    assert shown_stops(nearly, STOPS, Response()) == STOPS
 
 
 def test_something_that_moved_does_not_count():

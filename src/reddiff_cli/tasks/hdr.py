@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PictureError
-from ..estimation.exposures import noise_between
+from ..estimation.exposures import noise_between, shown_stops
 from ..formats.kinds import FLOAT, format_of, smooths
 from ..jobs import Job
 from ..noise import FLOOR
@@ -107,7 +107,9 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
     heard = [hearable(picture) for picture in pictures]
     paths = (job.input, *options.others)
     response = parse_response(options.response)
-    noises = _noises(paths, [y for y, _ in heard], options.exposures, response, setting)
+    shots = [y for y, _ in heard]
+    _compare(job.input, shots, options, response, setting)
+    noises = _noises(paths, shots, options.exposures, response, setting)
     noise, (seen, unseen) = min(noises), heard[0]
     # White where nothing is seen was never clipped.
     single = filled(seen, unseen)
@@ -152,6 +154,22 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
         # Of several, one may show what another hides.
         unseen=None if options.others else unseen,
     )
+
+
+def _compare(
+    path: Path, shots: list[Tensor], options: HdrOptions, response: Response, setting: Setting
+) -> None:
+    """Warn of exposures that are not so far apart as was told."""
+    shown = shown_stops(shots, options.exposures, response) if options.others else ()
+    if all(map(math.isclose, shown, options.exposures)):
+        return
+    told, seen = (
+        ", ".join(f"{round(value, 1) + 0.0:g}" for value in stops)
+        for stops in (options.exposures, shown)
+    )
+    cure = "check --exposures, the order, and --response"
+    warning = f"warning: {path}: exposures are told as {told} stops, the pictures show {seen}"
+    setting.on_note(f"{warning}; {cure}")
 
 
 def _noises(
