@@ -18,7 +18,7 @@ from reddiff_cli import kernel_files, kernels, run
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
 from reddiff_cli.folders import CONFIG, SCHEDULER
-from reddiff_cli.formats import kinds
+from reddiff_cli.formats import deep, kinds
 from reddiff_cli.formats.carriers import read_record
 from reddiff_cli.holes.smooth import bend_smoothly, fill_smoothly
 from reddiff_cli.pictures import Picture, load_picture, save_picture
@@ -808,6 +808,23 @@ def test_hdr_paper_speaks_of_no_exposure(tmp_path, picture_file, quick):
         assert "darker" not in stderr
     light, pixels = (load_picture(file).pixels for file in files)
     np.testing.assert_allclose(LIGHT.encode(light), pixels, atol=1e-3)
+
+
+@pytest.mark.parametrize("task", ["denoise", "superres", "deblur --kernel disk:1", "inpaint"])
+def test_light_that_is_checked_is_read_once(tmp_path, mask_file, quick, monkeypatch, task):
+    """Whether it fits into the output is told before the work, of all its pixels."""
+    real, read = deep.read_float, []
+    monkeypatch.setattr(deep, "read_float", lambda path: read.append(path) or real(path))
+    paths = [tmp_path / "in" / f"{number}.exr" for number in range(3)]
+    (tmp_path / "in").mkdir()
+    for number, path in enumerate(paths):
+        light = scene(seed=number).astype(np.float32) / 255
+        save_picture(Picture(light, depth=kinds.FLOAT), path, None)
+    task, *flags = task.split()
+    flags += ["--mask", mask_file] if task == "inpaint" else []
+    command = [task, tmp_path / "in", *flags, "--noise", "0.02", "-o", tmp_path / "out", *quick]
+    reddiff(*command, "--format", "png")
+    assert sorted(read) == paths
 
 
 def test_hdr_of_several_exposures_minds_no_order(tmp_path, quick):

@@ -24,6 +24,7 @@ from .masks import check_mask_size
 from .pictures import (
     Hole,
     Picture,
+    Readings,
     check_depth,
     header_of,
     lies_on_its_side,
@@ -59,10 +60,12 @@ def checked(job: Job, options: TaskOptions, depth: str) -> Job:
         return replace(job, action="fail", reason=str(error), kind=UsageError.__name__)
 
 
-def check_output(job: Job, options: TaskOptions, depth: str) -> None:
+def check_output(
+    job: Job, options: TaskOptions, depth: str, readings: Readings | None = None
+) -> None:
     """UsageError where the picture says that the format of the output cannot hold the result.
 
-    PictureError where a mask has another size.
+    PictureError where a mask has another size.    readings: keeps the picture, if it was read.
     """
     kind = format_of(job.output)
     if options.task == "phase":
@@ -73,7 +76,10 @@ def check_output(job: Job, options: TaskOptions, depth: str) -> None:
     _check_kind(job, kind, options, depth)
     kept = depth == "float" or (depth == "auto" and FLOAT in HOLDS.get(kind, ()))
     if not kept and options.task != "hdr" and header_of(job.input)[0] == FLOAT:
-        _check_light(job, load_picture(job.input), depth)
+        picture = load_picture(job.input)
+        _check_light(job, picture, depth)
+        if readings is not None:
+            readings.keep(job.input, picture)
 
 
 def _check_kind(job: Job, kind: str, options: TaskOptions, depth: str) -> None:

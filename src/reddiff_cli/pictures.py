@@ -49,6 +49,21 @@ _PHOTOMETRIC, _WHITE_IS_ZERO, _CMYK = 262, 0, 5
 _EXTRA_SAMPLES = 338
 
 
+class Readings:
+    """Pictures that were read to be checked, each for the next who wants it."""
+
+    def __init__(self) -> None:
+        self._read: dict[Path, Picture] = {}
+
+    def keep(self, path: Path, picture: Picture) -> None:
+        """Until it is taken."""
+        self._read[path] = picture
+
+    def take(self, path: Path) -> Picture:
+        """As `load_picture`."""
+        return self._read.pop(path, None) or load_picture(path)
+
+
 def load_picture(path: Path) -> Picture:
     """Read one picture, upright. PictureError names the file and the reason."""
     if _is_light(path):

@@ -22,7 +22,7 @@ from .jobs import FOUND, Job, OnNote
 from .memory import free_memory, is_out_of_memory
 from .methods import Solving, draws, evaluations
 from .options import RECORDING, MachineOptions, OutputOptions, SolverOptions
-from .pictures import Picture, check_format, save_picture, told_of_cut, with_depth
+from .pictures import Picture, Readings, check_format, save_picture, told_of_cut, with_depth
 from .record import make_record
 from .result import Result
 from .room import Room
@@ -84,7 +84,7 @@ class Restorer:
         else:  # in 16 bits a network gains nothing by TF32, and data steps would lose by it
             torch.backends.cudnn.allow_tf32 = False
         self._denoiser: Denoiser | Batcher | None = None
-        self._check = check
+        self._check, self.readings = check, Readings()
         self._lock = threading.RLock()
         self._foreteller = Foreteller()
         # Recorded evaluations hold much memory: of these methods, one picture at a time.
@@ -207,8 +207,7 @@ class Restorer:
 
     def _with_caveat(self, remark: str) -> str:
         """What the task has to say, and in sample mode what the spread is not."""
-        parts = [remark, f"spread is {UNCALIBRATED}" if self.sampling else ""]
-        return "; ".join(part for part in parts if part)
+        return "; ".join(filter(None, (remark, f"spread is {UNCALIBRATED}" * self.sampling)))
 
     def _evaluations(self, on_note: OnNote) -> int:
         """What a picture or window takes: not always as asked, nor as by default."""
@@ -226,7 +225,8 @@ class Restorer:
             # smallest = window: nor does a small picture go through in one piece.
             card = replace(card, window=window, smallest=window, tile=tile)
             machine = replace(machine, tile=None)
-        return Setting(card, self.solver, on_note, machine, self.output.depth, self._check)
+        about = card, self.solver, on_note, machine, self.output.depth, self._check
+        return Setting(*about, self.readings.take)
 
     def _as_asked(self, picture: Picture, path: Path) -> Picture:
         """The picture with the depth of --depth; auto: a PNG file takes 16 bits of light."""

@@ -246,7 +246,7 @@ class Run:
 
         try:
             # What is wrong with the command line is told before what will be done.
-            check_output(job, self.options, self.output.depth)
+            check_output(job, self.options, self.output.depth, restorer.readings)
             sizes = ""
             with suppress(Exception):  # said when it is read
                 sizes = change_of_size(job, self.options)

@@ -8,7 +8,7 @@ from ..formats.kinds import smooths
 from ..jobs import Job
 from ..noise import is_grey
 from ..operators import rec601
-from ..pictures import Picture, load_picture
+from ..pictures import Picture
 from ..task_options import ColorizeOptions
 from .setting import Setting
 from .transparent import hearable
@@ -20,7 +20,7 @@ GREYISH = 2.0
 
 def pose(job: Job, options: ColorizeOptions, setting: Setting) -> WholePicture:
     """The picture's grey as the Rec. 601 luma of a coloured one."""
-    picture, setting = setting.seeing(job.input, load_picture(job.input))
+    picture, setting = setting.seeing(job.input, setting.load(job.input))
     y, unseen = hearable(picture)
     if y.shape[1] == 3:
         if not is_grey(y):

@@ -26,7 +26,7 @@ from ..operators import (
     rec601,
 )
 from ..operators.chain import Part
-from ..pictures import Hole, Picture, load_picture
+from ..pictures import Hole, Picture
 from ..response import LIGHT, LINEAR, VALUES, parse_response
 from .blurred_light import behind_all, find_response_of, tested_with
 from .colorize import coloured
@@ -107,7 +107,7 @@ class Composition(DegradedPicture):
 
 def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     """The picture as a measurement through all parts."""
-    picture = load_picture(job.input)
+    picture = setting.load(job.input)
     parts = tuple(make_part(damage, picture) for damage in options.parts)
     known = next((part.known for part in parts if isinstance(part, Inpaint)), None)
     hole = None if known is None else (known[0, 0] == 0).numpy()

@@ -9,7 +9,6 @@ from ..kernel_files import check_kernel_fits
 from ..kernels import make_kernel
 from ..operators import Blur, CircularBlur, Operator, PaddedBlur, behind
 from ..operators.in_light import AnyBlur
-from ..pictures import load_picture
 from ..response import LINEAR, VALUES, Response
 from ..task_options import DeblurOptions
 from .blurred_light import AUTO, choose_response
@@ -21,7 +20,7 @@ from .transparent import filled, hearable
 
 def pose(job: Job, options: DeblurOptions, setting: Setting) -> DegradedPicture:
     """The picture as a measurement of a sharp one."""
-    picture, setting = setting.seeing(job.input, load_picture(job.input))
+    picture, setting = setting.seeing(job.input, setting.load(job.input))
     (y, unseen), kernel = hearable(picture), make_kernel(options.kernel)
     check_kernel(job.input, kernel, *y.shape[2:])
     origin = find_origin("deblur", job.input, picture, y, setting, blurred=options.blurred)

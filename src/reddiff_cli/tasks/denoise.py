@@ -15,7 +15,7 @@ from ..estimation.tone import Tone, find_tone, is_grain, tone_of
 from ..jobs import Job
 from ..noise import FLOOR, RISE, estimate_noise, is_grey, is_white, wavelet_sigma
 from ..operators import Identity
-from ..pictures import Picture, load_picture
+from ..pictures import Picture
 from ..solvers.whitening import Whitening
 from ..task_options import DenoiseOptions
 from .compressed import find_decoding
@@ -240,7 +240,7 @@ class Denoising(ConfirmedPicture):
 
 def pose(job: Job, options: DenoiseOptions, setting: Setting) -> Denoising:
     """The picture as one with noise on it."""
-    picture, setting = setting.seeing(job.input, load_picture(job.input))
+    picture, setting = setting.seeing(job.input, setting.load(job.input))
     evaluations = min(MOST, PER_LOOK * looking(setting.card, setting.solver).evaluations)
     encoding = Encoding.of(job.input, picture, setting)
     decoding = find_decoding(encoding, picture, setting, evaluations)

@@ -16,7 +16,7 @@ from ..holes.shape import solid_share
 from ..jobs import Job
 from ..masks import NEARLY_ALL, covered_share, load_hole
 from ..operators import Inpaint
-from ..pictures import Hole, Picture, load_picture
+from ..pictures import Hole, Picture
 from ..task_options import InpaintOptions
 from ..tiling import patchwork
 from .holed import bent, parts_of
@@ -33,7 +33,7 @@ WIDE_START = 2.0
 
 def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
     """The picture and its mask as a problem."""
-    picture = load_picture(job.input)
+    picture = setting.load(job.input)
     try:
         hole = load_hole(picture, job.mask, options, setting.on_note)
     except UsageError as error:  # a loop over pictures ends here, and has to be told at which

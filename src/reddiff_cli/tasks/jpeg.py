@@ -12,7 +12,7 @@ from ..formats.kinds import is_jpeg
 from ..jobs import Job
 from ..operators import measure_jpeg
 from ..operators.jpeg import SIGMA
-from ..pictures import Picture, load_picture
+from ..pictures import Picture
 from ..task_options import JpegOptions
 from .encoding import as_it_was, traces_in
 from .problem import Stage, to_pixels
@@ -45,7 +45,7 @@ class Decoding(WholePicture):
 
 def pose(job: Job, options: JpegOptions, setting: Setting) -> Decoding:
     """The quantised coefficients as the measurement: of the file, or of what it was before."""
-    picture = load_picture(job.input)
+    picture = setting.load(job.input)
     if is_jpeg(job.input):
         file, remark = as_it_was(read_jpeg(job.input))
         return make_decoding(picture, file, setting, remark)

@@ -15,7 +15,7 @@ from ..jobs import OnNote
 from ..noise import NoiseEstimate, estimate_noise, is_white
 from ..operators import Operator, keeps_noise
 from ..options import OVERLAP, TASKS, MachineOptions, SolverOptions
-from ..pictures import Hole, Picture
+from ..pictures import Hole, Picture, load_picture
 from ..tiling import Patchwork, Whole
 from .levels import FALLING, SPARSE, UNIT_STEPS, noise_levels
 
@@ -30,7 +30,7 @@ class Setting:
     """What the tasks need of a run: the prior's card, the solver's options, a voice, tiles.
 
     depth: of the files that are written, as --depth says it.    check: called often in what takes
-    long without the network; what it raises ends that.
+    long without the network; what it raises ends that.    load: reads the picture to restore.
     """
 
     card: Card
@@ -39,6 +39,7 @@ class Setting:
     machine: MachineOptions = MachineOptions()
     depth: str = "auto"
     check: Callable[[], None] = lambda: None
+    load: Callable[[Path], Picture] = load_picture
 
     def seeing(
         self, path: Path, picture: Picture, hole: Hole | None = None

@@ -16,7 +16,7 @@ from ..memory import is_short_of
 from ..metrics import rms
 from ..operators import Downsample, behind
 from ..operators.downsample import bicubic, box, from_kernel, gaussian, lanczos
-from ..pictures import Picture, Pixels, load_picture
+from ..pictures import Picture, Pixels
 from ..response import LIGHT, parse_response
 from ..task_options import Filter, SuperresOptions
 from .matte import EnlargedPicture, bounds, make_matte
@@ -31,7 +31,7 @@ FILTERS = {"bicubic": bicubic, "box": box, "lanczos": lanczos}
 
 def pose(job: Job, options: SuperresOptions, setting: Setting) -> EnlargedPicture:
     """The picture as a measurement of one `scale` times as large."""
-    picture, setting = setting.seeing(job.input, load_picture(job.input))
+    picture, setting = setting.seeing(job.input, setting.load(job.input))
     check_room(job, picture, options.scale, setting)
     y, unseen = hearable(picture)
     origin = find_origin("superres", job.input, picture, y, setting)

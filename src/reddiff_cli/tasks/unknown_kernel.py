@@ -14,7 +14,6 @@ from ..jobs import Job
 from ..kernels import make_kernel
 from ..kernelspec import KernelSpec
 from ..operators import Blur
-from ..pictures import load_picture
 from ..response import VALUES
 from ..task_options import DeblurOptions
 from .blurred_light import choose_response
@@ -112,7 +111,7 @@ class BlindDeblurring(DegradedPicture):
 
 def pose(job: Job, options: DeblurOptions, setting: Setting) -> BlindDeblurring:
     """The picture as a measurement of a sharp one, by a kernel that is found on the way."""
-    picture, setting = setting.seeing(job.input, load_picture(job.input))
+    picture, setting = setting.seeing(job.input, setting.load(job.input))
     y, unseen = hearable(picture)
     origin = find_origin("deblur", job.input, picture, y, setting, blurred=True)
     noise = origin.noise.sigma
