@@ -827,6 +827,20 @@ def test_streams_that_take_or_give_nothing(tmp_path, tiny_prior, script, code, t
     assert "Exception ignored" not in stderr
 
 
+@pytest.mark.skipif(os.name == "nt", reason="ulimit")
+def test_stdin_that_finds_no_room_is_told(tmp_path):
+    """`ulimit -f` refuses what is longer, as a full disk does."""
+    (tmp_path / "long.png").write_bytes(b"0" * 100_000)
+    script = "ulimit -f 8; reddiff denoise - -o x.png < long.png"
+    ran = shell(script, cwd=tmp_path, TMPDIR=str(tmp_path))
+    told = f"error: -: 100000 bytes of stdin cannot be kept in {tmp_path} (File too large); "
+    assert (ran.returncode, ran.stderr.decode()) == (
+        1,
+        f"{told}set TMPDIR to a folder with room\n",
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["long.png"]
+
+
 def test_an_empty_mask_leaves_stdout_empty_and_says_so(tmp_path, picture_file, quick):
     Image.fromarray(np.zeros((48, 64), np.uint8)).save(tmp_path / "m.png")
     flags = ["inpaint", str(picture_file), "-m", str(tmp_path / "m.png"), "-o", "-", *quick]

@@ -136,7 +136,12 @@ def _read_stdin(folder: Path) -> Path:
     if not content:
         raise UsageError("-: stdin is empty; pipe a picture into it")
     path = folder / f"stdin{_suffix_of(content)}"
-    path.write_bytes(content)
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        told = f"-: {len(content)} bytes of stdin cannot be kept in {folder.parent}"
+        cure = "set TMPDIR to a folder with room"
+        raise PictureError(f"{told} ({error.strerror}); {cure}", "Unwritable") from error
     return path
 
 
