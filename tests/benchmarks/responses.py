@@ -22,6 +22,7 @@ from torch import Tensor
 from reddiff_cli.evaluation.degrade import degrade
 from reddiff_cli.evaluation.options import make_case
 from reddiff_cli.jobs import list_pictures
+from reddiff_cli.kernels import make_kernel
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.models import find_model
 from reddiff_cli.options import SolverOptions
@@ -70,7 +71,8 @@ def is_told(y: Tensor, quality: int | None, kernel: str, light: bool, folder: Pa
     setting = Setting(find_model("natural"), SolverOptions(), lambda _: None)
     origin = find_origin("deblur", file, picture, seen, setting, blurred=True)
     spec = parse_kernel(kernel)
-    return choose_response(AUTO, spec, seen, origin, linear=False) == (LIGHT if light else VALUES)
+    about = AUTO, spec, make_kernel(spec), seen, origin
+    return choose_response(*about, linear=False) == (LIGHT if light else VALUES)
 
 
 def main() -> None:
