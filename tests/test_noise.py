@@ -322,6 +322,20 @@ def test_exposures_show_how_far_apart_they_are(real):
     assert shown_stops(shots, real, Response()) == real
 
 
+def test_noise_in_the_dark_brings_exposures_no_nearer_together():
+    """What it lifts above the darkest value that is looked at is no brighter there."""
+    generator = torch.Generator().manual_seed(0)
+    night = 0.01 * torch.rand((1, 3, 96, 96), generator=generator) ** 3
+    light = night.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    shots = []
+    for ev in STOPS:
+        values = Response().encode(2**ev * 4 * light)
+        noisy = values + 0.03 * torch.randn(values.shape, generator=generator)
+        shots.append(2 * (noisy.clamp(0, 1) * 255).round() / 255 - 1)
+    assert shown_stops(shots, STOPS, Response()) == STOPS
+    assert shown_stops(shots, (-1.0, 0.0, 1.0), Response()) != (-1.0, 0.0, 1.0)
+
+
 def test_exposures_that_tell_nothing_are_taken_as_told():
     moved = bracket([0.01] * 3, STOPS)
     moved[1] = bracket([0.01] * 3, STOPS, seed=1)[1]  # of another place
