@@ -19,7 +19,7 @@ from ..options import TASKS, check_solver
 from ..streams import STREAM, spooled
 from ..task_options import TaskOptions
 from .flags import Inputs, Shared
-from .misuse import showing_help
+from .misuse import naming, showing_help
 from .narrow import told_narrowly
 
 
@@ -66,7 +66,7 @@ class Command(TyperCommand):
         with errors_as_lines(0):
             if not ctx.resilient_parsing:  # a shell that completes words
                 self._check(args)
-        with showing_help():
+        with showing_help(), naming(ctx):
             return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401  (not exported)

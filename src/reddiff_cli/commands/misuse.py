@@ -35,6 +35,19 @@ def misuse_as_line(ctx: Any) -> Iterator[None]:  # noqa: ANN401  (Typer's Click 
 
 
 @contextmanager
+def naming(ctx: Any) -> Iterator[None]:  # noqa: ANN401  (as above)
+    """A body in which a command reads its words: what it finds wrong is of it, if of none deeper.
+
+    Typer tells no command of a flag that lacks its value, or has one that it does not take.
+    """
+    try:
+        yield
+    except _MISUSE as error:
+        vars(error)["ctx"] = getattr(error, "ctx", None) or ctx
+        raise
+
+
+@contextmanager
 def showing_help() -> Iterator[None]:
     """A body that may print help, or the version: one line and exit code 1 if that is refused."""
     try:
