@@ -300,10 +300,13 @@ def test_what_is_said_of_its_use_is_of_the_same_commit(reddiff, hub, prior_files
     assert not (less / CARD).exists()
 
 
-def test_what_was_fetched_without_a_card_gets_it_where_there_is_a_network(
-    reddiff, hub, prior_files
+def test_what_was_fetched_without_a_card_gets_it_when_it_is_fetched(
+    reddiff, hub, prior_files, picture_file
 ):
-    """Once, and never where the network is not to be used; without one the prior works as ever."""
+    """Once, and never where the network is not to be used; without one the prior works as ever.
+
+    What only uses it asks nobody: the same command would have other results with a network.
+    """
     files = {**prior_files, CARD: b'{"turns": "none"}'}
     hub.repositories["someone/free"] = Repository(files, (WEIGHTS,))
     fetched, path = reddiff.all("models fetch someone/free", "models path someone/free")
@@ -315,6 +318,8 @@ def test_what_was_fetched_without_a_card_gets_it_where_there_is_a_network(
     for command in (replace(reddiff, offline=True), reddiff.unreachable()):
         assert [result.code for result in command.all(again)] == [0]
     assert reddiff.all("models path someone/free") == [path]
+    flags = "--noise", "0.05", "--steps", "2", "--model", NAME
+    assert reddiff("denoise", picture_file, *flags).code == 0
     assert time.monotonic() - began < 20
     assert len(hub.requests) == asked
     assert not (folder / CARD).exists()

@@ -40,8 +40,8 @@ def find_model(
     ModelMissing otherwise. A guided-diffusion card may still need its conversion (`card.source`).
     Nothing heavy is imported.
 
-    offline: never use the network.    fresh: fetch what is damaged again, and ask the Hub where a
-    branch or tag stands today.
+    offline: never use the network.    fresh: fetch what is damaged again, ask the Hub where a
+    branch or tag stands today, and for what is said of a prior's use, if that was never asked.
     """
     cards = all_cards()
     watcher = watcher or hub.Silence()
@@ -159,8 +159,9 @@ def _from_repository(
     for place in places:
         folder = hub.cached(place)
         if folder and not (fresh and moves):
-            if not (offline or hub.is_offline()):
-                # Without a network the prior is used as it always was.
+            # Only where somebody asks for it: results are not to depend on whether there is a
+            # network. Without one the prior is used as it always was.
+            if fresh and not (offline or hub.is_offline()):
                 with suppress(ModelMissing):
                     _fetch_use(name, place, folder.name, watcher)
             return _repository_card(name, place, folder, fetched=False)
