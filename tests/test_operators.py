@@ -174,6 +174,13 @@ def test_few_iterations_come_close_to_the_minimum(case, r):
     assert objective(case.operator.data_step(d, y, r)) - best < 1e-3 * (objective(d) - best)
 
 
+@pytest.mark.parametrize("scale", range(2, 9))
+def test_the_narrowest_gaussian_takes_what_is_nearest_to_the_middle(scale):
+    """One pixel of odd blocks, the four around the middle of even ones, between which it falls."""
+    taps = gaussian(scale, 0.1).taps
+    assert taps.flatten().tolist() == pytest.approx([1.0] if scale % 2 else [0.25] * 4)
+
+
 @pytest.mark.parametrize("r", [1e-4, 1e-2, 1.0])
 @pytest.mark.parametrize("make", [bicubic, lanczos, lambda f: gaussian(f, 2.0)])
 def test_filters_with_rows_and_columns_apart_are_solved_exactly(make, r):

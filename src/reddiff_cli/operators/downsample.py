@@ -179,7 +179,8 @@ def lanczos(scale: int) -> Downsample:
 def gaussian(scale: int, sigma: float) -> Downsample:
     """Gaussian of standard deviation sigma in pixels of the large picture, cut at 4 sigma."""
     width = sigma / scale
-    return resampling(scale, lambda v: math.exp(-(v**2) / (2 * width**2)), 4 * width)
+    reach = max(4 * width, 0.5 / scale)  # even scales have no pixel nearer than half a one
+    return resampling(scale, lambda v: math.exp(-(v**2) / (2 * width**2)), reach)
 
 
 def from_kernel(scale: int, kernel: Tensor) -> Downsample:
