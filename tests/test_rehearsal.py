@@ -55,6 +55,17 @@ def test_kernels_that_cannot_be_read(picture_file, tmp_path, name, told):
     assert told in event["error"]["message"]
 
 
+def test_a_kernel_that_is_none_fails_what_has_a_result_as_well(picture_file, tmp_path):
+    """As the run, which does not begin."""
+    np.save(tmp_path / "k.npy", KERNELS["sum 0"])
+    picture_file.with_name("img.deblur.png").write_bytes(picture_file.read_bytes())
+    command = "deblur", picture_file, "--kernel", tmp_path / "k.npy"
+    (event,) = plan(*command, code=2)
+    assert "sum 0" in event["error"]["message"]
+    (event,) = plan(*command, code=2, run=True)
+    assert event["event"] == "summary"
+
+
 def test_a_kernel_larger_than_one_of_the_pictures(tmp_path):
     """As the run says it; borders of zeros do not count."""
     (tmp_path / "in").mkdir()

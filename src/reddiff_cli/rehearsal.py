@@ -34,11 +34,15 @@ class Rehearsal:
         self._kernels: dict[KernelSpec, tuple[int, int]] = {}
 
     def of(self, job: Job) -> Job:
-        """The job as it would end if its files decide that: failed, or skipped."""
-        if job.action != "restore":
-            return job
+        """The job as it would end if its files decide that: failed, or skipped.
+
+        By a kernel file that holds none all jobs fail, as the run does not begin.
+        """
         try:
-            self._check(job)
+            for path in self._options.kernel_files:
+                self._once(path, self._measure)
+            if job.action == "restore":
+                self._check(job)
         except NothingToFill as nothing:
             return replace(job, action="skip", reason=str(nothing))
         except PictureError as error:
@@ -51,8 +55,6 @@ class Rehearsal:
         options = self._options
         if isinstance(options, PhaseOptions):
             load_diffraction(job.input, options)
-        for path in options.kernel_files:
-            self._once(path, self._measure)
         if options.blurs:
             width, height = size_of(job.input)
             for spec, times in reversed(options.blurs):
