@@ -46,15 +46,19 @@ def conjugate_gradients(
     b: Tensor,
     iterations: int,
     tolerance: float,
+    nearly: Map | None = None,
 ) -> Tensor:
     """Solve matrix(x) = b for a symmetric positive matrix, from x = 0, row by row of a batch.
 
     b: (B, ...).    A row that is done stays as it is, so it does not depend on the others.
+    nearly: the matrix's inverse, or nearly; then the tolerance is in its measure.
     """
     x = torch.zeros_like(b)
     # In place, as fresh memory is slow.
-    residual, direction = b.clone(), b.clone()
-    power = _dot(residual, residual)
+    residual = b.clone()
+    towards = residual if nearly is None else nearly(residual)
+    direction = towards.clone()
+    power = _dot(residual, towards)
     goal = power * tolerance**2
     for k in range(iterations):
         busy = power > goal
@@ -65,9 +69,10 @@ def conjugate_gradients(
         step = torch.where(busy, power / _dot(direction, image).clamp(min=_tiny(b)), 0)
         x.addcmul_(step, direction)
         residual.addcmul_(step, image, value=-1)
-        last, power = power, torch.where(busy, _dot(residual, residual), power)
+        towards = residual if nearly is None else nearly(residual)
+        last, power = power, torch.where(busy, _dot(residual, towards), power)
         ratio = torch.where(busy, power / last.clamp(min=_tiny(b)), 0)
-        direction.mul_(ratio).add_(residual)
+        direction.mul_(ratio).add_(towards)
     return x
 
 

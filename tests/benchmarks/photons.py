@@ -1,7 +1,9 @@
-"""What `denoise` makes of photographs with the noise of photons.
+"""What `denoise`, or (--behind) `superres` or `deblur`, makes of photographs with photons' noise.
 
     python tests/benchmarks/photons.py FOLDER [--limit 12] [--size 192] [--peak 30 60 200 1000]
     python tests/benchmarks/photons.py FOLDER --colour [--mosaic [--matrix]] --peak 200 500 2000
+    python tests/benchmarks/photons.py FOLDER --colour --mosaic --matrix --behind 2 --peak 1000
+    python tests/benchmarks/photons.py FOLDER --colour --mosaic --matrix --behind gaussian:1.5
 
 Reduces photographs by 2, takes their centres in grey, draws photons (Poisson, so many at white, of
 four fifths of 16 bits) and prints for each peak the mean noise that is there and that is found,
@@ -13,13 +15,18 @@ as one with a mosaic has them; the truth is what that leaves of the picture with
 parentheses, the scene itself, as false colours that a mosaic makes of fine detail are no truth.
 --matrix: its colours are not those of sRGB but broader, and are told apart when it is developed,
 which makes noise of colours stronger than that of brightness, as in most cameras.
+
+--behind: the camera sees the photograph behind this kernel, or reduced so many times (bicubic);
+PSNR is that of the photograph, and 1.5 times the true noise is told, as colours that were filled
+in wrongly are errors, too.
 """
 
 import argparse
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
+from typing import Self
 
 import numpy as np
 import torch
@@ -28,15 +35,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reddiff_cli.jobs import Job, list_pictures
+from reddiff_cli.kernels import make_kernel
+from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.models import find_model
+from reddiff_cli.operators import Blur, Downsample
+from reddiff_cli.operators.downsample import bicubic
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.pictures import Picture, Pixels, load_picture, save_picture
 from reddiff_cli.response import LIGHT
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import DenoiseOptions
+from reddiff_cli.task_options import DeblurOptions, DenoiseOptions, SuperresOptions, TaskOptions
 
 PEAKS, WHITE = (30, 60, 200, 1000), 0.8
 # Amplification of red, green and blue; electrons of noise in every value.
+# Of the noise that is told where more happened than that.
+TOLD_BEHIND = 1.5
 GAINS, READOUT = np.array((2.0, 1.0, 1.6)), 4.0
 # sRGB of what a camera sees; rows sum to 1.
 MATRIX = np.array(((1.6, -0.5, -0.1), (-0.25, 1.5, -0.25), (0.0, -0.6, 1.6)))
@@ -73,6 +86,39 @@ def _encoded(light: NDArray[np.float64], colours: NDArray[np.float64], *, mosaic
     return LIGHT.encode((x.numpy() @ colours.T).clip(0, 1)).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Behind:
+    """What happens to a photograph before the camera sees it, and the task that undoes it."""
+
+    task: str = "denoise"
+    options: TaskOptions = DenoiseOptions()
+    operator: Downsample | Blur | None = None
+
+    @classmethod
+    def of(cls, told: str) -> Self:
+        if told.isdigit():
+            return cls("superres", SuperresOptions(int(told)), bicubic(int(told)))
+        kernel = parse_kernel(told)
+        options = DeblurOptions(kernel, response="linear")
+        return cls("deblur", options, Blur(make_kernel(kernel)))
+
+    def size(self, seen: int) -> int:
+        """Side of the photograph of which so much is seen."""
+        if isinstance(self.operator, Blur):
+            return seen + max(self.operator.kernel.shape) - 1
+        return seen * self.operator.scale if self.operator else seen
+
+    def __call__(self, x: Pixels) -> tuple[Pixels, Pixels]:
+        """What is seen, and what is to be restored; (H, W, C)."""
+        if self.operator is None:
+            return x, x
+        canvas = torch.from_numpy(x).permute(2, 0, 1)[None]
+        seen = self.operator(canvas).clamp(0, 1)[0].permute(1, 2, 0).numpy()
+        if isinstance(self.operator, Blur):
+            canvas = self.operator.crop(canvas)
+        return seen, canvas[0].permute(1, 2, 0).numpy()
+
+
 def psnr(x: Pixels, truth: Pixels) -> float:
     return float(-10 * np.log10(np.mean((x - truth) ** 2)))
 
@@ -86,32 +132,37 @@ def main() -> None:
     parser.add_argument("--colour", action="store_true")
     parser.add_argument("--mosaic", action="store_true")
     parser.add_argument("--matrix", action="store_true")
+    parser.add_argument("--behind", type=Behind.of, default=Behind())
     asked = parser.parse_args()
     paths = list_pictures([asked.folder], True)
     paths = paths[:: max(1, len(paths) // asked.limit)][: asked.limit]
     solver, machine = SolverOptions(preset="fast"), MachineOptions(device="cpu")
-    about = DenoiseOptions(), OutputOptions()
+    behind: Behind = asked.behind
+    about = behind.options, OutputOptions()
     restorer = Restorer(find_model("natural"), solver, machine, *about, together=False)
     with TemporaryDirectory() as folder:
-        job = Job("denoise", Path(folder, "y.png"), Path(folder, "x.png"))
+        job = Job(behind.task, Path(folder, "y.png"), Path(folder, "x.png"))
         for peak in asked.peak:
             rows = []
             for k, path in enumerate(paths):
-                clean = scene(path, asked.size, "RGB" if asked.colour else "L")
-                y, truth = drawn(clean, peak, k, mosaic=asked.mosaic, matrix=asked.matrix)
+                whole = scene(path, behind.size(asked.size), "RGB" if asked.colour else "L")
+                seen, clean = behind(whole)
+                y, truth = drawn(seen, peak, k, mosaic=asked.mosaic, matrix=asked.matrix)
                 save_picture(Picture(y, depth=16), job.input, None)
                 sigma = float(np.sqrt(np.mean((y - truth) ** 2)))
                 found = []
-                for noise in (None, sigma):
-                    one = restorer.like(replace(solver, noise=noise), DenoiseOptions())
+                told = sigma if behind.operator is None else min(1.0, TOLD_BEHIND * sigma)
+                for noise in (None, told):
+                    one = restorer.like(replace(solver, noise=noise), behind.options)
                     result = one.restore(job, lambda *_: None, lambda _: None)
                     x = load_picture(job.output).pixels
-                    found += [result.noise, psnr(x, truth), psnr(x, clean)]
+                    made = truth if behind.operator is None else clean
+                    found += [result.noise, psnr(x, made), psnr(x, clean)]
                 rows.append((sigma, *found[:3], *found[4:]))
             there, told, *quality = (fmean(column) for column in zip(*rows, strict=True))
             worst = min(row[2] - row[4] for row in rows)
             itself, by_hand = (
-                f"{one:.2f}" + (f" ({scene:.2f})" if asked.mosaic else "")
+                f"{one:.2f}" + (f" ({scene:.2f})" if asked.mosaic and not behind.operator else "")
                 for one, scene in (quality[:2], quality[2:])
             )
             print(

@@ -10,6 +10,7 @@ from torch import Tensor
 from .bent_chain import BentChain, compose, in_values
 from .blur import Blur, CircularBlur, PaddedBlur
 from .chain import Chain, Composite
+from .coloured import Coloured, noise_of, passed_by
 from .downsample import Downsample
 from .hdr import Exposure, Exposures, PaperHdr
 from .in_light import InLight, behind
@@ -23,6 +24,7 @@ __all__ = [
     "Blur",
     "Chain",
     "CircularBlur",
+    "Coloured",
     "Composite",
     "Downsample",
     "Exposure",
@@ -47,7 +49,9 @@ __all__ = [
     "keeps_noise",
     "measure_jpeg",
     "mixes_colours",
+    "noise_of",
     "on_device",
+    "passed_by",
     "rec601",
 ]
 
