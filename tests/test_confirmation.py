@@ -37,7 +37,7 @@ from reddiff_cli.solvers.confirmation import (
 from reddiff_cli.solvers.whitening import Whitening
 from reddiff_cli.task_options import DenoiseOptions
 from reddiff_cli.tasks import Setting, pose
-from reddiff_cli.tasks.confirmed import TIMES
+from reddiff_cli.tasks.confirmed import FEWEST, TIMES
 from reddiff_cli.tasks.denoise import Denoising
 from reddiff_cli.tasks.listening import AGAIN, OVER_FINE, UNHEARD
 from reddiff_cli.tasks.problem import Probe, to_tensor
@@ -364,3 +364,18 @@ def test_where_nothing_is_heard_it_is_listened_to_again(grey, middle, sigma, loo
         problem.accept(stage, problem.y)  # nothing is taken away, and nothing is flat
         assert problem.heard is None
     assert found == [found[0] * UNHEARD**k for k in range(looks)]
+
+
+def test_few_tiles_are_not_asked_about_what_only_more_noise_makes_heard(tmp_path):
+    """One tile of texture is taken for noise then."""
+    looks = []
+    for side in (128, 192):
+        problem = _posed_with_wide_noise(tmp_path)
+        problem.y = problem.y[..., :side, :side]
+        assert (len(problem.sound.tiles) < FEWEST) == (side == 128)
+        looks.append(0)
+        for _ in problem.listening():
+            problem.heard = None
+            looks[-1] += 1
+        assert problem.raised == (side == 192)
+    assert looks == [1, 1 + TIMES]

@@ -82,6 +82,17 @@ def of_side(power: Tensor, side: int) -> Tensor:
     return power[nearest][:, nearest]
 
 
+def at_frequencies(spectrum: Tensor, axis: int, frequencies: Tensor) -> Tensor:
+    """A spectrum, as of fft along an axis, at others, in cycles per pixel: linear between them."""
+    side = spectrum.shape[axis]
+    place = frequencies * side
+    low = place.floor()
+    share = (place - low).view(-1, *([1] * (spectrum.dim() - 1 - axis)))
+    first, second = (spectrum.index_select(axis, (low.long() + k) % side) for k in (0, 1))
+    between: Tensor = first + (second - first) * share
+    return between
+
+
 def shaping_kernel(power: Tensor) -> Tensor:
     """The filter whose output has this power when its input is white, (C, C, T, T).
 

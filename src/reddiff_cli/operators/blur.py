@@ -44,7 +44,7 @@ class Blur:
     def __call__(self, x: Tensor) -> Tensor:
         """The blurred picture, smaller than the canvas by the kernel."""
         kh, kw = self.kernel.shape
-        size = _fast_size(x.shape[2:])
+        size = fast_size(x.shape[2:])
         spectrum = torch.fft.rfft2(x, size) * self._transfer(size, x)
         out = _inverse(spectrum, size)
         return out[:, :, kh - 1 : x.shape[2], kw - 1 : x.shape[3]]
@@ -53,7 +53,7 @@ class Blur:
         """Full correlation: (B, C, H, W) -> canvas."""
         kh, kw = self.kernel.shape
         canvas = y.shape[2] + kh - 1, y.shape[3] + kw - 1
-        size = _fast_size(canvas)
+        size = fast_size(canvas)
         placed = F.pad(y, (kw - 1, 0, kh - 1, 0))
         spectrum = torch.fft.rfft2(placed, size) * self._transfer(size, y).conj()
         return _inverse(spectrum, size)[:, :, : canvas[0], : canvas[1]]
@@ -72,7 +72,7 @@ class Blur:
         kh, kw = self.kernel.shape
         if self._factors is not None and max(d.shape[2:]) <= LARGEST:
             return kept_separable(self._apart, self.matrices, d, y).data_step(d, y, r)
-        size = _fast_size(d.shape[2:])
+        size = fast_size(d.shape[2:])
         frame = slice(kh - 1, d.shape[2]), slice(kw - 1, d.shape[3])
         count, r = effort((kh, kw), (d.shape[2], d.shape[3]), r)
         return solve_in_frame(self._transfer(size, d), size, frame, d, y, r, count)
@@ -237,7 +237,7 @@ def _inverse(spectrum: Tensor, size: Sequence[int]) -> Tensor:
     return values
 
 
-def _fast_size(shape: Sequence[int]) -> tuple[int, int]:
+def fast_size(shape: Sequence[int]) -> tuple[int, int]:
     """Sizes of products of 2, 3 and 5 that are not smaller: FFTs of other sizes are slow."""
     height, width = (_next_smooth(n) for n in shape)
     return height, width

@@ -6,7 +6,7 @@ What is known of x by y is known better where there is less noise. The data step
 
 solved by way of y: x = d + A^T u with (A A^T + r N) u = y - A d, by conjugate gradients. If a were
 even and y repeated itself, A A^T and N would be multiplications of frequencies: that preconditions
-them.
+them. P acts on a torus that is no smaller than y, of a size whose transforms are fast.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..estimation.stationary import directions_of
+from ..estimation.stationary import at_frequencies, directions_of
 from ..linear import Linear, conjugate_gradients
+from .blur import fast_size
 
 # Conjugate gradients at most, and how far they go. 6 crops of 192x192 behind gaussian:1.5, photons
-# in a mosaic, 1000 at white, with at most 4 / 5 / 8 / 25, the last to 3e-2: 27.85 / 28.01 / 28.02
-# / 27.98 dB.
+# in a mosaic, 1000 at white: at most 4, to 0.3, 27.85 dB; at most 5, 8 and 25, to 0.1, 28.01,
+# 28.02 and 28.01 dB; 25, to 0.03, 27.98 dB.
 MANY, NEARLY = 6, 0.1
 # Every direction is taken to have so much noise more, of that of the strongest ones: a spectrum
 # that was measured is not exact.
@@ -40,28 +41,38 @@ class Measured(Linear, Protocol):
 class Noise:
     """Of y: its spectrum, and its strength at every place.
 
-    power: (C, C, H, W // 2 + 1), at the frequencies of rfft2 the covariance of the channels, the
-    unit matrix for white noise of sigma_y.    strength: (1, 1, H, W), of mean square 1.
-    mixtures: (C, C), orthonormal, its columns mixtures of channels that have little in common.
+    size: of a torus, (H', W'), not smaller than y.    power: (C, C, H', W' // 2 + 1), at its
+    frequencies the covariance of the channels, the unit matrix for white noise of sigma_y.
+    strength: (1, 1, H, W), of mean square 1.    mixtures: (C, C), orthonormal, its columns
+    mixtures of channels that have little in common.
     """
 
+    size: tuple[int, int]
     power: Tensor
     strength: Tensor
     mixtures: Tensor
 
     def covariance(self, v: Tensor) -> Tensor:
         """N v, (B, C, H, W)."""
-        return self.strength * _filtered(self.strength * v, self.power)
+        parts = torch.view_as_real(torch.fft.rfft2(self.strength * v, self.size))
+        mixed = torch.einsum("ijhw,bjhwp->bihwp", self.power, parts).contiguous()
+        return self.strength * self._seen(torch.view_as_complex(mixed))
 
     def divided(self, v: Tensor, passed: Tensor, r: float) -> Tensor:
-        """(G + r N)^-1 v, nearly; G multiplies frequencies by `passed`, (H, W // 2 + 1)."""
-        spectrum = torch.fft.rfft2(torch.einsum("ij,bihw->bjhw", self.mixtures, v))
-        apart = torch.fft.irfft2(spectrum / (passed + r * self._own), v.shape[2:])
-        return torch.einsum("ij,bjhw->bihw", self.mixtures, apart)
+        """(G + r N)^-1 v, nearly; G multiplies frequencies of the torus by `passed`."""
+        mixed = torch.einsum("ij,bihw->bjhw", self.mixtures, v)
+        spectrum = torch.fft.rfft2(mixed, self.size) / (passed + r * self._own)
+        return torch.einsum("ij,bjhw->bihw", self.mixtures, self._seen(spectrum))
+
+    def _seen(self, spectrum: Tensor) -> Tensor:
+        """The part of a torus that y covers."""
+        height, width = self.strength.shape[2:]
+        whole: Tensor = torch.fft.irfft2(spectrum, self.size)
+        return whole[:, :, :height, :width]
 
     @cached_property
     def _own(self) -> Tensor:
-        """Power of each mixture, (C, H, W // 2 + 1)."""
+        """Power of each mixture, (C, H', W' // 2 + 1)."""
         return torch.einsum("ij,ikhw,kj->jhw", self.mixtures, self.power, self.mixtures)
 
 
@@ -69,8 +80,8 @@ class Noise:
 class Coloured:
     """A linear operator behind which there is noise that is not white.
 
-    operator: A, which mixes no channels.    passed: (H, W // 2 + 1), what A A^T multiplies
-    frequencies of y by, nearly.
+    operator: A, which mixes no channels.    passed: (H', W' // 2 + 1), what A A^T multiplies
+    frequencies of the noise's torus by, nearly.
     """
 
     operator: Measured
@@ -116,38 +127,22 @@ def noise_of(power: Tensor, strength: Tensor) -> Noise:
     values = values.clamp(min=0) + DOUBT * values[..., -1].mean()
     whole = ((vectors * values[..., None, :].to(vectors)) @ vectors.mH).real
     _, mixtures = torch.linalg.eigh(whole.mean((0, 1)))
-    height, width = strength.shape[2:]
+    size = height, width = fast_size(strength.shape[2:])
     spectrum = whole.permute(2, 3, 0, 1)
     for axis, frequencies in ((2, torch.fft.fftfreq(height)), (3, torch.fft.rfftfreq(width))):
-        spectrum = _between(spectrum, axis, frequencies)
-    return Noise(spectrum.contiguous(), strength, mixtures)
+        spectrum = at_frequencies(spectrum, axis, frequencies)
+    return Noise(size, spectrum.contiguous(), strength, mixtures)
 
 
-def passed_by(operator: Linear, y: Tensor) -> Tensor:
-    """What A A^T multiplies frequencies of pictures like y by, if it is the same everywhere."""
-    height, width = y.shape[2:]
-    point = y.new_zeros(1, 1, height, width)
-    point[..., height // 2, width // 2] = 1
-    spread = operator(operator.adjoint(point))
-    around = torch.roll(spread[0, 0], (-(height // 2), -(width // 2)), (0, 1))
+def passed_by(operator: Linear, size: tuple[int, int], like: Tensor) -> Tensor:
+    """What A A^T multiplies frequencies of a torus by, if it is the same everywhere.
+
+    size: (H', W') of the torus.    like: for the type and the device.
+    """
+    middle = size[0] // 2, size[1] // 2
+    point = like.new_zeros(1, 1, *size)
+    point[..., middle[0], middle[1]] = 1
+    spread = operator(operator.adjoint(point))[0, 0]
+    around = torch.roll(spread, (-middle[0], -middle[1]), (0, 1))
     passed: Tensor = torch.fft.rfft2(around).real.clamp(min=0)
     return passed
-
-
-def _filtered(v: Tensor, response: Tensor) -> Tensor:
-    """v, (B, C, H, W), through (C, C, H, W // 2 + 1), a matrix of real numbers everywhere."""
-    parts = torch.view_as_real(torch.fft.rfft2(v))
-    mixed = torch.einsum("ijhw,bjhwp->bihwp", response, parts).contiguous()
-    out: Tensor = torch.fft.irfft2(torch.view_as_complex(mixed), v.shape[2:])
-    return out
-
-
-def _between(spectrum: Tensor, axis: int, frequencies: Tensor) -> Tensor:
-    """A spectrum, as of fft along an axis, at other frequencies, in cycles per pixel: linear."""
-    side = spectrum.shape[axis]
-    place = frequencies * side
-    low = place.floor()
-    share = (place - low).view(-1, *([1] * (spectrum.dim() - 1 - axis)))
-    first, second = (spectrum.index_select(axis, (low.long() + k) % side) for k in (0, 1))
-    between: Tensor = first + (second - first) * share
-    return between
