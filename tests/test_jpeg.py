@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,27 @@ def test_data_step_is_the_constrained_minimum(shrink, r):
         inside = operator.data_step(other, y, 1e12)  # the nearest picture that is allowed
         for share in (1e-3, 0.1, 1.0):
             assert float(cost(best + share * (inside - best))) >= lowest - 1e-6
+
+
+def test_components_may_begin_at_different_places():
+    """As that of luma alone on its part of the canvas, and those of chroma on theirs."""
+    table = (torch.arange(64.0).view(8, 8) + 10).double()
+    luma = ComponentLayout(3, 2, (1, 1), table, (5, 3))
+    colour = ComponentLayout(2, 1, (2, 2), 2 * table, (0, 2))
+    operator = Jpeg((luma, colour, colour))
+    assert operator.canvas == (32, 19)
+    x = 0.5 * random((2, 3, 32, 19), 5).tanh()
+    y = operator(x)
+    apart = Jpeg((replace(luma, begins=(0, 0)),) * 3), Jpeg((replace(colour, begins=(0, 0)),) * 3)
+    parts = [apart[0](x[..., 5:29, 3:19]), apart[1](x[..., 0:32, 2:18])]
+    expected = [part.chunk(3, 1)[c] for c, part in enumerate((parts[0], parts[1], parts[1]))]
+    assert torch.equal(y, torch.cat(expected, 1))
+    d = x + 0.3 * random(x.shape, 6)
+    assert float(operator.residual(operator.data_step(d, y, 1.0), y).max()) < 1e-6
+    assert float(operator.residual(d, y).max()) > 0.1
+    luma_seen = to_planes(operator.decoded(y))[:, 0, 5:29, 3:19]
+    luma_alone = to_planes(apart[0].decoded(parts[0]))[:, 0]
+    torch.testing.assert_close(luma_seen, luma_alone)
 
 
 def test_rounding_has_the_deviation_that_is_claimed():

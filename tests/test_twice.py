@@ -5,17 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
 from reddiff_cli.formats.jpeg import read_jpeg
 from reddiff_cli.jobs import Job
 from reddiff_cli.models import find_model
 from reddiff_cli.operators import measure_jpeg
+from reddiff_cli.operators.jpeg import BLOCK, basis, dct_of
 from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.restore import Restorer
 from reddiff_cli.task_options import DenoiseOptions, JpegOptions
-from reddiff_cli.tasks import Setting, pose
+from reddiff_cli.tasks import Setting, encoding, pose
 from reddiff_cli.traces import twice
+from reddiff_cli.traces.displaced import errors_between
+from reddiff_cli.traces.steps import standard_table
 from reddiff_cli.traces.twice import find_earlier
 
 pytest.importorskip("jpeglib")
@@ -160,12 +164,107 @@ def test_files_that_were_never_coarser_stay_what_they_are(photograph, saved):
     assert found == []
 
 
-def test_what_was_scaled_or_moved_between_the_files_is_not_told(photograph, saved):
+def test_what_was_scaled_between_the_files_is_not_told(photograph, saved):
     """It is no longer what the first file held."""
     (first,) = saved(photograph, way(60))
     shown = Image.open(first)
-    for altered in (shown.resize((240, 240)), shown.crop((3, 5, 251, 249))):
-        assert find_earlier(read_jpeg(saved(altered, way(92))[0])) is None
+    for size in ((240, 240), (251, 240), (502, 498)):
+        assert find_earlier(read_jpeg(saved(shown.resize(size), way(92))[0])) is None
+
+
+def cut(photograph, saved, first, second, corner):
+    """A file, a part of it that was saved again, and what that tells of the file."""
+    (path,) = saved(photograph, first)
+    once, (top, left) = read_jpeg(path), corner
+    part = Image.open(path).crop((left, top, *photograph.size))
+    again = read_jpeg(saved(part, second)[0])
+    return once, again, find_earlier(again)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "corner", "chroma"),
+    [
+        (way(60), way(92), (5, 3), False),
+        (way(60), way(92), (8, 13), False),
+        (way(60), way(92), (4, 2), True),
+        (way(30), way(90), (14, 0), True),
+        (way(60), way(92, 0), (5, 3), True),
+        (way(75, 0), way(95, 0), (1, 7), True),
+        (way(60, 0), way(92), (3, 0), False),
+    ],
+)
+def test_a_part_tells_what_the_blocks_of_the_whole_held(
+    photograph, saved, first, second, corner, chroma
+):
+    """Chroma only where its samples in the second file cover whole ones of the first."""
+    once, again, found = cut(photograph, saved, first, second, corner)
+    assert found is not None
+    assert abs(found.quality - first["quality"]) <= 1  # tables of neighbours are nearly the same
+    pairs = list(zip(found.file.components, once.components, strict=True))
+    for told, true in pairs if chroma else pairs[:1]:
+        assert told.shrink == true.shrink
+        rows, columns = (
+            (at + begins - before) // (BLOCK * shrink)
+            for at, begins, before, shrink in zip(
+                corner, told.begins, (found.file.top, found.file.left), told.shrink, strict=True
+            )
+        )
+        true = true.coefficients[rows:, columns:]
+        # Of those at the border a part is cut off.
+        inner = (told.coefficients != true)[1:-1, 1:-1]
+        assert inner.mean() < 0.02
+    if not chroma:
+        kept = found.file.components[1].coefficients
+        np.testing.assert_array_equal(kept, again.components[1].coefficients)
+
+
+@pytest.mark.parametrize("corner", [(5, 3), (3, 0), (0, 6)])
+def test_a_part_shows_what_the_whole_showed(photograph, saved, corner):
+    """Luma and chroma, whose blocks begin at different places, lie where they belong."""
+    once, again, found = cut(photograph, saved, way(60), way(92), corner)
+    assert found is not None
+    there = _shown(once)[:, corner[0] :, corner[1] :]
+    told, second = (np.square(_shown(file) - there).mean() for file in (found.file, again))
+    assert told < 0.75 * second
+
+
+def test_a_grey_part(photograph, saved):
+    once, _, found = cut(photograph.convert("L"), saved, way(60), way(92), (2, 5))
+    assert found is not None
+    assert found.quality == 60
+    np.testing.assert_array_equal(found.file.steps, once.steps)
+
+
+def test_a_part_comes_back_better_by_the_first_file(photograph, saved, tmp_path, monkeypatch):
+    (once,) = saved(photograph.crop((60, 60, 200, 200)), way(40))
+    part = Image.open(once).crop((3, 5, 140, 140))
+    (again,) = saved(part, way(92))
+    solver, machine = SolverOptions(preset="fast"), MachineOptions(device="cpu")
+    restorer = Restorer(find_model("natural"), solver, machine, JpegOptions(), OutputOptions())
+    truth = np.asarray(photograph.crop((63, 65, 200, 200)), dtype=float)
+    errors = []
+    for told in (True, False):
+        if not told:
+            monkeypatch.setattr(encoding, "find_earlier", lambda _: None)
+        job = Job("jpeg", again, tmp_path / f"{told}.png")
+        remark = restorer.restore(job, lambda *_: None, print).remark
+        assert ("was JPEG of quality 40 once" in remark) is told
+        errors.append(np.square(np.asarray(Image.open(job.output), dtype=float) - truth).mean())
+    assert errors[0] < 0.9 * errors[1]
+
+
+@pytest.mark.parametrize("apart", [(0, 0), (3, 0), (5, 2)])
+def test_errors_of_other_blocks_are_told(apart):
+    """Rounding of normal coefficients, in blocks that lie so far from the first ones."""
+    generator = torch.Generator().manual_seed(0)
+    steps = standard_table(90)
+    waves = basis(steps)
+    errors = steps * (torch.rand(120, 120, BLOCK, BLOCK, generator=generator) - 0.5)
+    plane = (waves.T @ errors @ waves).transpose(1, 2).reshape(960, 960)
+    top, left = apart
+    moved = dct_of(plane[top : top + 952, left : left + 952])
+    expected = errors_between(steps, apart) / 12**0.5
+    torch.testing.assert_close(moved.flatten(0, 1).std(0), expected, rtol=0.04, atol=0)
 
 
 @pytest.mark.parametrize("sampling", [0, 2])

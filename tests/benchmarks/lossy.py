@@ -1,7 +1,7 @@
 """Noise, blur and reduction in JPEG files: what reading the file's coefficients first gains.
 
     python tests/benchmarks/lossy.py FOLDER [--limit 12] [--size 256] [--quality 75 92]
-        [--task superres ...] [--camera 0] [--first 0] [--resaved]
+        [--task superres ...] [--camera 0] [--first 0 [--cut]] [--resaved]
 
 The centres of --limit photographs are blurred or reduced, get the noise of the mosaic of a
 simulated camera (--camera, of 255), and are written as JPEG with chroma of half the size: first of
@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from camera import camera, eight_bits
+from torch.nn import functional as F
 from tune import restored
 
 from reddiff_cli.evaluation.degrade import degrade
@@ -38,6 +39,7 @@ from reddiff_cli.tasks.problem import to_pixels
 
 # Seed of the noise: not that of the solver, which would add the same noise once more.
 DRAW = 7_000
+CUT = (5, 3)
 CASES: tuple[tuple[str, dict[str, str | int]], ...] = (
     ("jpeg", {}),
     ("denoise", {}),
@@ -70,9 +72,12 @@ def scores(
         y = eight_bits(specimen.y)
         if asked.camera:
             y = camera(y, asked.camera, torch.Generator().manual_seed(DRAW))
-        save_picture(Picture(to_pixels(y)), file, None, asked.first or quality)
+        rows, columns = CUT if asked.cut else (0, 0)
+        whole = F.pad(y, (columns, 0, rows, 0), mode="reflect")
+        save_picture(Picture(to_pixels(whole)), file, None, asked.first or quality)
         if asked.first:
-            save_picture(load_picture(file), file, None, quality)
+            part = load_picture(file).pixels[rows:, columns:]
+            save_picture(Picture(part), file, None, quality)
         if asked.resaved:
             save_picture(load_picture(file), file.with_suffix(".png"), None)
             file = file.with_suffix(".png")
@@ -95,8 +100,11 @@ def main() -> None:
     parser.add_argument("--task", nargs="*", default=["superres", "deblur"])
     parser.add_argument("--camera", type=float, default=0.0)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--cut", action="store_true")
     parser.add_argument("--resaved", action="store_true")
     asked = parser.parse_args()
+    if asked.cut and not asked.first:
+        parser.error("--cut: what was cut off a first file; give its quality, --first")
     restorer = Restorer(
         find_model("natural"),
         SolverOptions(preset="fast"),

@@ -29,11 +29,14 @@ class JpegComponent:
 
     table: int (8, 8), the quantisation steps; (rows, columns, 8, 8) where those of some blocks are
     others.    shrink: (down, across), how many pixels of the picture one sample covers.
+    begins: rows and columns of pixels above and beside its blocks, where another component has
+    some; not so in files.
     """
 
     coefficients: NDArray[np.int16]
     table: NDArray[np.int64]
     shrink: tuple[int, int]
+    begins: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)

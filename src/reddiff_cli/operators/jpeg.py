@@ -37,16 +37,35 @@ _TO_YCBCR = (
 class ComponentLayout:
     """How one component lies in the file.    rows, columns: its blocks.    shrink: pixels per
     sample, (down, across).    table: (8, 8) quantisation steps, or (rows, columns, 8, 8).
+    begins: rows and columns of the canvas above and beside it.
     """
 
     rows: int
     columns: int
     shrink: tuple[int, int]
     table: Tensor
+    begins: tuple[int, int] = (0, 0)
 
     @property
     def numbers(self) -> int:
         return self.rows * self.columns * BLOCK * BLOCK
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Row and column of the canvas behind its last ones."""
+        down, across = self.rows * self.shrink[0], self.columns * self.shrink[1]
+        return self.begins[0] + BLOCK * down, self.begins[1] + BLOCK * across
+
+    def samples_of(self, plane: Tensor) -> Tensor:
+        """Means over the boxes of its sampling: (B, H, W) -> (B, h, w), h and w of its blocks."""
+        (top, left), (bottom, right) = self.begins, self.ends
+        part = plane[:, top:bottom, left:right]
+        return part if self.shrink == (1, 1) else F.avg_pool2d(part, self.shrink)
+
+    def around(self, canvas: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Pixels that it lacks on a canvas: left, right, top, bottom."""
+        (top, left), (bottom, right) = self.begins, self.ends
+        return left, canvas[1] - right, top, canvas[0] - bottom
 
 
 @dataclass(frozen=True)
@@ -66,16 +85,15 @@ class Jpeg:
     @property
     def canvas(self) -> tuple[int, int]:
         """Height and width of x: whole blocks of all components."""
-        down = max(item.rows * item.shrink[0] for item in self.layouts) * BLOCK
-        across = max(item.columns * item.shrink[1] for item in self.layouts) * BLOCK
-        return down, across
+        ends = [item.ends for item in self.layouts]
+        return max(down for down, _ in ends), max(across for _, across in ends)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Encode: (B, C, H, W) -> (B, N)."""
         planes = to_planes(x, self.colour)
         parts = []
         for c, layout in enumerate(self.layouts):
-            blocks = _dct(_cut(_shrink(planes[:, c], layout), layout))
+            blocks = _dct(_cut(layout.samples_of(planes[:, c]), layout))
             parts.append(torch.round(blocks / layout.table.to(blocks)).flatten(1))
         return torch.cat(parts, 1)
 
@@ -85,7 +103,6 @@ class Jpeg:
 
     def decoded(self, y: Tensor, *, smooth: bool = True) -> Tensor:
         """The same, not clipped either.    smooth: False repeats the samples of chroma."""
-        height, width = self.canvas
         how = {"mode": "bilinear", "align_corners": False} if smooth else {"mode": "nearest"}
         planes = []
         for layout, numbers in zip(self.layouts, self._split(y), strict=True):
@@ -93,8 +110,7 @@ class Jpeg:
             if layout.shrink != (1, 1):
                 size = (samples.shape[2] * layout.shrink[0], samples.shape[3] * layout.shrink[1])
                 samples = F.interpolate(samples, size, **how)
-            down, across = height - samples.shape[2], width - samples.shape[3]
-            planes.append(F.pad(samples, (0, across, 0, down), mode="replicate"))
+            planes.append(F.pad(samples, layout.around(self.canvas), mode="replicate"))
         return self._from_planes(torch.cat(planes, 1))
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
@@ -108,7 +124,7 @@ class Jpeg:
         moved = planes.clone()
         for c, (layout, numbers) in enumerate(zip(self.layouts, self._split(y), strict=True)):
             table = layout.table.to(planes)
-            before = _dct(_cut(_shrink(planes[:, c], layout), layout))
+            before = _dct(_cut(layout.samples_of(planes[:, c]), layout))
             middle = numbers * table
             trust = r * math.prod(layout.shrink) * (table / SCALE) ** 2
             after = (middle + trust * before) / (1 + trust)
@@ -116,7 +132,8 @@ class Jpeg:
             change = _join(_undo_dct(after - before), layout)
             change = change.repeat_interleave(layout.shrink[0], 1)
             change = change.repeat_interleave(layout.shrink[1], 2)
-            moved[:, c, : change.shape[1], : change.shape[2]] += change
+            (top, left), (bottom, right) = layout.begins, layout.ends
+            moved[:, c, top:bottom, left:right] += change
         return self._from_planes(moved)
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
@@ -124,7 +141,7 @@ class Jpeg:
         planes = to_planes(x, self.colour)
         parts = []
         for c, layout in enumerate(self.layouts):
-            blocks = _dct(_cut(_shrink(planes[:, c], layout), layout))
+            blocks = _dct(_cut(layout.samples_of(planes[:, c]), layout))
             parts.append((blocks / layout.table.to(blocks)).flatten(1))
         return rms((torch.cat(parts, 1) - y).abs().sub(0.5).clamp(min=0))
 
@@ -158,6 +175,9 @@ class StoredComponent(Protocol):
     @property
     def shrink(self) -> tuple[int, int]: ...
 
+    @property
+    def begins(self) -> tuple[int, int]: ...
+
 
 def measure_jpeg(components: Sequence[StoredComponent], colour: str) -> tuple[Jpeg, Tensor]:
     """The operator of a file, and its y: (1, N), float32."""
@@ -165,7 +185,7 @@ def measure_jpeg(components: Sequence[StoredComponent], colour: str) -> tuple[Jp
     for item in components:
         rows, columns = item.coefficients.shape[:2]
         table = torch.from_numpy(item.table).float()
-        layouts.append(ComponentLayout(rows, columns, item.shrink, table))
+        layouts.append(ComponentLayout(rows, columns, item.shrink, table, item.begins))
     numbers = [torch.from_numpy(item.coefficients).flatten() for item in components]
     return Jpeg(tuple(layouts), colour), torch.cat(numbers)[None].float()
 
@@ -193,11 +213,6 @@ def _matrix(like: Tensor) -> Tensor:
     return torch.tensor(_TO_YCBCR, dtype=like.dtype, device=like.device)
 
 
-def _shrink(plane: Tensor, layout: ComponentLayout) -> Tensor:
-    """(B, H, W) -> means over boxes of the component's sampling."""
-    return plane if layout.shrink == (1, 1) else F.avg_pool2d(plane, layout.shrink)
-
-
 def _cut(plane: Tensor, layout: ComponentLayout) -> Tensor:
     """(B, h, w) -> (B, rows, columns, 8, 8)."""
     height, width = layout.rows * BLOCK, layout.columns * BLOCK
@@ -212,18 +227,18 @@ def _join(blocks: Tensor, layout: ComponentLayout) -> Tensor:
 
 
 def _dct(blocks: Tensor) -> Tensor:
-    basis = _basis(blocks)
-    return basis @ blocks @ basis.T
+    waves = basis(blocks)
+    return waves @ blocks @ waves.T
 
 
 def _undo_dct(blocks: Tensor) -> Tensor:
-    basis = _basis(blocks)
-    return basis.T @ blocks @ basis
+    waves = basis(blocks)
+    return waves.T @ blocks @ waves
 
 
-def _basis(like: Tensor) -> Tensor:
+def basis(like: Tensor) -> Tensor:
     """Orthonormal DCT-II of 8 points, rows by frequency."""
     index = torch.arange(BLOCK, dtype=torch.float64)
-    basis = torch.cos((2 * index + 1) * index[:, None] * math.pi / (2 * BLOCK)) / 2
-    basis[0] /= math.sqrt(2)
-    return basis.to(like)
+    waves = torch.cos((2 * index + 1) * index[:, None] * math.pi / (2 * BLOCK)) / 2
+    waves[0] /= math.sqrt(2)
+    return waves.to(like)

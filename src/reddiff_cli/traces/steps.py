@@ -22,6 +22,8 @@ ROUNDING, OF_MEANS, ODD = 0.45, 2.3, 0.02
 # Coefficients below this tell nothing of steps: in smooth blocks rounding is no noise, and makes
 # the same 1.5 to 2.4 many times. In chroma of half the size it is stronger.
 LEAST, OF_CHROMA = 2.5, 5.0
+# Nor do those below so many standard deviations of what other blocks have made of nothing.
+CLEAR = 2.5
 # So many different ones are needed, at so many frequencies, and so much must each speak for the
 # steps on the average, in nats.
 # Nine photographs of 256x256 have 160 to 3218, at 15 frequencies and more, at quality 20 to 92; of
@@ -66,14 +68,17 @@ class Steps:
         return table.T if self.turned else table
 
 
-def find_luma_steps(blocks: Tensor, since: Tensor = EXACT) -> Steps | None:
+def find_luma_steps(
+    blocks: Tensor, since: Tensor = EXACT, *, displaced: bool = False
+) -> Steps | None:
     """Of the coefficients of luma, (n, 8, 8); None if they are no multiples.
 
-    since: (8, 8), the steps to which they have been rounded later.
+    since: (8, 8), the steps to which they have been rounded later.    displaced: that was done in
+    other blocks, so that what was 0 is not now.
     """
     if not _are_various(blocks):
         return None
-    nats, counts = _weigh(blocks, LEAST, since)
+    nats, counts = _weigh(blocks, LEAST, since, displaced=displaced)
     sure = _are_sure(nats, counts)
     best = max(
         (
@@ -97,14 +102,20 @@ def find_luma_steps(blocks: Tensor, since: Tensor = EXACT) -> Steps | None:
 
 
 def find_chroma_steps(
-    blocks: Tensor, luma: Steps, since: Tensor = EXACT, each: float = 0.0
+    blocks: Tensor,
+    luma: Steps,
+    since: Tensor = EXACT,
+    each: float = 0.0,
+    *,
+    displaced: bool = False,
 ) -> list[tuple[Tensor, float]]:
     """(8, 8), of the coefficients of both components, (n, 8, 8), and what speaks for it, in nats.
 
     What libjpeg takes beside the steps of luma, if it does; and, last, what the picture tells.
-    since: as of luma.    each: nats that are expected of each coefficient, and do not count.
+    since, displaced: as of luma.    each: nats that are expected of each coefficient, and do not
+    count.
     """
-    nats, counts = _weigh(blocks, OF_CHROMA, since)
+    nats, counts = _weigh(blocks, OF_CHROMA, since, displaced=displaced)
     expected = standard_table(50, chroma=True) * (luma.table / standard_table(50)).median()
     usual, told = luma.of_chroma(), _likeliest(nats, _are_sure(nats, counts), expected)
     tables = [told] if usual is None else [usual, told]
@@ -130,7 +141,9 @@ def _are_various(blocks: Tensor) -> bool:
     return len(different) >= ENOUGH and len(torch.unique(different % 64)) >= FREQUENCIES
 
 
-def _weigh(blocks: Tensor, least: float, since: Tensor) -> tuple[Tensor, Tensor]:
+def _weigh(
+    blocks: Tensor, least: float, since: Tensor, *, displaced: bool
+) -> tuple[Tensor, Tensor]:
     """How much speaks for each step, rather than for values that are no multiples, in nats.
 
     (64, 256), by frequency and step, minus infinity for 0; and (64,), of how many coefficients,
@@ -140,7 +153,8 @@ def _weigh(blocks: Tensor, least: float, since: Tensor) -> tuple[Tensor, Tensor]
     counts = torch.zeros(64)
     sigmas = (ROUNDING**2 + since.flatten() ** 2 / 12).sqrt().tolist()
     for frequency, (values, sigma) in enumerate(zip(blocks.flatten(1).T, sigmas, strict=True)):
-        values = values[values.abs() > least][: 4 * MANY]
+        bound = max(least, CLEAR * sigma) if displaced else least
+        values = values[values.abs() > bound][: 4 * MANY]
         values = torch.unique(torch.round(values * DISTINCT)) / DISTINCT
         values = values[:: 1 + len(values) // MANY]
         counts[frequency] = len(values)

@@ -2,8 +2,8 @@
 
 The blocks and fringes that one sees are those of the first file, of which the tables of the second
 know nothing. Where the blocks of both were the same, the coefficients of luma still are multiples
-of the first steps, to half a step of the second. What they tell is believed if it becomes the
-second file when it is encoded again.
+of the first steps, to half a step of the second; where they were not, as of a part of the picture,
+displaced.py tells them. It is believed if it becomes the second file when it is encoded again.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..formats.jpeg import JpegFile
+from ..formats.jpeg import JpegComponent, JpegFile
 from ..operators.jpeg import BLOCK, SCALE, ComponentLayout, measure_jpeg, to_planes
 from .blocks import SIDE, pixels_of, uneven_blocks, uneven_squares
+from .displaced import errors_between, find_grid
 from .encoder import Encoder, clipped, encoders
 from .resaved import JpegTraces
 from .steps import Steps, find_chroma_steps, find_luma_steps, standard_table
@@ -27,8 +28,9 @@ COARSER = 1.25
 # What is so large may have been clipped between the files.
 END = 1 - 4 / SCALE
 # A coefficient is the same if it differs by no more than one step, or by this, of 255; a block if
-# all of them are; and so many blocks must be.
-SAME, MOST = 3.0, 0.9
+# all of them are; and so many blocks must be, or so many if those of the first lay elsewhere, of
+# which one that is told wrong spoils four.
+SAME, MOST, MOST_DISPLACED = 3.0, 0.9, 0.8
 # Nats that each coefficient of chroma must speak for its steps, on the average; else they are of
 # another encoder, or none. Nine crops of 192x192, qualities 60, 92 and 75, 90: 0.1 to 1.4 where
 # they are told rightly (one has less), -2 to 0.15 where chroma was reduced by the second encoder
@@ -51,46 +53,80 @@ def find_earlier(file: JpegFile) -> JpegTraces | None:
         return None
     if any(item.table.ndim > 2 for item in file.components):  # somebody has drawn on it
         return None
+    told = _told(file)
+    if told is None:
+        return None
+    apart, steps = told
+    part = _middle(file, COMPARED)
+    for encoder in _possible(part, apart, steps):
+        if _is_told(encoder, part):
+            whole = _moved(encoder, part, file)
+            return JpegTraces(_but_for_drawings(whole, file), steps.quality)
+    encoder = Encoder(*_before(part, apart), (steps.table,), end=END)
+    if len(file.components) == 1 or not _is_told(encoder, _luma(part), _colourful(part)):
+        return None
+    whole = _moved(encoder, part, file)
+    luma = _but_for_drawings(whole, _luma(file))
+    return JpegTraces(_beside(luma, file), steps.quality)
+
+
+def _told(file: JpegFile) -> tuple[tuple[int, int], Steps] | None:
+    """How far apart the blocks of a coarser first file are from those of `file`, and its steps.
+
+    Rows and columns, 0 to 7.
+    """
     since = torch.from_numpy(file.components[0].table).float()
     if since.mean() > standard_table(FINE).mean():
         return None
     searched = _middle(file, SEARCHED)
     x = _decoded(searched)
     squares = uneven_squares(to_planes(x)[0, 0], clipped(x, END)[0, 0])
-    steps = find_luma_steps(squares.blocks(_grid(searched)), since)
+    own, apart = _grid(searched), (0, 0)
+    steps = find_luma_steps(squares.blocks(own), since)
+    if steps is None:
+        grid = find_grid(squares, own)
+        if grid is None:
+            return None
+        apart = (grid[0] - own[0]) % BLOCK, (grid[1] - own[1]) % BLOCK
+        errors = errors_between(since, apart)
+        steps = find_luma_steps(squares.blocks(grid), errors, displaced=True)
     if steps is None or steps.table.mean() < COARSER * since.mean():
         return None
-    part = _middle(file, COMPARED)
-    for encoder in _possible(part, steps):
-        if _is_told(encoder, part):
-            whole = _moved(encoder, part, file)
-            return JpegTraces(_but_for_drawings(whole, file), steps.quality)
-    encoder = Encoder(part.top, part.left, (steps.table,), end=END)
-    if len(file.components) == 1 or not _is_told(encoder, _luma(part)):
-        return None
-    # Its blocks begin where those of the whole file do, beside whose chroma they will lie.
-    whole = replace(encoder, top=file.top, left=file.left)
-    luma = _but_for_drawings(whole, _luma(file)).components
-    return JpegTraces(replace(file, components=luma + file.components[1:]), steps.quality)
+    return apart, steps
 
 
-def _possible(file: JpegFile, steps: Steps) -> Iterator[Encoder]:
+def _possible(file: JpegFile, apart: tuple[int, int], steps: Steps) -> Iterator[Encoder]:
     """Ways in which the first file may have been encoded, the likeliest first."""
+    top, left = _before(file, apart)
     if len(file.components) == 1:
-        yield Encoder(file.top, file.left, (steps.table,), end=END)
+        yield Encoder(top, left, (steps.table,), end=END)
         return
     x, kept, told = _decoded(file), file.components[1].shrink, []
-    since = torch.from_numpy(file.components[1].table).float()
-    for encoder in encoders(_grid(file), END):
-        if kept in ((1, 1), encoder.shrink):
-            # The steps of the second file, by the frequencies of the first.
-            down, across = (a // b for a, b in zip(encoder.shrink, kept, strict=True))
-            later = since[torch.arange(BLOCK) // down][:, torch.arange(BLOCK) // across]
-            found = find_chroma_steps(encoder.chroma(x), steps, later, EACH)
+    for encoder in encoders((-top % BLOCK, -left % BLOCK), END):
+        later = _since(encoder, file) if kept in ((1, 1), encoder.shrink) else None
+        if later is not None:
+            displaced = _is_displaced(encoder, file)
+            chroma = encoder.chroma(x)
+            found = find_chroma_steps(chroma, steps, later, EACH, displaced=displaced)
             tables = [(steps.table, table, table) for table, nats in found if nats > 0]
             told.append((found[-1][1], [replace(encoder, tables=each) for each in tables]))
     for _, ways in sorted(told, key=lambda one: -one[0]):
         yield from ways
+
+
+def _since(encoder: Encoder, file: JpegFile) -> Tensor | None:
+    """(8, 8), steps that chroma of the first file was rounded to by the second, or as if.
+
+    None where the samples of both do not cover each other.
+    """
+    kept = file.components[1].shrink
+    apart = (file.top - encoder.top, file.left - encoder.left)
+    if any(distance % size for distance, size in zip(apart, kept, strict=True)):
+        return None
+    down, across = (a // b for a, b in zip(encoder.shrink, kept, strict=True))
+    later = torch.from_numpy(file.components[1].table).float()
+    later = errors_between(later, (apart[0] // kept[0], apart[1] // kept[1]))
+    return later[torch.arange(BLOCK) // down][:, torch.arange(BLOCK) // across]
 
 
 @dataclass(frozen=True)
@@ -108,12 +144,16 @@ class _Compared:
     outside: Tensor
 
 
-def _is_told(encoder: Encoder, file: JpegFile) -> bool:
-    """Whether what the encoder makes of a file becomes the same file when it is encoded again."""
-    for item in _compared(_first(encoder, file), encoder.smoothed, file):
+def _is_told(encoder: Encoder, file: JpegFile, odd: Tensor | None = None) -> bool:
+    """Whether what the encoder makes of a file becomes the same file when it is encoded again.
+
+    odd: (1, 1, H, W), 1 where that cannot be expected, else 0.
+    """
+    most = MOST_DISPLACED if _is_displaced(encoder, file) else MOST
+    for item in _compared(_first(encoder, file), encoder.smoothed, file, odd):
         counted = uneven_blocks(item.stored) & ~item.clipped & ~item.outside
         same = (item.apart <= item.layout.table.clamp(min=SAME)).flatten(2).all(2)
-        if counted.any() and same[counted].float().mean() < MOST:
+        if counted.any() and same[counted].float().mean() < most:
             return False
     return True
 
@@ -131,7 +171,9 @@ def _drawn_on(first: JpegFile, smoothed: bool, file: JpegFile) -> Tensor:
     return torch.stack(parts).amax(0)
 
 
-def _compared(first: JpegFile, smoothed: bool, file: JpegFile) -> Iterator[_Compared]:
+def _compared(
+    first: JpegFile, smoothed: bool, file: JpegFile, odd: Tensor | None = None
+) -> Iterator[_Compared]:
     again = _decoded(first, smooth=smoothed)
     shown = (((again.clamp(-1, 1) + 1) * SCALE).round() / SCALE) - 1
     operator, y = measure_jpeg(file.components, file.colour)
@@ -139,7 +181,12 @@ def _compared(first: JpegFile, smoothed: bool, file: JpegFile) -> Iterator[_Comp
     right, bottom = width - file.left - file.width, height - file.top - file.height
     around = (file.left, right, file.top, bottom)
     difference = operator(F.pad(shown, around, mode="replicate")) - y
-    ends = clipped(shown, END)
+    ends = clipped(shown, END) if odd is None else torch.maximum(clipped(shown, END), odd)
+    if _is_displaced(first, file):  # what is clipped or cut off spoils whole blocks of the first
+        reach = BLOCK * max(max(item.shrink) for item in first.components) - 1
+        ends = F.pad(ends, [reach] * 4, value=1.0)
+        for kernel in ((2 * reach + 1, 1), (1, 2 * reach + 1)):
+            ends = F.max_pool2d(ends, kernel, stride=1)
     in_part = F.pad(ends, around), F.pad(torch.zeros_like(ends), around, value=1.0)
     numbers = [layout.numbers for layout in operator.layouts]
     parts = zip(torch.split(y[0], numbers), torch.split(difference[0], numbers), strict=True)
@@ -149,6 +196,13 @@ def _compared(first: JpegFile, smoothed: bool, file: JpegFile) -> Iterator[_Comp
         blocks = [F.max_pool2d(x, kernel)[0, 0, : shape[0], : shape[1]] > 0 for x in in_part]
         far = apart.view(shape).abs() * layout.table
         yield _Compared(layout, stored.view(shape), far, *blocks)
+
+
+def _is_displaced(first: Encoder | JpegFile, file: JpegFile) -> bool:
+    """True if its blocks begin elsewhere than those of a file."""
+    apart = (file.top - first.top, file.left - first.left)
+    largest = [BLOCK * max(item.shrink[axis] for item in file.components) for axis in (0, 1)]
+    return any(distance % size for distance, size in zip(apart, largest, strict=True))
 
 
 def _but_for_drawings(encoder: Encoder, file: JpegFile) -> JpegFile:
@@ -165,6 +219,27 @@ def _first(encoder: Encoder, file: JpegFile) -> JpegFile:
     return replace(encoder.file_of(_decoded(file)), orientation=file.orientation)
 
 
+def _colourful(file: JpegFile) -> Tensor:
+    """(1, 1, H, W): 1 where a channel was clipped, which has made another of luma, else 0."""
+    x = _decoded(file)
+    return clipped(x, END) * (1 - clipped((to_planes(x)[:, :1] + 0.5) / SCALE, END))
+
+
+def _beside(luma: JpegFile, file: JpegFile) -> JpegFile:
+    """A file of this luma and the chroma of another, whose blocks may begin elsewhere."""
+    top, left = max(luma.top, file.top), max(luma.left, file.left)
+    components = [
+        _begun(item, (top - one.top, left - one.left))
+        for one, parts in ((luma, luma.components), (file, file.components[1:]))
+        for item in parts
+    ]
+    return replace(file, components=tuple(components), top=top, left=left)
+
+
+def _begun(item: JpegComponent, at: tuple[int, int]) -> JpegComponent:
+    return item if item.begins == at else replace(item, begins=at)
+
+
 def _moved(encoder: Encoder, part: JpegFile, whole: JpegFile) -> Encoder:
     """What encoded a part, for the whole picture: its blocks may begin elsewhere."""
     down, across = (BLOCK * factor for factor in encoder.shrink)
@@ -177,6 +252,11 @@ def _decoded(file: JpegFile, *, smooth: bool = False) -> Tensor:
     operator, y = measure_jpeg(file.components, file.colour)
     rows = slice(file.top, file.top + file.height)
     return operator.decoded(y, smooth=smooth)[..., rows, file.left : file.left + file.width]
+
+
+def _before(file: JpegFile, apart: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns that the picture lacks of first blocks, so far apart from the file's."""
+    return (file.top - apart[0]) % BLOCK, (file.left - apart[1]) % BLOCK
 
 
 def _grid(file: JpegFile) -> tuple[int, int]:
