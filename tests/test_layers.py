@@ -36,7 +36,7 @@ LAYERS = {
     ],
     3: [
         *["pictures", "display", "denoiser", "budget", "holes", "solvers", "damages"],
-        *["mask_edges", "folder_card"],
+        *["mask_edges", "folder_card", "filter_shapes"],
     ],
     4: ["masks", "models", "outputs", "kernel_files", "operators", "batching", "training"],
     5: ["jobs", "train", "retrieval", "traces", "kernels"],
@@ -76,6 +76,7 @@ LIGHT = [
         "rehearsal",
         "kernel_files",
         "kernel_shapes",
+        "filter_shapes",
         "report",
         "tables",
         "run",

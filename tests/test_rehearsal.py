@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from conftest import scene
-from reddiff_cli import rehearsal
+from reddiff_cli import kernel_files, rehearsal
 from reddiff_cli.cli import app
 from reddiff_cli.operators.hio import opposite
 from reddiff_cli.retrieval.diffraction import _opposite
@@ -93,8 +93,26 @@ SMALL = {
         "down 2 | blur gaussian:3": "kernel is 25x25, picture is 30x20",
         "blur uniform:50 | down 2 | blur uniform:9": "kernel is 50x50, picture is 60x40",
         "blur k.npy | grey": "kernel is 25x25, picture is 30x20",
+        "down 3 off.npy": "its filter lies outside at its borders",
+        "down 3 near.npy": "",
+        "down 3 off.npy | down 2": "its filter lies outside at its borders",
+        "down 2 | down 2 off.npy | blur gaussian:3": "kernel is 25x25, picture is 30x20",
+        "blur gaussian:3 | down 2 off.npy | grey": "its filter lies outside at its borders",
+    },
+    "superres --downsample": {
+        "off.npy": "its filter lies outside at its borders; give one that is heaviest in its mid",
+        "near.npy": "",
+        "lanczos": "",
     },
 }
+
+
+def save_kernels():
+    np.save("k.npy", np.pad(np.ones((25, 25)), 9))
+    for name, shift in (("near", 1), ("off", 60)):  # of filters whose weight lies off their origin
+        kernel = np.zeros((2 * shift + 1, 3))
+        kernel[0, 1] = 1
+        np.save(f"{name}.npy", kernel)
 
 
 @pytest.mark.parametrize("command", SMALL)
@@ -102,7 +120,7 @@ def test_a_picture_smaller_than_a_kernel(tmp_path, monkeypatch, command):
     """As the run says it, without reading or restoring anything."""
     monkeypatch.chdir(tmp_path)
     Image.fromarray(scene(20, 30)).save("small.png")
-    np.save("k.npy", np.pad(np.ones((25, 25)), 9))
+    save_kernels()
     for how, told in SMALL[command].items():
         (event,) = plan(*command.split(), how, "small.png", code=1 if told else 0)
         assert event["action"] == ("fail" if told else "restore"), how
@@ -111,11 +129,25 @@ def test_a_picture_smaller_than_a_kernel(tmp_path, monkeypatch, command):
             assert told in event["error"]["message"]
 
 
+RUNS = (
+    "deblur --kernel disk:11",
+    "restore --degrade blur_uniform:50|down_2",
+    "superres --downsample off.npy",
+    "superres --scale 2 --downsample gaussian:50",
+    "restore --degrade blur_gaussian:0.5|down_3_off.npy",
+    "restore --degrade blur_k.npy|mask_full.png",
+)
+
+
 def test_the_run_says_of_a_small_picture_what_its_plan_says(tmp_path, tiny_prior, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(scene(20, 30)).save("small.png")
-    for line in ("deblur --kernel disk:11", "restore --degrade blur_uniform:50|down_2"):
-        command = [word.replace("_", " ") for word in f"{line} small.png --model".split()]
+    Image.fromarray(np.full((20, 30), 255, np.uint8)).save("full.png")
+    Image.fromarray(scene(1, 1)).save("tiny.png")
+    save_kernels()
+    for line in RUNS:
+        name = "tiny.png" if "gaussian:50" in line else "small.png"
+        command = [word.replace("_", " ") for word in f"{line} {name} --model".split()]
         told = [plan(*command, tiny_prior, code=1, run=run)[0]["error"] for run in (0, 1)]
         assert told[0] == told[1]
 
@@ -181,7 +213,10 @@ def test_opposite_frequencies_are_the_same_with_and_without_torch(shape):
     assert np.array_equal(_opposite(values), opposite(torch.from_numpy(values)))
 
 
-@pytest.mark.parametrize("task", ["phase", "inpaint", "inpaint -m", "deblur", "restore", "eval"])
+TASKS = ["phase", "inpaint", "inpaint -m", "deblur", "superres", "restore", "eval"]
+
+
+@pytest.mark.parametrize("task", TASKS)
 def test_no_plan_loads_torch(tmp_path, task):
     """It would take more of the time of a plan than all else."""
     np.save(tmp_path / "d.npy", np.abs(np.fft.fft2(scene(32, 32, 1), (64, 64))) - 0.1)
@@ -194,10 +229,11 @@ def test_no_plan_loads_torch(tmp_path, task):
     Image.fromarray(mask).save(tmp_path / "m.png")
     line = {
         "deblur": "deblur p.png --kernel disk:2",
+        "superres": "superres p.png --downsample k.npy",
         "phase": "phase d.npy --data amplitude",
         "inpaint": "inpaint p.png",
         "inpaint -m": "inpaint p.png -m m.png",
-        "restore": "restore p.png --degrade blur_k.npy|blur_motion:9,30|mask_m.png",
+        "restore": "restore p.png --degrade blur_k.npy|down_2_k.npy|blur_motion:9,30|mask_m.png",
         "eval": "eval inpaint p.png -o scores --mask m.png",
     }[task]
     words = [word.replace("_", " ") for word in line.split()]
@@ -221,8 +257,8 @@ def test_a_file_that_all_share_is_read_once(tmp_path, monkeypatch):
     monkeypatch.setattr(rehearsal, "check_mask", lambda *a: calls.append(a) or real(*a))
     assert len(plan("inpaint", tmp_path, "--mask", mask)) == 3
     assert len(calls) == 1
-    kernel, read = rehearsal.read_kernel, []
+    kernel, read = kernel_files.read_kernel, []
     np.save(tmp_path / "k.npy", np.ones((3, 3)))
-    monkeypatch.setattr(rehearsal, "read_kernel", lambda path: read.append(path) or kernel(path))
+    monkeypatch.setattr(kernel_files, "read_kernel", lambda p: read.append(p) or kernel(p))
     assert len(plan("deblur", tmp_path, "--kernel", tmp_path / "k.npy")) == 3
     assert len(read) == 1

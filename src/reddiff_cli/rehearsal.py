@@ -11,9 +11,7 @@ from pathlib import Path
 
 from .errors import PictureError, UsageError
 from .jobs import Job
-from .kernel_files import check_kernel_fits, read_kernel
-from .kernel_shapes import draw_kernel, trim
-from .kernelspec import KernelSpec
+from .kernel_files import Kernels
 from .masks import NothingToFill, check_mask, load_hole
 from .pictures import load_picture, size_of
 from .retrieval.diffraction import load_diffraction
@@ -30,8 +28,7 @@ class Rehearsal:
     def __init__(self, options: TaskOptions) -> None:
         self._options = options
         self._found: dict[Path, Found] = {}
-        self._files: dict[Path, tuple[int, int]] = {}  # (kh, kw) of the kernel that one holds
-        self._kernels: dict[KernelSpec, tuple[int, int]] = {}
+        self._kernels = Kernels()
 
     def of(self, job: Job) -> Job:
         """The job as it would end if its files decide that: failed, or skipped.
@@ -40,7 +37,7 @@ class Rehearsal:
         """
         try:
             for path in self._options.kernel_files:
-                self._once(path, self._measure)
+                self._once(path, self._kernels.of_file)
             if job.action == "restore":
                 self._check(job)
         except NothingToFill as nothing:
@@ -55,10 +52,6 @@ class Rehearsal:
         options = self._options
         if isinstance(options, PhaseOptions):
             load_diffraction(job.input, options)
-        if options.blurs:
-            width, height = size_of(job.input)
-            for spec, times in reversed(options.blurs):
-                check_kernel_fits(job.input, self._size(spec), times * height, times * width)
         if isinstance(options, InpaintOptions):
             if job.mask is None:  # the marks are in the picture
                 load_hole(load_picture(job.input), None, options)
@@ -67,19 +60,9 @@ class Rehearsal:
         elif mask := options.shared_mask:
             with suppress(NothingToFill):  # the other damages are still to be undone
                 self._once(mask, lambda path: check_mask(path, InpaintOptions()))
-
-    def _measure(self, path: Path) -> None:
-        height, width = trim(read_kernel(path)).shape
-        self._files[path] = height, width
-
-    def _size(self, spec: KernelSpec) -> tuple[int, int]:
-        """(kh, kw) of a kernel; that of a file was read before."""
-        if spec.path is not None:
-            return self._files[spec.path]
-        if spec not in self._kernels:
-            height, width = draw_kernel(spec).shape
-            self._kernels[spec] = height, width
-        return self._kernels[spec]
+        if options.laid:
+            width, height = size_of(job.input)
+            self._kernels.check(job.input, options.laid, height, width)
 
     def _once(self, path: Path, check: Callable[[Path], object]) -> None:
         if path not in self._found:
