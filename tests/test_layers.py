@@ -83,7 +83,8 @@ LIGHT = [
     ],
     *["interrupts", "retrieval.options", "retrieval.diffraction", "training.options"],
     *["evaluation.options", "evaluation.ledger", "evaluation.plot", "evaluation.sheet"],
-    *["evaluation.report", "evaluation.run"],
+    *["evaluation.report", "evaluation.run", "evaluation.crops", "evaluation.inputs"],
+    "evaluation.hole_shapes",
     *["commands.flags", "commands.making", "commands.bench", "commands.eval"],
     *["commands.models", "commands.train", "cli"],
 ]

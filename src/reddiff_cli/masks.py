@@ -142,8 +142,11 @@ def hole_from_file(picture: Picture, path: Path) -> Hole:
     return marked(_values_of(picture, path))
 
 
-def check_mask(path: Path, options: InpaintOptions) -> None:
-    """What can be told of a mask without its picture: PictureError or NothingToFill."""
+def check_mask(path: Path, options: InpaintOptions) -> Hole:
+    """What a mask fills, as far as it can be told without its picture.
+
+    PictureError or NothingToFill where it cannot be used.
+    """
     mask = load_picture(path)
     if _is_photograph(mask):
         raise _no_mask(path)
@@ -151,7 +154,9 @@ def check_mask(path: Path, options: InpaintOptions) -> None:
     hole = marked(255 - values if options.invert else values)
     if not hole.any():
         raise NothingToFill("mask is empty")
-    check_something_is_known(grow(hole, options.grow), path)
+    hole = grow(hole, options.grow)
+    check_something_is_known(hole, path)
+    return hole
 
 
 def _values_of(picture: Picture, path: Path) -> NDArray[np.float32]:

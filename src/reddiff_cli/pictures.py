@@ -114,6 +114,14 @@ def header_of(path: Path) -> tuple[int, bool]:
     return FLOAT, False
 
 
+def is_grey(path: Path) -> bool:
+    """Whether a picture has no colours; PictureError as above."""
+    if not _is_light(path):
+        with suppress(UnidentifiedImageError), _opened(path) as image:
+            return image.mode != "LAB" and image.mode[0] in "1LIF"
+    return bool(load_picture(path).pixels.shape[2] == 1)
+
+
 def _is_light(path: Path) -> bool:
     return path.suffix.lower() in (".exr", ".hdr") and path.is_file()
 
