@@ -116,7 +116,7 @@ class EvalRun:
             reporter.say(NOT_IN_SUITE)
         evaluator, absent = self._evaluator(card, ledger, reporter, material)
         keep_all = self.options.save_pictures or not absent["kid"]
-        ledger.forget_folders()
+        ledger.forget_failures(cases, pictures)
         with ledger:
             rows = self._measure(evaluator, pictures, keep_all)
         means = summarise(rows, cases, self.options.labels)
