@@ -62,6 +62,8 @@ CASES = {
     "inpaint --mask white.png": "white.png: covers the whole picture",
     "inpaint --mask dark.png": "its brightest value is 60 of 255",
     "inpaint --mask black.png": "mask is empty; mark what is to be filled",
+    "inpaint --mask copy.png": "copy.png: is a photograph, not a mask",
+    "inpaint --mask part.png": "part.png: is a photograph, not a mask",
     "inpaint --mask small.png": "mask is 20x20, picture is 64x48, its crop 32x32",
     "colorize": "picture is grey; colorize is measured on colours",
     "denoise": "",
@@ -73,7 +75,11 @@ def test_a_plan_says_what_the_run_says(tmp_path, tiny_prior, monkeypatch, line):
     monkeypatch.chdir(tmp_path)
     task, *flags = line.split()
     told = CASES[line]
-    Image.fromarray(scene(48, 64, 1 if task == "colorize" else 3)).save("a.png")
+    picture = scene(48, 64, 1 if task == "colorize" or "copy" in line or "part" in line else 3)
+    Image.fromarray(picture).save("a.png")
+    picture[:9, :9] = 255
+    Image.fromarray(picture).save("copy.png")
+    Image.fromarray(picture[8:40, 16:48].copy()).save("part.png")
     values = np.zeros((48, 64), np.uint8)
     for name, value in (("white", 255), ("dark", 60), ("black", 0)):
         Image.fromarray(values + np.uint8(value)).save(f"{name}.png")

@@ -36,7 +36,7 @@ LAYERS = {
     ],
     3: [
         *["pictures", "display", "denoiser", "budget", "holes", "solvers", "damages"],
-        *["mask_edges", "folder_card", "filter_shapes"],
+        *["mask_edges", "folder_card", "filter_shapes", "shots"],
     ],
     4: ["masks", "models", "outputs", "kernel_files", "operators", "batching", "training"],
     5: ["jobs", "train", "retrieval", "traces", "kernels"],
@@ -63,7 +63,7 @@ LIGHT = [
         "formats.pngchunks",
     ],
     *["formats.samples", "formats.tifftags", "pixels", "pictures", "masks", "mask_edges"],
-    *["files", "streams"],
+    *["files", "streams", "shots", "formats.jpeg"],
     *[
         "headers",
         "shards",

@@ -1,8 +1,10 @@
 """What --dry-run tells of the files that a run would read: it must not pass what fails later."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from conftest import scene
 from reddiff_cli import kernel_files, rehearsal
 from reddiff_cli.cli import app
 from reddiff_cli.operators.hio import opposite
+from reddiff_cli.pictures import Picture, save_picture
 from reddiff_cli.retrieval.diffraction import _opposite
 
 RUNNER = CliRunner()
@@ -194,6 +197,82 @@ def test_without_a_mask_the_marks_are_looked_for(tmp_path):
     assert "no mask: the picture has no transparent" in events[1]["error"]["message"]
 
 
+def light(value=0.5):
+    pixels = scene(40, 48).astype(np.float32) / 255
+    pixels[3, 5] = value
+    return pixels
+
+
+def save_inputs():
+    """Pictures that a header, or light that is read, tells not to be taken."""
+    Image.fromarray(scene(40, 48)).save("a.png")
+    Image.fromarray(scene(40, 48)).save("a.jpg")
+    Image.fromarray(scene(40, 48, 1)).save("grey.png")
+    Image.fromarray(scene(40, 40)).save("small.png")
+    Image.fromarray(scene(40, 48)).convert("CMYK").save("cmyk.jpg")
+    Image.fromarray(scene(40, 48, 1).astype(np.int32) * 9999).save("i32.tif")
+    save_picture(Picture(light(), depth=16), Path("deep.png"), None)
+    for name, value in (("light", 0.5), ("nan", np.nan), ("inf", np.inf), ("negative", -1)):
+        for suffix in ("exr", "tif"):
+            save_picture(Picture(light(value), depth=32), Path(f"{name}.{suffix}"), None)
+    Path("text.exr").write_text("no picture")
+    Path("text.hdr").write_text("no picture")
+    Path("empty.exr").write_bytes(b"")
+    painted = scene(40, 48, 1)
+    painted[3:9, 3:9] = 255
+    Image.fromarray(painted).save("copy.png")
+    os.mkfifo("pipe.png")
+
+
+TOLD = {
+    "denoise nan.exr -o out.exr": "1 pixels are not a number, or infinite",
+    "denoise inf.tif -o out.tif": "1 pixels are not a number, or infinite",
+    "superres negative.exr -o out.exr": "1 pixels are negative, the least is -1",
+    "denoise i32.tif": "32 bits per channel; convert it",
+    "denoise text.exr": "text.exr: not a picture, or damaged",
+    "denoise text.hdr": "text.hdr: not a picture, or damaged",
+    "denoise empty.exr": "empty.exr: not a picture, or damaged",
+    "hdr light.exr": "light.exr: is linear light already",
+    "hdr nan.tif": "1 pixels are not a number",
+    "hdr a.png light.tif --exposures 0,2": "light.tif: is linear light already",
+    "hdr a.png negative.exr --exposures 0,2": "1 pixels are negative",
+    "hdr a.png small.png --exposures 0,2": "small.png: is 40x40, a.png is 48x40",
+    "hdr grey.png a.jpg --exposures 0,2": "grey.png: is grey, and not all exposures are",
+    "hdr a.png pipe.png --exposures 0,2": "pipe.png: is no file but a pipe or a device",
+    "hdr a.png missing.png --exposures 0,2": "missing.png: cannot be read (No such file",
+    "hdr a.png i32.tif --exposures 0,2": "32 bits per channel",
+    "jpeg cmyk.jpg": "colours are JCS_CMYK; convert to RGB first",
+    "jpeg deep.png": "is no JPEG, and shows no traces of one",
+    "jpeg light.exr": "is no JPEG, and shows no traces of one",
+    "inpaint grey.png --mask copy.png": "copy.png: is a photograph, not a mask",
+    "restore grey.png --degrade mask_copy.png": "copy.png: is a photograph, not a mask",
+}
+
+
+@pytest.mark.parametrize("line", TOLD)
+def test_a_plan_tells_of_pictures_that_are_not_taken(tmp_path, tiny_prior, monkeypatch, line):
+    monkeypatch.chdir(tmp_path)
+    save_inputs()
+    command = [word.replace("_", " ") for word in f"{line} --model".split()]
+    told = [plan(*command, tiny_prior, code=1, run=run)[0]["error"] for run in (0, 1)]
+    assert TOLD[line] in told[0]["message"]
+    assert told[0] == told[1]
+
+
+def test_a_picture_without_marks_is_named_by_the_plan_as_by_the_run(picture_file, tiny_prior):
+    command = ["inpaint", picture_file, "--model", tiny_prior]
+    told = [plan(*command, code=2, run=run)[0]["error"] for run in (0, 1)]
+    assert told[0]["message"].startswith(f"{picture_file}: no mask: ")
+    assert told[0] == told[1]
+
+
+def test_what_only_the_run_can_tell_is_said(picture_file):
+    """Whether a PNG was JPEG once: that takes more than its header, and torch."""
+    result = RUNNER.invoke(app, ["jpeg", str(picture_file), "--dry-run"])
+    assert result.exit_code == 0
+    assert "(is no JPEG, and fails if it shows no traces of one)" in result.stdout
+
+
 def test_measurements_of_phase_are_read(tmp_path):
     np.save(tmp_path / "good.npy", np.abs(np.fft.fft2(scene(32, 32, 1), (64, 64))))
     np.save(tmp_path / "zero.npy", np.zeros((64, 64)))
@@ -213,7 +292,7 @@ def test_opposite_frequencies_are_the_same_with_and_without_torch(shape):
     assert np.array_equal(_opposite(values), opposite(torch.from_numpy(values)))
 
 
-TASKS = ["phase", "inpaint", "inpaint -m", "deblur", "superres", "restore", "eval"]
+TASKS = ["phase", "inpaint", "inpaint -m", "deblur", "superres", "restore", "hdr", "eval"]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -232,6 +311,7 @@ def test_no_plan_loads_torch(tmp_path, task):
         "superres": "superres p.png --downsample k.npy",
         "phase": "phase d.npy --data amplitude",
         "inpaint": "inpaint p.png",
+        "hdr": "hdr p.png p.png --exposures 0,2",
         "inpaint -m": "inpaint p.png -m m.png",
         "restore": "restore p.png --degrade blur_k.npy|down_2_k.npy|blur_motion:9,30|mask_m.png",
         "eval": "eval inpaint p.png -o scores --mask m.png",

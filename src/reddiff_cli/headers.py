@@ -4,11 +4,13 @@ Of float files more than the header is read where their light may not fit.
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from .errors import PictureError, UsageError
 from .formats.arrays import check_suffix
+from .formats.jpeg import check_header, is_no_jpeg
 from .formats.kinds import (
     DEPTHS,
     FLOAT,
@@ -18,8 +20,9 @@ from .formats.kinds import (
     check_alpha,
     check_sides,
     format_of,
+    is_jpeg,
 )
-from .jobs import Job
+from .jobs import Job, check_readable
 from .masks import check_mask_size
 from .pictures import (
     Hole,
@@ -27,11 +30,13 @@ from .pictures import (
     Readings,
     check_depth,
     header_of,
+    is_grey,
     lies_on_its_side,
     load_picture,
     size_of,
 )
-from .task_options import TaskOptions
+from .shots import Photograph, check_alike
+from .task_options import HdrOptions, JpegOptions, TaskOptions
 
 # Formats that hold values of some depths only, whatever the input has.
 PARTICULAR = ("JPEG", "WEBP", "EXR", "HDR")
@@ -52,12 +57,41 @@ def checked(job: Job, options: TaskOptions, depth: str) -> Job:
             check_suffix(job.input)
             return job
         size_of(job.input)  # which tells what is no picture
-        check_output(job, options, depth)
-        return replace(job, reason=job.reason or change_of_size(job, options))
+        readings = Readings()
+        check_output(job, options, depth, readings)
+        if header_of(job.input)[0] == FLOAT:
+            readings.take(job.input)  # light that is negative, or not a number
+        _check_input(job, options)
+        told = change_of_size(job, options) or _what_is_in_doubt(job, options)
+        return replace(job, reason=job.reason or told)
     except PictureError as error:
         return replace(job, action="fail", reason=str(error), kind=error.kind)
     except UsageError as error:
         return replace(job, action="fail", reason=str(error), kind=UsageError.__name__)
+
+
+def _check_input(job: Job, options: TaskOptions) -> None:
+    """PictureError where headers tell that a task does not take the picture."""
+    if isinstance(options, HdrOptions):
+        check_alike([_shot(path) for path in (job.input, *options.others)])
+    if isinstance(options, JpegOptions):
+        if is_jpeg(job.input):
+            check_header(job.input)
+        elif header_of(job.input)[0] > 8:
+            raise is_no_jpeg(job.input)
+
+
+def _shot(path: Path) -> Photograph:
+    check_readable(path)
+    if light := header_of(path)[0] == FLOAT:
+        load_picture(path)
+    return Photograph(path, size_of(path), is_grey(path), light)
+
+
+def _what_is_in_doubt(job: Job, options: TaskOptions) -> str:
+    """What only the run can tell."""
+    unsure = isinstance(options, JpegOptions) and not is_jpeg(job.input)
+    return "is no JPEG, and fails if it shows no traces of one" if unsure else ""
 
 
 def check_output(

@@ -33,7 +33,7 @@ from .formats.carriers import (
 from .formats.kinds import FLOAT, LOSSY, format_of
 from .formats.opened import ORIENTATION, bits_per_channel, exchanges_sides, tag_of, upright_size
 from .formats.opening import open_picture
-from .formats.samples import eight_bits_of, rounded, scaled
+from .formats.samples import check_bits, eight_bits_of, rounded, scaled
 from .formats.tifftags import read_tags
 from .pixels import Hole as Hole
 from .pixels import Picture as Picture
@@ -91,6 +91,9 @@ def size_of(path: Path) -> tuple[int, int]:
         return deep.size_of(path)
     with suppress(UnidentifiedImageError), _opened(path) as image:
         _check_still(path, image)
+        if (bits := bits_per_channel(path, image)) > 8 and image.format == "TIFF":
+            holds_light = tag_of(image, _SAMPLE_FORMAT, 1) == _IS_FLOAT
+            check_bits(path, 16 if holds_light else bits)
         return upright_size(path, image)
     _check_odd_tiff(path)
     return deep.size_of(path)

@@ -28,6 +28,7 @@ class Rehearsal:
     def __init__(self, options: TaskOptions) -> None:
         self._options = options
         self._found: dict[Path, Found] = {}
+        self._shaded: set[Path] = set()  # masks that may be copies of their pictures
         self._kernels = Kernels()
 
     def of(self, job: Job) -> Job:
@@ -54,15 +55,30 @@ class Rehearsal:
             load_diffraction(job.input, options)
         if isinstance(options, InpaintOptions):
             if job.mask is None:  # the marks are in the picture
-                load_hole(load_picture(job.input), None, options)
+                self._look_for_marks(job.input, options)
             else:
-                self._once(job.mask, lambda path: check_mask(path, options))
+                self._check_mask(job.input, job.mask, options)
         elif mask := options.shared_mask:
             with suppress(NothingToFill):  # the other damages are still to be undone
-                self._once(mask, lambda path: check_mask(path, InpaintOptions()))
+                self._check_mask(job.input, mask, InpaintOptions())
         if options.laid:
             width, height = size_of(job.input)
             self._kernels.check(job.input, options.laid, height, width)
+
+    def _check_mask(self, picture: Path, mask: Path, options: InpaintOptions) -> None:
+        def check(path: Path) -> None:
+            if check_mask(path, options).shaded:
+                self._shaded.add(path)
+
+        self._once(mask, check)
+        if mask in self._shaded:
+            load_hole(load_picture(picture), mask, options)
+
+    def _look_for_marks(self, path: Path, options: InpaintOptions) -> None:
+        try:
+            load_hole(load_picture(path), None, options)
+        except UsageError as error:  # as the run says it
+            raise UsageError(f"{path}: {error}") from error
 
     def _once(self, path: Path, check: Callable[[Path], object]) -> None:
         if path not in self._found:

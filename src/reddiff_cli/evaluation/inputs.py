@@ -7,8 +7,15 @@ from pathlib import Path
 from ..errors import PictureError
 from ..jobs import file_digest, list_pictures
 from ..kernel_files import Kernels
-from ..masks import Masks, NothingToFill, check_mask, check_something_is_known
-from ..pictures import Hole, is_grey, size_of
+from ..masks import (
+    Masks,
+    NothingToFill,
+    SeenAlone,
+    check_mask,
+    check_something_is_known,
+    load_hole,
+)
+from ..pictures import Hole, Picture, is_grey, load_picture, size_of
 from ..task_options import InpaintOptions
 from .crops import Crop, crop_of
 from .hole_shapes import check_hole
@@ -32,7 +39,7 @@ class EvalInputs:
         self._inputs, self._recursive, self._output = inputs, recursive, output
         self._holes = holes or InpaintOptions()
         self._masks = Masks(self._holes.mask)
-        self._last: tuple[Path, Hole | PictureError | NothingToFill] | None = None  # by mask
+        self._last: tuple[Path, SeenAlone | PictureError | NothingToFill] | None = None  # by mask
         self._kernels = Kernels()
         self._unread: dict[Path, PictureError] = {}  # folders, and why
 
@@ -90,24 +97,28 @@ class EvalInputs:
             if isinstance(case.options, HoleOptions):
                 check_hole(case.options, where.size)
             elif mask:
-                self._check_own(mask, size_of(picture), where)
+                self._check_own(picture, mask, where)
             elif shared := case.options.shared_mask:
                 with suppress(NothingToFill):  # the other damages are still to be undone
-                    self._hole(shared, InpaintOptions())
+                    self._alone(shared, InpaintOptions())
         except PictureError as error:
             raise naming(picture, error) from error
 
-    def _check_own(self, mask: Path, size: tuple[int, int], crop: Crop) -> None:
-        whole = is_of_all(mask, size, crop.size[::-1])
+    def _check_own(self, picture: Path, mask: Path, crop: Crop) -> None:
+        whole = is_of_all(mask, size_of(picture), crop.size[::-1])
         try:
-            hole = self._hole(mask, self._holes)
+            alone = self._alone(mask, self._holes)
         except NothingToFill as nothing:
             raise is_empty(mask, nothing) from None
+        if alone.shaded:  # it may be a copy of what it is for
+            seen = load_picture(picture)
+            cut = seen.pixels[crop.rows, crop.columns]
+            load_hole(seen if whole else Picture(cut), mask, self._holes)
         if whole:
-            within(hole, crop, mask)
+            within(alone.hole, crop, mask)
 
-    def _hole(self, mask: Path, options: InpaintOptions) -> Hole:
-        """What is to be filled by a mask; that of all pictures is read once."""
+    def _alone(self, mask: Path, options: InpaintOptions) -> SeenAlone:
+        """A mask without its picture; that of all pictures is read once."""
         if self._last is None or self._last[0] != mask:
             try:
                 self._last = mask, check_mask(mask, options)

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import PictureError
 from ..estimation.exposures import noise_between, shown_stops
 from ..formats.kinds import FLOAT, format_of, smooths
-from ..jobs import Job
+from ..jobs import Job, check_readable
 from ..noise import FLOOR
 from ..operators import Exposure, Exposures, Operator, PaperHdr
 from ..pictures import Picture, Pixels, load_picture
 from ..response import Response, parse_response
+from ..shots import Photograph, check_alike
 from ..task_options import HdrOptions
 from ..tonemap import tonemap
 from ..verdicts import Grounds
@@ -102,10 +102,12 @@ class Highlights(ListeningPicture):
 
 def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
     """The photograph, or the photographs, as measurements of one scene."""
-    pictures = [load_picture(path) for path in (job.input, *options.others)]
-    _check_alike(job.input, options.others, pictures)
-    heard = [hearable(picture) for picture in pictures]
     paths = (job.input, *options.others)
+    for path in options.others:
+        check_readable(path)
+    pictures = [load_picture(path) for path in paths]
+    check_alike([_shot(path, made) for path, made in zip(paths, pictures, strict=True)])
+    heard = [hearable(picture) for picture in pictures]
     response = parse_response(options.response)
     shots = [y for y, _ in heard]
     _compare(job.input, shots, options, response, setting)
@@ -154,6 +156,11 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
         # Of several, one may show what another hides.
         unseen=None if options.others else unseen,
     )
+
+
+def _shot(path: Path, picture: Picture) -> Photograph:
+    size = picture.width, picture.height
+    return Photograph(path, size, picture.pixels.shape[2] == 1, picture.linear)
 
 
 def _compare(
@@ -209,26 +216,3 @@ def _share_clipped(operator: Operator, y: Tensor) -> float:
     """Share of values that say only "at least"; NaN where the operator does not know."""
     clipped = getattr(operator, "clipped", None)
     return math.nan if clipped is None else float(clipped(y).float().mean())
-
-
-def _check_alike(path: Path, others: tuple[Path, ...], pictures: list[Picture]) -> None:
-    for name, picture in zip((path, *others), pictures, strict=True):
-        if picture.linear:
-            raise PictureError(
-                f"{name}: is linear light already, which does not clip; give the photograph",
-                "Depth",
-            )
-    first = pictures[0]
-    for other, picture in zip(others, pictures[1:], strict=True):
-        if picture.pixels.shape[:2] != first.pixels.shape[:2]:
-            raise PictureError(
-                f"{other}: is {picture.width}x{picture.height}, {path} is "
-                f"{first.width}x{first.height}; exposures of one scene have one size",
-                "Size",
-            )
-        if picture.pixels.shape != first.pixels.shape:
-            grey = other if picture.pixels.shape[2] == 1 else path
-            raise PictureError(
-                f"{grey}: is grey, and not all exposures are; give all of them in colour, or none",
-                "Channels",
-            )
