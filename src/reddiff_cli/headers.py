@@ -126,7 +126,9 @@ def _check_kind(job: Job, kind: str, options: TaskOptions, depth: str) -> None:
     bits, transparent = header_of(job.input)
     if kind in OPAQUE and transparent and options.task != "inpaint":  # which may fill all of that
         check_alpha(job.output)
-    if depth == "auto" and options.task != "hdr":
+    if depth == "auto":
+        if options.task == "hdr":  # light, or what is exposed darker
+            bits = FLOAT if FLOAT in HOLDS.get(kind, ()) else 16
         check_depth(bits, job.output)
 
 
