@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from reddiff_cli.errors import PictureError
 from reddiff_cli.evaluation.crops import Crop, crop_of
 from reddiff_cli.kernel_files import Kernels
 from reddiff_cli.kernelspec import parse_kernel
+from reddiff_cli.pictures import Picture, save_picture
 from reddiff_cli.task_options import DeblurOptions, DenoiseOptions
 from test_evaluate import reddiff
 
@@ -68,6 +70,20 @@ CASES = {
     "colorize": "picture is grey; colorize is measured on colours",
     "denoise": "",
 }
+
+
+@pytest.mark.parametrize("value", [np.nan, -1.0])
+def test_light_that_is_not_taken_is_told_by_the_plan(tmp_path, tiny_prior, monkeypatch, value):
+    monkeypatch.chdir(tmp_path)
+    pixels = scene().astype(np.float32) / 255
+    pixels[3, 4] = value
+    save_picture(Picture(pixels, depth=32), Path("a.exr"), None)
+    command = ["eval", "denoise", "a.exr", "-o", "out", "--model", tiny_prior, "--json"]
+    planned, _ = reddiff(*command, "--dry-run", code=1)
+    run, _ = reddiff(*command, code=1)
+    error = json.loads(planned.splitlines()[0])["error"]
+    assert error["type"] in ("NotFinite", "Negative")
+    assert error == json.loads(run.splitlines()[0])["error"]
 
 
 @pytest.mark.parametrize("line", CASES)

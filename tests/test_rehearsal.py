@@ -16,7 +16,7 @@ from conftest import scene
 from reddiff_cli import kernel_files, rehearsal
 from reddiff_cli.cli import app
 from reddiff_cli.operators.hio import opposite
-from reddiff_cli.pictures import Picture, save_picture
+from reddiff_cli.pictures import Picture, is_grey, save_picture
 from reddiff_cli.retrieval.diffraction import _opposite
 
 RUNNER = CliRunner()
@@ -215,6 +215,12 @@ def save_inputs():
     for name, value in (("light", 0.5), ("nan", np.nan), ("inf", np.inf), ("negative", -1)):
         for suffix in ("exr", "tif"):
             save_picture(Picture(light(value), depth=32), Path(f"{name}.{suffix}"), None)
+    alpha = np.ones((40, 48), np.float32)
+    alpha[:9] = 0
+    save_picture(Picture(light(), alpha, 32), Path("alpha.exr"), None)
+    save_picture(Picture(light(), alpha, 16), Path("alpha.png"), None)
+    save_picture(Picture(light()[:, :, :1], alpha, 16), Path("greyalpha.png"), None)
+    save_picture(Picture(light()[:, :, :1], alpha, 16), Path("greyalpha.tif"), None)
     Path("text.exr").write_text("no picture")
     Path("text.hdr").write_text("no picture")
     Path("empty.exr").write_bytes(b"")
@@ -243,6 +249,9 @@ TOLD = {
     "hdr a.png i32.tif --exposures 0,2": "32 bits per channel",
     "hdr a.png -o out.jpg": "out.jpg: JPEG holds 8 bits, the result would have 16",
     "hdr a.png -o out.webp": "out.webp: WEBP holds 8 bits, the result would have 16",
+    "denoise alpha.exr -o out.jpg --depth 8": "out.jpg: JPEG cannot hold transparency",
+    "denoise alpha.exr -o out.hdr": "out.hdr: HDR cannot hold transparency",
+    "denoise alpha.png -o out.jpg --depth 8": "out.jpg: JPEG cannot hold transparency",
     "jpeg cmyk.jpg": "colours are JCS_CMYK; convert to RGB first",
     "jpeg deep.png": "is no JPEG, and shows no traces of one",
     "jpeg light.exr": "is no JPEG, and shows no traces of one",
@@ -256,7 +265,7 @@ def test_a_plan_tells_of_pictures_that_are_not_taken(tmp_path, tiny_prior, monke
     monkeypatch.chdir(tmp_path)
     save_inputs()
     command = [word.replace("_", " ") for word in f"{line} --model".split()]
-    code = 2 if "holds 8 bits" in TOLD[line] else 1
+    code = 2 if TOLD[line].startswith("out.") else 1
     told = [plan(*command, tiny_prior, code=code, run=run)[0]["error"] for run in (0, 1)]
     assert TOLD[line] in told[0]["message"]
     assert told[0] == told[1]
@@ -267,6 +276,17 @@ def test_a_picture_without_marks_is_named_by_the_plan_as_by_the_run(picture_file
     told = [plan(*command, code=2, run=run)[0]["error"] for run in (0, 1)]
     assert told[0]["message"].startswith(f"{picture_file}: no mask: ")
     assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("name", ["greyalpha.png", "greyalpha.tif"])
+def test_grey_of_16_bits_with_alpha_is_grey_and_no_light(tmp_path, tiny_prior, monkeypatch, name):
+    """To Pillow it is RGBA, or nothing that it knows."""
+    monkeypatch.chdir(tmp_path)
+    save_inputs()
+    assert is_grey(Path(name))
+    command = ["hdr", "grey.png", name, "--exposures", "0,2", "--model", tiny_prior]
+    assert plan(*command)[0]["action"] == "restore"
+    assert plan(*command, "--steps", "2", run=True)[0]["status"] == "ok"
 
 
 def test_what_only_the_run_can_tell_is_said(picture_file):

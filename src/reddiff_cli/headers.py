@@ -60,7 +60,7 @@ def checked(job: Job, options: TaskOptions, depth: str) -> Job:
         readings = Readings()
         check_output(job, options, depth, readings)
         if header_of(job.input)[0] == FLOAT:
-            readings.take(job.input)  # light that is negative, or not a number
+            _check_float(job, options, readings.take(job.input))
         _check_input(job, options)
         told = change_of_size(job, options) or _what_is_in_doubt(job, options)
         return replace(job, reason=job.reason or told)
@@ -68,6 +68,12 @@ def checked(job: Job, options: TaskOptions, depth: str) -> Job:
         return replace(job, action="fail", reason=str(error), kind=error.kind)
     except UsageError as error:
         return replace(job, action="fail", reason=str(error), kind=UsageError.__name__)
+
+
+def _check_float(job: Job, options: TaskOptions, picture: Picture) -> None:
+    """Reading it told of light that is negative, or not a number; this tells of the rest."""
+    if picture.alpha is not None and options.task != "inpaint":  # which may fill all of that
+        check_alpha(job.output)
 
 
 def _check_input(job: Job, options: TaskOptions) -> None:
@@ -83,8 +89,7 @@ def _check_input(job: Job, options: TaskOptions) -> None:
 
 def _shot(path: Path) -> Photograph:
     check_readable(path)
-    if light := header_of(path)[0] == FLOAT:
-        load_picture(path)
+    light = header_of(path)[0] == FLOAT and load_picture(path).linear
     return Photograph(path, size_of(path), is_grey(path), light)
 
 

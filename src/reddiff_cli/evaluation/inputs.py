@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import PictureError
+from ..formats.kinds import FLOAT
 from ..jobs import file_digest, list_pictures
 from ..kernel_files import Kernels
 from ..masks import (
@@ -15,7 +16,7 @@ from ..masks import (
     check_something_is_known,
     load_hole,
 )
-from ..pictures import Hole, Picture, is_grey, load_picture, size_of
+from ..pictures import Hole, Picture, header_of, is_grey, load_picture, size_of
 from ..task_options import InpaintOptions
 from .crops import Crop, crop_of
 from .hole_shapes import check_hole
@@ -40,6 +41,7 @@ class EvalInputs:
         self._holes = holes or InpaintOptions()
         self._masks = Masks(self._holes.mask)
         self._last: tuple[Path, SeenAlone | PictureError | NothingToFill] | None = None  # by mask
+        self._light: set[Path] = set()  # pictures of which it was read that it can be taken
         self._kernels = Kernels()
         self._unread: dict[Path, PictureError] = {}  # folders, and why
 
@@ -91,6 +93,9 @@ class EvalInputs:
             raise self._unread[picture]
         mask = self.mask_of(picture)
         try:
+            if picture not in self._light and header_of(picture)[0] == FLOAT:
+                load_picture(picture)  # light that is negative, or not a number
+                self._light.add(picture)
             where = crop_of(case.options, size_of(picture), crop, self._kernels)
             if case.task == "colorize" and is_grey(picture):
                 raise is_colourless()
