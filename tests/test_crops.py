@@ -135,6 +135,30 @@ def test_no_plan_of_an_evaluation_loads_torch(tmp_path, line):
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
+@pytest.mark.parametrize(
+    "line", ["deblur", "superres", "superres --downsample box --response srgb"]
+)
+def test_the_only_method_is_refused_before_anything(tmp_path, tiny_prior, line, more):
+    task, *flags = line.split()
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    command = ["eval", task, tmp_path / "a.png", "-o", tmp_path / "out", *flags]
+    command += ["--crop", "32", "--model", tiny_prior, "--method", "ddrm"]
+    stdout, stderr = reddiff(*command, *more, code=2)
+    assert "has a singular value decomposition" in stderr
+    assert stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_folder_that_cannot_be_is_told_before_anything(tmp_path, tiny_prior, more):
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    out = tmp_path / "a.png" / "scores"
+    command = ["eval", "denoise", tmp_path / "a.png", "-o", out, "--model", tiny_prior]
+    _, stderr = reddiff(*command, *more, code=1)
+    assert stderr.endswith("scores/eval.json: cannot be written (Not a directory)\n")
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
 def test_rows_of_other_settings_refuse_a_plan_as_the_run(tmp_path, tiny_prior, more):
     Image.fromarray(scene()).save(tmp_path / "a.png")
     command = ["eval", "denoise", tmp_path / "a.png", "-o", tmp_path / "out", "--crop", "32"]

@@ -12,6 +12,7 @@ from ..files import write_whole
 from ..kernel_files import read_kernel
 from ..models import find_model
 from ..options import MachineOptions, ReportOptions
+from ..outputs import check_place
 from ..progress import FetchReporter
 from ..record import plain
 from ..report import one_line, print_event, print_line
@@ -133,9 +134,14 @@ class EvalRun:
         return means, kid
 
     def _ledger(self, card: Card) -> Ledger:
-        """The rows that are there; UsageError if they are of other settings."""
+        """The rows that are there; UsageError if they are of other settings.
+
+        PictureError where none can be written.
+        """
         settings = {case.name: self._settings(case, card) for case in self.options.cases}
-        return Ledger(self.folder, settings, self.shard, overwrite=self.overwrite)
+        ledger = Ledger(self.folder, settings, self.shard, overwrite=self.overwrite)
+        check_place(ledger.path)
+        return ledger
 
     def _settings(self, case: Case, card: Card) -> dict[str, Any]:
         """Everything that decides the rows of a case but the method; else they are not mixed."""
