@@ -234,6 +234,7 @@ TOLD = {
     "denoise nan.exr -o out.exr": "1 pixels are not a number, or infinite",
     "denoise inf.tif -o out.tif": "1 pixels are not a number, or infinite",
     "superres negative.exr -o out.exr": "1 pixels are negative, the least is -1",
+    "denoise i32.tif -o out.exr --depth 8": "32 bits per channel; convert it",
     "denoise i32.tif": "32 bits per channel; convert it",
     "denoise text.exr": "text.exr: not a picture, or damaged",
     "denoise text.hdr": "text.hdr: not a picture, or damaged",

@@ -56,7 +56,6 @@ def checked(job: Job, options: TaskOptions, depth: str) -> Job:
         if options.task == "phase":
             check_suffix(job.input)
             return job
-        size_of(job.input)  # which tells what is no picture
         readings = Readings()
         check_output(job, options, depth, readings)
         if header_of(job.input)[0] == FLOAT:
@@ -109,6 +108,7 @@ def check_output(
     kind = format_of(job.output)
     if options.task == "phase":
         return
+    size_of(job.input)  # what is wrong with the picture itself is told first
     if mask := job.mask or options.shared_mask:
         size, other = size_of(job.input), size_of(mask)
         check_mask_size(mask, other, size, turned=other != size and lies_on_its_side(job.input))
