@@ -290,6 +290,13 @@ def test_grey_of_16_bits_with_alpha_is_grey_and_no_light(tmp_path, tiny_prior, m
     assert plan(*command, "--steps", "2", run=True)[0]["status"] == "ok"
 
 
+def test_damaged_words_of_a_picture_fail_neither_plan_nor_run(tmp_path, tiny_prior):
+    Image.fromarray(scene(40, 48)).save(tmp_path / "a.png", exif=b"Exif\0\0" + bytes(40))
+    command = ["denoise", tmp_path / "a.png", "--model", tiny_prior, "--steps", "2"]
+    assert plan(*command)[0]["action"] == "restore"
+    assert plan(*command, run=True)[0]["status"] == "ok"
+
+
 def test_what_only_the_run_can_tell_is_said(picture_file):
     """Whether a PNG was JPEG once: that takes more than its header, and torch."""
     result = RUNNER.invoke(app, ["jpeg", str(picture_file), "--dry-run"])

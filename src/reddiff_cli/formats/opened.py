@@ -1,5 +1,6 @@
 """What an open picture tells before its pixels are decoded: bits, tags, EXIF, how it is turned."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,11 @@ _ON_SIDE = 5  # the first orientation of those that exchange width and height
 def exif_in(path: Path, image: Image.Image) -> Image.Exif:
     """What a picture says of itself; a PNG is decoded only where words follow its pixels."""
     if image.format == "PNG" and not words_follow_pixels(path):
-        return Image.Image.getexif(image)  # PngImageFile's own decodes, whatever the file holds
+        with suppress(SyntaxError):  # damaged words say nothing, as where the pixels are read
+            return Image.Image.getexif(
+                image
+            )  # PngImageFile's own decodes, whatever the file holds
+        return Image.Exif()
     return image.getexif()
 
 
