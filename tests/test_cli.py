@@ -869,10 +869,10 @@ def test_hdr_of_several_exposures(tmp_path, quick):
     ("exposures", "response", "shown"),
     [
         ("-2,0,2", "srgb", ""),
-        ("2,0,-2", "srgb", "2, 0, -2 stops, the pictures show -2, 0, 2;"),
-        ("-1,0,1", "srgb", "-1, 0, 1 stops, the pictures show -2, 0, 2;"),
+        ("2,0,-2", "srgb", "2, 0, -2 stops, by --response srgb the pictures show -2, 0, 2;"),
+        ("-1,0,1", "srgb", "-1, 0, 1 stops, by --response srgb the pictures show -2, 0, 2;"),
         ("-2.1,0,2.1", "srgb", ""),
-        ("-2,0,2", "gamma:1", "-2, 0, 2 stops, the pictures show -"),
+        ("-2,0,2", "gamma:1", "-2, 0, 2 stops, by --response gamma:1 the pictures show -"),
     ],
 )
 @pytest.mark.parametrize(("noise", "suffix"), [(0, ".png"), (0.02, ".png"), (0, ".jpg")])
@@ -899,7 +899,25 @@ def test_exposures_that_do_not_agree_are_told(
     assert len(warned) == (not right)
     for note in warned:
         assert note.startswith(f"warning: {names[0]}: exposures are told as {shown}")
-        assert note.endswith("check --exposures, the order, and --response")
+        assert "; either --exposures or their order are wrong, or the camera's curve is" in note
+
+
+def test_exposures_behind_a_contrast_curve_are_not_only_called_wrong(tmp_path, quick):
+    """Stops as they seem by a response that is none of the camera's would make it worse."""
+    light = LIGHT.decode(scene(96, 128) / 255) / 2
+    names = [tmp_path / f"{name}.jpg" for name in "abc"]
+    for name, gain in zip(names, (1, 4, 16), strict=True):
+        values = LIGHT.encode(gain * light).clip(0, 1)
+        steep = values**2 * (3 - 2 * values)
+        Image.fromarray((steep * 255).round().astype(np.uint8)).save(name, quality=92)
+    flags = ["--exposures", "-2,0,2", "-o", tmp_path / "scene.exr"]
+    _, stderr = reddiff("hdr", *names, *flags, *quick)
+    (warning,) = [line for line in stderr.splitlines() if "are told as" in line]
+    assert "by --response srgb the pictures show -" in warning
+    assert (
+        "curve is none of --response, as of JPEGs with much contrast: then leave the stops"
+        in warning
+    )
 
 
 def test_exposures_that_are_not_alike(tmp_path, quick):

@@ -1099,7 +1099,7 @@ def test_a_file_that_begins_with_a_dash(tmp_path, quick, monkeypatch):
     _, stderr = reddiff("denoise", "-dash.png", *quick, code=2)
     assert stderr == "error: -dash.png: is taken for flags; write ./-dash.png\n"
     _, stderr = reddiff("denoise", "-x.png", *quick, code=2)
-    assert "no such option" in stderr
+    assert "is no flag of reddiff denoise" in stderr
     reddiff("denoise", "./-dash.png", *quick)
 
 

@@ -326,13 +326,14 @@ def test_masks_that_do_not_fit_fail_alone(photos, own_masks, tmp_path, quick):
     assert "[2/6] p1.png" in stderr
     means = content(tmp_path / "out")["means"]
     assert [entry["pictures"] for entry in means] == [2, 2]
-    # What headers, names and whole masks tell, a plan tells as well.
+    # A plan tells the same.
     stdout, _ = reddiff(*command, "--dry-run", "--json", code=1)
     told = [json.loads(line)["error"] for line in stdout.splitlines()]
-    kinds = [None, None, "MaskSize", None, "MaskEmpty", "Mask"]
+    kinds = [None, None, "MaskSize", "MaskEmpty", "MaskEmpty", "Mask"]
     assert [error and error["type"] for error in told] == kinds
-    assert told[4]["message"] in stderr
+    assert all(error["message"] in stderr for error in told if error)
     # The other way round that one leaves nothing, and is not what is missing.
+    command[command.index(tmp_path / "out")] = tmp_path / "other"
     stdout, _ = reddiff(*command, "--invert-mask", "--dry-run", code=1)
     assert f"{own_masks}/q2.png: covers the whole picture" in stdout
 
@@ -424,6 +425,55 @@ def test_a_folder_that_cannot_be_read_fails_and_the_rest_is_measured(
     monkeypatch.setattr(os, "scandir", usual)
     reddiff(*command)
     assert [row["status"] for row in content(out)["rows"]] == ["ok"] * (2 if limit else 4)
+
+
+@pytest.mark.parametrize("lost", ["folder", "picture", "unnamed"])
+def test_what_is_not_asked_for_any_more_is_no_failure(photos, tmp_path, quick, monkeypatch, lost):
+    """Neither a folder nor a picture that is gone since, nor one that is not named now."""
+    usual, sub, bad = os.scandir, photos / "sub", photos / "bad.png"
+    bad.write_text("no picture")
+    inputs = [photos]
+    if lost == "folder":
+        sub.mkdir()
+
+        def refuse(path):
+            if Path(path) == sub:
+                raise PermissionError(13, "Permission denied", str(path))
+            return usual(path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        bad.unlink()
+    out = tmp_path / "out"
+    reddiff("eval", "denoise", *inputs, "-r", "-o", out, *quick, code=1)
+    states = [row["status"] for row in content(out)["rows"]]
+    assert sorted(states) == ["failed", *["ok"] * 4]
+    monkeypatch.setattr(os, "scandir", usual)
+    if lost == "folder":
+        sub.rmdir()
+    elif lost == "picture":
+        bad.unlink()
+    else:
+        inputs = [photos / "p0.png"]
+    _, stderr = reddiff("eval", "denoise", *inputs, "-r", "-o", out, *quick)
+    assert "failed" not in stderr
+    assert [row["status"] for row in content(out)["rows"]] == ["ok"] * 4
+
+
+def test_failures_of_the_other_shard_stay(photos, tmp_path, quick):
+    """And what is asked for, but was not tried again, stays failed."""
+    for number in range(2):
+        (photos / f"bad{number}.png").write_text(f"no picture {number}")
+    out = tmp_path / "out"
+    command = ["eval", "denoise", photos, "-o", out, *quick]
+    for part in (1, 2):
+        reddiff(*command, "--shard", f"{part}/2", code=1)
+    for part in (1, 2):
+        rows = content(out, f"eval.{part}-of-2.json")["rows"]
+        assert [row["status"] for row in rows].count("failed") == 1
+    reddiff(*command, code=1)
+    assert [row["status"] for row in content(out)["rows"]].count("failed") == 2
+    reddiff(*command, "--fail-fast", code=1)
+    assert [row["status"] for row in content(out)["rows"]].count("failed") == 2
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])

@@ -1,8 +1,10 @@
 """What --dry-run tells of the files that a run would read: it must not pass what fails later."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +13,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from conftest import scene
-from reddiff_cli import rehearsal
+from reddiff_cli import kernel_files, rehearsal
 from reddiff_cli.cli import app
 from reddiff_cli.operators.hio import opposite
+from reddiff_cli.pictures import Picture, is_grey, save_picture
 from reddiff_cli.retrieval.diffraction import _opposite
 
 RUNNER = CliRunner()
@@ -93,8 +96,26 @@ SMALL = {
         "down 2 | blur gaussian:3": "kernel is 25x25, picture is 30x20",
         "blur uniform:50 | down 2 | blur uniform:9": "kernel is 50x50, picture is 60x40",
         "blur k.npy | grey": "kernel is 25x25, picture is 30x20",
+        "down 3 off.npy": "its filter lies outside at its borders",
+        "down 3 near.npy": "",
+        "down 3 off.npy | down 2": "its filter lies outside at its borders",
+        "down 2 | down 2 off.npy | blur gaussian:3": "kernel is 25x25, picture is 30x20",
+        "blur gaussian:3 | down 2 off.npy | grey": "its filter lies outside at its borders",
+    },
+    "superres --downsample": {
+        "off.npy": "its filter lies outside at its borders; give one that is heaviest in its mid",
+        "near.npy": "",
+        "lanczos": "",
     },
 }
+
+
+def save_kernels():
+    np.save("k.npy", np.pad(np.ones((25, 25)), 9))
+    for name, shift in (("near", 1), ("off", 60)):  # of filters whose weight lies off their origin
+        kernel = np.zeros((2 * shift + 1, 3))
+        kernel[0, 1] = 1
+        np.save(f"{name}.npy", kernel)
 
 
 @pytest.mark.parametrize("command", SMALL)
@@ -102,7 +123,7 @@ def test_a_picture_smaller_than_a_kernel(tmp_path, monkeypatch, command):
     """As the run says it, without reading or restoring anything."""
     monkeypatch.chdir(tmp_path)
     Image.fromarray(scene(20, 30)).save("small.png")
-    np.save("k.npy", np.pad(np.ones((25, 25)), 9))
+    save_kernels()
     for how, told in SMALL[command].items():
         (event,) = plan(*command.split(), how, "small.png", code=1 if told else 0)
         assert event["action"] == ("fail" if told else "restore"), how
@@ -111,11 +132,25 @@ def test_a_picture_smaller_than_a_kernel(tmp_path, monkeypatch, command):
             assert told in event["error"]["message"]
 
 
+RUNS = (
+    "deblur --kernel disk:11",
+    "restore --degrade blur_uniform:50|down_2",
+    "superres --downsample off.npy",
+    "superres --scale 2 --downsample gaussian:50",
+    "restore --degrade blur_gaussian:0.5|down_3_off.npy",
+    "restore --degrade blur_k.npy|mask_full.png",
+)
+
+
 def test_the_run_says_of_a_small_picture_what_its_plan_says(tmp_path, tiny_prior, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(scene(20, 30)).save("small.png")
-    for line in ("deblur --kernel disk:11", "restore --degrade blur_uniform:50|down_2"):
-        command = [word.replace("_", " ") for word in f"{line} small.png --model".split()]
+    Image.fromarray(np.full((20, 30), 255, np.uint8)).save("full.png")
+    Image.fromarray(scene(1, 1)).save("tiny.png")
+    save_kernels()
+    for line in RUNS:
+        name = "tiny.png" if "gaussian:50" in line else "small.png"
+        command = [word.replace("_", " ") for word in f"{line} {name} --model".split()]
         told = [plan(*command, tiny_prior, code=1, run=run)[0]["error"] for run in (0, 1)]
         assert told[0] == told[1]
 
@@ -162,6 +197,113 @@ def test_without_a_mask_the_marks_are_looked_for(tmp_path):
     assert "no mask: the picture has no transparent" in events[1]["error"]["message"]
 
 
+def light(value=0.5):
+    pixels = scene(40, 48).astype(np.float32) / 255
+    pixels[3, 5] = value
+    return pixels
+
+
+def save_inputs():
+    """Pictures that a header, or light that is read, tells not to be taken."""
+    Image.fromarray(scene(40, 48)).save("a.png")
+    Image.fromarray(scene(40, 48)).save("a.jpg")
+    Image.fromarray(scene(40, 48, 1)).save("grey.png")
+    Image.fromarray(scene(40, 40)).save("small.png")
+    Image.fromarray(scene(40, 48)).convert("CMYK").save("cmyk.jpg")
+    Image.fromarray(scene(40, 48, 1).astype(np.int32) * 9999).save("i32.tif")
+    save_picture(Picture(light(), depth=16), Path("deep.png"), None)
+    for name, value in (("light", 0.5), ("nan", np.nan), ("inf", np.inf), ("negative", -1)):
+        for suffix in ("exr", "tif"):
+            save_picture(Picture(light(value), depth=32), Path(f"{name}.{suffix}"), None)
+    alpha = np.ones((40, 48), np.float32)
+    alpha[:9] = 0
+    save_picture(Picture(light(), alpha, 32), Path("alpha.exr"), None)
+    save_picture(Picture(light(), alpha, 16), Path("alpha.png"), None)
+    save_picture(Picture(light()[:, :, :1], alpha, 16), Path("greyalpha.png"), None)
+    save_picture(Picture(light()[:, :, :1], alpha, 16), Path("greyalpha.tif"), None)
+    Path("text.exr").write_text("no picture")
+    Path("text.hdr").write_text("no picture")
+    Path("empty.exr").write_bytes(b"")
+    painted = scene(40, 48, 1)
+    painted[3:9, 3:9] = 255
+    Image.fromarray(painted).save("copy.png")
+    os.mkfifo("pipe.png")
+
+
+TOLD = {
+    "denoise nan.exr -o out.exr": "1 pixels are not a number, or infinite",
+    "denoise inf.tif -o out.tif": "1 pixels are not a number, or infinite",
+    "superres negative.exr -o out.exr": "1 pixels are negative, the least is -1",
+    "denoise i32.tif -o out.exr --depth 8": "32 bits per channel; convert it",
+    "denoise i32.tif": "32 bits per channel; convert it",
+    "denoise text.exr": "text.exr: not a picture, or damaged",
+    "denoise text.hdr": "text.hdr: not a picture, or damaged",
+    "denoise empty.exr": "empty.exr: not a picture, or damaged",
+    "hdr light.exr": "light.exr: is linear light already",
+    "hdr nan.tif": "1 pixels are not a number",
+    "hdr a.png light.tif --exposures 0,2": "light.tif: is linear light already",
+    "hdr a.png negative.exr --exposures 0,2": "1 pixels are negative",
+    "hdr a.png small.png --exposures 0,2": "small.png: is 40x40, a.png is 48x40",
+    "hdr grey.png a.jpg --exposures 0,2": "grey.png: is grey, and not all exposures are",
+    "hdr a.png pipe.png --exposures 0,2": "pipe.png: is no file but a pipe or a device",
+    "hdr a.png missing.png --exposures 0,2": "missing.png: cannot be read (No such file",
+    "hdr a.png i32.tif --exposures 0,2": "32 bits per channel",
+    "hdr a.png -o out.jpg": "out.jpg: JPEG holds 8 bits, the result would have 16",
+    "hdr a.png -o out.webp": "out.webp: WEBP holds 8 bits, the result would have 16",
+    "denoise alpha.exr -o out.jpg --depth 8": "out.jpg: JPEG cannot hold transparency",
+    "denoise alpha.exr -o out.hdr": "out.hdr: HDR cannot hold transparency",
+    "denoise alpha.png -o out.jpg --depth 8": "out.jpg: JPEG cannot hold transparency",
+    "jpeg cmyk.jpg": "colours are JCS_CMYK; convert to RGB first",
+    "jpeg deep.png": "is no JPEG, and shows no traces of one",
+    "jpeg light.exr": "is no JPEG, and shows no traces of one",
+    "inpaint grey.png --mask copy.png": "copy.png: is a photograph, not a mask",
+    "restore grey.png --degrade mask_copy.png": "copy.png: is a photograph, not a mask",
+}
+
+
+@pytest.mark.parametrize("line", TOLD)
+def test_a_plan_tells_of_pictures_that_are_not_taken(tmp_path, tiny_prior, monkeypatch, line):
+    monkeypatch.chdir(tmp_path)
+    save_inputs()
+    command = [word.replace("_", " ") for word in f"{line} --model".split()]
+    code = 2 if TOLD[line].startswith("out.") else 1
+    told = [plan(*command, tiny_prior, code=code, run=run)[0]["error"] for run in (0, 1)]
+    assert TOLD[line] in told[0]["message"]
+    assert told[0] == told[1]
+
+
+def test_a_picture_without_marks_is_named_by_the_plan_as_by_the_run(picture_file, tiny_prior):
+    command = ["inpaint", picture_file, "--model", tiny_prior]
+    told = [plan(*command, code=2, run=run)[0]["error"] for run in (0, 1)]
+    assert told[0]["message"].startswith(f"{picture_file}: no mask: ")
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("name", ["greyalpha.png", "greyalpha.tif"])
+def test_grey_of_16_bits_with_alpha_is_grey_and_no_light(tmp_path, tiny_prior, monkeypatch, name):
+    """To Pillow it is RGBA, or nothing that it knows."""
+    monkeypatch.chdir(tmp_path)
+    save_inputs()
+    assert is_grey(Path(name))
+    command = ["hdr", "grey.png", name, "--exposures", "0,2", "--model", tiny_prior]
+    assert plan(*command)[0]["action"] == "restore"
+    assert plan(*command, "--steps", "2", run=True)[0]["status"] == "ok"
+
+
+def test_damaged_words_of_a_picture_fail_neither_plan_nor_run(tmp_path, tiny_prior):
+    Image.fromarray(scene(40, 48)).save(tmp_path / "a.png", exif=b"Exif\0\0" + bytes(40))
+    command = ["denoise", tmp_path / "a.png", "--model", tiny_prior, "--steps", "2"]
+    assert plan(*command)[0]["action"] == "restore"
+    assert plan(*command, run=True)[0]["status"] == "ok"
+
+
+def test_what_only_the_run_can_tell_is_said(picture_file):
+    """Whether a PNG was JPEG once: that takes more than its header, and torch."""
+    result = RUNNER.invoke(app, ["jpeg", str(picture_file), "--dry-run"])
+    assert result.exit_code == 0
+    assert "(is no JPEG, and fails if it shows no traces of one)" in result.stdout
+
+
 def test_measurements_of_phase_are_read(tmp_path):
     np.save(tmp_path / "good.npy", np.abs(np.fft.fft2(scene(32, 32, 1), (64, 64))))
     np.save(tmp_path / "zero.npy", np.zeros((64, 64)))
@@ -181,7 +323,10 @@ def test_opposite_frequencies_are_the_same_with_and_without_torch(shape):
     assert np.array_equal(_opposite(values), opposite(torch.from_numpy(values)))
 
 
-@pytest.mark.parametrize("task", ["phase", "inpaint", "inpaint -m", "deblur", "restore", "eval"])
+TASKS = ["phase", "inpaint", "inpaint -m", "deblur", "superres", "restore", "hdr", "eval"]
+
+
+@pytest.mark.parametrize("task", TASKS)
 def test_no_plan_loads_torch(tmp_path, task):
     """It would take more of the time of a plan than all else."""
     np.save(tmp_path / "d.npy", np.abs(np.fft.fft2(scene(32, 32, 1), (64, 64))) - 0.1)
@@ -194,10 +339,12 @@ def test_no_plan_loads_torch(tmp_path, task):
     Image.fromarray(mask).save(tmp_path / "m.png")
     line = {
         "deblur": "deblur p.png --kernel disk:2",
+        "superres": "superres p.png --downsample k.npy",
         "phase": "phase d.npy --data amplitude",
         "inpaint": "inpaint p.png",
+        "hdr": "hdr p.png p.png --exposures 0,2",
         "inpaint -m": "inpaint p.png -m m.png",
-        "restore": "restore p.png --degrade blur_k.npy|blur_motion:9,30|mask_m.png",
+        "restore": "restore p.png --degrade blur_k.npy|down_2_k.npy|blur_motion:9,30|mask_m.png",
         "eval": "eval inpaint p.png -o scores --mask m.png",
     }[task]
     words = [word.replace("_", " ") for word in line.split()]
@@ -221,8 +368,8 @@ def test_a_file_that_all_share_is_read_once(tmp_path, monkeypatch):
     monkeypatch.setattr(rehearsal, "check_mask", lambda *a: calls.append(a) or real(*a))
     assert len(plan("inpaint", tmp_path, "--mask", mask)) == 3
     assert len(calls) == 1
-    kernel, read = rehearsal.read_kernel, []
+    kernel, read = kernel_files.read_kernel, []
     np.save(tmp_path / "k.npy", np.ones((3, 3)))
-    monkeypatch.setattr(rehearsal, "read_kernel", lambda path: read.append(path) or kernel(path))
+    monkeypatch.setattr(kernel_files, "read_kernel", lambda p: read.append(p) or kernel(p))
     assert len(plan("deblur", tmp_path, "--kernel", tmp_path / "k.npy")) == 3
     assert len(read) == 1

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from .errors import UsageError
 from .kernelspec import KernelSpec, parse_kernel
 from .response import GAMMA, LINEAR, SRGB, check_response
-from .task_options import Filter, TaskOptions, check_scale, parse_filter
+from .task_options import Filter, Laid, TaskOptions, check_scale, parse_filter
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,9 @@ class RestoreOptions(TaskOptions):
         return [path for path in files if path]
 
     @property
-    def blurs(self) -> list[tuple[KernelSpec, int]]:
-        after = (math.prod(part.scale for part in self.parts[k:]) for k in range(len(self.parts)))
-        pairs = zip(self.parts, after, strict=True)
-        return [(part.kernel, times) for part, times in pairs if part.kernel]
+    def laid(self) -> list[Laid]:
+        parts = (part for part in self.parts if part.kernel or part.kind == "down")
+        return [Laid(part.kernel, part.scale, part.filter) for part in parts]
 
     @property
     def shared_mask(self) -> Path | None:

@@ -4,11 +4,13 @@ Of float files more than the header is read where their light may not fit.
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from .errors import PictureError, UsageError
 from .formats.arrays import check_suffix
+from .formats.jpeg import check_header, is_no_jpeg
 from .formats.kinds import (
     DEPTHS,
     FLOAT,
@@ -18,8 +20,9 @@ from .formats.kinds import (
     check_alpha,
     check_sides,
     format_of,
+    is_jpeg,
 )
-from .jobs import Job
+from .jobs import Job, check_readable
 from .masks import check_mask_size
 from .pictures import (
     Hole,
@@ -27,11 +30,13 @@ from .pictures import (
     Readings,
     check_depth,
     header_of,
+    is_grey,
     lies_on_its_side,
     load_picture,
     size_of,
 )
-from .task_options import TaskOptions
+from .shots import Photograph, check_alike
+from .task_options import HdrOptions, JpegOptions, TaskOptions
 
 # Formats that hold values of some depths only, whatever the input has.
 PARTICULAR = ("JPEG", "WEBP", "EXR", "HDR")
@@ -51,13 +56,46 @@ def checked(job: Job, options: TaskOptions, depth: str) -> Job:
         if options.task == "phase":
             check_suffix(job.input)
             return job
-        size_of(job.input)  # which tells what is no picture
-        check_output(job, options, depth)
-        return replace(job, reason=job.reason or change_of_size(job, options))
+        readings = Readings()
+        check_output(job, options, depth, readings)
+        if header_of(job.input)[0] == FLOAT:
+            _check_float(job, options, readings.take(job.input))
+        _check_input(job, options)
+        told = change_of_size(job, options) or _what_is_in_doubt(job, options)
+        return replace(job, reason=job.reason or told)
     except PictureError as error:
         return replace(job, action="fail", reason=str(error), kind=error.kind)
     except UsageError as error:
         return replace(job, action="fail", reason=str(error), kind=UsageError.__name__)
+
+
+def _check_float(job: Job, options: TaskOptions, picture: Picture) -> None:
+    """Reading it told of light that is negative, or not a number; this tells of the rest."""
+    if picture.alpha is not None and options.task != "inpaint":  # which may fill all of that
+        check_alpha(job.output)
+
+
+def _check_input(job: Job, options: TaskOptions) -> None:
+    """PictureError where headers tell that a task does not take the picture."""
+    if isinstance(options, HdrOptions):
+        check_alike([_shot(path) for path in (job.input, *options.others)])
+    if isinstance(options, JpegOptions):
+        if is_jpeg(job.input):
+            check_header(job.input)
+        elif header_of(job.input)[0] > 8:
+            raise is_no_jpeg(job.input)
+
+
+def _shot(path: Path) -> Photograph:
+    check_readable(path)
+    light = header_of(path)[0] == FLOAT and load_picture(path).linear
+    return Photograph(path, size_of(path), is_grey(path), light)
+
+
+def _what_is_in_doubt(job: Job, options: TaskOptions) -> str:
+    """What only the run can tell."""
+    unsure = isinstance(options, JpegOptions) and not is_jpeg(job.input)
+    return "is no JPEG, and fails if it shows no traces of one" if unsure else ""
 
 
 def check_output(
@@ -70,6 +108,7 @@ def check_output(
     kind = format_of(job.output)
     if options.task == "phase":
         return
+    size_of(job.input)  # what is wrong with the picture itself is told first
     if mask := job.mask or options.shared_mask:
         size, other = size_of(job.input), size_of(mask)
         check_mask_size(mask, other, size, turned=other != size and lies_on_its_side(job.input))
@@ -92,7 +131,9 @@ def _check_kind(job: Job, kind: str, options: TaskOptions, depth: str) -> None:
     bits, transparent = header_of(job.input)
     if kind in OPAQUE and transparent and options.task != "inpaint":  # which may fill all of that
         check_alpha(job.output)
-    if depth == "auto" and options.task != "hdr":
+    if depth == "auto":
+        if options.task == "hdr":  # light, or what is exposed darker
+            bits = FLOAT if FLOAT in HOLDS.get(kind, ()) else 16
         check_depth(bits, job.output)
 
 

@@ -247,7 +247,7 @@ def _why_unread(error: OSError) -> str:
     return f"{error.filename}: folder cannot be read ({error.strerror}); make it readable"
 
 
-def _check_readable(path: Path) -> None:
+def check_readable(path: Path) -> None:
     """PictureError for what is no file: reading a pipe would wait for ever."""
     try:
         if stat.S_ISREG(path.stat().st_mode):
@@ -277,7 +277,7 @@ def plan_job(
         return job
     output = job.output
     try:
-        _check_readable(job.input)
+        check_readable(job.input)
         check_writable(output, sheets)
         if not options.overwrite:
             if os.path.lexists(output):

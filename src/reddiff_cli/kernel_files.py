@@ -1,5 +1,6 @@
-"""Files that hold blur kernels: read and checked without torch, as plans do."""
+"""Files that hold kernels of blurs and filters: read and checked without torch, as plans do."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import PictureError, UsageError
-from .kernel_shapes import Weights, trim
+from .filter_shapes import Taps, draw_filter, own
+from .kernel_shapes import Weights, draw_kernel, trim
+from .kernelspec import KernelSpec
 from .pictures import load_picture
+from .task_options import Filter, Laid
 
 LARGEST_SIDE = 501
 # Of its maximum, what a kernel file has at its border at least if there is a background under it,
@@ -38,6 +42,63 @@ def check_kernel_fits(path: Path, kernel: tuple[int, int], height: int, width: i
     kh, kw = kernel
     if kh > height or kw > width:
         told = f"kernel is {kw}x{kh}, picture is {width}x{height}; give a smaller kernel"
+        raise PictureError(f"{path}: {told}", "KernelSize")
+
+
+def read_taps(scale: int, chosen: Filter) -> Taps:
+    """The taps of a filter, read if a file holds them; UsageError as above."""
+    return Kernels().taps(scale, chosen)
+
+
+class Kernels:
+    """Kernels as one plan asks for them: each is read or drawn once."""
+
+    def __init__(self) -> None:
+        self._files: dict[Path, Weights] = {}
+        self._sizes: dict[KernelSpec, tuple[int, int]] = {}
+        self._taps: dict[tuple[int, Filter], Taps] = {}
+
+    def of_file(self, path: Path) -> Weights:
+        """What a file holds, of sum 1, without its borders of zeros; UsageError as above."""
+        if path not in self._files:
+            kernel = read_kernel(path)
+            self._files[path] = trim(kernel / kernel.sum())
+        return self._files[path]
+
+    def size(self, spec: KernelSpec) -> tuple[int, int]:
+        """(kh, kw) of the kernel of a blur."""
+        if spec not in self._sizes:
+            kernel = draw_kernel(spec) if spec.path is None else self.of_file(spec.path)
+            self._sizes[spec] = kernel.shape[0], kernel.shape[1]
+        return self._sizes[spec]
+
+    def taps(self, scale: int, chosen: Filter) -> Taps:
+        """Those of the filter of a reduction."""
+        key = scale, chosen
+        if key not in self._taps:
+            path = chosen.path
+            drawn = own(scale, self.of_file(path)) if path else draw_filter(scale, chosen)
+            self._taps[key] = drawn
+        return self._taps[key]
+
+    def check(self, path: Path, laid: Sequence[Laid], height: int, width: int) -> None:
+        """PictureError if one is too large for what it was laid on, or lies outside of it.
+
+        laid: in their order.    height, width: of the picture that came of them all.
+        """
+        for part in reversed(laid):
+            if part.kernel is None:
+                taps = self.taps(part.scale, part.filter)
+                check_filter_covers(path, taps, part.scale, height, width)
+                height, width = part.scale * height, part.scale * width
+            else:
+                check_kernel_fits(path, self.size(part.kernel), height, width)
+
+
+def check_filter_covers(path: Path, taps: Taps, scale: int, height: int, width: int) -> None:
+    """PictureError if a filter looks past the picture that it is to make, at its borders."""
+    if not taps.cover(scale, height, width):
+        told = "its filter lies outside at its borders; give one that is heaviest in its middle"
         raise PictureError(f"{path}: {told}", "KernelSize")
 
 

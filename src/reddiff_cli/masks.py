@@ -1,6 +1,7 @@
 """Masks of users, where white is filled -> holes, where True is."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from unicodedata import normalize
@@ -142,8 +143,16 @@ def hole_from_file(picture: Picture, path: Path) -> Hole:
     return marked(_values_of(picture, path))
 
 
-def check_mask(path: Path, options: InpaintOptions) -> None:
-    """What can be told of a mask without its picture: PictureError or NothingToFill."""
+@dataclass(frozen=True)
+class SeenAlone:
+    """A mask without its picture.    hole: what it fills.    shaded: it may be a copy of that."""
+
+    hole: Hole
+    shaded: bool
+
+
+def check_mask(path: Path, options: InpaintOptions) -> SeenAlone:
+    """What can be told of a mask without its picture: PictureError or NothingToFill, too."""
     mask = load_picture(path)
     if _is_photograph(mask):
         raise _no_mask(path)
@@ -151,7 +160,9 @@ def check_mask(path: Path, options: InpaintOptions) -> None:
     hole = marked(255 - values if options.invert else values)
     if not hole.any():
         raise NothingToFill("mask is empty")
-    check_something_is_known(grow(hole, options.grow), path)
+    hole = grow(hole, options.grow)
+    check_something_is_known(hole, path)
+    return SeenAlone(hole, _is_shaded(mask))
 
 
 def _values_of(picture: Picture, path: Path) -> NDArray[np.float32]:
@@ -206,13 +217,18 @@ def check_mask_size(
 
 def _is_copy(mask: Picture, picture: Picture) -> bool:
     """True if most of a mask is the picture itself, as where somebody painted on a copy."""
-    if mask.linear or picture.linear or _is_shade(mask.pixels).mean() < FEW:
+    if picture.linear or not _is_shaded(mask):
         return False
     shades = _is_shade(picture.pixels)
     if shades.sum() < ENOUGH:
         return False
     alike = np.abs(mask.pixels - picture.pixels).max(2) < ALIKE
     return bool(alike[shades].mean() > COPIED)
+
+
+def _is_shaded(mask: Picture) -> bool:
+    """True if so much is neither black nor white that it may be a copy of its picture."""
+    return not mask.linear and bool(_is_shade(mask.pixels).mean() >= FEW)
 
 
 def _is_photograph(mask: Picture) -> bool:

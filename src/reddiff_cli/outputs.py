@@ -147,10 +147,11 @@ def check_nothing_is_lost(output: Path, sheets: Sequence[str]) -> None:
 def check_writable(output: Path, sheets: Sequence[str]) -> None:
     """PictureError if a result or what goes beside it cannot be: now, not after hours of work."""
     for path in (output, *_beside(output, sheets)):
-        _check_writable(path)
+        check_place(path)
 
 
-def _check_writable(output: Path) -> None:
+def check_place(output: Path) -> None:
+    """PictureError if there cannot be such a file."""
     try:
         if stat.S_ISDIR(output.stat().st_mode):
             raise PictureError(f"{output}: is a folder; choose another -o", "Output")

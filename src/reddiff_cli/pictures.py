@@ -31,7 +31,18 @@ from .formats.carriers import (
     with_chunks,
 )
 from .formats.kinds import FLOAT, LOSSY, format_of
-from .formats.opened import ORIENTATION, bits_per_channel, exchanges_sides, tag_of, upright_size
+from .formats.opened import (
+    CMYK,
+    ORIENTATION,
+    PHOTOMETRIC,
+    bits_per_channel,
+    check_samples,
+    exchanges_sides,
+    has_no_colours,
+    is_float_tiff,
+    stored_of,
+    upright_size,
+)
 from .formats.opening import open_picture
 from .formats.samples import eight_bits_of, rounded, scaled
 from .formats.tifftags import read_tags
@@ -43,10 +54,6 @@ from .pixels import check_depth as check_depth
 from .pixels import check_format as check_format
 from .pixels import told_of_cut as told_of_cut
 from .pixels import with_depth as with_depth
-
-_SAMPLE_FORMAT, _IS_FLOAT = 339, 3  # TIFF
-_PHOTOMETRIC, _WHITE_IS_ZERO, _CMYK = 262, 0, 5
-_EXTRA_SAMPLES = 338
 
 
 class Readings:
@@ -91,6 +98,7 @@ def size_of(path: Path) -> tuple[int, int]:
         return deep.size_of(path)
     with suppress(UnidentifiedImageError), _opened(path) as image:
         _check_still(path, image)
+        check_samples(path, image)
         return upright_size(path, image)
     _check_odd_tiff(path)
     return deep.size_of(path)
@@ -108,10 +116,19 @@ def header_of(path: Path) -> tuple[int, bool]:
     """Depth of the picture, and whether it has transparency, if its header says that at once."""
     if not _is_light(path):
         with suppress(UnidentifiedImageError), _opened(path) as image:
-            if image.format != "TIFF" or tag_of(image, _SAMPLE_FORMAT, 1) != _IS_FLOAT:
+            if not is_float_tiff(image):
                 eight = bits_per_channel(path, image) <= 8
-                return 8 if eight else 16, eight and image.has_transparency_data
+                told = eight or image.format == "PNG"
+                return 8 if eight else 16, told and image.has_transparency_data
     return FLOAT, False
+
+
+def is_grey(path: Path) -> bool:
+    """Whether a picture has no colours; PictureError as above."""
+    if not _is_light(path):
+        with suppress(UnidentifiedImageError), _opened(path) as image:
+            return has_no_colours(path, image)
+    return bool(load_picture(path).pixels.shape[2] == 1)
 
 
 def _is_light(path: Path) -> bool:
@@ -165,7 +182,7 @@ def _read(path: Path, image: Image.Image) -> Picture:
         # Damaged pixels are told of once only: whoever asks again gets what was decoded by then.
         image.load()
     metadata = metadata_of(image)
-    if image.format == "TIFF" and tag_of(image, _SAMPLE_FORMAT, 1) == _IS_FLOAT:
+    if is_float_tiff(image):
         pixels, alpha, stored = deep.read_float(path)
         return Picture(pixels, alpha, FLOAT, metadata, stored)
     if bits > 8 and image.format == "HEIF":
@@ -173,9 +190,9 @@ def _read(path: Path, image: Image.Image) -> Picture:
     if bits > 8:
         orientation = int(image.getexif().get(ORIENTATION, 1))
         tags: Any = getattr(image, "tag_v2", {})
-        if tags.get(_PHOTOMETRIC) == _CMYK:
+        if tags.get(PHOTOMETRIC) == CMYK:
             metadata = replace(metadata, icc=b"")
-        pixels, alpha = deep.read(path, bits, _stored(tags, orientation))
+        pixels, alpha = deep.read(path, bits, stored_of(tags, orientation))
         return Picture(pixels, alpha, 16, metadata)
     if image.mode in ("CMYK", "YCbCr", "LAB"):
         metadata = replace(metadata, icc=b"")  # the profile describes the old colour space
@@ -204,7 +221,7 @@ def _read_odd_tiff(path: Path) -> Picture:
     metadata, stored = metadata_of_file(path), deep.Stored()
     with suppress(Exception):  # damaged tags raise nearly anything
         tags = read_tags(path)
-        stored = _stored(tags, int(tags.get(ORIENTATION, 1)))
+        stored = stored_of(tags, int(tags.get(ORIENTATION, 1)))
     try:
         return Picture(*deep.read(path, 16, stored), 16, metadata)
     except PictureError as error:
@@ -217,13 +234,6 @@ def _read_odd_tiff(path: Path) -> Picture:
         if error.kind != "Unreadable":
             raise
         raise PictureError(f"{path}: not a picture, or damaged", "Unreadable") from error
-
-
-def _stored(tags: Any, orientation: int) -> deep.Stored:  # noqa: ANN401  (Pillow's two kinds)
-    """What TIFF tags say of samples; other formats have none."""
-    extra = tags.get(_EXTRA_SAMPLES, 2)
-    first = (*extra, 2)[0] if isinstance(extra, tuple) else int(extra)
-    return deep.Stored(orientation, tags.get(_PHOTOMETRIC, 1) == _WHITE_IS_ZERO, first)
 
 
 def _encode(picture: Picture, path: Path, record: dict[str, Any] | None, quality: int) -> bytes:

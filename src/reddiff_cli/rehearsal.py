@@ -11,9 +11,7 @@ from pathlib import Path
 
 from .errors import PictureError, UsageError
 from .jobs import Job
-from .kernel_files import check_kernel_fits, read_kernel
-from .kernel_shapes import draw_kernel, trim
-from .kernelspec import KernelSpec
+from .kernel_files import Kernels
 from .masks import NothingToFill, check_mask, load_hole
 from .pictures import load_picture, size_of
 from .retrieval.diffraction import load_diffraction
@@ -30,8 +28,8 @@ class Rehearsal:
     def __init__(self, options: TaskOptions) -> None:
         self._options = options
         self._found: dict[Path, Found] = {}
-        self._files: dict[Path, tuple[int, int]] = {}  # (kh, kw) of the kernel that one holds
-        self._kernels: dict[KernelSpec, tuple[int, int]] = {}
+        self._shaded: set[Path] = set()  # masks that may be copies of their pictures
+        self._kernels = Kernels()
 
     def of(self, job: Job) -> Job:
         """The job as it would end if its files decide that: failed, or skipped.
@@ -40,7 +38,7 @@ class Rehearsal:
         """
         try:
             for path in self._options.kernel_files:
-                self._once(path, self._measure)
+                self._once(path, self._kernels.of_file)
             if job.action == "restore":
                 self._check(job)
         except NothingToFill as nothing:
@@ -55,31 +53,32 @@ class Rehearsal:
         options = self._options
         if isinstance(options, PhaseOptions):
             load_diffraction(job.input, options)
-        if options.blurs:
-            width, height = size_of(job.input)
-            for spec, times in reversed(options.blurs):
-                check_kernel_fits(job.input, self._size(spec), times * height, times * width)
         if isinstance(options, InpaintOptions):
             if job.mask is None:  # the marks are in the picture
-                load_hole(load_picture(job.input), None, options)
+                self._look_for_marks(job.input, options)
             else:
-                self._once(job.mask, lambda path: check_mask(path, options))
+                self._check_mask(job.input, job.mask, options)
         elif mask := options.shared_mask:
             with suppress(NothingToFill):  # the other damages are still to be undone
-                self._once(mask, lambda path: check_mask(path, InpaintOptions()))
+                self._check_mask(job.input, mask, InpaintOptions())
+        if options.laid:
+            width, height = size_of(job.input)
+            self._kernels.check(job.input, options.laid, height, width)
 
-    def _measure(self, path: Path) -> None:
-        height, width = trim(read_kernel(path)).shape
-        self._files[path] = height, width
+    def _check_mask(self, picture: Path, mask: Path, options: InpaintOptions) -> None:
+        def check(path: Path) -> None:
+            if check_mask(path, options).shaded:
+                self._shaded.add(path)
 
-    def _size(self, spec: KernelSpec) -> tuple[int, int]:
-        """(kh, kw) of a kernel; that of a file was read before."""
-        if spec.path is not None:
-            return self._files[spec.path]
-        if spec not in self._kernels:
-            height, width = draw_kernel(spec).shape
-            self._kernels[spec] = height, width
-        return self._kernels[spec]
+        self._once(mask, check)
+        if mask in self._shaded:
+            load_hole(load_picture(picture), mask, options)
+
+    def _look_for_marks(self, path: Path, options: InpaintOptions) -> None:
+        try:
+            load_hole(load_picture(path), None, options)
+        except UsageError as error:  # as the run says it
+            raise UsageError(f"{path}: {error}") from error
 
     def _once(self, path: Path, check: Callable[[Path], object]) -> None:
         if path not in self._found:

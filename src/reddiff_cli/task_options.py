@@ -49,8 +49,8 @@ class TaskOptions:
         return []
 
     @property
-    def blurs(self) -> list[tuple[KernelSpec, int]]:
-        """Kernels that are given, and how many times as large as the picture what each blurred."""
+    def laid(self) -> list["Laid"]:
+        """Kernels of blurs and filters of reductions that are given, in their order."""
         return []
 
     def claim(self, inputs: list[Path]) -> tuple["TaskOptions", list[Path]]:
@@ -102,6 +102,15 @@ class Filter:
 
 
 @dataclass(frozen=True)
+class Laid:
+    """What was laid on a picture: the kernel of a blur; without one a filter that reduced it."""
+
+    kernel: KernelSpec | None = None
+    scale: int = 1
+    filter: Filter = Filter("bicubic")
+
+
+@dataclass(frozen=True)
 class SuperresOptions(TaskOptions):
     """How the small picture was made of the light (response linear: of the values)."""
 
@@ -125,6 +134,10 @@ class SuperresOptions(TaskOptions):
     @property
     def kernel_files(self) -> list[Path]:
         return [self.filter.path] if self.filter.path else []
+
+    @property
+    def laid(self) -> list[Laid]:
+        return [Laid(scale=self.scale, filter=self.filter)]
 
     def settings(self) -> dict[str, Any]:
         settings = {"scale": self.scale, "downsample": self.filter.path or str(self.filter)}
@@ -154,8 +167,8 @@ class DeblurOptions(TaskOptions):
         return [self.kernel.path] if self.kernel.path else []
 
     @property
-    def blurs(self) -> list[tuple[KernelSpec, int]]:
-        return [] if self.kernel.family == "auto" else [(self.kernel, 1)]
+    def laid(self) -> list[Laid]:
+        return [] if self.kernel.family == "auto" else [Laid(self.kernel)]
 
     def __post_init__(self) -> None:
         if self.boundary not in BOUNDARIES:

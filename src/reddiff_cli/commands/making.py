@@ -66,7 +66,7 @@ class Command(TyperCommand):
         with errors_as_lines(0):
             if not ctx.resilient_parsing:  # a shell that completes words
                 self._check(args)
-        with showing_help(), naming(ctx):
+        with showing_help(), naming(ctx, list(args)):
             return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401  (not exported)
@@ -81,7 +81,8 @@ class Command(TyperCommand):
         except OSError as error:
             told = "the folder that this runs in is gone, or closed; change to another"
             raise UsageError(told) from error
-        options = (p for p in self.params if p.param_type_name == "option")
+        options = [p for p in self.params if p.param_type_name == "option"]
+        known = {name for option in options for name in option.opts}
         taking = (o for o in options if not (getattr(o, "is_flag", 0) or getattr(o, "count", 0)))
         flags = {name for option in taking for name in option.opts}
         for before, word in zip(["", *args], args, strict=False):
@@ -94,6 +95,8 @@ class Command(TyperCommand):
                 raise UsageError("'': is an empty name; give a file or a folder")
             if joined and flag in flags and re.fullmatch("-[a-z]", flag):  # it would be a part
                 raise UsageError(f"{word}: {flag} takes no '='; write {flag} {value}")
+            if joined and flag in known and re.fullmatch("-[a-z]", flag):
+                raise UsageError(f"{word}: {flag} takes no value; write {flag}")
 
 
 class _Restoring(Command):

@@ -142,8 +142,11 @@ def _convert(
 
         if not source.exists():
             raise UsageError(f"{source}: no such file or folder")
-        if source.is_dir() == (family is not None):
-            raise UsageError(f"{source}: a file needs --family, and a folder has none")
+        if source.is_dir() and family is not None:
+            raise UsageError(f"--family {family}: is for files, {source} is a folder; drop it")
+        if not source.is_dir() and family is None:
+            told = f"{source}: does not say of which family it is"
+            raise UsageError(f"{told}; give it, as --family imagenet256")
         from ..networks.convert import FAMILIES, convert_file, convert_folder
 
         if family is not None and family not in FAMILIES:

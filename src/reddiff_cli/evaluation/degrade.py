@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..damages import RestoreOptions
-from ..errors import PictureError
 from ..formats.jpeg import JpegFile, read_jpeg
+from ..kernel_files import Kernels
 from ..kernels import make_kernel
 from ..operators import (
     Exposure,
@@ -29,18 +29,17 @@ from ..operators import (
     Phase,
     behind,
     compose,
-    enlargement,
     measure_jpeg,
     rec601,
 )
-from ..pictures import Hole, Picture, size_of
+from ..pictures import Hole, Picture
 from ..response import parse_response
 from ..retrieval.diffraction import Diffraction
 from ..retrieval.options import PhaseOptions
 from ..solvers.reddiff import SIGMA_SINGLE
 from ..task_options import DeblurOptions, HdrOptions, InpaintOptions, SuperresOptions
 from ..tasks import Problem, Setting
-from ..tasks.compose import Margins, canvas_margins, make_part
+from ..tasks.compose import make_part
 from ..tasks.deblur import make_blur
 from ..tasks.hdr import CLIPPED_WITHIN
 from ..tasks.inpaint import Inpainting
@@ -50,14 +49,14 @@ from ..tasks.phase import PhaseRetrieval
 from ..tasks.problem import to_pixels, to_tensor
 from ..tasks.superres import make_downsample
 from ..tasks.whole import WholePicture
+from .crops import NO_MARGINS, NOWHERE, Margins, crop_of
 from .hole_shapes import draw_hole
+from .inputs import is_colourless
 from .options import Case, CompressOptions, HoleOptions
 from .own_masks import own_hole
-from .specimen import NO_MARGINS, Specimen, cut
+from .specimen import Specimen
 
 OVERSAMPLING = 2  # of phase: the detector has twice the pixels of the picture on each axis
-# What messages name in place of a file that nobody has.
-NOWHERE = Path("the crop")
 
 
 @dataclass(frozen=True)
@@ -86,18 +85,17 @@ def degrade(
     Holes and noise are drawn from `seed` and the pixels of the crop: the same picture is damaged
     in the same way under any name and in any order. PictureError if the picture does not fit.
     """
-    x = to_tensor(picture)
     options = case.options
+    where = crop_of(options, (picture.width, picture.height), crop, Kernels())
+    canvas = to_tensor(picture)[:, :, where.rows, where.columns].clone()
     if isinstance(options, CompressOptions):
-        return _compress(cut(x, crop), options)
+        return _compress(canvas, options)
     if isinstance(options, PhaseOptions):
-        truth = cut(x, crop)
-        return _diffract(truth, options, case.noise, _generator(truth, seed))
+        return _diffract(canvas, options, case.noise, _generator(canvas, seed))
     if isinstance(options, InpaintOptions) and mask:
-        canvas = cut(x, crop)
-        made = _holed(canvas, own_hole(picture, canvas, mask, options, crop, on_note))
+        made = _holed(canvas, own_hole(picture, canvas, mask, options, where, on_note))
     else:
-        made = _make(x, case, crop, seed)
+        made = _make(canvas, case, where.margins, seed)
     truth, generator = made.crop(made.canvas).clone(), _generator(made.canvas, seed)
     clean = made.operator(made.canvas)
     noise = 2 * case.noise * torch.randn(clean.shape, generator=generator)
@@ -123,48 +121,36 @@ def _generator(x: Tensor, seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(number)
 
 
-def _make(x: Tensor, case: Case, crop: int, seed: int) -> _Made:
+def _make(canvas: Tensor, case: Case, margins: Margins, seed: int) -> _Made:
     """The operator of a case and the part of a picture that it acts on."""
     options = case.options
     match options:
         case HoleOptions():
-            canvas = cut(x, crop)
             number = _generator(canvas, seed).initial_seed()
             random = np.random.default_rng(number)
             hole = draw_hole(options, (canvas.shape[2], canvas.shape[3]), random)
             return _holed(canvas, hole)
         case SuperresOptions():
             reduction = make_downsample(options.scale, options.filter)
-            operator = behind(parse_response(options.response), reduction)
-            return _Made(operator, cut(x, crop, options.scale))
+            return _Made(behind(parse_response(options.response), reduction), canvas)
         case DeblurOptions():
-            return _make_blur(x, options, crop)
+            kernel, response = make_kernel(options.kernel), parse_response(options.response)
+            operator, _ = make_blur(NOWHERE, kernel, options.boundary, canvas, response)
+            return _Made(operator, canvas, margins)
         case HdrOptions():
-            return _Made(_make_hdr(options, case.noise), cut(x, crop))
+            return _Made(_make_hdr(options, case.noise), canvas)
         case RestoreOptions():
-            return _make_chain(x, options, crop)
+            return _make_chain(canvas, options, margins)
     if case.task == "colorize":
-        if x.shape[1] != 3:
-            raise PictureError("picture is grey; colorize is measured on colours", "Colour")
-        return _Made(rec601(), cut(x, crop))
-    return _Made(Identity(), cut(x, crop))
+        if canvas.shape[1] != 3:
+            raise is_colourless()
+        return _Made(rec601(), canvas)
+    return _Made(Identity(), canvas)
 
 
 def _holed(canvas: Tensor, hole: Hole) -> _Made:
     known = torch.from_numpy(~hole)[None, None].float()
     return _Made(Inpaint(known), canvas, known=known)
-
-
-def _make_blur(x: Tensor, options: DeblurOptions, crop: int) -> _Made:
-    kernel, response = make_kernel(options.kernel), parse_response(options.response)
-    operator, blur = make_blur(NOWHERE, kernel, options.boundary, x, response)
-    if blur is None:
-        canvas = cut(x, crop)
-        operator, _ = make_blur(NOWHERE, kernel, options.boundary, canvas, response)
-        return _Made(operator, canvas)
-    (top, bottom), (left, right) = blur.margins
-    margins = (left, right, top, bottom)
-    return _Made(operator, cut(x, crop, margins=margins), margins)
 
 
 def _make_hdr(options: HdrOptions, noise: float) -> Operator:
@@ -174,29 +160,16 @@ def _make_hdr(options: HdrOptions, noise: float) -> Operator:
     return Exposure(options.stops, parse_response(options.response), tolerance)
 
 
-def _make_chain(x: Tensor, options: RestoreOptions, crop: int) -> _Made:
+def _make_chain(canvas: Tensor, options: RestoreOptions, margins: Margins) -> _Made:
     nothing = Picture(np.zeros((1, 1, 1), dtype=np.float32))
     plain = [damage for damage in options.parts if damage.kind != "mask"]
     parts = tuple(make_part(damage, nothing) for damage in plain)
-    margins = canvas_margins(parts)
-    canvas = cut(x, crop, enlargement(compose(parts)) if parts else 1, margins)
     known = None
     if len(plain) < len(options.parts):  # the mask, which comes last
         size = compose(parts)(canvas).shape[2:] if parts else canvas.shape[2:]
-        _check_mask(options, size[1], size[0])
         parts = (*parts, make_part(options.parts[-1], Picture(np.zeros((*size, 1), np.float32))))
         known = getattr(parts[-1], "known", None)
     return _Made(compose(parts), canvas, margins, known)
-
-
-def _check_mask(options: RestoreOptions, width: int, height: int) -> None:
-    """PictureError for a mask that is not as large as what the other damages leave of the crop."""
-    mask = options.shared_mask
-    if mask and (size := size_of(mask)) != (width, height):
-        told = f"mask is {size[0]}x{size[1]}, the damaged crop is {width}x{height}"
-        raise PictureError(
-            f"{mask}: {told}; make them equal, by --crop or another mask", "MaskSize"
-        )
 
 
 def _poser(made: _Made, case: Case, truth: Tensor, y: Tensor) -> Callable[[Setting], Problem]:

@@ -25,7 +25,7 @@ from ..restore import Restorer
 from ..tasks import Setting, solver_of
 from ..tasks.problem import to_pixels, to_tensor
 from .degrade import degrade
-from .inputs import EvalInputs
+from .inputs import EvalInputs, naming
 from .ledger import FAILED, OK, REFUSED, Ledger, Row, contents_of, slug
 from .options import START, Case, EvalOptions, Method
 from .perceptual import Distance
@@ -129,9 +129,7 @@ class Evaluator:
             damage = case, options.crop, options.seed, shot.mask, self.reporter.note
             specimen = degrade(load_picture(shot.path), *damage)
         except PictureError as error:
-            text = str(error)
-            named = text if text.startswith(str(shot.path)) else f"{shot.path}: {text}"
-            raise PictureError(named, error.kind) from error
+            raise naming(shot.path, error) from error
         if keep:
             _save(eight_bits(to_pixels(specimen.truth)), shot.file("clean"))
             _save(specimen.shown(), shot.file("degraded"))

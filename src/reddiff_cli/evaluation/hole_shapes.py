@@ -14,30 +14,42 @@ STROKE = (0.15, 0.5)
 BEND = 0.5  # radians between points of a stroke, standard deviation
 
 
+def check_hole(options: HoleOptions, size: tuple[int, int]) -> None:
+    """PictureError if a box does not fit into (H, W), or if all pixels or none would be filled."""
+    shown = f"{size[1]}x{size[0]} pixels"
+    if options.kind == "box":
+        if options.value >= min(size):
+            told = f"a box of {options.value:g} needs more than {shown}"
+            raise PictureError(
+                f"{told}; give a smaller one, or a larger picture or --crop", "Hole"
+            )
+    elif (count := _count(options, size)) in (0, size[0] * size[1]):
+        told = f"a hole of {options.value:g} of {shown} is {count} pixels"
+        raise PictureError(f"{told}; give a share that fills some and leaves some", "Hole")
+
+
 def draw_hole(options: HoleOptions, size: tuple[int, int], random: np.random.Generator) -> Hole:
     """(H, W), True = to be filled. Random and freeform holes have exactly the share asked for.
 
-    PictureError if a box does not fit into the picture, or if all pixels or none would be filled.
+    PictureError as of `check_hole`.
     """
+    check_hole(options, size)
     if options.kind == "box":
         return _box(int(options.value), size, random)
-    pixels = size[0] * size[1]
-    count = round(options.value * pixels)
-    if count in (0, pixels):
-        told = f"a hole of {options.value:g} of {size[1]}x{size[0]} pixels is {count} pixels"
-        raise PictureError(f"{told}; give a share that fills some and leaves some", "Hole")
+    count = _count(options, size)
     if options.kind == "random":
-        flat = np.zeros(pixels, dtype=bool)
+        flat = np.zeros(size[0] * size[1], dtype=bool)
         flat[random.permutation(flat.size)[:count]] = True
         return flat.reshape(size)
     return _strokes(count, size, random)
 
 
+def _count(options: HoleOptions, size: tuple[int, int]) -> int:
+    return round(options.value * size[0] * size[1])
+
+
 def _box(side: int, size: tuple[int, int], random: np.random.Generator) -> Hole:
     hole = np.zeros(size, dtype=bool)
-    if side >= min(size):
-        told = f"a box of {side} needs more than {size[1]}x{size[0]} pixels"
-        raise PictureError(f"{told}; give a smaller one, or a larger picture or --crop", "Hole")
     top, left = (int(random.integers(0, length - side + 1)) for length in size)
     hole[top : top + side, left : left + side] = True
     return hole

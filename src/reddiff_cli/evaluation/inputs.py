@@ -1,13 +1,26 @@
 """What an evaluation reads: clean pictures, and beside them masks of the user's own."""
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import PictureError
+from ..formats.kinds import FLOAT
 from ..jobs import file_digest, list_pictures
-from ..masks import Masks, NothingToFill, check_mask
-from ..pictures import size_of
+from ..kernel_files import Kernels
+from ..masks import (
+    Masks,
+    NothingToFill,
+    SeenAlone,
+    check_mask,
+    check_something_is_known,
+    load_hole,
+)
+from ..pictures import Hole, Picture, header_of, is_grey, load_picture, size_of
 from ..task_options import InpaintOptions
+from .crops import Crop, crop_of
+from .hole_shapes import check_hole
+from .options import Case, HoleOptions
 
 
 class EvalInputs:
@@ -27,7 +40,9 @@ class EvalInputs:
         self._inputs, self._recursive, self._output = inputs, recursive, output
         self._holes = holes or InpaintOptions()
         self._masks = Masks(self._holes.mask)
-        self._found: dict[Path, PictureError | None] = {}  # by mask: what is wrong with it
+        self._last: tuple[Path, SeenAlone | PictureError | NothingToFill] | None = None  # by mask
+        self._light: set[Path] = set()  # pictures of which it was read that it can be taken
+        self._kernels = Kernels()
         self._unread: dict[Path, PictureError] = {}  # folders, and why
 
     def pictures(self, limit: int | None = None) -> list[Path]:
@@ -72,27 +87,74 @@ class EvalInputs:
         above = (path for path in self._inputs if path.is_dir() and picture.is_relative_to(path))
         return self._masks.find(picture, next(above, None))
 
-    def check(self, picture: Path, crop: int) -> None:
-        """PictureError where the picture's header, or its mask, tells that it cannot be used."""
+    def check(self, case: Case, picture: Path, crop: int) -> None:
+        """PictureError in the words of the run, where headers, kernels or masks tell of one."""
         if picture in self._unread:
             raise self._unread[picture]
-        size = size_of(picture)
-        if mask := self.mask_of(picture):
-            is_of_all(mask, size, (min(crop, size[0]), min(crop, size[1])))
-            if error := self._wrong_in(mask):
-                raise error
+        mask = self.mask_of(picture)
+        try:
+            if picture not in self._light and header_of(picture)[0] == FLOAT:
+                load_picture(picture)  # light that is negative, or not a number
+                self._light.add(picture)
+            where = crop_of(case.options, size_of(picture), crop, self._kernels)
+            if case.task == "colorize" and is_grey(picture):
+                raise is_colourless()
+            if isinstance(case.options, HoleOptions):
+                check_hole(case.options, where.size)
+            elif mask:
+                self._check_own(picture, mask, where)
+            elif shared := case.options.shared_mask:
+                with suppress(NothingToFill):  # the other damages are still to be undone
+                    self._alone(shared, InpaintOptions())
+        except PictureError as error:
+            raise naming(picture, error) from error
 
-    def _wrong_in(self, mask: Path) -> PictureError | None:
-        """What is wrong with all of a mask; one that pictures share is read once."""
-        if mask not in self._found:
-            self._found[mask] = None
+    def _check_own(self, picture: Path, mask: Path, crop: Crop) -> None:
+        whole = is_of_all(mask, size_of(picture), crop.size[::-1])
+        try:
+            alone = self._alone(mask, self._holes)
+        except NothingToFill as nothing:
+            raise is_empty(mask, nothing) from None
+        if alone.shaded:  # it may be a copy of what it is for
+            seen = load_picture(picture)
+            cut = seen.pixels[crop.rows, crop.columns]
+            load_hole(seen if whole else Picture(cut), mask, self._holes)
+        if whole:
+            within(alone.hole, crop, mask)
+
+    def _alone(self, mask: Path, options: InpaintOptions) -> SeenAlone:
+        """A mask without its picture; that of all pictures is read once."""
+        if self._last is None or self._last[0] != mask:
             try:
-                check_mask(mask, self._holes)
-            except NothingToFill as nothing:
-                self._found[mask] = is_empty(mask, nothing)
-            except PictureError as error:
-                self._found[mask] = error
-        return self._found[mask]
+                self._last = mask, check_mask(mask, options)
+            except (PictureError, NothingToFill) as error:
+                self._last = mask, error
+        if isinstance(found := self._last[1], Exception):
+            raise found
+        return found
+
+
+def naming(picture: Path, error: PictureError) -> PictureError:
+    """The error, with the name of the picture that fails by it."""
+    text = str(error)
+    return PictureError(
+        text if text.startswith(str(picture)) else f"{picture}: {text}", error.kind
+    )
+
+
+def is_colourless() -> PictureError:
+    """What is said of a grey picture where colours are to be lost."""
+    return PictureError("picture is grey; colorize is measured on colours", "Colour")
+
+
+def within(hole: Hole, crop: Crop, mask: Path) -> Hole:
+    """The hole of a whole picture within its crop; PictureError if that has none, or is all."""
+    inner: Hole = hole[crop.rows, crop.columns]
+    if not inner.any():
+        told = f"is empty within the centre crop of {_sides(crop.size[::-1])}"
+        raise PictureError(f"{mask}: {told}; give a larger --crop", "MaskEmpty")
+    check_something_is_known(inner, mask)
+    return inner
 
 
 def is_empty(mask: Path, nothing: NothingToFill) -> PictureError:

@@ -82,10 +82,14 @@ class Ledger:
         """A picture that failed before is tried again."""
         self._rows.pop((case, str(path), FAILED), None)
 
-    def forget_folders(self) -> None:
-        """Folders that could not be read: those that still cannot will fail again."""
+    def forget_failures(self, cases: Iterable[Case], asked: Iterable[Path]) -> None:
+        """Those of inputs that are not asked for, so that none stands that is not of this run.
+
+        They may be gone, or be folders that can be read now. What is asked for is tried again.
+        """
+        names, inputs = {case.name for case in cases}, {str(path) for path in asked}
         for key, row in list(self._rows.items()):
-            if row["status"] == FAILED and Path(row["input"]).is_dir():
+            if row["status"] == FAILED and row["case"] in names and row["input"] not in inputs:
                 del self._rows[key]
 
     def write(self) -> None:

@@ -150,7 +150,8 @@ class EvalOptions:
         if doubled:
             raise UsageError(f"--method: {doubled[0]} twice; name each method once")
         if self.only:
-            check_solver(self.methods[0].solver, self.cases[0].task)
+            case = self.cases[0]
+            check_solver(self.methods[0].solver, case.task, spectral=case.options.spectral)
         if self.crop < 16:
             raise UsageError(f"--crop {self.crop}: must be at least 16 pixels")
         if self.assume is not None and any(case.task == "jpeg" for case in self.cases):

@@ -3,17 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from ..errors import PictureError
-from ..masks import NothingToFill, check_something_is_known, load_hole
+from ..masks import NothingToFill, load_hole
 from ..pictures import Hole, Picture
 from ..task_options import InpaintOptions
 from ..tasks.problem import to_pixels
-from .inputs import is_empty, is_of_all
-from .specimen import cut
+from .crops import Crop
+from .inputs import is_empty, is_of_all, within
 
 
 def own_hole(
@@ -21,10 +18,10 @@ def own_hole(
     canvas: Tensor,
     mask: Path,
     options: InpaintOptions,
-    crop: int,
+    crop: Crop,
     on_note: Callable[[str], None],
 ) -> Hole:
-    """(h, w) of the canvas, which is the centre crop: True where the mask is to be filled.
+    """(h, w) of the canvas, which is `crop`: True where the mask is to be filled.
 
     PictureError if the mask is of another size, or leaves nothing to fill or nothing known there.
     """
@@ -35,11 +32,4 @@ def own_hole(
         hole = load_hole(seen, mask, options, on_note)
     except NothingToFill as nothing:
         raise is_empty(mask, nothing) from None
-    if whole:
-        marks = torch.from_numpy(hole)[None, None].float()
-        hole = np.asarray(cut(marks, crop)[0, 0].numpy() == 1)
-    if not hole.any():
-        told = f"is empty within the centre crop of {width}x{height}"
-        raise PictureError(f"{mask}: {told}; give a larger --crop", "MaskEmpty")
-    check_something_is_known(hole, mask)
-    return hole
+    return within(hole, crop, mask) if whole else hole

@@ -12,6 +12,7 @@ from ..files import write_whole
 from ..kernel_files import read_kernel
 from ..models import find_model
 from ..options import MachineOptions, ReportOptions
+from ..outputs import check_place
 from ..progress import FetchReporter
 from ..record import plain
 from ..report import one_line, print_event, print_line
@@ -69,15 +70,16 @@ class EvalRun:
 
     def show_plan(self) -> ExitCode:
         """Print what would be measured; torch is not imported, and nothing is fetched."""
-        options = self.options.fit(find_model(self.model, offline=True))
-        material, failed = self.material(), False
-        pictures = self.pictures(material)
         self._check_kernels()
+        card = find_model(self.model, offline=True)
+        options, material, failed = self.options.fit(card), self.material(), False
+        pictures = self.pictures(material)
+        self._ledger(card)  # which rows of other settings refuse
         for case in options.cases:
             for path in pictures:
                 methods, error = [START, *options.labels], None
                 try:
-                    material.check(path, options.crop)
+                    material.check(case, path, options.crop)
                 except PictureError as wrong:
                     failed, error = True, {"type": wrong.kind, "message": str(wrong)}
                 if self.report.json:
@@ -109,14 +111,13 @@ class EvalRun:
     def _evaluate(self, card: Card, reporter: EvalReporter) -> tuple[list[Means], Kid]:
         material, cases = self.material(), self.options.cases
         pictures = self.pictures(material)
-        settings = {case.name: self._settings(case, card) for case in cases}
-        ledger = Ledger(self.folder, settings, self.shard, overwrite=self.overwrite)
+        ledger = self._ledger(card)
         reporter.expect(len(pictures) * len(cases), 1 + len(self.options.methods))
         if self.options.suite:
             reporter.say(NOT_IN_SUITE)
         evaluator, absent = self._evaluator(card, ledger, reporter, material)
         keep_all = self.options.save_pictures or not absent["kid"]
-        ledger.forget_folders()
+        ledger.forget_failures(cases, pictures)
         with ledger:
             rows = self._measure(evaluator, pictures, keep_all)
         means = summarise(rows, cases, self.options.labels)
@@ -131,6 +132,16 @@ class EvalRun:
             if why:
                 reporter.note(f"{name.upper()}: not measured: {why}")
         return means, kid
+
+    def _ledger(self, card: Card) -> Ledger:
+        """The rows that are there; UsageError if they are of other settings.
+
+        PictureError where none can be written.
+        """
+        settings = {case.name: self._settings(case, card) for case in self.options.cases}
+        ledger = Ledger(self.folder, settings, self.shard, overwrite=self.overwrite)
+        check_place(ledger.path)
+        return ledger
 
     def _settings(self, case: Case, card: Card) -> dict[str, Any]:
         """Everything that decides the rows of a case but the method; else they are not mixed."""

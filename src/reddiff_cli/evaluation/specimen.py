@@ -6,15 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import PictureError
 from ..operators import Operator, Phase
 from ..pictures import Hole, Pixels
 from ..tasks import Problem, Setting
-from ..tasks.compose import Margins
 from ..tasks.problem import to_pixels
-
-NO_MARGINS = (0, 0, 0, 0)
-SMALLEST = 16  # pixels a side that SSIM and the networks need
 
 
 @dataclass(frozen=True)
@@ -45,24 +40,3 @@ class Specimen:
         if self.y.ndim != 4:  # coefficients of a JPEG file
             return to_pixels(self.crop(self.start))
         return to_pixels(self.y)
-
-
-def cut(x: Tensor, crop: int, multiple: int = 1, margins: Margins = NO_MARGINS) -> Tensor:
-    """The centre of x, (1, C, H, W), with margins around it where the operator looks beyond it.
-
-    At most crop x crop pixels without the margins, a multiple on each axis; PictureError if
-    there are too few.
-    """
-    left, right, top, bottom = margins
-    places = []
-    for length, before, after in ((x.shape[2], top, bottom), (x.shape[3], left, right)):
-        side = min(crop, length - before - after) // multiple * multiple
-        if side < SMALLEST:
-            raise PictureError(
-                f"picture is {x.shape[3]}x{x.shape[2]}, the damage needs {SMALLEST} pixels and "
-                f"margins of {before + after}; give a larger picture",
-                "Size",
-            )
-        first = min(max((length - side) // 2, before), length - after - side)
-        places.append(slice(first - before, first + side + after))
-    return x[:, :, places[0], places[1]].clone()

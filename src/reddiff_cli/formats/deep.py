@@ -17,7 +17,7 @@ from ..errors import PictureError
 from .attributes import Attribute, set_attributes, set_window
 from .complaints import complaint, name_of
 from .parts import has_several
-from .samples import MOST, rounded, scaled
+from .samples import CONVERT, MOST, check_bits, rounded, scaled
 
 if TYPE_CHECKING:
     from OpenImageIO import ImageBuf
@@ -26,7 +26,6 @@ Pixels = NDArray[np.float32]
 Sample = TypeVar("Sample", bound=np.generic)
 NO_PREDICTOR = 1  # TIFF
 SPARE = 65_536  # bytes; no file system hands out larger blocks
-CONVERT = "convert it to unsigned integers of 8 or 16 bits, or to 32-bit float"
 Values = NDArray[np.uint16] | NDArray[np.float32]
 
 
@@ -47,8 +46,7 @@ def read(path: Path, bits: int, stored: Stored) -> tuple[Pixels, Pixels | None]:
     """Pixels (H, W, 1 or 3) and alpha (H, W) in [0, 1], upright; PictureError if not 16-bit."""
     import OpenImageIO as oiio
 
-    if bits != 16:
-        raise PictureError(f"{path}: {bits} bits per channel; {CONVERT}", "Depth")
+    check_bits(path, bits)
     as_stored = oiio.ImageSpec()
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # colours not multiplied by alpha
     buffer = oiio.ImageBuf(name_of(path), 0, 0, as_stored)
@@ -148,16 +146,23 @@ def size_of(path: Path) -> tuple[int, int]:
     buffer = oiio.ImageBuf(name_of(path))
     _check_size(path, buffer)
     spec = buffer.spec()
-    if buffer.has_error or not spec.width:
+    if buffer.has_error:
         complaint(buffer)
-        raise PictureError(f"{path}: not a picture, or damaged", "Unreadable")
+        raise _no_picture(path)
     turned = int(spec.get_int_attribute("Orientation", 1)) in (5, 6, 7, 8)
     return (spec.height, spec.width) if turned else (spec.width, spec.height)
 
 
+def _no_picture(path: Path) -> PictureError:
+    return PictureError(f"{path}: not a picture, or damaged", "Unreadable")
+
+
 def _check_size(path: Path, buffer: "ImageBuf") -> None:
-    """PictureError for what a header claims and no memory could hold."""
+    """PictureError for no header, and for what one claims and no memory could hold."""
     spec = buffer.spec()
+    if not spec.width:
+        complaint(buffer)
+        raise _no_picture(path)
     if spec.width * spec.height * max(1, spec.depth) > MOST:
         raise PictureError(f"{path}: more than 179 megapixels; split it", "TooLarge")
 

@@ -6,6 +6,7 @@ progressive files over as they are stored, before any decoder's choices; tables 
 
 import threading
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from .opening import open_picture
 
 _ORIENTATION = 0x0112  # EXIF: 1 to 8; from 5 on rows are shown as columns
 _TRANSPOSED = 5
+_YCCK = 2  # Adobe's number of CMYK that was turned into luminance and chroma
 # jpeglib is not made for threads: one run of 6000 reads by four of them in three ends the process
 # with a bus error or a damaged heap.
 _ALONE = threading.Lock()
@@ -72,8 +74,7 @@ def read_jpeg(path: Path) -> JpegFile:
     try:
         import jpeglib
     except ImportError as error:
-        message = f"{path}: reading JPEG data needs an extra; pip install 'reddiff-cli[jpeg]'"
-        raise PictureError(message, "Unreadable") from error
+        raise _needs_extra(path) from error
     try:
         with _ALONE:
             stored = jpeglib.read_dct(str(path))
@@ -82,12 +83,37 @@ def read_jpeg(path: Path) -> JpegFile:
         raise PictureError(f"{path}: cannot be decoded ({error})", "Unreadable") from error
     space = getattr(stored.jpeg_color_space, "name", str(stored.jpeg_color_space))
     if space not in _COLOURS:
-        raise PictureError(f"{path}: colours are {space}; convert to RGB first", "Colour")
+        raise _wrong_colours(path, space)
     present = [np.asarray(plane, dtype=np.int16) for plane in planes if plane is not None]
     tables = [np.asarray(stored.qt[number], dtype=np.int64) for number in stored.quant_tbl_no]
     factors = [(int(v), int(h)) for v, h in stored.samp_factor]
     components = _components(path, present, tables, factors)
     return JpegFile(components, _COLOURS[space], stored.height, stored.width, orientation)
+
+
+def check_header(path: Path) -> None:
+    """PictureError where the header of a JPEG file tells that `read_jpeg` would refuse it."""
+    if find_spec("jpeglib") is None:
+        raise _needs_extra(path)
+    with open_picture(path) as image:
+        if image.mode == "CMYK":
+            mixed = image.info.get("adobe_transform") == _YCCK
+            raise _wrong_colours(path, "JCS_YCCK" if mixed else "JCS_CMYK")
+
+
+def _needs_extra(path: Path) -> PictureError:
+    message = f"{path}: reading JPEG data needs an extra; pip install 'reddiff-cli[jpeg]'"
+    return PictureError(message, "Unreadable")
+
+
+def _wrong_colours(path: Path, space: str) -> PictureError:
+    return PictureError(f"{path}: colours are {space}; convert to RGB first", "Colour")
+
+
+def is_no_jpeg(path: Path) -> PictureError:
+    """What is said of a picture that never was one."""
+    told = f"{path}: is no JPEG, and shows no traces of one"
+    return PictureError(f"{told}; give the JPEG file, or use denoise", "Format")
 
 
 def find_jpeg(path: Path) -> JpegFile | None:

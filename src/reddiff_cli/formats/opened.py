@@ -1,5 +1,6 @@
 """What an open picture tells before its pixels are decoded: bits, tags, EXIF, how it is turned."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +8,22 @@ from PIL import ExifTags, Image
 
 from . import deep, heif
 from .pngchunks import words_follow_pixels
+from .samples import check_bits
 
 ORIENTATION = ExifTags.Base.Orientation.value
+PHOTOMETRIC, _WHITE_IS_ZERO, CMYK = 262, 0, 5  # TIFF
+_SAMPLE_FORMAT, _IS_FLOAT, _EXTRA_SAMPLES = 339, 3, 338
 _ON_SIDE = 5  # the first orientation of those that exchange width and height
 
 
 def exif_in(path: Path, image: Image.Image) -> Image.Exif:
     """What a picture says of itself; a PNG is decoded only where words follow its pixels."""
     if image.format == "PNG" and not words_follow_pixels(path):
-        return Image.Image.getexif(image)  # PngImageFile's own decodes, whatever the file holds
+        with suppress(SyntaxError):  # damaged words say nothing, as where the pixels are read
+            return Image.Image.getexif(
+                image
+            )  # PngImageFile's own decodes, whatever the file holds
+        return Image.Exif()
     return image.getexif()
 
 
@@ -37,8 +45,7 @@ def upright_size(path: Path, image: Image.Image) -> tuple[int, int]:
 def bits_per_channel(path: Path, image: Image.Image) -> int:
     """Bits of a sample; 16 for all that is deeper than 8 in files that do not say it at once."""
     if image.format == "PNG":
-        with path.open("rb") as file:
-            return int(file.read(26)[24])  # IHDR: bit depth
+        return _header_byte(path, 24)  # IHDR: bit depth
     if image.format == "TIFF":
         return tag_of(image, 258, 1)
     if image.format == "HEIF":
@@ -48,7 +55,39 @@ def bits_per_channel(path: Path, image: Image.Image) -> int:
     return 16 if image.mode.startswith("I") else 8
 
 
+def is_float_tiff(image: Image.Image) -> bool:
+    """Whether it is a TIFF file of floats, which hold light."""
+    return image.format == "TIFF" and tag_of(image, _SAMPLE_FORMAT, 1) == _IS_FLOAT
+
+
+def check_samples(path: Path, image: Image.Image) -> None:
+    """PictureError for a TIFF file of whole numbers that are not read."""
+    bits = bits_per_channel(path, image)
+    if image.format == "TIFF" and bits > 8 and not is_float_tiff(image):
+        check_bits(path, bits)
+
+
+def has_no_colours(path: Path, image: Image.Image) -> bool:
+    """Whether it is grey, as it is read."""
+    if image.format == "PNG":  # grey of 16 bits with alpha is RGBA to Pillow
+        return not _header_byte(path, 25) & 2  # IHDR: colour type
+    return image.mode != "LAB" and image.mode[0] in "1LIF"
+
+
+def _header_byte(path: Path, place: int) -> int:
+    """Of IHDR, with which every PNG file begins."""
+    with path.open("rb") as file:
+        return file.read(place + 1)[place]
+
+
 def tag_of(image: Image.Image, number: int, default: int) -> int:
     """A TIFF tag; the largest value where each channel has its own."""
     value: Any = image.tag_v2.get(number, default)  # type: ignore[attr-defined]
     return max(value) if isinstance(value, tuple) else int(value)
+
+
+def stored_of(tags: Any, orientation: int) -> deep.Stored:  # noqa: ANN401  (Pillow's two kinds)
+    """What TIFF tags say of samples; other formats have none."""
+    extra = tags.get(_EXTRA_SAMPLES, 2)
+    first = (*extra, 2)[0] if isinstance(extra, tuple) else int(extra)
+    return deep.Stored(orientation, tags.get(PHOTOMETRIC, 1) == _WHITE_IS_ZERO, first)

@@ -3,15 +3,20 @@
 A picture of 24 megapixels has 288 MB as floats, so that nothing here holds it once more.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from ..errors import PictureError
+
 # Pixels or numbers of a file that are read at most, as many as Pillow opens: a file of a few bytes
 # can claim any number of zeros.
 MOST = 178_956_970
+# What to do with numbers that are not read.
+CONVERT = "convert it to unsigned integers of 8 or 16 bits, or to 32-bit float"
 # Rows that are rounded at a time, which stay in the cache.
 ROWS = 32
 # The numbers of a file and what they are computed in: 65535 times a value needs more than 24 bits
@@ -33,6 +38,12 @@ def eight_bits_of(image: Image.Image) -> NDArray[np.uint8]:
     mode = ("L" if grey else "RGB") + ("A" if alpha else "")
     values = np.asarray(image if image.mode == mode else image.convert(mode))
     return values if values.ndim == 3 else values[:, :, None]
+
+
+def check_bits(path: Path, bits: int) -> None:
+    """PictureError unless samples of more than 8 bits have 16, as those that are read."""
+    if bits != 16:
+        raise PictureError(f"{path}: {bits} bits per channel; {CONVERT}", "Depth")
 
 
 def scaled(values: NDArray[np.unsignedinteger[Any]], white: int) -> NDArray[np.float32]:

@@ -5,8 +5,6 @@ what Pillow does; `bicubic` equals Pillow's antialiased reduction (Keys 1981 wit
 by f), `lanczos` its LANCZOS, `box` the mean of f x f pixels.
 """
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,15 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..filter_shapes import Taps, draw_filter, own
 from ..linear import solve_data_step
 from ..metrics import rms
+from ..task_options import Filter
 from .separable import Matrices, Separable, Sides, decimation, factors, kept_separable
 from .spectra import BoxSpectrum
 
 # Side of the largest picture whose rows and columns are kept as matrices.
 LARGEST = 8192
-# Share of a filter that has to lie inside the picture at its borders.
-LEAST_INSIDE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -140,70 +138,41 @@ class Downsample:
         out = F.conv2d(padded, self._kernel(x), stride=self.scale)
         return out.view(*x.shape[:2], *out.shape[2:])
 
-    def covers(self, height: int, width: int) -> bool:
-        """True if some of the filter lies inside the picture at the borders of y, of this size."""
-        blank = self.taps.new_empty(1, 1, self.scale * height, self.scale * width).float()
-        return float(self._weight(blank).min()) > LEAST_INSIDE
+    @property
+    def drawn(self) -> Taps:
+        """Its filter, as plans know it."""
+        return Taps(self.taps.double().numpy(), self.offset)
 
     def _weight(self, x: Tensor) -> Tensor:
         """Sum of the taps inside the picture at every output pixel, (1, 1, H, W)."""
         return self._decimate(torch.ones_like(x[:1, :1]))
 
 
-def resampling(scale: int, function: Callable[[float], float], support: float) -> Downsample:
-    """Antialiased reduction by a continuous filter of the given support, widened by `scale`."""
-    reach = support * scale
-    centre = (scale - 1) / 2  # of an output's block, in pixels
-    first, last = math.ceil(centre - reach), math.floor(centre + reach)
-    values = [function((j - centre) / scale) for j in range(first, last + 1)]
-    line = torch.tensor(values, dtype=torch.float64)
-    line = line / line.sum()
-    return Downsample(scale, torch.outer(line, line).float(), (first, first))
+def from_taps(scale: int, taps: Taps) -> Downsample:
+    """The reduction by a filter as it was drawn."""
+    return Downsample(scale, torch.from_numpy(taps.weights).float(), taps.offset)
 
 
 def box(scale: int) -> Downsample:
     """Mean of f x f pixels."""
-    return Downsample(scale, torch.full((scale, scale), 1 / scale**2), (0, 0))
+    return from_taps(scale, draw_filter(scale, Filter("box")))
 
 
 def bicubic(scale: int) -> Downsample:
     """Pillow's BICUBIC reduction."""
-    return resampling(scale, _keys, 2)
+    return from_taps(scale, draw_filter(scale, Filter("bicubic")))
 
 
 def lanczos(scale: int) -> Downsample:
     """Pillow's LANCZOS reduction."""
-    return resampling(scale, _lanczos3, 3)
+    return from_taps(scale, draw_filter(scale, Filter("lanczos")))
 
 
 def gaussian(scale: int, sigma: float) -> Downsample:
     """Gaussian of standard deviation sigma in pixels of the large picture, cut at 4 sigma."""
-    width = sigma / scale
-    reach = max(4 * width, 0.5 / scale)  # even scales have no pixel nearer than half a one
-    return resampling(scale, lambda v: math.exp(-(v**2) / (2 * width**2)), reach)
+    return from_taps(scale, draw_filter(scale, Filter("gaussian", sigma)))
 
 
 def from_kernel(scale: int, kernel: Tensor) -> Downsample:
-    """Own filter (kh, kw), convolved with the large picture around the middle of each block.
-
-    The origin is the tap (kh // 2, kw // 2), which lies on pixel (f - 1) // 2 of the block.
-    """
-    turned = kernel.flip(0, 1)  # a convolution as a correlation
-    centre = (scale - 1) // 2
-    offsets = [centre - (n - 1 - n // 2) for n in kernel.shape]
-    return Downsample(scale, turned, (offsets[0], offsets[1]))
-
-
-def _keys(v: float) -> float:
-    v = abs(v)
-    if v < 1:
-        return (1.5 * v - 2.5) * v * v + 1
-    return ((-0.5 * v + 2.5) * v - 4) * v + 2 if v < 2 else 0.0
-
-
-def _lanczos3(v: float) -> float:
-    if v == 0:
-        return 1.0
-    if abs(v) >= 3:
-        return 0.0
-    return 3 * math.sin(math.pi * v) * math.sin(math.pi * v / 3) / (math.pi * v) ** 2
+    """Own filter (kh, kw), of sum 1, convolved with the large picture."""
+    return from_taps(scale, own(scale, kernel.double().numpy()))

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ..damages import Damage, RestoreOptions
 from ..jobs import Job
+from ..kernel_files import check_filter_covers
 from ..kernels import make_kernel
 from ..masks import check_something_is_known, hole_from_file
 from ..operators import (
@@ -35,7 +36,7 @@ from .degraded import DegradedPicture
 from .origin import find_origin
 from .problem import Stage, to_tensor
 from .setting import Setting
-from .superres import check_filter, check_room, enlarged, make_downsample
+from .superres import check_room, enlarged, make_downsample
 from .transparent import filled, hearable
 from .wide import WideFilling, fill_hole, share_of_patches
 
@@ -204,7 +205,7 @@ def _check_size(job: Job, chain: Composite, y: Tensor) -> None:
     height, width = y.shape[2:]
     for part in map(in_values, reversed(chain.parts)):
         if isinstance(part, Downsample):
-            check_filter(job, part, height, width)
+            check_filter_covers(job.input, part.drawn, part.scale, height, width)
             height, width = height * part.scale, width * part.scale
         if isinstance(part, Blur):
             check_kernel(job.input, part.kernel, height, width)

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from ..errors import PictureError
 from ..formats.deep import turn
-from ..formats.jpeg import JpegFile, read_jpeg
+from ..formats.jpeg import JpegFile, is_no_jpeg, read_jpeg
 from ..formats.kinds import is_jpeg
 from ..jobs import Job
 from ..operators import measure_jpeg
@@ -51,8 +50,7 @@ def pose(job: Job, options: JpegOptions, setting: Setting) -> Decoding:
         return make_decoding(picture, file, setting, remark)
     traces = traces_in(picture)
     if traces is None:
-        told = f"{job.input}: is no JPEG, and shows no traces of one"
-        raise PictureError(f"{told}; give the JPEG file, or use denoise", "Format")
+        raise is_no_jpeg(job.input)
     return make_decoding(picture, traces.file, setting, traces.remark)
 
 

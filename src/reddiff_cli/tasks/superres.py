@@ -11,11 +11,11 @@ from torch import Tensor
 from ..allocator import return_pages
 from ..errors import PictureError
 from ..jobs import Job
-from ..kernels import load_kernel
+from ..kernel_files import check_filter_covers, read_taps
 from ..memory import is_short_of
 from ..metrics import rms
 from ..operators import Downsample, behind
-from ..operators.downsample import bicubic, box, from_kernel, gaussian, lanczos
+from ..operators.downsample import from_taps
 from ..pictures import Picture, Pixels
 from ..response import LIGHT, parse_response
 from ..task_options import Filter, SuperresOptions
@@ -26,7 +26,6 @@ from .transparent import filled, hearable
 
 # Bytes that a pixel of the result takes at least.
 BYTES = 150
-FILTERS = {"bicubic": bicubic, "box": box, "lanczos": lanczos}
 
 
 def pose(job: Job, options: SuperresOptions, setting: Setting) -> EnlargedPicture:
@@ -36,8 +35,9 @@ def pose(job: Job, options: SuperresOptions, setting: Setting) -> EnlargedPictur
     y, unseen = hearable(picture)
     origin = find_origin("superres", job.input, picture, y, setting)
     noise = origin.noise.sigma
-    reduction = make_downsample(options.scale, options.filter)
-    check_filter(job, reduction, *y.shape[2:])
+    taps = read_taps(options.scale, options.filter)
+    check_filter_covers(job.input, taps, options.scale, *y.shape[2:])
+    reduction = from_taps(options.scale, taps)
     operator = behind(LIGHT if picture.linear else parse_response(options.response), reduction)
 
     def consistency(x: Tensor) -> str:
@@ -75,20 +75,9 @@ def check_room(job: Job, picture: Picture, scale: int, setting: Setting) -> None
         )
 
 
-def check_filter(job: Job, operator: Downsample, height: int, width: int) -> None:
-    """PictureError if the filter of a file looks past the picture at a border of y."""
-    if not operator.covers(height, width):
-        told = "its filter lies outside at its borders; give one that is heaviest in its middle"
-        raise PictureError(f"{job.input}: {told}", "KernelSize")
-
-
 def make_downsample(scale: int, chosen: Filter) -> Downsample:
     """The operator of a filter."""
-    if chosen.path is not None:
-        return from_kernel(scale, load_kernel(chosen.path))
-    if chosen.kind == "gaussian":
-        return gaussian(scale, chosen.sigma)
-    return FILTERS[chosen.kind](scale)
+    return from_taps(scale, read_taps(scale, chosen))
 
 
 def enlarged(picture: Picture, scale: int) -> Picture:

@@ -73,7 +73,8 @@ class TrainOptions:
         if self.resume and self.init is not None:
             raise UsageError("--init and --resume: a checkpoint has weights of its own; drop one")
         if (self.steps is None) == (self.minutes is None):
-            raise UsageError("give either --steps or --minutes, so that training ends")
+            given = "neither is given" if self.steps is None else "both say when training ends"
+            raise UsageError(f"--steps and --minutes: {given}; give one of them")
         self._check_counts()
         self._check_numbers()
         multiple = self.unshuffle * 2 ** (len(self.channels) - 1)
