@@ -1033,3 +1033,28 @@ def test_parts_of_an_exr_are_not_dropped(tmp_path):
     out.close()
     with pytest.raises(PictureError, match="holds several parts"):
         load_picture(tmp_path / "a.exr")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif", "b.png", "b.tif", "c.exr"])
+@pytest.mark.parametrize("source", ["s.jpg", "s.tif"])
+@pytest.mark.parametrize("coding", ["utf-8", "latin-1"])
+def test_names_with_umlauts_stay_in_exif(tmp_path, name, source, coding):
+    """Pillow reads any bytes, and would write a question mark for each that is not ASCII."""
+    artist, owner = "Grüße".encode(coding), "Zoë".encode(coding)
+    exif = Image.Exif()
+    exif[315] = "x" * len(artist)
+    exif.get_ifd(ExifTags.IFD.Exif)[0xA430] = "y" * len(owner)  # of the camera
+    Image.new("RGB", (8, 8)).save(tmp_path / source, exif=exif.tobytes())
+    written = (tmp_path / source).read_bytes()
+    written = written.replace(b"x" * len(artist), artist).replace(b"y" * len(owner), owner)
+    (tmp_path / source).write_bytes(written)
+    picture = with_depth(load_picture(tmp_path / source), {"b": 16, "c": FLOAT}.get(name[0], 8))
+    save_picture(picture, tmp_path / name, {"task": "denoise"})
+    again = load_picture(tmp_path / name)
+    if name == "c.exr":  # whose texts are UTF-8
+        told = {entry: value for entry, _, value in again.metadata.attributes}
+        assert (told["Artist"], told["Exif:CameraOwnerName"]) == ("Grüße", "Zoë")
+        artist = "Grüße".encode()
+    else:
+        assert owner in (tmp_path / name).read_bytes()
+    assert artist + b"\0" in again.metadata.exif

@@ -44,8 +44,10 @@ from .tifftags import (
     XMP,
     Resolution,
     dpi_of,
+    packed,
     read_tags,
     resolution_in,
+    unpacked,
     with_tags,
 )
 
@@ -95,13 +97,12 @@ class Metadata:
         dpi, ratio = (
             pair and (factor * pair[0], factor * pair[1]) for pair in (self.dpi, self.ratio)
         )
-        exif = Image.Exif()
-        exif.load(self.exif)
+        exif = unpacked(self.exif)
         if factor > 1 and str(exif.get(_DESCRIPTION, "")).startswith('{"shape":'):
             exif.pop(_DESCRIPTION)
         return replace(
             self,
-            exif=exif.tobytes() if len(exif) else b"",
+            exif=packed(exif) if len(exif) else b"",
             dpi=dpi,
             ratio=ratio,
             attributes=enlarged(self.attributes, factor),
@@ -170,12 +171,12 @@ def _carried(load: Callable[[], Image.Exif]) -> bytes:
     """An EXIF block without what describes the pixels of the file that it comes from."""
     exif = Image.Exif()
     with suppress(Exception):  # a damaged block raises nearly anything
-        exif.load(load().tobytes())  # a copy: an image still needs its orientation
+        exif.load(packed(load()))  # a copy: an image still needs its orientation
         for tag in STRUCTURE.intersection(exif):
             exif.pop(tag)
         for tag in _SIZES:
             exif.get_ifd(ExifTags.IFD.Exif).pop(tag, None)
-        return exif.tobytes() if len(exif) else b""
+        return packed(exif) if len(exif) else b""
     return b""
 
 
@@ -240,7 +241,7 @@ def save_options(metadata: Metadata, kind: str, text: str) -> dict[str, Any]:
         names = ("x_resolution", "y_resolution", "resolution_unit")
         options |= zip(names, (*metadata.ratio, NO_UNIT), strict=True)
     exif = _exif(metadata, text if kind != "PNG" else None)
-    if kind == "JPEG" and len(exif.tobytes()) > MOST_EXIF:
+    if kind == "JPEG" and len(packed(exif)) > MOST_EXIF:
         exif = _exif(Metadata(), text)
     if metadata.xmp and (kind == "WEBP" or (kind == "JPEG" and len(metadata.xmp) <= MOST_XMP)):
         options["xmp"] = metadata.xmp
@@ -255,14 +256,13 @@ def save_options(metadata: Metadata, kind: str, text: str) -> dict[str, Any]:
             info.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
         options["pnginfo"] = info
     if len(exif) or kind != "PNG":
-        options["exif"] = exif.tobytes()
+        options["exif"] = unpacked(packed(exif)) if kind == "TIFF" else packed(exif)
     return options
 
 
 def _exif(metadata: Metadata, record: str | None) -> Image.Exif:
     """The EXIF block, with the record as its user comment, below what was said there before."""
-    exif = Image.Exif()
-    exif.load(metadata.exif)
+    exif = unpacked(metadata.exif)
     if record is not None:
         tags = exif.get_ifd(ExifTags.IFD.Exif)
         said = words(tags.get(_USER_COMMENT))
@@ -274,7 +274,7 @@ def tiff_with(tiff: bytes, metadata: Metadata, text: str | None) -> bytes:
     """A deep TIFF file with EXIF, XMP, resolution and record; text None: with nothing."""
     if text is None:
         return with_tags(tiff, b"", b"", None)
-    return with_tags(tiff, _exif(metadata, text).tobytes(), metadata.xmp, metadata.resolution)
+    return with_tags(tiff, packed(_exif(metadata, text)), metadata.xmp, metadata.resolution)
 
 
 def exr_attributes(metadata: Metadata, text: str | None) -> tuple[Attribute, ...]:
