@@ -21,7 +21,7 @@ from memory_used import peak_of_arrays
 from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.formats.attributes import resolution_of
 from reddiff_cli.formats.carriers import Metadata, read_record
-from reddiff_cli.formats.kinds import FLOAT
+from reddiff_cli.formats.kinds import FLOAT, smooths
 from reddiff_cli.formats.samples import rounded, scaled
 from reddiff_cli.formats.tifftags import read_tags
 from reddiff_cli.pictures import (
@@ -1058,3 +1058,15 @@ def test_names_with_umlauts_stay_in_exif(tmp_path, name, source, coding):
     else:
         assert owner in (tmp_path / name).read_bytes()
     assert artist + b"\0" in again.metadata.exif
+
+
+def test_a_webp_without_loss_has_smoothed_nothing(tmp_path):
+    exif = Image.Exif()
+    exif[271] = "odd"
+    for extra in ({}, {"exif": exif.tobytes(), "icc_profile": b"x" * 129}):
+        for lossless in (True, False):
+            path = tmp_path / "a.webp"
+            Image.fromarray(scene()).save(path, lossless=lossless, **extra)
+            assert smooths(path) is not lossless
+    path.write_bytes(path.read_bytes()[:20])
+    assert smooths(path)
