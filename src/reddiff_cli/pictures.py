@@ -30,6 +30,7 @@ from .formats.carriers import (
     tiff_with,
     with_chunks,
 )
+from .formats.colours import colours_of
 from .formats.kinds import FLOAT, LOSSY, format_of
 from .formats.opened import ORIENTATION, bits_per_channel, exchanges_sides, tag_of, upright_size
 from .formats.opening import open_picture
@@ -165,6 +166,8 @@ def _read(path: Path, image: Image.Image) -> Picture:
         # Damaged pixels are told of once only: whoever asks again gets what was decoded by then.
         image.load()
     metadata = metadata_of(image)
+    if image.format == "PNG":
+        metadata = replace(metadata, colours=colours_of(path))
     if image.format == "TIFF" and tag_of(image, _SAMPLE_FORMAT, 1) == _IS_FLOAT:
         pixels, alpha, stored = deep.read_float(path)
         return Picture(pixels, alpha, FLOAT, metadata, stored)
@@ -241,8 +244,8 @@ def _encode(picture: Picture, path: Path, record: dict[str, Any] | None, quality
 
 
 def _encode_deep(picture: Picture, path: Path, text: str | None) -> bytes:
-    icc = b"" if text is None else picture.metadata.icc
     metadata, kind = picture.metadata, format_of(path)
+    icc = b"" if text is None or kind == "PNG" else metadata.icc
     values, stored = (picture.pixels, picture.alpha, path.suffix, icc), picture.stored
     if kind == "PNG":
         content = deep.encode(*values)

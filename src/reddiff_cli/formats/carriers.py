@@ -8,10 +8,10 @@ import json
 import math
 import re
 import struct
+import zlib
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from .attributes import (
     window_of,
 )
 from .attributes import XMP as XMP_ATTRIBUTE
+from .colours import COLOURS, SRGB, Chunks
 from .comments import ASCII, words
 from .complaints import complaint
 from .opening import open_picture
@@ -72,6 +73,7 @@ class Metadata:
     attributes: of an EXR file, which are more than EXIF can hold.    window: its data window
     (x, y, width, height) and its display window, where these differ.    ratio: the resolution of a
     TIFF file by a unit that it does not name, as microscopes do, or names in its description.
+    colours: what a PNG says of them beside a profile.
     """
 
     exif: bytes = b""
@@ -81,6 +83,7 @@ class Metadata:
     attributes: tuple[Attribute, ...] = ()
     window: tuple[int, ...] = ()
     ratio: tuple[float, float] | None = None
+    colours: Chunks = ()
 
     @property
     def resolution(self) -> Resolution | None:
@@ -123,15 +126,6 @@ def metadata_of(image: Image.Image) -> Metadata:
         dpi=dpi_of(image),
         ratio=resolution_in(image.getexif, UNNAMED),
     )
-
-
-def name_of_profile(icc: bytes) -> str:
-    """What a colour profile calls itself; empty where that cannot be told."""
-    from PIL import ImageCms
-
-    with suppress(Exception):  # a damaged profile raises nearly anything
-        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(icc))).strip()
-    return ""
 
 
 def metadata_of_file(path: Path) -> Metadata:
@@ -251,6 +245,8 @@ def save_options(metadata: Metadata, kind: str, text: str) -> dict[str, Any]:
         exif.update(zip(RESOLUTION, (*metadata.dpi, INCH), strict=True))
     if kind == "PNG":
         info = PngInfo()
+        for kind_of_chunk, content in metadata.colours:
+            info.add(kind_of_chunk, content)
         info.add_text("reddiff", text)
         if metadata.xmp:
             info.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
@@ -288,8 +284,11 @@ def exr_attributes(metadata: Metadata, text: str | None) -> tuple[Attribute, ...
 
 
 def with_chunks(png: bytes, metadata: Metadata, text: str) -> bytes:
-    """A PNG file with EXIF, XMP, resolution and record put in after its header."""
-    chunks = [(b"tEXt", b"reddiff\0" + text.encode("latin-1", "replace"))]
+    """A PNG file with colours, EXIF, XMP, resolution and record put in after its header."""
+    chunks = [told for told in metadata.colours if told[0] != SRGB or not metadata.icc]
+    chunks.append((b"tEXt", b"reddiff\0" + text.encode("latin-1", "replace")))
+    if metadata.icc:  # libpng refuses damaged ones, and the picture with them
+        chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc)))
     if metadata.exif:
         chunks.append((b"eXIf", metadata.exif.removeprefix(b"Exif\0\0")))
     if metadata.xmp:
@@ -297,4 +296,4 @@ def with_chunks(png: bytes, metadata: Metadata, text: str) -> bytes:
     if metadata.dpi:
         across, down = (round(value / 0.0254) for value in metadata.dpi)
         chunks.append((b"pHYs", struct.pack(">IIB", across, down, 1)))
-    return insert(png, chunks, b"eXIf")
+    return insert(png, chunks, b"eXIf", *COLOURS, b"oFFs")  # OpenImageIO says sRGB of any colours
