@@ -890,6 +890,10 @@ BAD = [
     (["eval", "inpaint", "PHOTOS", "-o", "x", "--hole", "random:1.5"], "--hole random:1.5"),
     (["eval", "denoise", "PHOTOS", "-o", "x", "--method", "magic"], "--method magic"),
     (["eval", "denoise", "PHOTOS", "-o", "x", "--method", "reddiff,reddiff"], "twice"),
+    (
+        ["eval", "denoise", "PHOTOS", "-o", "x", "--method", "reddiff:0"],
+        "--method reddiff:0: must",
+    ),
     (["eval", "denoise", "PHOTOS", "-o", "x", "--curve", "10,x"], "--curve 10,x"),
     (["eval", "jpeg", "PHOTOS", "-o", "x", "--noise", "0.1"], "--noise 0.1"),
     (["eval", "deblur", "PHOTOS", "-o", "x", "--kernel", "auto"], "--kernel auto"),

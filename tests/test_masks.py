@@ -10,7 +10,7 @@ from conftest import scene
 from reddiff_cli import masks
 from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.masks import Masks, NothingToFill, check_mask, hole_from_file, load_hole
-from reddiff_cli.pictures import Picture
+from reddiff_cli.pictures import Picture, load_picture
 from reddiff_cli.task_options import InpaintOptions
 
 COFFEE = Path(__file__).parent / "pictures/coffee.png"
@@ -151,6 +151,27 @@ def test_mixtures_beside_magenta_are_filled_with_it():
     pixels[5:9, 10:30] = (0.8, 0.4, 0.8)
     load_hole(Picture(pixels), None, InpaintOptions(), notes.append)
     assert [note.split(": ")[1] for note in notes] == ["the marks"]
+
+
+@pytest.mark.parametrize("quality", [85, 95])
+def test_magenta_that_a_jpeg_has_smeared_is_filled(tmp_path, quality):
+    """Most of it is (255, 0, 254) and the like there."""
+    pixels = scene(96, 96)
+    pixels[20:61, 30:71] = (255, 0, 255)
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=quality)
+    picture = load_picture(tmp_path / "a.jpg")
+    exact = (picture.pixels == (1, 0, 1)).all(2)
+    assert 0 < exact.sum() < 0.5 * 41 * 41
+    hole = load_hole(picture, None, InpaintOptions())
+    assert hole[24:57, 34:67].all()
+    assert not hole[:16].any()
+
+
+def test_what_is_nearly_magenta_elsewhere_stays():
+    pixels = PICTURE.pixels.copy()
+    pixels[10:30, 10:30] = (1, 0, 1)
+    pixels[40, 10:20] = (0.98, 0.02, 0.98)
+    assert not load_hole(Picture(pixels), None, InpaintOptions())[38:].any()
 
 
 def test_no_mask_at_all_is_a_usage_error():

@@ -21,7 +21,8 @@ from memory_used import peak_of_arrays
 from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.formats.attributes import resolution_of
 from reddiff_cli.formats.carriers import Metadata, read_record
-from reddiff_cli.formats.kinds import FLOAT
+from reddiff_cli.formats.kinds import FLOAT, smooths
+from reddiff_cli.formats.pngchunks import insert
 from reddiff_cli.formats.samples import rounded, scaled
 from reddiff_cli.formats.tifftags import read_tags
 from reddiff_cli.pictures import (
@@ -1033,3 +1034,73 @@ def test_parts_of_an_exr_are_not_dropped(tmp_path):
     out.close()
     with pytest.raises(PictureError, match="holds several parts"):
         load_picture(tmp_path / "a.exr")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif", "b.png", "b.tif", "c.exr"])
+@pytest.mark.parametrize("source", ["s.jpg", "s.tif"])
+@pytest.mark.parametrize("coding", ["utf-8", "latin-1"])
+def test_names_with_umlauts_stay_in_exif(tmp_path, name, source, coding):
+    """Pillow reads any bytes, and would write a question mark for each that is not ASCII."""
+    artist, owner = "Grüße".encode(coding), "Zoë".encode(coding)
+    exif = Image.Exif()
+    exif[315] = "x" * len(artist)
+    exif.get_ifd(ExifTags.IFD.Exif)[0xA430] = "y" * len(owner)  # of the camera
+    Image.new("RGB", (8, 8)).save(tmp_path / source, exif=exif.tobytes())
+    written = (tmp_path / source).read_bytes()
+    written = written.replace(b"x" * len(artist), artist).replace(b"y" * len(owner), owner)
+    (tmp_path / source).write_bytes(written)
+    picture = with_depth(load_picture(tmp_path / source), {"b": 16, "c": FLOAT}.get(name[0], 8))
+    save_picture(picture, tmp_path / name, {"task": "denoise"})
+    again = load_picture(tmp_path / name)
+    if name == "c.exr":  # whose texts are UTF-8
+        told = {entry: value for entry, _, value in again.metadata.attributes}
+        assert (told["Artist"], told["Exif:CameraOwnerName"]) == ("Grüße", "Zoë")
+        artist = "Grüße".encode()
+    else:
+        assert owner in (tmp_path / name).read_bytes()
+    assert artist + b"\0" in again.metadata.exif
+
+
+def test_a_webp_without_loss_has_smoothed_nothing(tmp_path):
+    exif = Image.Exif()
+    exif[271] = "odd"
+    for extra in ({}, {"exif": exif.tobytes(), "icc_profile": b"x" * 129}):
+        for lossless in (True, False):
+            path = tmp_path / "a.webp"
+            Image.fromarray(scene()).save(path, lossless=lossless, **extra)
+            assert smooths(path) is not lossless
+    path.write_bytes(path.read_bytes()[:20])
+    assert smooths(path)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("icc", [b"", b"profile"])
+def test_what_a_png_says_of_its_colours_stays(tmp_path, depth, icc):
+    """Viewers heed it; OpenImageIO calls all colours sRGB, whatever they are."""
+    told = ((b"cICP", bytes((12, 13, 0, 1))), (b"gAMA", bytes((0, 1, 134, 160))))
+    told += ((b"sRGB", b"\0"),)
+    path, target = tmp_path / "a.png", tmp_path / "b.png"
+    save_picture(Picture(scene().astype(np.float32) / 255, depth=depth), path, {"a": 1})
+    path.write_bytes(insert(path.read_bytes(), list(told)))
+    picture = load_picture(path)
+    assert set(picture.metadata.colours) == set(told)
+    save_picture(replace(picture, metadata=replace(picture.metadata, icc=icc)), target, {"a": 1})
+    kept = told[:2] if icc else told  # sRGB and another profile would be a contradiction
+    assert set(load_picture(target).metadata.colours) == set(kept)
+    assert with_depth(picture, FLOAT).metadata.colours == ()
+
+
+def test_nothing_is_said_of_colours_of_which_nothing_was_known(tmp_path):
+    save_picture(Picture(scene().astype(np.float32) / 255, depth=16), tmp_path / "a.png", {"a": 1})
+    assert load_picture(tmp_path / "a.png").metadata.colours == ()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_damaged_profile_loses_no_picture(tmp_path, name, depth):
+    """Profiles that are longer than they say are common; libpng writes none of them."""
+    whole = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for icc in (whole, whole + b"\0\0", whole[:-9], b"short"):
+        picture = Picture(np.full((8, 8, 3), 0.5, np.float32), depth=depth)
+        save_picture(replace(picture, metadata=Metadata(icc=icc)), tmp_path / name, {"a": 1})
+        assert load_picture(tmp_path / name).metadata.icc == icc

@@ -1,6 +1,8 @@
 """Both forms of RED-diff against closed forms for an exact Gaussian prior, in float64."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -361,3 +363,23 @@ def test_paper_form_is_adam_with_the_published_betas():
         second = 0.99 * second + 0.01 * gradient**2
         root = (second / (1 - 0.99**k)).sqrt() + 1e-8
         mu = mu - lr * first / (1 - 0.9**k) / root
+
+
+def test_paper_form_needs_no_compiler():
+    """PyTorch's optimisers import it, which the first picture would wait two seconds for."""
+    code = """
+import sys, torch
+from reddiff_cli.schedule import linear_betas
+from reddiff_cli.solvers.reddiff import red_diff_paper
+y = torch.zeros(1, 1, 2, 2)
+solver = red_diff_paper(
+    *(y, lambda x: x, lambda z, t: z, linear_betas(), y, lambda: torch.zeros_like(y)),
+    steps=2,
+    lr=0.1,
+    prior_weight=1.0,
+)
+assert len(list(solver)) == 2
+print("torch._dynamo" in sys.modules)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.stdout.strip() == "False", ran.stderr

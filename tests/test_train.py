@@ -483,6 +483,14 @@ def test_a_run_is_not_overwritten_by_accident(folder, tmp_path):
         run(options(folder, tmp_path / "q", resume=True))
 
 
+def test_a_run_that_is_there_is_told_of_before_photographs_are_read(folder, tmp_path):
+    """Which takes minutes where there are many."""
+    run(options(folder, tmp_path / "p"))
+    for name, resume, told in (("p", False, "a run is there"), ("q", True, "nothing to resume")):
+        with pytest.raises(UsageError, match=told):
+            run(options(tmp_path / "gone", tmp_path / name, resume=resume))
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

@@ -18,6 +18,8 @@ from .task_options import InpaintOptions
 MAGENTA = (1.0, 0.0, 1.0)
 # What is beside it is mixed with it if red and blue are so much more than green.
 MIXED = 0.15
+# What JPEG makes of it lies so near. More than such a share of the exact ones is no brush's edge.
+NEAR, SMEARED = 8 / 255, 0.1
 # A GIF holds no photograph, but masks of some editors.
 SUFFIXES = (*PICTURE_SUFFIXES, ".gif")
 # Masks of a folder may be called as their pictures, or so.
@@ -49,8 +51,9 @@ def load_hole(
     """(H, W), True where the picture is to be filled.
 
     From a mask file (>= 50 % grey = fill, and grey beside that), else fully transparent pixels,
-    else pixels of exactly (255, 0, 255), and mixtures beside these. PictureError for a wrong size,
-    no mask or nothing known; NothingToFill if empty. on_note is told of soft edges that are cut.
+    else pixels of exactly (255, 0, 255), or nearly so where a JPEG has smeared the marks, and
+    mixtures beside these. PictureError for a wrong size, no mask or nothing known; NothingToFill
+    if empty. on_note is told of soft edges that are cut.
     """
     if path is None:
         values, name = _values_in(picture), "the marks"
@@ -263,6 +266,10 @@ def _values_in(picture: Picture) -> NDArray[np.float32]:
     if pixels.shape[2] == 3:
         exact: Hole = (pixels == np.asarray(MAGENTA, dtype=np.float32)).all(2)
         if exact.any():
+            red, green, blue = np.moveaxis(pixels, 2, 0)
+            near: Hole = (red >= 1 - NEAR) & (green <= NEAR) & (blue >= 1 - NEAR)
+            if near.sum() > (1 + SMEARED) * exact.sum():
+                exact = near
             mixed = np.minimum(pixels[..., 0], pixels[..., 2]) - pixels[..., 1]
             # Only magenta itself starts a hole; what is mixed with it is an edge of one.
             edge = np.where(mixed > MIXED, np.float32(WHITE_FROM - 1), np.float32(0))

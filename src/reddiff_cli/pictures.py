@@ -30,6 +30,7 @@ from .formats.carriers import (
     tiff_with,
     with_chunks,
 )
+from .formats.colours import colours_of
 from .formats.kinds import FLOAT, LOSSY, format_of
 from .formats.opened import (
     CMYK,
@@ -182,6 +183,8 @@ def _read(path: Path, image: Image.Image) -> Picture:
         # Damaged pixels are told of once only: whoever asks again gets what was decoded by then.
         image.load()
     metadata = metadata_of(image)
+    if image.format == "PNG":
+        metadata = replace(metadata, colours=colours_of(path))
     if is_float_tiff(image):
         pixels, alpha, stored = deep.read_float(path)
         return Picture(pixels, alpha, FLOAT, metadata, stored)
@@ -251,8 +254,8 @@ def _encode(picture: Picture, path: Path, record: dict[str, Any] | None, quality
 
 
 def _encode_deep(picture: Picture, path: Path, text: str | None) -> bytes:
-    icc = b"" if text is None else picture.metadata.icc
     metadata, kind = picture.metadata, format_of(path)
+    icc = b"" if text is None or kind == "PNG" else metadata.icc
     values, stored = (picture.pixels, picture.alpha, path.suffix, icc), picture.stored
     if kind == "PNG":
         content = deep.encode(*values)

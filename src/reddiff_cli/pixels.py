@@ -82,8 +82,8 @@ def with_depth(picture: Picture, depth: int) -> Picture:
         pixels = Response().encode(picture.pixels.clip(0, 1))
     else:
         pixels = Response().decode(picture.pixels)
-    # A colour profile holds the transfer curve of the old values.
-    metadata = replace(picture.metadata, icc=b"")
+    # A colour profile holds the transfer curve of the old values, and so do chunks of a PNG.
+    metadata = replace(picture.metadata, icc=b"", colours=())
     return replace(picture, pixels=pixels, depth=depth, metadata=metadata)
 
 

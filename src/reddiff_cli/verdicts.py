@@ -66,10 +66,11 @@ def judge_exposures(ratio: float, sigma: float, grounds: Grounds = TOLD) -> str:
     Seven photographs at two or three of -2, 0, 2 stops, with noise of 1 to 6 of 255, leave 0.5 to
     1.1, as what only one of them shows leaves nothing; where texture passed for noise 0.1 to 0.3;
     with steps of 1.8 1.5 to 5.6, in the reverse order 5 to 113. Where lossy files hide noise of 4
-    to 8 of 255, exposures that are told rightly leave 1.5 to 2.4, too.
+    to 8 of 255, exposures that are told rightly leave 1.5 to 2.4, too, and dark ones of 4 stops
+    less, whose noise is the strongest in the dark, 1.6 to 3.2.
     """
     if is_too_much(ratio, sigma):
-        likely = "wrong order, steps (EV) or --response of the exposures, or something moved"
-        return f"{TOO_MUCH}: {likely}{', or more noise' if grounds.hidden else ''}"
+        likely = "wrong order, steps (EV) or --response of the exposures, something that moved"
+        return f"{TOO_MUCH}: {likely}, or more noise"
     guessed = grounds.hidden or sigma <= SLIGHT / 255
     return "" if guessed or ratio >= LEFT_AT_LEAST else LESS

@@ -199,7 +199,13 @@ def parse_methods(
         if colon and curve:
             raise UsageError(f"--method {part}: --curve says the evaluations; drop :{number}")
         own = int(number) if colon else steps
-        found += [_method(name, count, base) for count in curve or (own,)]
+        try:
+            found += [_method(name, count, base) for count in curve or (own,)]
+        except UsageError as error:
+            if not colon:
+                raise
+            told = str(error).removeprefix(f"--steps {own}: ")
+            raise UsageError(f"--method {part}: {told}") from error
     return tuple(found)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from .tifftags import sensible
+from .tifftags import packed, sensible
 
 Attribute = tuple[str, str, Any]  # name, OpenImageIO's type, value
 RECORD = "reddiff"
@@ -32,10 +32,18 @@ _OWN_OF_A_FORMAT = ("oiio:", "openexr:", "jpeg:", "ICCProfile:")
 def attributes_of(spec: Any) -> tuple[Attribute, ...]:  # noqa: ANN401  (untyped library)
     """What a file says besides its pixels."""
     return tuple(
-        (entry.name, str(entry.type), entry.value)
+        (entry.name, str(entry.type), _in_unicode(entry.value))
         for entry in spec.extra_attribs
         if entry.name not in _TECHNICAL and not entry.name.startswith(_OWN_OF_A_FORMAT)
     )
+
+
+def _in_unicode(value: Any) -> Any:  # noqa: ANN401  (any type of attribute)
+    """A text, also where a file holds it in Latin-1, of which OpenImageIO writes no byte."""
+    if not isinstance(value, str):
+        return value
+    raw = value.encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8" if raw.decode("utf-8", "ignore").encode() == raw else "latin-1")
 
 
 def attributes_from(exif: bytes, dpi: tuple[float, float] | None) -> tuple[Attribute, ...]:
@@ -67,7 +75,7 @@ def exif_from(attributes: tuple[Attribute, ...]) -> Image.Exif:
         buffer = oiio.ImageBuf(spec)
         buffer.write(str(path))
         with Image.open(path) as image:
-            exif.load(image.getexif().tobytes())
+            exif.load(packed(image.getexif()))
     return exif
 
 

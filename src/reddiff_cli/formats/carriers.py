@@ -8,10 +8,10 @@ import json
 import math
 import re
 import struct
+import zlib
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from .attributes import (
     window_of,
 )
 from .attributes import XMP as XMP_ATTRIBUTE
+from .colours import COLOURS, SRGB, Chunks
 from .comments import ASCII, words
 from .complaints import complaint
 from .opening import open_picture
@@ -44,8 +45,10 @@ from .tifftags import (
     XMP,
     Resolution,
     dpi_of,
+    packed,
     read_tags,
     resolution_in,
+    unpacked,
     with_tags,
 )
 
@@ -70,6 +73,7 @@ class Metadata:
     attributes: of an EXR file, which are more than EXIF can hold.    window: its data window
     (x, y, width, height) and its display window, where these differ.    ratio: the resolution of a
     TIFF file by a unit that it does not name, as microscopes do, or names in its description.
+    colours: what a PNG says of them beside a profile.
     """
 
     exif: bytes = b""
@@ -79,6 +83,7 @@ class Metadata:
     attributes: tuple[Attribute, ...] = ()
     window: tuple[int, ...] = ()
     ratio: tuple[float, float] | None = None
+    colours: Chunks = ()
 
     @property
     def resolution(self) -> Resolution | None:
@@ -95,13 +100,12 @@ class Metadata:
         dpi, ratio = (
             pair and (factor * pair[0], factor * pair[1]) for pair in (self.dpi, self.ratio)
         )
-        exif = Image.Exif()
-        exif.load(self.exif)
+        exif = unpacked(self.exif)
         if factor > 1 and str(exif.get(_DESCRIPTION, "")).startswith('{"shape":'):
             exif.pop(_DESCRIPTION)
         return replace(
             self,
-            exif=exif.tobytes() if len(exif) else b"",
+            exif=packed(exif) if len(exif) else b"",
             dpi=dpi,
             ratio=ratio,
             attributes=enlarged(self.attributes, factor),
@@ -122,15 +126,6 @@ def metadata_of(image: Image.Image) -> Metadata:
         dpi=dpi_of(image),
         ratio=resolution_in(image.getexif, UNNAMED),
     )
-
-
-def name_of_profile(icc: bytes) -> str:
-    """What a colour profile calls itself; empty where that cannot be told."""
-    from PIL import ImageCms
-
-    with suppress(Exception):  # a damaged profile raises nearly anything
-        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(icc))).strip()
-    return ""
 
 
 def metadata_of_file(path: Path) -> Metadata:
@@ -170,12 +165,12 @@ def _carried(load: Callable[[], Image.Exif]) -> bytes:
     """An EXIF block without what describes the pixels of the file that it comes from."""
     exif = Image.Exif()
     with suppress(Exception):  # a damaged block raises nearly anything
-        exif.load(load().tobytes())  # a copy: an image still needs its orientation
+        exif.load(packed(load()))  # a copy: an image still needs its orientation
         for tag in STRUCTURE.intersection(exif):
             exif.pop(tag)
         for tag in _SIZES:
             exif.get_ifd(ExifTags.IFD.Exif).pop(tag, None)
-        return exif.tobytes() if len(exif) else b""
+        return packed(exif) if len(exif) else b""
     return b""
 
 
@@ -240,7 +235,7 @@ def save_options(metadata: Metadata, kind: str, text: str) -> dict[str, Any]:
         names = ("x_resolution", "y_resolution", "resolution_unit")
         options |= zip(names, (*metadata.ratio, NO_UNIT), strict=True)
     exif = _exif(metadata, text if kind != "PNG" else None)
-    if kind == "JPEG" and len(exif.tobytes()) > MOST_EXIF:
+    if kind == "JPEG" and len(packed(exif)) > MOST_EXIF:
         exif = _exif(Metadata(), text)
     if metadata.xmp and (kind == "WEBP" or (kind == "JPEG" and len(metadata.xmp) <= MOST_XMP)):
         options["xmp"] = metadata.xmp
@@ -250,19 +245,20 @@ def save_options(metadata: Metadata, kind: str, text: str) -> dict[str, Any]:
         exif.update(zip(RESOLUTION, (*metadata.dpi, INCH), strict=True))
     if kind == "PNG":
         info = PngInfo()
+        for kind_of_chunk, content in metadata.colours:
+            info.add(kind_of_chunk, content)
         info.add_text("reddiff", text)
         if metadata.xmp:
             info.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
         options["pnginfo"] = info
     if len(exif) or kind != "PNG":
-        options["exif"] = exif.tobytes()
+        options["exif"] = unpacked(packed(exif)) if kind == "TIFF" else packed(exif)
     return options
 
 
 def _exif(metadata: Metadata, record: str | None) -> Image.Exif:
     """The EXIF block, with the record as its user comment, below what was said there before."""
-    exif = Image.Exif()
-    exif.load(metadata.exif)
+    exif = unpacked(metadata.exif)
     if record is not None:
         tags = exif.get_ifd(ExifTags.IFD.Exif)
         said = words(tags.get(_USER_COMMENT))
@@ -274,7 +270,7 @@ def tiff_with(tiff: bytes, metadata: Metadata, text: str | None) -> bytes:
     """A deep TIFF file with EXIF, XMP, resolution and record; text None: with nothing."""
     if text is None:
         return with_tags(tiff, b"", b"", None)
-    return with_tags(tiff, _exif(metadata, text).tobytes(), metadata.xmp, metadata.resolution)
+    return with_tags(tiff, packed(_exif(metadata, text)), metadata.xmp, metadata.resolution)
 
 
 def exr_attributes(metadata: Metadata, text: str | None) -> tuple[Attribute, ...]:
@@ -288,8 +284,11 @@ def exr_attributes(metadata: Metadata, text: str | None) -> tuple[Attribute, ...
 
 
 def with_chunks(png: bytes, metadata: Metadata, text: str) -> bytes:
-    """A PNG file with EXIF, XMP, resolution and record put in after its header."""
-    chunks = [(b"tEXt", b"reddiff\0" + text.encode("latin-1", "replace"))]
+    """A PNG file with colours, EXIF, XMP, resolution and record put in after its header."""
+    chunks = [told for told in metadata.colours if told[0] != SRGB or not metadata.icc]
+    chunks.append((b"tEXt", b"reddiff\0" + text.encode("latin-1", "replace")))
+    if metadata.icc:  # libpng refuses damaged ones, and the picture with them
+        chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc)))
     if metadata.exif:
         chunks.append((b"eXIf", metadata.exif.removeprefix(b"Exif\0\0")))
     if metadata.xmp:
@@ -297,4 +296,4 @@ def with_chunks(png: bytes, metadata: Metadata, text: str) -> bytes:
     if metadata.dpi:
         across, down = (round(value / 0.0254) for value in metadata.dpi)
         chunks.append((b"pHYs", struct.pack(">IIB", across, down, 1)))
-    return insert(png, chunks, b"eXIf")
+    return insert(png, chunks, b"eXIf", *COLOURS, b"oFFs")  # OpenImageIO says sRGB of any colours

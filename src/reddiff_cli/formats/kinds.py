@@ -1,5 +1,7 @@
 """Kinds of picture files: which are read, which are written, and what each can hold."""
 
+from contextlib import suppress
+from os import SEEK_CUR
 from pathlib import Path
 
 from ..errors import UsageError
@@ -29,6 +31,7 @@ LOSSY = frozenset(("JPEG", "WEBP"))
 # Files that have had their noise smoothed away, as they are called.
 SMOOTHED = frozenset((".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".hif", ".jp2"))
 _JPEG = b"\xff\xd8\xff"
+_WEBP_HEAD, _CHUNK_HEAD = 12, 8  # bytes
 
 
 def format_of(path: Path) -> str:
@@ -67,4 +70,18 @@ def is_jpeg(path: Path) -> bool:
 
 def smooths(path: Path) -> bool:
     """True if files of this kind have smoothed their noise."""
+    if path.suffix.lower() == ".webp" and _is_lossless_webp(path):
+        return False
     return path.suffix.lower() in SMOOTHED or is_jpeg(path)
+
+
+def _is_lossless_webp(path: Path) -> bool:
+    """Whether the first chunk of pixels in a WebP file is one of its lossless kind."""
+    with suppress(OSError), path.open("rb") as file:
+        head = file.read(_WEBP_HEAD)
+        while head[:4] == b"RIFF" and len(chunk := file.read(_CHUNK_HEAD)) == _CHUNK_HEAD:
+            if chunk[:4] in (b"VP8 ", b"VP8L"):
+                return chunk[:4] == b"VP8L"
+            size = int.from_bytes(chunk[4:], "little")
+            file.seek(size + size % 2, SEEK_CUR)
+    return False

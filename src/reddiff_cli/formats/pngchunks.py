@@ -3,6 +3,7 @@
 import os
 import struct
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -41,6 +42,22 @@ def words_follow_pixels(path: Path) -> bool:
             seen = seen or kind == _PIXELS
             file.seek(length + _REST - len(head), os.SEEK_CUR)
     return True
+
+
+def before_pixels(path: Path, kinds: Collection[bytes]) -> list[tuple[bytes, bytes]]:
+    """The chunks (kind, content) of some kinds in front of the pixels."""
+    found = []
+    with path.open("rb") as file:
+        file.seek(len(_SIGNATURE))
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind in (_PIXELS, _END):
+                break
+            if kind in kinds:
+                found.append((kind, file.read(length)))
+                length = 0
+            file.seek(length + _REST - len(head), os.SEEK_CUR)
+    return found
 
 
 def reaches_end(path: Path) -> bool:

@@ -33,6 +33,39 @@ STRUCTURE = frozenset(
 )
 # Invented by OpenImageIO where nobody gave them: the present time, and an XMP packet with it.
 _INVENTED = (ExifTags.Base.DateTime.value, XMP)
+_NESTED = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+
+
+class _AsRead(str):
+    """A text that is written with the bytes that it was read from.
+
+    Pillow reads them as Latin-1, which any are, and writes a question mark for all but ASCII.
+    """
+
+    def encode(self, encoding: str = "latin-1", errors: str = "strict") -> bytes:  # noqa: ARG002
+        return super().encode("latin-1", "replace")
+
+
+def _with_own_texts(tags: Image.Exif) -> Image.Exif:
+    """The same tags, of which Pillow will write every text as it stood in its file."""
+    nested = [tag for tag in _NESTED if tag in tags]
+    for directory in (tags, *(tags.get_ifd(tag) for tag in nested)):
+        for tag, value in list(directory.items()):
+            if isinstance(value, str):
+                directory[tag] = _AsRead(value)
+    return tags
+
+
+def packed(tags: Image.Exif) -> bytes:
+    """An EXIF block."""
+    return _with_own_texts(tags).tobytes()
+
+
+def unpacked(block: bytes) -> Image.Exif:
+    """The tags of an EXIF block."""
+    tags = Image.Exif()
+    tags.load(block)
+    return _with_own_texts(tags)
 
 
 def read_tags(path: Path) -> Image.Exif:
@@ -43,7 +76,7 @@ def read_tags(path: Path) -> Image.Exif:
     tags, copy = Image.Exif(), Image.Exif()
     with path.open("rb") as file:
         tags.load_from_fp(file)
-        copy.load(tags.tobytes())  # Pillow would look up nested tags when the file is closed
+        copy.load(packed(tags))  # Pillow would look up nested tags when the file is closed
     return copy
 
 
@@ -79,8 +112,7 @@ def sensible(dpi: Any) -> tuple[float, float] | None:  # noqa: ANN401  (whatever
 
 def with_tags(tiff: bytes, exif: bytes, xmp: bytes, resolution: Resolution | None) -> bytes:
     """A TIFF file with an EXIF block beside its own tags, and without OpenImageIO's inventions."""
-    tags = Image.Exif()
-    tags.load(exif)
+    tags = unpacked(exif)
     file = BytesIO(tiff)
     directory = ImageFileDirectory_v2(file.read(8))
     file.seek(directory.next)
@@ -105,6 +137,6 @@ def with_tags(tiff: bytes, exif: bytes, xmp: bytes, resolution: Resolution | Non
 
 def _nested(tags: Image.Exif, tag: int, value: Any) -> Any:  # noqa: ANN401  (any type of tag)
     """The directory that a tag points to, or its value."""
-    if tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+    if tag in _NESTED:
         return dict(tags.get_ifd(tag))
     return value

@@ -2,7 +2,7 @@
 
 from ..damages import RestoreOptions
 from ..errors import PictureError, UsageError
-from ..formats.carriers import name_of_profile
+from ..formats.colours import name_of_profile
 from ..jobs import Job
 from ..pictures import Picture
 from ..retrieval.options import PhaseOptions

@@ -79,15 +79,21 @@ def make_output(output: Path) -> None:
 
 
 def check_output(options: TrainOptions) -> None:
-    """UsageError where the new prior would replace files of somebody else."""
-    output = options.output
+    """UsageError where the new prior would replace files of somebody else, or another run."""
+    output, checkpoint = options.output, options.output / CHECKPOINT
     if output.exists() and not output.is_dir():
         raise UsageError(f"-o {output}: is a file; give a folder")
     _check_place(output)
-    if options.resume or not output.is_dir():
+    if options.resume:
+        if not checkpoint.is_file():
+            raise UsageError(f"{checkpoint}: nothing to resume; drop --resume")
+        return
+    if checkpoint.exists():
+        raise UsageError(f"{checkpoint}: a run is there; add --resume, or choose another folder")
+    if not output.is_dir():
         return
     names = {path.name for path in output.iterdir() if not path.name.startswith(TEMPORARY)}
-    if names and CHECKPOINT not in names:
+    if names:
         raise UsageError(f"-o {output}: holds other files; give a new or an empty folder")
 
 
@@ -104,17 +110,13 @@ def _check_place(output: Path) -> None:
 
 
 def resume_or_start(options: TrainOptions, device: torch.device) -> Trainer:
-    """A new trainer, or the one that a checkpoint holds.
+    """A new trainer, or the one that a checkpoint holds; after `check_output`.
 
     UsageError if it does not fit, ModelMissing if it is damaged.
     """
-    path = options.output / CHECKPOINT
     if not options.resume:
-        if path.exists():
-            raise UsageError(f"{path}: a run is there; add --resume, or choose another folder")
         return new_trainer(options, device)
-    if not path.is_file():
-        raise UsageError(f"{path}: nothing to resume; drop --resume")
+    path = options.output / CHECKPOINT
     state = _read(path, device)
     trainer = new_trainer(options, device)
     _check_shape(path, state["config"], trainer.network.config)
