@@ -72,11 +72,13 @@ def solved(problem):
     raise AssertionError("no stage restores the picture")
 
 
-def test_a_blur_of_light_takes_it_as_white(blurred_coffee):
-    path, _ = blurred_coffee
+def test_a_blur_of_light_takes_it_as_white(tmp_path):
+    """As strong as it is heard: where the blur lets nothing else through, there is little."""
+    path = saved(tmp_path, InLight(BLUR)(coffee(SIDE + len(BLUR.kernel) - 1)))
     stage = solved(posed(path, DeblurOptions(KERNEL, response="srgb")))
     assert isinstance(stage.operator, InLight)
     assert not stage.white
+    assert 1 < 127.5 * stage.sigma_y / LEVEL < 1.6
 
 
 def test_a_composition_of_one_blur_is_a_blur(blurred_coffee):

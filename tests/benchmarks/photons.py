@@ -4,6 +4,7 @@
     python tests/benchmarks/photons.py FOLDER --colour [--mosaic [--matrix]] --peak 200 500 2000
     python tests/benchmarks/photons.py FOLDER --colour --mosaic --matrix --behind 2 --peak 1000
     python tests/benchmarks/photons.py FOLDER --colour --mosaic --matrix --behind gaussian:1.5
+    python tests/benchmarks/photons.py FOLDER --colour --mosaic --matrix --behind disk:3 --light
 
 Reduces photographs by 2, takes their centres in grey, draws photons (Poisson, so many at white, of
 four fifths of 16 bits) and prints for each peak the mean noise that is there and that is found,
@@ -18,7 +19,7 @@ which makes noise of colours stronger than that of brightness, as in most camera
 
 --behind: the camera sees the photograph behind this kernel, or reduced so many times (bicubic);
 PSNR is that of the photograph, and 1.5 times the true noise is told, as colours that were filled
-in wrongly are errors, too.
+in wrongly are errors, too. --light: the kernel blurs light, as cameras do, not values.
 """
 
 import argparse
@@ -93,6 +94,12 @@ class Behind:
     task: str = "denoise"
     options: TaskOptions = DenoiseOptions()
     operator: Downsample | Blur | None = None
+    light: bool = False
+
+    def in_light(self) -> Self:
+        """The same, of light."""
+        options = replace(self.options, response=LIGHT.kind)
+        return replace(self, options=options, light=True)
 
     @classmethod
     def of(cls, told: str) -> Self:
@@ -113,7 +120,8 @@ class Behind:
         if self.operator is None:
             return x, x
         canvas = torch.from_numpy(x).permute(2, 0, 1)[None]
-        seen = self.operator(canvas).clamp(0, 1)[0].permute(1, 2, 0).numpy()
+        blurred = self.operator(LIGHT.decode(canvas) if self.light else canvas).clamp(0, 1)
+        seen = (LIGHT.encode(blurred) if self.light else blurred)[0].permute(1, 2, 0).numpy()
         if isinstance(self.operator, Blur):
             canvas = self.operator.crop(canvas)
         return seen, canvas[0].permute(1, 2, 0).numpy()
@@ -133,11 +141,14 @@ def main() -> None:
     parser.add_argument("--mosaic", action="store_true")
     parser.add_argument("--matrix", action="store_true")
     parser.add_argument("--behind", type=Behind.of, default=Behind())
+    parser.add_argument("--light", action="store_true")
     asked = parser.parse_args()
+    if asked.light and not isinstance(asked.behind.operator, Blur):
+        parser.error("--light: of a blur; give --behind KERNEL")
     paths = list_pictures([asked.folder], True)
     paths = paths[:: max(1, len(paths) // asked.limit)][: asked.limit]
     solver, machine = SolverOptions(preset="fast"), MachineOptions(device="cpu")
-    behind: Behind = asked.behind
+    behind: Behind = asked.behind.in_light() if asked.light else asked.behind
     about = behind.options, OutputOptions()
     restorer = Restorer(find_model("natural"), solver, machine, *about, together=False)
     with TemporaryDirectory() as folder:
