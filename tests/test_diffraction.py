@@ -137,6 +137,32 @@ def test_sentinels_masks_and_nan_are_unknown(tmp_path):
     assert sorted(map(tuple, np.argwhere(~found.known))) == [(3, 4), (5, 5), (7, 8)]
 
 
+@pytest.mark.parametrize("suffix", ["npy", "npz", "mat"])
+def test_a_mask_may_be_an_array(tmp_path, suffix):
+    """As beamlines hold them: not 0 is bad, and so is what is no number."""
+    bad = np.zeros((1, 20, 24))
+    bad[0, 7, 8], bad[0, 9, 2] = 1, np.nan
+    path = tmp_path / f"bad.{suffix}"
+    if suffix == "mat":
+        pytest.importorskip("scipy.io").savemat(path, {"bad": bad})
+    else:
+        (np.save if suffix == "npy" else np.savez)(path, bad)
+    options = PhaseOptions(data="amplitude", layout="corner", detector_mask=path)
+    found = load_diffraction(save(tmp_path, magnitudes()), options)
+    assert sorted(map(tuple, np.argwhere(~found.known))) == [(7, 8), (9, 2)]
+
+
+@pytest.mark.parametrize(
+    ("marks", "told"),
+    [(np.zeros((9, 9)), "9x9, data are 20x24"), (np.full((20, 24), "bad"), "need numbers")],
+)
+def test_an_array_that_is_no_mask_is_refused(tmp_path, marks, told):
+    np.save(tmp_path / "bad.npy", marks)
+    options = PhaseOptions(data="amplitude", detector_mask=tmp_path / "bad.npy")
+    with pytest.raises(PictureError, match=told):
+        load_diffraction(save(tmp_path, magnitudes()), options)
+
+
 @pytest.mark.parametrize("data", ["intensity", "amplitude"])
 @pytest.mark.parametrize(
     ("dtype", "below"),

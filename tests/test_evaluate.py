@@ -887,7 +887,9 @@ BAD = [
     (["eval", "denoise", "-o", "x"], "no pictures"),
     (["eval", "denoise", "PHOTOS", "-o", "x", "--scale", "2"], "--scale: is no flag of denoise"),
     (["eval", "inpaint", "PHOTOS", "-o", "x", "--hole", "round:3"], "--hole round:3"),
-    (["eval", "inpaint", "PHOTOS", "-o", "x", "--hole", "random:1.5"], "--hole random:1.5"),
+    (["eval", "inpaint", "PHOTOS", "-o", "x", "--hole", "random:1.5"], "above 0 and below 1"),
+    (["eval", "inpaint", "PHOTOS", "-o", "x", "--hole", "box:0.5"], "give whole pixels"),
+    (["eval", "inpaint", "PHOTOS", "-o", "x", "--hole", "ring:2"], "--hole ring:2: unknown"),
     (["eval", "denoise", "PHOTOS", "-o", "x", "--method", "magic"], "--method magic"),
     (["eval", "denoise", "PHOTOS", "-o", "x", "--method", "reddiff,reddiff"], "twice"),
     (

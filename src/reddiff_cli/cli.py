@@ -166,7 +166,11 @@ def _phase(
     keep: Annotated[int, typer.Option("--keep", help="Runs that the prior refines.")] = 4,
     detector_mask: Annotated[
         Path | None,
-        typer.Option("--detector-mask", help="Picture: white = bad pixel.", readable=False),
+        typer.Option(
+            "--detector-mask",
+            help="Bad pixels: white in a picture, or not 0 in an array.",
+            readable=False,
+        ),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option("--dataset", help="Name inside .h5, .cxi, .npz, .mat.")

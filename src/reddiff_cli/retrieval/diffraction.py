@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError
-from ..formats.arrays import Array, load_array
+from ..formats.arrays import ARRAY_SUFFIXES, RASTER_SUFFIXES, Array, load_array
 from ..pictures import load_picture
 from .options import PhaseOptions
 
@@ -150,15 +150,21 @@ def _ends_of_type(stored: Array) -> tuple[int, ...]:
 
 
 def _bad_pixels(path: Path, shape: tuple[int, ...]) -> Known:
-    """White (>= 50 %) = bad pixel, in the layout of the data file."""
-    mask = load_picture(path).pixels.mean(2)
-    if mask.shape != shape:
+    """White (>= 50 %) of a picture, or what is not 0 in an array, in the layout of the data."""
+    bad: Known
+    if path.suffix.lower() in ARRAY_SUFFIXES.difference(RASTER_SUFFIXES):
+        marks = load_array(path)
+        if marks.dtype.kind not in "biuf":
+            raise PictureError(f"{path}: holds {marks.dtype}; need numbers", "Unreadable")
+        bad = np.squeeze(marks) != 0
+    else:
+        bad = np.rint(load_picture(path).pixels.mean(2) * 255) >= 128
+    if bad.shape != shape:
+        sides = "x".join(str(size) for size in bad.shape)
         raise PictureError(
-            f"{path}: detector mask is {mask.shape[0]}x{mask.shape[1]}, "
-            f"data are {shape[0]}x{shape[1]}; make them equal",
+            f"{path}: detector mask is {sides}, data are {shape[0]}x{shape[1]}; make them equal",
             "MaskSize",
         )
-    bad: Known = np.rint(mask * 255) >= 128
     return bad
 
 

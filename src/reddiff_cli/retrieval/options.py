@@ -15,9 +15,10 @@ class PhaseOptions(TaskOptions):
 
     data: `amplitude` or `intensity` (its square).    layout: where frequency zero is.
     support: (height, width) of the object in pixels; None reads it from the autocorrelation.
-    starts: random starts.    keep: runs refined with the prior.    detector_mask: white = bad.
-    dataset: name inside .h5, .cxi, .npz, .mat.    scale: the data are `scale` times orthonormal
-    FFT magnitudes of a picture in [0, 1]; None makes its brightest pixel nearly white.
+    starts: random starts.    keep: runs refined with the prior.    detector_mask: file of bad
+    pixels, white in a picture, not 0 in an array.    dataset: name inside .h5, .cxi, .npz, .mat.
+    scale: the data are `scale` times orthonormal FFT magnitudes of a picture in [0, 1]; None makes
+    its brightest pixel nearly white.
     """
 
     task: ClassVar[str] = "phase"
