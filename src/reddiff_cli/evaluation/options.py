@@ -167,11 +167,9 @@ def parse_hole(text: str) -> HoleOptions:
         value = math.nan
     if kind not in HOLES or math.isnan(value):
         raise UsageError(f"--hole {text}: unknown; give {HOLE_HELP}, as in freeform:0.2")
-    if kind == "box" and not (value >= 1 and value.is_integer()):
-        raise UsageError(f"--hole {text}: the side is {number}; give whole pixels, as in box:128")
-    if kind != "box" and not 0 < value < 1:
-        told = f"the share is {number}; give one above 0 and below 1"
-        raise UsageError(f"--hole {text}: {told}, as in {kind}:0.2")
+    if not (value >= 1 and value.is_integer() if kind == "box" else 0 < value < 1):
+        fits = "whole pixels" if kind == "box" else "a share above 0 and below 1"
+        raise UsageError(f"--hole {text}: {number} is out of range; give {fits}")
     return HoleOptions(kind, value)
 
 

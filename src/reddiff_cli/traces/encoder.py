@@ -1,5 +1,6 @@
 """One way in which a picture may have been encoded as JPEG, and decoded again."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,13 +20,16 @@ REDUCED = (
 # Rounds that tell clipped values; and samples on either side that undo the smoothing of chroma, of
 # which each tells 0.17 times as much as the one before.
 DECLIPPED, REACH = 3, 7
+# Of frequencies of which means have less than so much of what they are of, little more is made.
+FAINT = 0.03
 
 
 @dataclass(frozen=True)
 class Encoder:
     """top, left: pixels of the outermost blocks that the picture lacks.    tables: one a
     component, as of `JpegComponent`.    shrink, smoothed: as in REDUCED.    end: x was clipped
-    where it is so large.
+    where it is so large.    crossed: by axis, whether x shows means of two samples of chroma that
+    lie side by side, as another encoder began its own at odd places.
 
     Pictures x are (1, 1 or 3, H, W) in [-1, 1]; `framed` they fill whole blocks of all components.
     """
@@ -36,17 +40,19 @@ class Encoder:
     shrink: tuple[int, int] = (1, 1)
     smoothed: bool = False
     end: float = 1.0
+    crossed: tuple[bool, bool] = (False, False)
 
     def file_of(self, x: Tensor) -> JpegFile:
         """The coefficients of x.
 
-        Where x is clipped they are told from what is decoded again, beyond the ends of the scale.
+        Where x is clipped they are told from what is decoded again, beyond the ends of the scale;
+        but not if samples are crossed, of which that would be no such means.
         """
         height, width = x.shape[2:]
         seen = self.framed(x)
         ends = seen.abs() >= self.end
         file = self._rounded(seen, height, width)
-        for _ in range(DECLIPPED if ends.any() else 0):
+        for _ in range(DECLIPPED if ends.any() and not any(self.crossed) else 0):
             decoded = self.decoded(file)
             beyond = ends & (decoded * seen.sign() > self.end)
             file = self._rounded(torch.where(beyond, decoded, seen), height, width)
@@ -109,10 +115,11 @@ class Encoder:
         if shrink == (1, 1):
             return plane
         samples = F.avg_pool2d(plane[None, None], shrink)
-        if self.smoothed:
-            for axis, factor in zip((2, 3), shrink, strict=True):
-                if factor == 2:
-                    samples = _sharpened(samples, axis)
+        for axis, factor, crossed in zip((2, 3), shrink, self.crossed, strict=True):
+            if crossed:
+                samples = _uncrossed(samples, axis)
+            elif self.smoothed and factor == 2:
+                samples = _sharpened(samples, axis)
         return samples[0, 0]
 
 
@@ -146,3 +153,17 @@ def _sharpened(means: Tensor, axis: int) -> Tensor:
     inverse = (means.new_tensor(2**1.5 - 3) ** away) * 2**0.5
     kernel = inverse.view(1, 1, -1, 1) if axis == 2 else inverse.view(1, 1, 1, -1)
     return F.conv2d(torch.cat([before, means, after], axis), kernel)
+
+
+def _uncrossed(means: Tensor, axis: int) -> Tensor:
+    """s from s / 4 + s / 2 + s / 4 of neighbours: means of two of what is a mean of two of s.
+
+    However s was interpolated in between. means: (1, 1, h, w), which goes on as in a mirror.
+    """
+    size = means.shape[axis]
+    mirrored = torch.cat([means, means.flip(axis)], axis)
+    passed = torch.cos(math.pi * torch.fft.rfftfreq(2 * size)).square()
+    inverse = (passed / (passed.square() + FAINT**2)).view(-1, *([1] * (3 - axis)))
+    spectrum = torch.fft.rfft(mirrored, dim=axis) * inverse
+    samples: Tensor = torch.fft.irfft(spectrum, 2 * size, dim=axis)
+    return samples.narrow(axis, 0, size)

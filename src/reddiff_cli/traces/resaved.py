@@ -97,8 +97,9 @@ def _told(grid: tuple[int, int], steps: Steps, x: Tensor) -> Iterator[Encoder]:
         return
     part, told = x[..., :LOOKED_AT, :LOOKED_AT], []
     for encoder in encoders(grid):
-        chroma, nats = find_chroma_steps(encoder.chroma(part), steps)[-1]
-        told.append((nats, replace(encoder, tables=(steps.table, chroma, chroma))))
+        _, chroma = find_chroma_steps(encoder.chroma(part), steps)
+        tables = steps.table, chroma.table, chroma.table
+        told.append((chroma.nats, replace(encoder, tables=tables)))
     for nats, encoder in sorted(told, key=lambda one: -one[0]):
         if nats >= 0:  # else they are no multiples
             yield encoder

@@ -101,25 +101,36 @@ def find_luma_steps(
     return Steps(table) if table.mean() >= standard_table(QUALITIES[-1]).mean() else None
 
 
-def find_chroma_steps(
-    blocks: Tensor,
-    luma: Steps,
-    since: Tensor = EXACT,
-    each: float = 0.0,
-    *,
-    displaced: bool = False,
-) -> list[tuple[Tensor, float]]:
-    """(8, 8), of the coefficients of both components, (n, 8, 8), and what speaks for it, in nats.
+@dataclass(frozen=True)
+class ChromaSteps:
+    """table: (8, 8).    nats: what speaks for it.    count: of how many coefficients."""
 
-    What libjpeg takes beside the steps of luma, if it does; and, last, what the picture tells.
-    since, displaced: as of luma.    each: nats that are expected of each coefficient, and do not
-    count.
+    table: Tensor
+    nats: float
+    count: int
+
+    def over(self, each: float) -> float:
+        """What speaks for it beyond so many nats of each coefficient."""
+        return self.nats - each * self.count
+
+
+def find_chroma_steps(
+    blocks: Tensor, luma: Steps, since: Tensor = EXACT, *, displaced: bool = False
+) -> tuple[ChromaSteps | None, ChromaSteps]:
+    """Of the coefficients of both components, (n, 8, 8).
+
+    What libjpeg takes beside the steps of luma, if it does, and what the picture tells.
+    since, displaced: as of luma.
     """
     nats, counts = _weigh(blocks, OF_CHROMA, since, displaced=displaced)
+    count = int(counts.sum())
+
+    def of(table: Tensor) -> ChromaSteps:
+        return ChromaSteps(table, float(_spoken(nats, table).sum()), count)
+
     expected = standard_table(50, chroma=True) * (luma.table / standard_table(50)).median()
     usual, told = luma.of_chroma(), _likeliest(nats, _are_sure(nats, counts), expected)
-    tables = [told] if usual is None else [usual, told]
-    return [(table, float((_spoken(nats, table) - each * counts).sum())) for table in tables]
+    return None if usual is None else of(usual), of(told)
 
 
 @cache
