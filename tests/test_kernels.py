@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from reddiff_cli.errors import UsageError
+from reddiff_cli.filter_shapes import LEAST_INSIDE, Taps
 from reddiff_cli.kernel_files import background_of, read_kernel
 from reddiff_cli.kernel_shapes import trim
 from reddiff_cli.kernels import load_kernel, make_kernel
@@ -233,3 +234,18 @@ def test_kernels_that_fill_their_files_have_no_background(tmp_path):
     for power in (1, 1.5, 2.5):  # long tails, as of a lens or the air
         assert under(tmp_path, (1 + (x**2 + y**2) / 4) ** -power) == 0
     assert under(tmp_path, made("gaussian:2"), 0.005, 4) == 0
+
+
+@pytest.mark.parametrize("offset", [-9, -3, 0, 2, 7])
+@pytest.mark.parametrize("scale", [2, 3])
+def test_a_filter_covers_a_picture_if_it_does_at_every_output(offset, scale):
+    """As counted tap by tap."""
+    weights = np.random.default_rng(0).random((5, 7)) ** 8
+    taps = Taps(weights / weights.sum(), (offset, -2))
+    for height, width in ((1, 1), (2, 5), (12, 9)):
+        rows, columns = (
+            [[scale * k + begin + j in range(scale * n) for j in range(count)] for k in range(n)]
+            for n, begin, count in zip((height, width), taps.offset, weights.shape, strict=True)
+        )
+        least = (np.array(rows, float) @ taps.weights @ np.array(columns, float).T).min()
+        assert taps.cover(scale, height, width) == (least > LEAST_INSIDE)

@@ -58,6 +58,7 @@ LIGHT = [
         "formats.deep",
         "formats.endings",
         "formats.heif",
+        "formats.jpeg2000",
         "formats.kinds",
         "formats.parts",
         "formats.pngchunks",

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from conftest import scene
-from reddiff_cli import masks
+from reddiff_cli import masks, rehearsal
 from reddiff_cli.errors import PictureError, UsageError
+from reddiff_cli.jobs import Job
 from reddiff_cli.masks import Masks, NothingToFill, check_mask, hole_from_file, load_hole
 from reddiff_cli.pictures import Picture, load_picture
 from reddiff_cli.task_options import InpaintOptions
@@ -162,7 +163,7 @@ def test_magenta_that_a_jpeg_has_smeared_is_filled(tmp_path, quality):
     picture = load_picture(tmp_path / "a.jpg")
     exact = (picture.pixels == (1, 0, 1)).all(2)
     assert 0 < exact.sum() < 0.5 * 41 * 41
-    hole = load_hole(picture, None, InpaintOptions())
+    hole = load_hole(picture, None, InpaintOptions(), smeared=True)
     assert hole[24:57, 34:67].all()
     assert not hole[:16].any()
 
@@ -172,6 +173,29 @@ def test_what_is_nearly_magenta_elsewhere_stays():
     pixels[10:30, 10:30] = (1, 0, 1)
     pixels[40, 10:20] = (0.98, 0.02, 0.98)
     assert not load_hole(Picture(pixels), None, InpaintOptions())[38:].any()
+
+
+def test_in_a_file_without_loss_only_what_is_exactly_magenta_is_a_mark(tmp_path):
+    """A pink button beside it is a part of the picture, however large."""
+    pixels = scene(64, 64)
+    pixels[4:10, 4:10] = (255, 0, 255)
+    pixels[30:60, 10:50] = (250, 3, 252)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert load_hole(load_picture(tmp_path / "a.png"), None, InpaintOptions()).sum() == 36
+
+
+def test_plans_know_which_files_smear_marks(tmp_path, monkeypatch):
+    """They look at marks as the run does."""
+    told = []
+
+    def look(*_, smeared):
+        told.append(smeared)
+
+    monkeypatch.setattr(rehearsal, "load_hole", look)
+    for name in ("a.png", "a.jpg", "a.webp"):
+        Image.fromarray(scene()).save(tmp_path / name)
+        rehearsal.Rehearsal(InpaintOptions()).of(Job("inpaint", tmp_path / name, tmp_path / "b"))
+    assert told == [False, True, True]
 
 
 def test_no_mask_at_all_is_a_usage_error():

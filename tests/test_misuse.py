@@ -102,6 +102,12 @@ def test_a_mistake_is_one_line(line, told):
     assert result.stderr.count("\n") == 1
 
 
+def test_an_empty_command_is_named():
+    result = CliRunner().invoke(app, [""])
+    assert result.exit_code == 2
+    assert result.stderr == "error: '': is no command of reddiff; see 'reddiff --help'\n"
+
+
 def test_without_a_command_there_is_help():
     result = CliRunner().invoke(app, [])
     assert result.exit_code == 2

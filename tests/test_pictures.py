@@ -28,6 +28,7 @@ from reddiff_cli.formats.tifftags import read_tags
 from reddiff_cli.pictures import (
     Picture,
     check_format,
+    header_of,
     load_picture,
     save_picture,
     size_of,
@@ -682,6 +683,26 @@ def test_eight_bits_of_the_same_kinds_stay_eight(tmp_path):
     for suffix in (".ppm", ".jp2"):
         Image.fromarray(scene()).save(tmp_path / f"a{suffix}")
         assert load_picture(tmp_path / f"a{suffix}").depth == 8
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("raw", [False, True])
+def test_plans_do_not_decode_jpeg_2000(tmp_path, monkeypatch, bits, raw):
+    """OpenImageIO would, a second for 3 megapixels each time; its header tells the bits."""
+    path = tmp_path / "a.jp2"
+    if bits == 8:
+        Image.fromarray(scene()).save(path, no_jp2=raw)
+    else:
+        out, values = oiio.ImageOutput.create(str(path)), np.zeros((64, 80, 3), np.uint16)
+        out.open(str(path), oiio.ImageSpec(80, 64, 3, oiio.UINT16))
+        out.write_image(values)
+        out.close()
+        content = path.read_bytes()
+        path.write_bytes(content[content.index(b"\xff\x4f\xff\x51") :] if raw else content)
+    deep = header_of(path)
+    monkeypatch.setattr("OpenImageIO.ImageInput.open", None)
+    assert header_of(path) == deep == (bits, False)
+    assert size_of(path)[0] in (64, 80)
 
 
 def test_the_photograph_before_its_preview(tmp_path):

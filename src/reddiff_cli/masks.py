@@ -47,16 +47,18 @@ def load_hole(
     path: Path | None,
     options: InpaintOptions,
     on_note: Callable[[str], None] = lambda _: None,
+    *,
+    smeared: bool = False,
 ) -> Hole:
     """(H, W), True where the picture is to be filled.
 
     From a mask file (>= 50 % grey = fill, and grey beside that), else fully transparent pixels,
-    else pixels of exactly (255, 0, 255), or nearly so where a JPEG has smeared the marks, and
-    mixtures beside these. PictureError for a wrong size, no mask or nothing known; NothingToFill
-    if empty. on_note is told of soft edges that are cut.
+    else pixels of exactly (255, 0, 255), and mixtures beside these. PictureError for a wrong size,
+    no mask or nothing known; NothingToFill if empty. on_note is told of soft edges that are cut.
+    smeared: the picture is of a lossy file, whose marks may be nearly of that colour.
     """
     if path is None:
-        values, name = _values_in(picture), "the marks"
+        values, name = _values_in(picture, smeared=smeared), "the marks"
     else:
         values, name = _values_of(picture, path), str(path)
     if options.invert:
@@ -258,7 +260,7 @@ def _is_coloured(pixels: Pixels) -> NDArray[np.bool_]:
     return apart
 
 
-def _values_in(picture: Picture) -> NDArray[np.float32]:
+def _values_in(picture: Picture, *, smeared: bool) -> NDArray[np.float32]:
     """(H, W), of 255: what is marked in the picture itself, by transparency or by magenta."""
     if picture.alpha is not None and bool((picture.alpha == 0).any()):
         return np.where(picture.alpha == 0, np.float32(255), np.float32(0))
@@ -266,10 +268,8 @@ def _values_in(picture: Picture) -> NDArray[np.float32]:
     if pixels.shape[2] == 3:
         exact: Hole = (pixels == np.asarray(MAGENTA, dtype=np.float32)).all(2)
         if exact.any():
-            red, green, blue = np.moveaxis(pixels, 2, 0)
-            near: Hole = (red >= 1 - NEAR) & (green <= NEAR) & (blue >= 1 - NEAR)
-            if near.sum() > (1 + SMEARED) * exact.sum():
-                exact = near
+            if smeared:
+                exact = _nearly(pixels, exact)
             mixed = np.minimum(pixels[..., 0], pixels[..., 2]) - pixels[..., 1]
             # Only magenta itself starts a hole; what is mixed with it is an edge of one.
             edge = np.where(mixed > MIXED, np.float32(WHITE_FROM - 1), np.float32(0))
@@ -277,3 +277,10 @@ def _values_in(picture: Picture) -> NDArray[np.float32]:
     raise UsageError(
         "no mask: the picture has no transparent and no magenta (255, 0, 255) pixels; give --mask"
     )
+
+
+def _nearly(pixels: Pixels, exact: Hole) -> Hole:
+    """What is nearly magenta, if that is more than the edge of a brush."""
+    red, green, blue = np.moveaxis(pixels, 2, 0)
+    near: Hole = (red >= 1 - NEAR) & (green <= NEAR) & (blue >= 1 - NEAR)
+    return near if near.sum() > (1 + SMEARED) * exact.sum() else exact

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .errors import PictureError, UsageError
+from .formats.kinds import smooths
 from .jobs import Job
 from .kernel_files import Kernels
 from .masks import NothingToFill, check_mask, load_hole
@@ -76,7 +77,7 @@ class Rehearsal:
 
     def _look_for_marks(self, path: Path, options: InpaintOptions) -> None:
         try:
-            load_hole(load_picture(path), None, options)
+            load_hole(load_picture(path), None, options, smeared=smooths(path))
         except UsageError as error:  # as the run says it
             raise UsageError(f"{path}: {error}") from error
 

@@ -85,7 +85,8 @@ def _told(error: Any, ctx: Any) -> str:  # noqa: ANN401  (as above)
     if command := re.match(r"No such command (['\"])(.*?)\1", error.message):
         word = command[2]
         use = _nearest(word, ctx.command.commands)
-        return f"{word}: is no command of {name}; {f'use {use}, or ' if use else ''}{see}"
+        cure = f"use {use}, or {see}" if use else see
+        return f"{word or repr(word)}: is no command of {name}; {cure}"
     if error.message.startswith("Got unexpected extra"):
         words = error.message.partition("(s) (")[2].removesuffix(")")
         return f"{words}: is more than {name} takes; drop it, or {see}"

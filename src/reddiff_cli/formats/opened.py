@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-from . import deep, heif
+from . import deep, heif, jpeg2000
 from .pngchunks import words_follow_pixels
 from .samples import check_bits
 
@@ -51,7 +51,9 @@ def bits_per_channel(path: Path, image: Image.Image) -> int:
     if image.format == "HEIF":
         return heif.bits(path, image)
     if image.format in ("PPM", "JPEG2000"):  # Pillow cuts their colours to 8 bits
-        return 16 if deep.is_deep(path) else 8
+        told = jpeg2000.bits_of(path) if image.format == "JPEG2000" else None
+        is_deep = deep.is_deep(path) if told is None else told > 8
+        return 16 if is_deep else 8
     return 16 if image.mode.startswith("I") else 8
 
 
@@ -62,8 +64,9 @@ def is_float_tiff(image: Image.Image) -> bool:
 
 def check_samples(path: Path, image: Image.Image) -> None:
     """PictureError for a TIFF file of whole numbers that are not read."""
-    bits = bits_per_channel(path, image)
-    if image.format == "TIFF" and bits > 8 and not is_float_tiff(image):
+    if image.format != "TIFF" or is_float_tiff(image):
+        return
+    if (bits := bits_per_channel(path, image)) > 8:
         check_bits(path, bits)
 
 

@@ -35,7 +35,8 @@ def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
     """The picture and its mask as a problem."""
     picture = setting.load(job.input)
     try:
-        hole = load_hole(picture, job.mask, options, setting.on_note)
+        smeared = smooths(job.input)
+        hole = load_hole(picture, job.mask, options, setting.on_note, smeared=smeared)
     except UsageError as error:  # a loop over pictures ends here, and has to be told at which
         raise UsageError(f"{job.input}: {error}") from error
     picture, setting = setting.seeing(job.input, picture, hole)
