@@ -40,7 +40,7 @@ def _inside(
     """First tap inside, and the one after the last, of each output on one axis."""
     begin = scale * np.arange(outputs) + offset
     first, last = (-begin).clip(0, count), (scale * outputs - begin).clip(0, count)
-    # Most of them are alike: as one number each, which sorts 20 times as fast as pairs do.
+    # Most of them are alike: as one number each, which sorts much faster than pairs do.
     first, last = np.divmod(np.unique(first * (count + 1) + last), count + 1)
     return first, last
 
