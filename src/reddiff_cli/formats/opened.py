@@ -20,9 +20,8 @@ def exif_in(path: Path, image: Image.Image) -> Image.Exif:
     """What a picture says of itself; a PNG is decoded only where words follow its pixels."""
     if image.format == "PNG" and not words_follow_pixels(path):
         with suppress(SyntaxError):  # damaged words say nothing, as where the pixels are read
-            return Image.Image.getexif(
-                image
-            )  # PngImageFile's own decodes, whatever the file holds
+            # PngImageFile's own decodes, whatever the file holds.
+            return Image.Image.getexif(image)
         return Image.Exif()
     return image.getexif()
 

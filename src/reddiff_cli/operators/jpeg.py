@@ -209,15 +209,22 @@ def dct_of(plane: Tensor) -> Tensor:
     return _dct(_cut(plane[None], layout))[0]
 
 
+def basis(like: Tensor) -> Tensor:
+    """Orthonormal DCT-II of 8 points, rows by frequency."""
+    index = torch.arange(BLOCK, dtype=torch.float64)
+    waves = torch.cos((2 * index + 1) * index[:, None] * math.pi / (2 * BLOCK)) / 2
+    waves[0] /= math.sqrt(2)
+    return waves.to(like)
+
+
 def _matrix(like: Tensor) -> Tensor:
     return torch.tensor(_TO_YCBCR, dtype=like.dtype, device=like.device)
 
 
 def _cut(plane: Tensor, layout: ComponentLayout) -> Tensor:
     """(B, h, w) -> (B, rows, columns, 8, 8)."""
-    height, width = layout.rows * BLOCK, layout.columns * BLOCK
-    part = plane[:, :height, :width]
-    return part.reshape(len(part), layout.rows, BLOCK, layout.columns, BLOCK).transpose(2, 3)
+    shape = len(plane), layout.rows, BLOCK, layout.columns, BLOCK
+    return plane.reshape(shape).transpose(2, 3)
 
 
 def _join(blocks: Tensor, layout: ComponentLayout) -> Tensor:
@@ -234,11 +241,3 @@ def _dct(blocks: Tensor) -> Tensor:
 def _undo_dct(blocks: Tensor) -> Tensor:
     waves = basis(blocks)
     return waves.T @ blocks @ waves
-
-
-def basis(like: Tensor) -> Tensor:
-    """Orthonormal DCT-II of 8 points, rows by frequency."""
-    index = torch.arange(BLOCK, dtype=torch.float64)
-    waves = torch.cos((2 * index + 1) * index[:, None] * math.pi / (2 * BLOCK)) / 2
-    waves[0] /= math.sqrt(2)
-    return waves.to(like)
