@@ -1094,6 +1094,38 @@ def test_a_webp_without_loss_has_smoothed_nothing(tmp_path):
     assert smooths(path)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+@pytest.mark.parametrize("extra", [{}, {"mct": 1}, {"no_jp2": True}, {"tile_size": (64, 64)}])
+def test_a_jpeg_2000_has_smoothed_nothing_if_its_finest_details_are_there(tmp_path, mode, extra):
+    """The reversible wavelet alone does not say so, as encoders may cut its bits off."""
+    path, picture = tmp_path / "a.jp2", Image.fromarray(scene(130, 159)).convert(mode)
+    size = picture.width * picture.height * len(mode)
+    picture.save(path, irreversible=False, **extra)
+    assert np.array_equal(Image.open(path), picture)
+    assert not smooths(path)
+    least = size / (0.65 * path.stat().st_size)
+    layers = {"quality_mode": "rates", "quality_layers": [40, 20, 1]}
+    picture.save(path, irreversible=False, **extra, **layers)
+    assert not smooths(path)
+    for options in (
+        {"irreversible": True},
+        *({"quality_mode": "rates", "quality_layers": [max(least, n)]} for n in (1, 5, 20)),
+        {"quality_mode": "dB", "quality_layers": [38]},
+    ):
+        picture.save(path, **extra, **options)
+        assert smooths(path), options
+    picture.save(path, irreversible=False)
+    path.write_bytes(path.read_bytes()[:300])  # damaged
+    assert smooths(path)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_a_jpeg_2000_too_small_to_tell_counts_as_lossy(tmp_path, side):
+    path = tmp_path / "a.jp2"
+    Image.new("RGB", (side, side), "red").save(path, irreversible=False, num_resolutions=1)
+    assert smooths(path)
+
+
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("icc", [b"", b"profile"])
 def test_what_a_png_says_of_its_colours_stays(tmp_path, depth, icc):
