@@ -223,6 +223,27 @@ def test_metadata_of_deep_files(tmp_path, depth, source, suffix):
     assert ("exr" in (source, suffix[1:])) or exif.get_ifd(0x8769)[0x927C] == b"note of the maker"
 
 
+def test_exposure_and_lens_stay_in_their_directory_through_exr(tmp_path):
+    """OpenImageIO puts lenses beside the camera, and its EXR files hold no short numbers."""
+    numbers = {34850: 2, 34855: 400, 37383: 5, 37385: 16, 41989: 75}
+    texts = {36867: "2020:01:02 03:04:05", 42033: "123", 42035: "Maker", 42036: "50 mm"}
+    exif = Image.Exif()
+    exif[0x010F], exif[0x8298] = "Camera", "me"
+    exif.get_ifd(0x8769).update({33434: IFDRational(1, 250), 33437: IFDRational(28, 10)})
+    exif.get_ifd(0x8769).update(numbers | texts)
+    told = Picture(light(), depth=FLOAT, metadata=Metadata(exif.tobytes()))
+    save_picture(told, tmp_path / "a.exr", {"a": 1})
+    save_picture(load_picture(tmp_path / "a.exr"), tmp_path / "b.exr", {"a": 1})
+    for name in ("a.exr", "b.exr"):
+        save_picture(with_depth(load_picture(tmp_path / name), 8), tmp_path / "c.png", {"a": 1})
+        with Image.open(tmp_path / "c.png") as image:
+            found = image.getexif()
+        assert set(found) == {0x010F, 0x8298, 0x8769}
+        within = found.get_ifd(0x8769)
+        assert {tag: within[tag] for tag in numbers | texts} == numbers | texts
+        assert (float(within[33434]), float(within[33437])) == pytest.approx((0.004, 2.8))
+
+
 def test_bytes_do_not_depend_on_the_time(tmp_path):
     written = []
     for _ in range(2):
