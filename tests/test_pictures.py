@@ -29,6 +29,7 @@ from reddiff_cli.pictures import (
     Picture,
     check_format,
     header_of,
+    is_grey,
     load_picture,
     save_picture,
     size_of,
@@ -221,6 +222,36 @@ def test_metadata_of_deep_files(tmp_path, depth, source, suffix):
     assert float(exif.get_ifd(0x8769)[0x829A]) == pytest.approx(0.004)
     assert tuple(map(float, exif.get_ifd(0x8825)[2])) == pytest.approx((40, 30, 2))
     assert ("exr" in (source, suffix[1:])) or exif.get_ifd(0x8769)[0x927C] == b"note of the maker"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "hides"), [(".png", False), (".png", True), (".bmp", False), (".tif", False)]
+)
+def test_a_palette_of_greys_is_grey(tmp_path, suffix, hides):
+    """Exactly grey in what is used of it; nearly grey stays as it is."""
+    image = Image.fromarray(scene(channels=1)).convert("RGB").quantize(32)
+    extra = {"transparency": bytes([0, 128] + 30 * [255])} if hides else {}
+    image.save(tmp_path / f"a{suffix}", **extra)
+    seen = np.asarray(image.convert("L"))
+    picture = load_picture(tmp_path / f"a{suffix}")
+    assert is_grey(tmp_path / f"a{suffix}")
+    assert np.array_equal(rounded(picture.pixels, 8)[:, :, 0], seen)
+    assert (picture.alpha is not None) == hides
+    if hides:
+        alpha = np.asarray(image).clip(0, 2).choose((0, 128, 255))
+        assert np.array_equal(rounded(picture.alpha, 8), alpha)
+    save_picture(picture, tmp_path / "b.png", {})
+    with Image.open(tmp_path / "b.png") as saved:
+        assert saved.mode == ("LA" if hides else "L")
+    palette = image.getpalette()
+    image.putpalette([*palette, 255, 0, 0])  # which no pixel has
+    image.save(tmp_path / f"a{suffix}", **extra)
+    assert is_grey(tmp_path / f"a{suffix}")
+    image.putpalette([palette[0] ^ 1, *palette[1:]])
+    image.save(tmp_path / f"a{suffix}", **extra)
+    assert not is_grey(tmp_path / f"a{suffix}")
+    nearly = load_picture(tmp_path / f"a{suffix}").pixels
+    assert np.array_equal(rounded(nearly, 8), np.asarray(image.convert("RGB")))
 
 
 def test_exposure_and_lens_stay_in_their_directory_through_exr(tmp_path):
