@@ -729,7 +729,7 @@ def test_hdr_writes_light_and_pictures(tmp_path, picture_file, quick):
     assert load_picture(tmp_path / "scene.tonemap.png").depth == 8
     assert "done already" in reddiff("hdr", picture_file, "--stops", "2", "-o", out, *quick)[1]
     _, stderr = reddiff("hdr", picture_file, "--stops", "1", *quick)
-    assert "1 stops darker" in stderr
+    assert "exposed 1 EV darker" in stderr
     assert load_picture(tmp_path / "img.hdr.png").depth == 16
 
 
@@ -741,7 +741,7 @@ def test_hdr_cuts_no_light_whatever_the_depth(tmp_path, quick, depth):
     _, stderr = reddiff("hdr", path, "--stops", "2", "--depth", depth, "-o", out, *quick)
     brightest = float(load_picture(out).pixels.max())
     holds = depth in ("float", "auto")
-    assert ("exposed 2 stops darker" in stderr) is not holds
+    assert ("exposed 2 EV darker" in stderr) is not holds
     assert (brightest > 1) is holds
 
 

@@ -324,5 +324,8 @@ def test_several_inputs_do_not_go_into_a_folder_called_like_a_picture(tmp_path):
     inputs = [tmp_path / "a.png", tmp_path / "b.png"]
     with pytest.raises(UsageError, match="is one file, and there are several inputs"):
         plan(inputs, path=tmp_path / "both.png")
+    options, told = OutputOptions(path=tmp_path / "both.exr"), "or --exposures if they are of one"
+    with pytest.raises(UsageError, match=told):
+        plan_jobs("hdr", inputs, None, options, lambda _: {})
     assert plan(inputs, path=tmp_path / "both.png", folder=True)  # a slash was given
     assert plan(inputs, path=tmp_path / "v1.0")

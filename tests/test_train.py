@@ -211,6 +211,8 @@ def test_folder_can_be_used_at_once(folder, tmp_path):
     assert config["zero_mean"] is True
     assert "train/0.png: us (CC0-1.0)" in (output / "README.md").read_text()
     assert "4 pictures" in notes[0]
+    assert notes[-1].startswith(f"{output}: 2 steps, loss ")
+    assert notes[-1].endswith(f"; --model {output} takes it")
     assert any("broken.png" in note for note in notes)
     assert find_model(str(output)).turns == "all"  # as the crops were shown
     rights = {path.stat().st_mode for path in output.glob("*.*") if path.suffix != ".pt"}
@@ -581,7 +583,7 @@ def test_a_folder_that_cannot_be_read_is_told(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     told = f"{tmp_path / 'photos/shut'}: folder cannot be read (Permission denied)"
     _, notes = run(options(tmp_path / "photos", tmp_path / "p"))
-    assert notes[:2] == ["1 pictures, 0.0 megapixels", told]
+    assert notes[:2] == ["1 pictures, 0.01 megapixels", told]
     with pytest.raises(UsageError, match="no usable picture of 1 .*shut: folder cannot be read"):
         run(options(tmp_path / "photos/shut", tmp_path / "q"))
 
@@ -752,7 +754,7 @@ def test_what_validates_is_not_trained_on(tmp_path):
     asked = options(photos, tmp_path / "p", validation=apart)
     _, notes = run(asked)
     assert notes[0] == f"5 pictures of --val {apart} are not trained on"
-    assert notes[1].startswith("2 pictures, 0.0 megapixels")
+    assert notes[1].startswith("2 pictures, 0.01 megapixels")
     assert any("small.png: smaller than 256 pixels" in note for note in notes)
     for folder, validation in ((photos, photos), (apart, photos), (photos, tmp_path)):
         with pytest.raises(UsageError, match=r"--val .*: holds all pictures of .*; give"):
@@ -773,7 +775,7 @@ def test_copies_of_what_validates_are_not_trained_on(tmp_path):
     asked = options(photos, tmp_path / "p", validation=apart)
     _, notes = run(asked)
     assert notes[0] == f"2 pictures of --val {apart} are not trained on"
-    assert notes[1].startswith("3 pictures, 0.2 megapixels")
+    assert notes[1].startswith("3 pictures, 0.21 megapixels")
     whole, held = read_photographs(photos, 16), read_photographs(apart, 16)
     left = whole.without(held)
     assert left.names == ["0.png", "2.png", "4.png"]

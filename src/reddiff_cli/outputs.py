@@ -82,7 +82,8 @@ def name_outputs(
         if len(inputs) == 1 and not inputs[0].is_dir():
             raise UsageError(f"-o {target}: is a file there; give a folder, or NAME.png")
         why = "there are several inputs" if len(inputs) > 1 else f"{inputs[0]} is a folder"
-        raise UsageError(f"-o {target}: is one file, and {why}; give a folder")
+        shots = ", or --exposures if they are of one scene" if task == "hdr" else ""
+        raise UsageError(f"-o {target}: is one file, and {why}; give a folder{shots}")
     if target is not None and target.exists() and not target.is_dir():
         raise UsageError(
             f"-o {target}: is a device or a pipe; give a file or folder, - for stdout"

@@ -74,6 +74,8 @@ def train(
     if crops is not None:
         _validate(trainer, crops, on_note)
         save(trainer)  # a run that goes on from here keeps this row of the curve
+    told = f"{trainer.step} steps, loss {_check_loss(trainer):.4f}"
+    on_note(f"{options.output}: {told}; --model {options.output} takes it")
     return options.output
 
 
@@ -99,7 +101,9 @@ def _read(
         count, photographs = count + len(photographs.names) - len(others.names), others
         if count:
             on_note(f"{count} pictures of --val {options.validation} are not trained on")
-    on_note(f"{len(photographs.names)} pictures, {photographs.megapixels:.1f} megapixels")
+    digits = 1 if photographs.megapixels >= 1 else 2
+    told = f"{photographs.megapixels:.{digits}f} megapixels"
+    on_note(f"{len(photographs.names)} pictures, {told}")
     if white := photographs.white:
         told = f"{len(white)} pictures are white in more than half of their pixels, as {white[0]}"
         on_note(f"warning: {told}; leave them out if their light is cut")

@@ -134,7 +134,7 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
     kept = pictures[0].metadata if not floating else replace(pictures[0].metadata, icc=b"")
     source = replace(pictures[0], metadata=kept, depth=FLOAT if floating else 16)
     as_it_is = floating or options.operator == "paper"  # which halves contrast instead
-    shown = "" if as_it_is else f"exposed {level:g} stops darker, so that the highlights fit"
+    shown = "" if as_it_is else f"exposed {level:g} EV darker, so that the highlights fit"
     share = _share_clipped(operator, y)
     if share == 0:
         setting.on_note(f"warning: {job.input}: nothing is clipped in it")
