@@ -741,6 +741,14 @@ def test_small_pictures_are_left_out_where_crops_are_larger(tmp_path):
     assert notes[0].startswith("1 pictures")
 
 
+def test_a_run_that_cannot_go_on_is_told_before_its_photographs_are_read(folder, tmp_path):
+    """Else those that are too small for the size of now would be what is wrong."""
+    run(options(folder, tmp_path / "p"))
+    other = options(folder, tmp_path / "p", steps=4, size=512, resume=True)
+    with pytest.raises(UsageError, match="another shape; give --size 16, as it has"):
+        run(other)
+
+
 def test_what_validates_is_not_trained_on(tmp_path):
     """Neither what lies below --val nor the same file elsewhere; val's bad files are told."""
     photos, apart = tmp_path / "photos", tmp_path / "photos/held"

@@ -53,10 +53,10 @@ def train(
     """
     check_output(options)
     torch.backends.cudnn.benchmark = True  # few shapes, many steps: the search for kernels pays
+    trainer = resume_or_start(options, device)  # first: its shape says what can be used
     photographs, held_out = _read(options, on_note)
     photographs = photographs.to(device)
     crops = None if held_out is None else centre_crops(held_out, HELD_OUT)
-    trainer = resume_or_start(options, device)
     make_output(options.output)
     if _progress(trainer, 0.0) >= 1:
         on_note(f"warning: the run has its {trainer.step} steps already; give more --steps")
