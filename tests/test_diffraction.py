@@ -67,6 +67,31 @@ def test_every_format_gives_the_same_amplitudes(tmp_path, suffix):
     assert found.amplitude.dtype == np.float32
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".h5", ".cxi"])
+def test_frames_are_told_from_channels_or_it_is_told(tmp_path, suffix):
+    """Three frames of one object look like three channels; in HDF5 they are frames."""
+    y, path = magnitudes(), tmp_path / f"y{suffix}"
+    write_file(path, np.stack([y, y, y], -1))
+    found = load_diffraction(path, AMPLITUDE)
+    assert len(found.amplitude) == 3
+    assert not any("channels" in note for note in found.notes)
+    write_file(path, y[None])
+    assert len(load_diffraction(path, AMPLITUDE).amplitude) == 1
+    write_file(path, np.stack([y, y, y]))
+    form = f"3x{y.shape[0]}x{y.shape[1]}"
+    if suffix in (".h5", ".cxi"):
+        with pytest.raises(PictureError, match=f"shape is {form}, 3 frames; give one of them"):
+            load_diffraction(path, AMPLITUDE)
+    else:
+        found = load_diffraction(path, AMPLITUDE)
+        assert len(found.amplitude) == 3
+        assert f"warning: {path}: {form} is taken for three channels" in found.notes[0]
+    for axis in (0, 2):
+        write_file(path, np.stack([y] * 5, axis))
+        with pytest.raises(PictureError, match=r"shape is \d+x\d+x\d+, 5 frames; give one of "):
+            load_diffraction(path, AMPLITUDE)
+
+
 def test_matlab_of_version_7_3_is_read_upright(tmp_path):
     y = magnitudes()
     with h5py.File(tmp_path / "y.mat", "w", userblock_size=512) as file:

@@ -29,6 +29,7 @@ from reddiff_cli.pictures import (
     Picture,
     check_format,
     header_of,
+    is_grey,
     load_picture,
     save_picture,
     size_of,
@@ -221,6 +222,57 @@ def test_metadata_of_deep_files(tmp_path, depth, source, suffix):
     assert float(exif.get_ifd(0x8769)[0x829A]) == pytest.approx(0.004)
     assert tuple(map(float, exif.get_ifd(0x8825)[2])) == pytest.approx((40, 30, 2))
     assert ("exr" in (source, suffix[1:])) or exif.get_ifd(0x8769)[0x927C] == b"note of the maker"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "hides"), [(".png", False), (".png", True), (".bmp", False), (".tif", False)]
+)
+def test_a_palette_of_greys_is_grey(tmp_path, suffix, hides):
+    """Exactly grey in what is used of it; nearly grey stays as it is."""
+    image = Image.fromarray(scene(channels=1)).convert("RGB").quantize(32)
+    extra = {"transparency": bytes([0, 128] + 30 * [255])} if hides else {}
+    image.save(tmp_path / f"a{suffix}", **extra)
+    seen = np.asarray(image.convert("L"))
+    picture = load_picture(tmp_path / f"a{suffix}")
+    assert is_grey(tmp_path / f"a{suffix}")
+    assert np.array_equal(rounded(picture.pixels, 8)[:, :, 0], seen)
+    assert (picture.alpha is not None) == hides
+    if hides:
+        alpha = np.asarray(image).clip(0, 2).choose((0, 128, 255))
+        assert np.array_equal(rounded(picture.alpha, 8), alpha)
+    save_picture(picture, tmp_path / "b.png", {})
+    with Image.open(tmp_path / "b.png") as saved:
+        assert saved.mode == ("LA" if hides else "L")
+    palette = image.getpalette()
+    image.putpalette([*palette, 255, 0, 0])  # which no pixel has
+    image.save(tmp_path / f"a{suffix}", **extra)
+    assert is_grey(tmp_path / f"a{suffix}")
+    image.putpalette([palette[0] ^ 1, *palette[1:]])
+    image.save(tmp_path / f"a{suffix}", **extra)
+    assert not is_grey(tmp_path / f"a{suffix}")
+    nearly = load_picture(tmp_path / f"a{suffix}").pixels
+    assert np.array_equal(rounded(nearly, 8), np.asarray(image.convert("RGB")))
+
+
+def test_exposure_and_lens_stay_in_their_directory_through_exr(tmp_path):
+    """OpenImageIO puts lenses beside the camera, and its EXR files hold no short numbers."""
+    numbers = {34850: 2, 34855: 400, 37383: 5, 37385: 16, 41989: 75}
+    texts = {36867: "2020:01:02 03:04:05", 42033: "123", 42035: "Maker", 42036: "50 mm"}
+    exif = Image.Exif()
+    exif[0x010F], exif[0x8298] = "Camera", "me"
+    exif.get_ifd(0x8769).update({33434: IFDRational(1, 250), 33437: IFDRational(28, 10)})
+    exif.get_ifd(0x8769).update(numbers | texts)
+    told = Picture(light(), depth=FLOAT, metadata=Metadata(exif.tobytes()))
+    save_picture(told, tmp_path / "a.exr", {"a": 1})
+    save_picture(load_picture(tmp_path / "a.exr"), tmp_path / "b.exr", {"a": 1})
+    for name in ("a.exr", "b.exr"):
+        save_picture(with_depth(load_picture(tmp_path / name), 8), tmp_path / "c.png", {"a": 1})
+        with Image.open(tmp_path / "c.png") as image:
+            found = image.getexif()
+        assert set(found) == {0x010F, 0x8298, 0x8769}
+        within = found.get_ifd(0x8769)
+        assert {tag: within[tag] for tag in numbers | texts} == numbers | texts
+        assert (float(within[33434]), float(within[33437])) == pytest.approx((0.004, 2.8))
 
 
 def test_bytes_do_not_depend_on_the_time(tmp_path):
@@ -1091,6 +1143,38 @@ def test_a_webp_without_loss_has_smoothed_nothing(tmp_path):
             Image.fromarray(scene()).save(path, lossless=lossless, **extra)
             assert smooths(path) is not lossless
     path.write_bytes(path.read_bytes()[:20])
+    assert smooths(path)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+@pytest.mark.parametrize("extra", [{}, {"mct": 1}, {"no_jp2": True}, {"tile_size": (64, 64)}])
+def test_a_jpeg_2000_has_smoothed_nothing_if_its_finest_details_are_there(tmp_path, mode, extra):
+    """The reversible wavelet alone does not say so, as encoders may cut its bits off."""
+    path, picture = tmp_path / "a.jp2", Image.fromarray(scene(130, 159)).convert(mode)
+    size = picture.width * picture.height * len(mode)
+    picture.save(path, irreversible=False, **extra)
+    assert np.array_equal(Image.open(path), picture)
+    assert not smooths(path)
+    least = size / (0.65 * path.stat().st_size)
+    layers = {"quality_mode": "rates", "quality_layers": [40, 20, 1]}
+    picture.save(path, irreversible=False, **extra, **layers)
+    assert not smooths(path)
+    for options in (
+        {"irreversible": True},
+        *({"quality_mode": "rates", "quality_layers": [max(least, n)]} for n in (1, 5, 20)),
+        {"quality_mode": "dB", "quality_layers": [38]},
+    ):
+        picture.save(path, **extra, **options)
+        assert smooths(path), options
+    picture.save(path, irreversible=False)
+    path.write_bytes(path.read_bytes()[:300])  # damaged
+    assert smooths(path)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_a_jpeg_2000_too_small_to_tell_counts_as_lossy(tmp_path, side):
+    path = tmp_path / "a.jp2"
+    Image.new("RGB", (side, side), "red").save(path, irreversible=False, num_resolutions=1)
     assert smooths(path)
 
 

@@ -1,5 +1,6 @@
 """Tasks: from files and options to problems and back, with every kind of picture."""
 
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from reddiff_cli.evaluation.degrade import degrade
 from reddiff_cli.evaluation.options import make_case
 from reddiff_cli.formats.deep import encode_float
 from reddiff_cli.formats.kinds import FLOAT
+from reddiff_cli.formats.pngchunks import insert
 from reddiff_cli.jobs import Job
 from reddiff_cli.kernelspec import parse_kernel
 from reddiff_cli.methods import Solving, draws
@@ -805,6 +807,40 @@ def test_profile_of_highlights_stays_or_is_told(tmp_path, space):
         told = [note for note in notes if "colour profile" in note]
         assert bool(told) == (light and space != "sRGB")
         assert all(("Lab identity" if space == "LAB" else "without a name") in n for n in told)
+
+
+P3 = (b"cICP", bytes((12, 13, 0, 1)))
+USUAL = (b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000))
+WIDE = (b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000))
+LIGHT = (b"gAMA", struct.pack(">I", 100_000))
+
+
+@pytest.mark.parametrize(
+    ("chunks", "told"),
+    [
+        ([P3], "cICP"),
+        ([P3, (b"sRGB", b"\0")], "cICP"),
+        ([(b"cICP", bytes((1, 13, 0, 1))), WIDE], ""),
+        ([LIGHT], "gAMA"),
+        ([LIGHT, WIDE], "cHRM, gAMA"),
+        ([LIGHT, WIDE, (b"sRGB", b"\0")], ""),
+        ([USUAL, (b"gAMA", struct.pack(">I", 45470))], ""),
+    ],
+)
+def test_colours_that_only_png_files_tell_are_told(tmp_path, chunks, told):
+    """They would look wrong without a word."""
+    path = tmp_path / "a.png"
+    Image.fromarray(scene(24, 24)).save(path)
+    path.write_bytes(insert(path.read_bytes(), chunks))
+    for name in ("o.png", "o.jpg", "o.webp", "o.tif", "o.exr"):
+        made, notes = setting(noise=0.01)
+        pose(Job("denoise", path, tmp_path / name), DenoiseOptions(), made)
+        notes = [note for note in notes if "not sRGB" in note]
+        assert len(notes) == bool(told and name != "o.png")
+        assert all(f"a.png: its colours are not sRGB ({told}), which" in note for note in notes)
+    made, notes = setting(noise=0.01)
+    pose(Job("denoise", path, tmp_path / "o.jpg"), DenoiseOptions(), replace(made, strip=True))
+    assert not any("not sRGB" in note for note in notes)  # nobody wants to be told
 
 
 @pytest.mark.parametrize("samples", [2, 3, 7])

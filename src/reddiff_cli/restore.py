@@ -226,7 +226,7 @@ class Restorer:
             card = replace(card, window=window, smallest=window, tile=tile)
             machine = replace(machine, tile=None)
         about = card, self.solver, on_note, machine, self.output.depth, self._check
-        return Setting(*about, self.readings.take)
+        return Setting(*about, self.readings.take, self.output.strip)
 
     def _as_asked(self, picture: Picture, path: Path) -> Picture:
         """The picture with the depth of --depth; auto: a PNG file takes 16 bits of light."""

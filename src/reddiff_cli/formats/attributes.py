@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from .tifftags import packed, sensible
 
@@ -19,8 +19,12 @@ _DATE = "DateTime"
 MOST_EXIF = 65533  # bytes in a JPEG file
 _RESOLUTION, _UNIT = ("XResolution", "YResolution"), "ResolutionUnit"
 _ASPECT = "PixelAspectRatio"
-# EXR files say more of a triple than EXIF does.
-_PLAIN = {"vector": "float[3]"}
+# EXR files say more of a triple than EXIF does, and hold no short numbers.
+_PLAIN = {"vector": "float[3]", "uint16": "int"}
+# Tags of the directory for exposures and lenses, from the first to the last, but for these others:
+# IPTC, Photoshop's, colour profile, two directories, and what Windows wants to know.
+_OF_EXPOSURES = range(ExifTags.Base.ExposureTime.value, ExifTags.Base.Gamma.value + 1)
+_OTHERS = frozenset((33723, 34377, 34665, 34675, 34853, 40091, 40092, 40093, 40094, 40095))
 # What describes the pixels of one file, or how it was packed.
 _TECHNICAL = frozenset(
     ("compression", "Orientation", "ICCProfile", "name", "chunkCount", "type", "version")
@@ -76,6 +80,15 @@ def exif_from(attributes: tuple[Attribute, ...]) -> Image.Exif:
         buffer.write(str(path))
         with Image.open(path) as image:
             exif.load(packed(image.getexif()))
+    return _in_order(exif)
+
+
+def _in_order(exif: Image.Exif) -> Image.Exif:
+    """With all tags of exposures in their directory; OpenImageIO leaves lenses outside."""
+    own = exif.get_ifd(ExifTags.IFD.Exif)
+    for tag in list(exif):
+        if tag in _OF_EXPOSURES and tag not in _OTHERS:
+            own[tag] = exif.pop(tag)
     return exif
 
 

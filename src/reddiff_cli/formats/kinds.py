@@ -5,6 +5,7 @@ from os import SEEK_CUR
 from pathlib import Path
 
 from ..errors import UsageError
+from .jpeg2000 import is_exact
 
 PICTURE_SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jp2")
@@ -70,9 +71,10 @@ def is_jpeg(path: Path) -> bool:
 
 def smooths(path: Path) -> bool:
     """True if files of this kind have smoothed their noise."""
-    if path.suffix.lower() == ".webp" and _is_lossless_webp(path):
+    suffix = path.suffix.lower()
+    if (suffix == ".webp" and _is_lossless_webp(path)) or (suffix == ".jp2" and is_exact(path)):
         return False
-    return path.suffix.lower() in SMOOTHED or is_jpeg(path)
+    return suffix in SMOOTHED or is_jpeg(path)
 
 
 def _is_lossless_webp(path: Path) -> bool:

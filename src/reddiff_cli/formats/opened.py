@@ -8,7 +8,7 @@ from PIL import ExifTags, Image
 
 from . import deep, heif, jpeg2000
 from .pngchunks import words_follow_pixels
-from .samples import check_bits
+from .samples import check_bits, is_grey
 
 ORIENTATION = ExifTags.Base.Orientation.value
 PHOTOMETRIC, _WHITE_IS_ZERO, CMYK = 262, 0, 5  # TIFF
@@ -71,6 +71,8 @@ def check_samples(path: Path, image: Image.Image) -> None:
 
 def has_no_colours(path: Path, image: Image.Image) -> bool:
     """Whether it is grey, as it is read."""
+    if image.mode == "P":
+        return is_grey(image)
     if image.format == "PNG":  # grey of 16 bits with alpha is RGBA to Pillow
         return not _header_byte(path, 25) & 2  # IHDR: colour type
     return image.mode != "LAB" and image.mode[0] in "1LIF"

@@ -34,10 +34,24 @@ def eight_bits_of(image: Image.Image) -> NDArray[np.uint8]:
     """
     image.load()
     ImageOps.exif_transpose(image, in_place=True)  # else a copy, turned or not
-    grey, alpha = image.mode in ("1", "L", "LA", "La"), image.has_transparency_data
+    grey, alpha = is_grey(image), image.has_transparency_data
     mode = ("L" if grey else "RGB") + ("A" if alpha else "")
     values = np.asarray(image if image.mode == mode else image.convert(mode))
     return values if values.ndim == 3 else values[:, :, None]
+
+
+def is_grey(image: Image.Image) -> bool:
+    """Whether an 8-bit picture has no colours, also where it might by its mode.
+
+    Of a palette the colours count that are used, which takes its pixels.
+    """
+    if image.mode != "P":
+        return image.mode in ("1", "L", "LA", "La")
+    used = [index for index, count in enumerate(image.histogram()) if count]
+    colours = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    # What a damaged file uses of what its palette lacks is black.
+    shown = colours[[index for index in used if index < len(colours)]]
+    return bool((shown == shown[:, :1]).all())
 
 
 def check_bits(path: Path, bits: int) -> None:

@@ -7,7 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError
-from ..formats.arrays import ARRAY_SUFFIXES, RASTER_SUFFIXES, Array, load_array
+from ..formats.arrays import (
+    ARRAY_SUFFIXES,
+    HDF5_SUFFIXES,
+    RASTER_SUFFIXES,
+    Array,
+    load_array,
+)
 from ..pictures import load_picture
 from .options import PhaseOptions
 
@@ -25,6 +31,7 @@ LIKE_NOISE = (0.7, 0.84)
 UNLIKE_OPPOSITE = 0.6
 # Noise alone has half of the squares below 0, those objects at most 0.29.
 NOISE_ALONE = 1 / 3
+LEAST = 4  # pixels a side
 # The strongest frequencies, where noise is small, and how far k and -k may differ there.
 STRONGEST, ASYMMETRIC = 0.02, 0.1
 # An unmeasured pixel in the frames of many detectors: -1 or -2 among counts.
@@ -59,13 +66,14 @@ def load_diffraction(path: Path, options: PhaseOptions) -> Diffraction:
     NaN, infinite and masked pixels are unknown, and so are -1 and -2 among whole intensities, and
     whole numbers at the end of their type; other negative intensities are dark noise and become 0.
     """
-    stored = _channels_first(path, load_array(path, options.dataset))
+    loaded = load_array(path, options.dataset)
+    stored = _channels_first(path, loaded)
     values = stored.astype(np.float64)
     known: Known = np.asarray(np.isfinite(values).all(axis=0))
     if not known.any():
         raise PictureError(f"{path}: no finite value; nothing was measured", "Empty")
     whole = options.data == "intensity" and bool((values[:, known] % 1 == 0).all())
-    notes = []
+    notes = _doubts_of_channels(path, loaded)
     for mark in (*_ends_of_type(stored), *(SENTINELS if whole else ())):
         marked = (stored == mark).any(0)
         if marked.any():
@@ -109,24 +117,40 @@ def find_layout(amplitude: Array) -> str:
 
 
 def _channels_first(path: Path, values: Array) -> Array:
-    """(M, N), (C, M, N) or (M, N, C) -> (C, M, N) of the same type, C 1 or 3."""
+    """(M, N), (C, M, N) or (M, N, C) -> (C, M, N) of the same type, C 1 or 3.
+
+    (3, M, N) of HDF5 are frames, as in the CXI format.
+    """
     if values.dtype.kind in "cV":
         message = f"{path}: values are complex; give their magnitude or squared magnitude"
         raise PictureError(message, "Complex")
     if values.dtype.kind not in "biuf":
         raise PictureError(f"{path}: holds {values.dtype}; need numbers", "Unreadable")
-    shape = values.shape
-    if values.ndim == 3 and shape[0] not in (1, 3) and shape[2] in (1, 3):
+    shape, form = values.shape, _form(values)
+    stacks = (1,) if path.suffix.lower() in HDF5_SUFFIXES else (1, 3)  # where beamlines put frames
+    if values.ndim == 3 and shape[0] not in stacks and shape[2] in (1, 3):
         values = np.moveaxis(values, 2, 0)
+    elif values.ndim == 3 and shape[0] not in stacks and min(shape[1:]) >= LEAST:
+        told = f"shape is {form}, {min(shape[0], shape[2])} frames; give one of them, or their sum"
+        raise PictureError(f"{path}: {told} (channels of one picture: MxNx3)", "Shape")
     if values.ndim == 2:
         values = values[None]
-    if values.ndim != 3 or values.shape[0] not in (1, 3) or min(values.shape[1:]) < 4:
-        form = "x".join(str(size) for size in shape)
-        message = (
-            f"{path}: shape is {form}; need MxN, CxMxN or MxNxC with C 1 or 3, M and N from 4"
-        )
-        raise PictureError(message, "Shape")
+    if values.ndim != 3 or values.shape[0] not in (1, 3) or min(values.shape[1:]) < LEAST:
+        needed = f"need MxN, or MxNx3 for three channels, M and N from {LEAST}"
+        raise PictureError(f"{path}: shape is {form}; {needed}", "Shape")
     return values
+
+
+def _doubts_of_channels(path: Path, loaded: Array) -> list[str]:
+    """A warning of three frames that pass for three channels, as papers store those of colours."""
+    if loaded.ndim != 3 or loaded.shape[0] != 3:
+        return []
+    told = f"{_form(loaded)} is taken for three channels of one picture"
+    return [f"warning: {path}: {told}; if they are frames, give one of them, or their sum"]
+
+
+def _form(values: Array) -> str:
+    return "x".join(str(size) for size in values.shape)
 
 
 def _ends_of_type(stored: Array) -> tuple[int, ...]:

@@ -2,7 +2,8 @@
 
 from ..damages import RestoreOptions
 from ..errors import PictureError, UsageError
-from ..formats.colours import name_of_profile
+from ..formats.colours import name_of_profile, strange_in
+from ..formats.kinds import format_of
 from ..jobs import Job
 from ..pictures import Picture
 from ..retrieval.options import PhaseOptions
@@ -47,6 +48,7 @@ def pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
         _check_light(job, problem.source, setting)
     _check_glow(job, problem.source, setting)
     _check_profile(job, problem, setting)
+    _check_chunks(job, problem.before, setting)
     return problem
 
 
@@ -84,6 +86,17 @@ def _check_profile(job: Job, problem: Problem, setting: Setting) -> None:
         setting.on_note(
             f"warning: {job.input}: its colour profile ({name or 'without a name'}) is not one of "
             "linear light and is left out; tell its primaries to what opens the result"
+        )
+
+
+def _check_chunks(job: Job, picture: Picture, setting: Setting) -> None:
+    """Warning for colours of a PNG that only such files can tell."""
+    kind, metadata = format_of(job.output), picture.metadata
+    strange = strange_in(metadata.colours, metadata.icc)
+    if strange and kind != "PNG" and not setting.strip:
+        setting.on_note(
+            f"warning: {job.input}: its colours are not sRGB ({', '.join(strange)}), which {kind} "
+            "files cannot tell, and will look wrong; write .png, or convert it to sRGB first"
         )
 
 

@@ -31,6 +31,7 @@ class Setting:
 
     depth: of the files that are written, as --depth says it.    check: called often in what takes
     long without the network; what it raises ends that.    load: reads the picture to restore.
+    strip: whether they are to say nothing beside their pixels.
     """
 
     card: Card
@@ -40,6 +41,7 @@ class Setting:
     depth: str = "auto"
     check: Callable[[], None] = lambda: None
     load: Callable[[Path], Picture] = load_picture
+    strip: bool = False
 
     def seeing(
         self, path: Path, picture: Picture, hole: Hole | None = None
