@@ -87,9 +87,9 @@ def measure_grain(picture: Tensor, known: Tensor) -> Grain | None:
     picture: (1, C, H, W) in [-1, 1].    known: (1, 1, H, W), 1 = observed.
     """
     channels = picture.shape[1]
-    usable = known * shows_noise(picture).amin(1, keepdim=True)
     if min(picture.shape[2:]) < TILE:
         return None
+    usable = known * shows_noise(picture).amin(1, keepdim=True)
     means = F.avg_pool2d(picture.mean(1, keepdim=True), PART)
     light = F.avg_pool2d(means, TILE // PART, STRIDE // PART)[0, 0]
     whole = F.avg_pool2d(F.avg_pool2d(usable, PART), TILE // PART, STRIDE // PART)[0, 0]
