@@ -1,5 +1,7 @@
 """The time that a restoration on a CPU will take, said before its first step."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -77,10 +79,12 @@ def test_only_long_work_is_timed(tiny_prior, monkeypatch):
     assert foreteller.seconds(work, denoiser, 100, recorded=False) == pytest.approx(2 * once)
     back = foreteller.seconds(work, denoiser, 50, recorded=True)
     assert back == pytest.approx(RECORDED * once)
-    assert len(calls) == 3  # for all
+    assert len(calls) == 4  # for all
 
 
-@pytest.mark.parametrize(("taken", "cost"), [([0.2, 4.0, 3.0], 3 / 128**2), ([2.0], 2 / 64**2)])
+@pytest.mark.parametrize(
+    ("taken", "cost"), [([0.2, 4.0, 3.0, 3.5], 3 / 128**2), ([2.0], 2 / 64**2)]
+)
 def test_what_only_the_first_of_a_size_takes_does_not_count(tiny_prior, monkeypatch, taken, cost):
     """Choosing kernels; a network that is slow at once is not asked again."""
     denoiser = load_denoiser(tiny_prior, torch.device("cpu"), torch.float32)
@@ -136,3 +140,48 @@ def test_thin_parts_of_a_hole_come_before_the_wide_ones(tmp_path, tiny_prior, mo
     monkeypatch.setattr(foretell, "_time_pixel", lambda _: 1e-3)
     *stages, _ = reddiff("inpaint", tmp_path / "a.png", *flags)[1].splitlines()
     assert [", and then another stage" in line for line in stages] == [True, False]
+
+
+def test_of_a_cut_out_the_picture_is_foretold_with_its_transparency(
+    tmp_path, tiny_prior, monkeypatch
+):
+    alpha = np.zeros((96, 96), np.uint8)
+    alpha[::7], alpha[20:70, 20:70] = 128, 255  # edges all over
+    Image.fromarray(np.dstack([scene(96, 96), alpha])).save(tmp_path / "a.png")
+    flags = ["--scale", "2", "--noise", "0.02", "--model", tiny_prior, "--steps", "20"]
+    monkeypatch.setattr(foretell, "SMALL", 0)
+    monkeypatch.setattr(report, "LONG", 0.0)
+    monkeypatch.setattr(foretell, "_time_pixel", lambda _: 100 / (10 * 192 * 192))
+    *lines, _ = reddiff("superres", tmp_path / "a.png", *flags, "--device", "cpu")[1].splitlines()
+    # 10 evaluations and 20, then 20.
+    assert [line.split(": about ")[1] for line in lines[-2:]] == ["5 min", "3 min"]
+
+
+def test_data_steps_that_take_longer_than_the_network_are_told_at_the_second(monkeypatch):
+    now, told, steps = [0.0], [], []
+    monkeypatch.setattr(foretell.time, "monotonic", lambda: now[0])
+    for pace, again in ((1.4, []), (4.0, [(9.0 + 9 * 4, False)])):
+        told.clear()
+        work = replace(stage(Whole(0), torch.zeros(1, 3, 8, 8)), more=True)
+        call = foretell.watched(
+            work, lambda _: 20.0, lambda *step: steps.append(step), lambda *of: told.append(of)
+        )
+        assert told == [(20.0, False)]
+        now[0] += 5  # the first wakes something up
+        for done in range(2, 22, 2):
+            now[0] += pace
+            call(done, 20, float)
+        assert told[1:] == again
+    assert len(steps) == 20
+
+
+def test_what_is_not_foretold_may_take_long_by_its_data_steps(monkeypatch):
+    now, told = [0.0], []
+    monkeypatch.setattr(foretell.time, "monotonic", lambda: now[0])
+    work = stage(Whole(0), torch.zeros(1, 3, 8, 8))
+    call = foretell.watched(work, lambda _: None, lambda *_: None, lambda *of: told.append(of))
+    assert told == []
+    for done in (2, 4):
+        now[0] += 10
+        call(done, 20, float)
+    assert told == [(100.0, True)]

@@ -16,7 +16,7 @@ from .batching import Batcher
 from .cards import Card
 from .denoiser import DTYPES, Denoiser, choose_device, choose_dtype, compute_exactly, load_model
 from .errors import PictureError
-from .foretell import Foreteller
+from .foretell import Foreteller, OnEstimate, OnStep, watched
 from .formats.kinds import DEPTHS, format_of
 from .jobs import FOUND, Job, OnNote
 from .memory import free_memory, is_out_of_memory
@@ -30,9 +30,6 @@ from .sheets import UNCALIBRATED, Sheets
 from .task_options import TaskOptions
 from .tasks import Problem, Setting, Stage, pose, solver_of
 
-# Evaluations done, evaluations of this stage, and how to get the residual (which takes time).
-OnStep = Callable[[int, int, Callable[[], float]], None]
-OnEstimate = Callable[[float, bool], None]
 # A stage and its present mu, for the animated trace.
 OnLook = Callable[[Stage, Tensor], None]
 
@@ -161,8 +158,8 @@ class Restorer:
             samples = solver_of(stage, self.solver).samples
             with self._room.taken(stage.start[:, 0].numel() * samples):
                 began += time.monotonic() - asked  # nor is waiting for the turn
-                self._foretell(stage, on_estimate)
-                mu, residual = self.solve(stage, on_step, on_note, sheets.look)
+                watch = self._foretell(stage, on_step, on_estimate)
+                mu, residual = self.solve(stage, watch, on_note, sheets.look)
             problem.accept(stage, mu.mean(0, keepdim=True) if samples > 1 else mu)
             if not stage.shared:
                 solved.append((stage, mu))
@@ -194,16 +191,17 @@ class Restorer:
             unit=unit,
         )
 
-    def _foretell(self, stage: Stage, on_estimate: OnEstimate) -> None:
-        """Say how long a stage will take, where that is worth knowing."""
+    def _foretell(self, stage: Stage, on_step: OnStep, on_estimate: OnEstimate) -> OnStep:
+        """Say how long a stage will take, where that is worth knowing; what watches its steps."""
         if self.device.type != "cpu":
-            return
+            return on_step
+        return watched(stage, self._seconds, on_step, on_estimate)
+
+    def _seconds(self, stage: Stage) -> float | None:
         solver = solver_of(stage, self.solver)
         count = solver.samples * evaluations(solver, self.denoiser, self.card)
         recorded = solver.method in RECORDING
-        seconds = self._foreteller.seconds(stage, self.denoiser, count, recorded=recorded)
-        if seconds is not None:
-            on_estimate(seconds, stage.last)
+        return self._foreteller.seconds(stage, self.denoiser, count, recorded=recorded)
 
     def _with_caveat(self, remark: str) -> str:
         """What the task has to say, and in sample mode what the spread is not."""

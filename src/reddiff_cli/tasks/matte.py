@@ -99,7 +99,8 @@ class EnlargedPicture(DegradedPicture):
         """One of the transparency, if need be, and those of the picture."""
         if self.matte is not None:
             self._mattes = True
-            yield from self.matte.stages()
+            ahead = next(WholePicture.stages(self))
+            yield from (replace(stage, ahead=ahead) for stage in self.matte.stages())
             self._mattes = False
         yield from super().stages()
 

@@ -57,7 +57,8 @@ class Stage:
     enough, if nobody asks for more.    shared: above 0, it makes what all methods and samples
     share, by the default solver in so many network evaluations.    probe: its result is no
     picture, but what this tells of y, tiles whose noise is sigma_y at most, about, or that of
-    whitening.    more: whether another one that is not shared follows.
+    whitening.    more: whether another one that is not shared follows.    ahead: the longest of
+    those that follow, as far as it is known by now.
     """
 
     view: View
@@ -75,6 +76,7 @@ class Stage:
     whitening: Whitening | None = None
     probe: Probe | None = None
     more: bool = False
+    ahead: "Stage | None" = None
 
     @property
     def last(self) -> bool:
