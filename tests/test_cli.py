@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import reddiff_cli
 from conftest import save_random_prior, scene
-from reddiff_cli import kernel_files, kernels, run
+from reddiff_cli import kernel_files, run
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
 from reddiff_cli.folders import CONFIG, SCHEDULER
@@ -697,7 +697,7 @@ def test_a_kernel_file_that_is_none_is_told_once(tmp_path, quick, monkeypatch, t
 def test_a_kernel_file_is_read_once_for_the_run_and_once_a_picture(tmp_path, quick, monkeypatch):
     """Once a picture, as its record tells which kernel it was restored with."""
     real, read = kernel_files.read_kernel, []
-    for module in (run, kernels, kernel_files):
+    for module in (run, kernel_files):
         monkeypatch.setattr(module, "read_kernel", lambda path: read.append(path) or real(path))
     np.save(tmp_path / "k.npy", np.ones((3, 1)))
     for number in range(3):

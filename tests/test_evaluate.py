@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from conftest import scene
 from doubles import gaussian_prior
+from reddiff_cli import kernel_files
 from reddiff_cli.cards import Card, HubOrigin
 from reddiff_cli.cli import app
 from reddiff_cli.denoiser import Denoiser
@@ -484,6 +485,26 @@ def test_a_kernel_that_is_none_ends_it_before_anything(photos, tmp_path, quick, 
         _, stderr = reddiff(*command, *quick, *more, code=2)
         assert "holds negative values" in stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "damage"),
+    [
+        ("deblur", ["--kernel", "k.npy"]),
+        ("superres", ["--scale", "2", "--downsample", "k.npy"]),
+        ("restore", ["--degrade", "blur k.npy | down 2 k.npy"]),
+    ],
+)
+def test_a_kernel_file_is_read_once_a_run(photos, tmp_path, quick, monkeypatch, task, damage):
+    real, read = kernel_files.read_kernel, []
+    monkeypatch.setattr(kernel_files, "read_kernel", lambda path: read.append(path) or real(path))
+    monkeypatch.chdir(tmp_path)
+    np.save(tmp_path / "k.npy", np.ones((4, 4)))
+    reddiff("eval", task, photos, "-o", "out", *damage, *quick)
+    assert len({row["input"] for row in content(tmp_path / "out")["rows"]}) > 1
+    assert len(read) == 1
+    reddiff("eval", task, photos, "-o", "out", *damage, *quick, "--dry-run")
+    assert len(read) == 2
 
 
 def test_a_mask_behind_other_damages_is_measured_by_what_is_left(photos, tmp_path, quick):

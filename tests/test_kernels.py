@@ -207,6 +207,18 @@ def test_damaged_files_are_refused(tmp_path):
             load_kernel(tmp_path / name)
 
 
+def test_a_kernel_of_several_pages_gets_one_cure(tmp_path):
+    page = Image.new("L", (5, 5), 200)
+    page.save(tmp_path / "k.tif", save_all=True, append_images=[page])
+    told = f"kernel {tmp_path / 'k.tif'}: holds 2 frames; give one still picture"
+    with pytest.raises(UsageError) as caught:
+        load_kernel(tmp_path / "k.tif")
+    assert str(caught.value) == told
+    (tmp_path / "k.png").write_bytes(b"nothing")
+    with pytest.raises(UsageError, match=r"or damaged; give \.npy or a picture$"):
+        load_kernel(tmp_path / "k.png")
+
+
 def under(folder, values, level=0.0, room=0):
     """background_of a file with some room around a kernel, and a level under both."""
     values = np.pad(np.asarray(values), room)

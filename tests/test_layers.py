@@ -35,7 +35,7 @@ LAYERS = {
         "kernel_shapes",
     ],
     3: [
-        *["pictures", "display", "denoiser", "budget", "holes", "solvers", "damages"],
+        *["pictures", "display", "denoiser", "budget", "holes", "solvers", "damages", "sparks"],
         *["mask_edges", "folder_card", "filter_shapes", "shots"],
     ],
     4: ["masks", "models", "outputs", "kernel_files", "operators", "batching", "training"],
@@ -82,6 +82,7 @@ LIGHT = [
         "tables",
         "run",
     ],
+    "sparks",
     *["interrupts", "retrieval.options", "retrieval.diffraction", "training.options"],
     *["evaluation.options", "evaluation.ledger", "evaluation.plot", "evaluation.sheet"],
     *["evaluation.report", "evaluation.run", "evaluation.crops", "evaluation.inputs"],

@@ -62,6 +62,8 @@ from reddiff_cli.cli import app
             "--json: takes no value; drop '=' and what follows, or see 'reddiff m",
         ),
         ("eval", "reddiff eval: TASK INPUT... is missing (One of inpaint,"),
+        ("eval --suite paper", "reddiff eval --suite: no pictures; give files or folders, or"),
+        ("eval --suite=paper -o d", "reddiff eval --suite: no pictures; give files or folders"),
         (
             "train x",
             "reddiff train: -o is missing (Folder of the new prior); see 'reddiff train -",

@@ -1171,6 +1171,14 @@ def test_a_jpeg_2000_has_smoothed_nothing_if_its_finest_details_are_there(tmp_pa
     assert smooths(path)
 
 
+def test_a_jpeg_2000_of_which_one_colour_is_clipped_everywhere(tmp_path):
+    """Its others were coded without it."""
+    colours = scene(80, 96)
+    colours[:, :, 2] = 0
+    Image.fromarray(colours).save(tmp_path / "a.jp2", irreversible=False)
+    assert not smooths(tmp_path / "a.jp2")
+
+
 @pytest.mark.parametrize("side", [1, 2, 3])
 def test_a_jpeg_2000_too_small_to_tell_counts_as_lossy(tmp_path, side):
     path = tmp_path / "a.jp2"

@@ -212,7 +212,13 @@ def save_inputs():
     Image.fromarray(scene(40, 48)).convert("CMYK").save("cmyk.jpg")
     Image.fromarray(scene(40, 48, 1).astype(np.int32) * 9999).save("i32.tif")
     save_picture(Picture(light(), depth=16), Path("deep.png"), None)
-    for name, value in (("light", 0.5), ("nan", np.nan), ("inf", np.inf), ("negative", -1)):
+    for name, value in (
+        ("light", 0.5),
+        ("nan", np.nan),
+        ("inf", np.inf),
+        ("negative", -1),
+        ("spark", 1e6),
+    ):
         for suffix in ("exr", "tif"):
             save_picture(Picture(light(value), depth=32), Path(f"{name}.{suffix}"), None)
     alpha = np.ones((40, 48), np.float32)
@@ -234,6 +240,9 @@ TOLD = {
     "denoise nan.exr -o out.exr": "1 pixels are not a number, or infinite",
     "denoise inf.tif -o out.tif": "1 pixels are not a number, or infinite",
     "superres negative.exr -o out.exr": "1 pixels are negative, the least is -1",
+    "denoise spark.exr": "its brightest pixel is",
+    "superres spark.tif": "its brightest pixel is",
+    "jpeg spark.exr": "is no JPEG, and shows no traces of one",
     "denoise i32.tif -o out.exr --depth 8": "32 bits per channel; convert it",
     "denoise i32.tif": "32 bits per channel; convert it",
     "denoise text.exr": "text.exr: not a picture, or damaged",
@@ -269,6 +278,32 @@ def test_a_plan_tells_of_pictures_that_are_not_taken(tmp_path, tiny_prior, monke
     code = 2 if TOLD[line].startswith("out.") else 1
     told = [plan(*command, tiny_prior, code=code, run=run)[0]["error"] for run in (0, 1)]
     assert TOLD[line] in told[0]["message"]
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "denoise alpha.png alpha2.png -o out/ --format jpg",
+        "inpaint a.png small.png -m small.png -o out/",
+        "restore a.png small.png --degrade mask_grey.png -o out/",
+    ],
+)
+def test_of_several_pictures_the_plan_names_each_that_fails_as_the_run_does(
+    tmp_path, tiny_prior, monkeypatch, line
+):
+    monkeypatch.chdir(tmp_path)
+    save_inputs()
+    Path("alpha2.png").write_bytes(Path("alpha.png").read_bytes())
+    command = [word.replace("_", " ") for word in f"{line} --steps 2 --model".split()]
+    told = []
+    for run in (False, True):
+        code = 2 if "jpg" in line else 1
+        events = plan(*command, tiny_prior, code=code, run=run)
+        errors = {event["input"]: event["error"] for event in events if event.get("error")}
+        assert all(error["message"].startswith(path) for path, error in errors.items())
+        told.append(errors)
+    assert told[0]
     assert told[0] == told[1]
 
 

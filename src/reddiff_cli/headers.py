@@ -36,6 +36,7 @@ from .pictures import (
     size_of,
 )
 from .shots import Photograph, check_alike
+from .sparks import told_of_spark
 from .task_options import HdrOptions, JpegOptions, TaskOptions
 
 # Formats that hold values of some depths only, whatever the input has.
@@ -71,6 +72,8 @@ def checked(job: Job, options: TaskOptions, depth: str) -> Job:
 
 def _check_float(job: Job, options: TaskOptions, picture: Picture) -> None:
     """Reading it told of light that is negative, or not a number; this tells of the rest."""
+    if options.task not in ("inpaint", "hdr", "jpeg"):
+        told_of_spark(job.input, picture)
     if picture.alpha is not None and options.task != "inpaint":  # which may fill all of that
         check_alpha(job.output)
 

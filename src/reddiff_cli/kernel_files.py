@@ -45,13 +45,8 @@ def check_kernel_fits(path: Path, kernel: tuple[int, int], height: int, width: i
         raise PictureError(f"{path}: {told}", "KernelSize")
 
 
-def read_taps(scale: int, chosen: Filter) -> Taps:
-    """The taps of a filter, read if a file holds them; UsageError as above."""
-    return Kernels().taps(scale, chosen)
-
-
 class Kernels:
-    """Kernels as one plan asks for them: each is read or drawn once."""
+    """Kernels as one plan or run asks for them: each is read or drawn once."""
 
     def __init__(self) -> None:
         self._files: dict[Path, Weights] = {}
@@ -134,7 +129,9 @@ def _read_grey(path: Path) -> NDArray[Any]:
     try:
         picture = load_picture(path)
     except PictureError as error:
-        raise UsageError(f"kernel {error}; give .npy or a picture") from error
+        told = str(error).removeprefix(str(path))
+        cure = "" if "; " in told else "; give .npy or a picture"
+        raise UsageError(f"kernel {path}{told}{cure}") from error
     grey: NDArray[Any] = picture.pixels.mean(2)
     return grey if picture.alpha is None else grey * picture.alpha
 

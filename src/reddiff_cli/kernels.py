@@ -8,27 +8,27 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .kernel_files import read_kernel
-from .kernel_shapes import draw_kernel, trim
+from .kernel_files import Kernels
+from .kernel_shapes import draw_kernel
 from .kernelspec import KernelSpec
 
 
-def make_kernel(spec: KernelSpec) -> Tensor:
+def make_kernel(spec: KernelSpec, kernels: Kernels | None = None) -> Tensor:
     """The kernel (kh, kw), float32, >= 0, sum 1, without zero borders.
 
     ValueError for `auto`, which has to be estimated first; UsageError as of `load_kernel`.
+    kernels: those that were read before.
     """
     if spec.family == "file" and spec.path is not None:
-        return load_kernel(spec.path)
+        return load_kernel(spec.path, kernels)
     return torch.from_numpy(draw_kernel(spec)).float()
 
 
-def load_kernel(path: Path) -> Tensor:
+def load_kernel(path: Path, kernels: Kernels | None = None) -> Tensor:
     """A kernel file, (kh, kw) float32, normalised to sum 1, zero borders trimmed.
 
     .npy: a real array (kh, kw) without negative values. Any other file: a picture, mean of its
     colours, white = weight, transparent = none. Even sizes and off-centre weights are kept as they
     are. UsageError names the file and what is wrong.
     """
-    kernel = read_kernel(path)
-    return torch.from_numpy(trim(kernel / kernel.sum())).float()
+    return torch.from_numpy((kernels or Kernels()).of_file(path)).float()

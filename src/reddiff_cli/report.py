@@ -172,9 +172,7 @@ class Reporter:
 
     def count(self, job: Job, error: ReddiffError) -> str:
         """Count a failure and tell scripts of it, not people; returns what it is."""
-        text = str(error)
-        if self.total > 1 and str(job.input) not in text:
-            text = f"{job.input}: {text}"
+        text = _of_picture(job, str(error), self.total)
         message = one_line(renamed(text, self.options.aliases))
         kind = error.kind if isinstance(error, PictureError) else type(error).__name__
         with self._lock:
@@ -255,19 +253,26 @@ def print_event(event: dict[str, Any]) -> None:
 
 
 def print_plan(jobs: list[Job], options: ReportOptions) -> None:
-    """What --dry-run prints."""
+    """What --dry-run prints; of failures what the run would say."""
     for job in jobs:
+        fails = job.action == "fail"
+        why = _of_picture(job, job.reason, len(jobs)) if fails else job.reason
         source, output, reason = (
-            renamed(str(text), options.aliases) for text in (job.input, job.output, job.reason)
+            renamed(str(text), options.aliases) for text in (job.input, job.output, why)
         )
         if options.json:
-            error = {"type": job.kind, "message": reason} if job.action == "fail" else None
+            error = {"type": job.kind, "message": one_line(reason)} if fails else None
             told = {"input": source, "output": output, "action": job.action}
             print_event({"event": "plan", **told, "error": error})
         else:
             arrow = "" if job.action == "restore" else f"{job.action}: "
             because = f" ({reason})" if reason else ""
             print_line(one_line(f"{arrow}{source} -> {output}{because}"))
+
+
+def _of_picture(job: Job, text: str, total: int) -> str:
+    """What is wrong, with the picture of which it is where there are several."""
+    return f"{job.input}: {text}" if total > 1 and str(job.input) not in text else text
 
 
 def one_line(text: str) -> str:

@@ -76,6 +76,8 @@ def _told(error: Any, ctx: Any) -> str:  # noqa: ANN401  (as above)
             return f"{error.option_name}: takes no value; drop '=' and what follows, or {see}"
         case "BadOptionUsage":
             return f"{error.option_name}: lacks its value; give one, or {see}"
+        case "MissingParameter" if _has(error, "--suite"):  # which says the task
+            return f"{name} --suite: no pictures; give files or folders, or {see}"
         case "MissingParameter":
             about = getattr(error.param, "help", None) or ""
             meaning = f" ({about.rstrip('.')})" if about else ""
@@ -92,6 +94,11 @@ def _told(error: Any, ctx: Any) -> str:  # noqa: ANN401  (as above)
         return f"{words}: is more than {name} takes; drop it, or {see}"
     words = " ".join(error.format_message().split()).rstrip(".")
     return f"{name}: {words[:1].lower()}{words[1:]}; {see}"
+
+
+def _has(error: Any, flag: str) -> bool:  # noqa: ANN401  (as above)
+    """Whether a flag was given."""
+    return any(word.partition("=")[0] == flag for word in getattr(error, "words", ()))
 
 
 def _instead(error: Any, ctx: Any) -> str:  # noqa: ANN401  (as above)

@@ -79,14 +79,17 @@ def degrade(
     seed: int,
     mask: Path | None = None,
     on_note: Callable[[str], None] = lambda _: None,
+    kernels: Kernels | None = None,
 ) -> Specimen:
     """Damage the centre crop of a clean picture as a case says; mask: what it is to lose.
+
+    kernels: those that were read before.
 
     Holes and noise are drawn from `seed` and the pixels of the crop: the same picture is damaged
     in the same way under any name and in any order. PictureError if the picture does not fit.
     """
-    options = case.options
-    where = crop_of(options, (picture.width, picture.height), crop, Kernels())
+    options, kernels = case.options, kernels or Kernels()
+    where = crop_of(options, (picture.width, picture.height), crop, kernels)
     canvas = to_tensor(picture)[:, :, where.rows, where.columns].clone()
     if isinstance(options, CompressOptions):
         return _compress(canvas, options)
@@ -95,7 +98,7 @@ def degrade(
     if isinstance(options, InpaintOptions) and mask:
         made = _holed(canvas, own_hole(picture, canvas, mask, options, where, on_note))
     else:
-        made = _make(canvas, case, where.margins, seed)
+        made = _make(canvas, case, where.margins, seed, kernels)
     truth, generator = made.crop(made.canvas).clone(), _generator(made.canvas, seed)
     clean = made.operator(made.canvas)
     noise = 2 * case.noise * torch.randn(clean.shape, generator=generator)
@@ -121,7 +124,7 @@ def _generator(x: Tensor, seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(number)
 
 
-def _make(canvas: Tensor, case: Case, margins: Margins, seed: int) -> _Made:
+def _make(canvas: Tensor, case: Case, margins: Margins, seed: int, kernels: Kernels) -> _Made:
     """The operator of a case and the part of a picture that it acts on."""
     options = case.options
     match options:
@@ -131,16 +134,17 @@ def _make(canvas: Tensor, case: Case, margins: Margins, seed: int) -> _Made:
             hole = draw_hole(options, (canvas.shape[2], canvas.shape[3]), random)
             return _holed(canvas, hole)
         case SuperresOptions():
-            reduction = make_downsample(options.scale, options.filter)
+            reduction = make_downsample(options.scale, options.filter, kernels)
             return _Made(behind(parse_response(options.response), reduction), canvas)
         case DeblurOptions():
-            kernel, response = make_kernel(options.kernel), parse_response(options.response)
+            kernel = make_kernel(options.kernel, kernels)
+            response = parse_response(options.response)
             operator, _ = make_blur(NOWHERE, kernel, options.boundary, canvas, response)
             return _Made(operator, canvas, margins)
         case HdrOptions():
             return _Made(_make_hdr(options, case.noise), canvas)
         case RestoreOptions():
-            return _make_chain(canvas, options, margins)
+            return _make_chain(canvas, options, margins, kernels)
     if case.task == "colorize":
         if canvas.shape[1] != 3:
             raise is_colourless()
@@ -160,10 +164,12 @@ def _make_hdr(options: HdrOptions, noise: float) -> Operator:
     return Exposure(options.stops, parse_response(options.response), tolerance)
 
 
-def _make_chain(canvas: Tensor, options: RestoreOptions, margins: Margins) -> _Made:
+def _make_chain(
+    canvas: Tensor, options: RestoreOptions, margins: Margins, kernels: Kernels
+) -> _Made:
     nothing = Picture(np.zeros((1, 1, 1), dtype=np.float32))
     plain = [damage for damage in options.parts if damage.kind != "mask"]
-    parts = tuple(make_part(damage, nothing) for damage in plain)
+    parts = tuple(make_part(damage, nothing, kernels) for damage in plain)
     known = None
     if len(plain) < len(options.parts):  # the mask, which comes last
         size = compose(parts)(canvas).shape[2:] if parts else canvas.shape[2:]

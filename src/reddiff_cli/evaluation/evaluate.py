@@ -126,7 +126,14 @@ class Evaluator:
     def _degrade(self, case: Case, shot: Shot, keep: bool) -> Specimen:
         try:
             options = self.options
-            damage = case, options.crop, options.seed, shot.mask, self.reporter.note
+            damage = (
+                case,
+                options.crop,
+                options.seed,
+                shot.mask,
+                self.reporter.note,
+                self.inputs.kernels,
+            )
             specimen = degrade(load_picture(shot.path), *damage)
         except PictureError as error:
             raise naming(shot.path, error) from error

@@ -27,7 +27,7 @@ class EvalInputs:
     """Files and folders of clean pictures, and a mask for all of them, or a folder with theirs.
 
     output: the folder of the results, which is not looked into.    holes: how the masks are to be
-    taken, if the user has some.
+    taken, if the user has some.    kernels: where those of files are kept for the run.
     """
 
     def __init__(
@@ -36,13 +36,14 @@ class EvalInputs:
         recursive: bool,
         output: Path,
         holes: InpaintOptions | None = None,
+        kernels: Kernels | None = None,
     ) -> None:
         self._inputs, self._recursive, self._output = inputs, recursive, output
         self._holes = holes or InpaintOptions()
         self._masks = Masks(self._holes.mask)
         self._last: tuple[Path, SeenAlone | PictureError | NothingToFill] | None = None  # by mask
         self._light: set[Path] = set()  # pictures of which it was read that it can be taken
-        self._kernels = Kernels()
+        self.kernels = kernels or Kernels()
         self._unread: dict[Path, PictureError] = {}  # folders, and why
 
     def pictures(self, limit: int | None = None) -> list[Path]:
@@ -96,7 +97,7 @@ class EvalInputs:
             if picture not in self._light and header_of(picture)[0] == FLOAT:
                 load_picture(picture)  # light that is negative, or not a number
                 self._light.add(picture)
-            where = crop_of(case.options, size_of(picture), crop, self._kernels)
+            where = crop_of(case.options, size_of(picture), crop, self.kernels)
             if case.task == "colorize" and is_grey(picture):
                 raise is_colourless()
             if isinstance(case.options, HoleOptions):

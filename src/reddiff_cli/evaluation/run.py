@@ -1,6 +1,6 @@
 """One evaluation from its inputs to its table: plan, measure, draw, and say how it went."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from .. import __version__
 from ..cards import STARTS, Card
 from ..errors import ExitCode, PictureError
 from ..files import write_whole
-from ..kernel_files import read_kernel
+from ..kernel_files import Kernels
 from ..models import find_model
 from ..options import MachineOptions, ReportOptions
 from ..outputs import check_place
@@ -57,12 +57,13 @@ class EvalRun:
     recursive: bool = False
     limit: int | None = None
     overwrite: bool = False
+    kernels: Kernels = field(default_factory=Kernels)
 
     def material(self) -> EvalInputs:
         """The pictures, and the masks if the user gives some."""
         given = (case.options for case in self.options.cases)
         holes = next((options for options in given if isinstance(options, InpaintOptions)), None)
-        return EvalInputs(self.inputs, self.recursive, self.folder, holes)
+        return EvalInputs(self.inputs, self.recursive, self.folder, holes, self.kernels)
 
     def pictures(self, material: EvalInputs) -> list[Path]:
         """Those of this shard, among the first `limit`."""
@@ -106,7 +107,7 @@ class EvalRun:
         """UsageError for kernel files that hold none; all pictures would fail."""
         for case in self.options.cases:
             for path in case.options.kernel_files:
-                read_kernel(path)
+                self.kernels.of_file(path)
 
     def _evaluate(self, card: Card, reporter: EvalReporter) -> tuple[list[Means], Kid]:
         material, cases = self.material(), self.options.cases

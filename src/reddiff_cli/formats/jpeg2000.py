@@ -80,7 +80,7 @@ def _keeps_details(values: NDArray[np.uint8], *, mixed: bool) -> bool:
 
     mixed: the first three channels were coded as one of brightness and two of colours.
     """
-    seen = np.atleast_3d(values).astype(np.int32)[:, :, :3]
+    seen = np.atleast_3d(values)[:, :, : 3 if mixed else 1].astype(np.int32)
     first = seen @ np.array((1, 2, 1), np.int32) >> 2 if mixed else seen[:, :, 0]
     clipped = ((seen == 0) | (seen == 255)).any(2)  # as no encoder has seen them
     details = np.abs(_finer(_finer(first).T).T)[~_around(_around(clipped).T).T]

@@ -1,12 +1,13 @@
 """Restoration tasks: each turns a file and what is said about its damage into a problem."""
 
 from ..damages import RestoreOptions
-from ..errors import PictureError, UsageError
+from ..errors import UsageError
 from ..formats.colours import name_of_profile, strange_in
 from ..formats.kinds import format_of
 from ..jobs import Job
 from ..pictures import Picture
 from ..retrieval.options import PhaseOptions
+from ..sparks import told_of_spark
 from ..task_options import (
     ColorizeOptions,
     DeblurOptions,
@@ -29,16 +30,11 @@ from . import (
     superres,
     unknown_kernel,
 )
-from .problem import Problem, Stage, headroom, solver_of
+from .problem import Problem, Stage, solver_of
 from .setting import Setting
 from .whole import WholePicture
 
 __all__ = ["Problem", "Setting", "Stage", "pose", "solver_of"]
-
-
-# The network sees linear light over its peak, as a display would; its errors of a few thousandths
-# are some percent of what is HEADROOM times darker, and all of what is MOST times darker.
-HEADROOM, MOST = 100, 10_000
 
 
 def pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
@@ -54,16 +50,8 @@ def pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
 
 def _check_light(job: Job, picture: Picture, setting: Setting) -> None:
     """Warning or PictureError for linear light with a spark that leaves no room for the rest."""
-    ratio = headroom(picture) if picture.linear else 1.0
-    if ratio <= HEADROOM:
-        return
-    told = (
-        f"{job.input}: its brightest pixel is {ratio:.3g} times as bright as 99 % of the others, "
-        "which suffer from it; fill it with 'reddiff inpaint', or clip it, first"
-    )
-    if ratio > MOST:
-        raise PictureError(told, "Range")
-    setting.on_note(f"warning: {told}")
+    if told := told_of_spark(job.input, picture):
+        setting.on_note(f"warning: {told}")
 
 
 def _check_glow(job: Job, picture: Picture, setting: Setting) -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..damages import Damage, RestoreOptions
 from ..jobs import Job
-from ..kernel_files import check_filter_covers
+from ..kernel_files import Kernels, check_filter_covers
 from ..kernels import make_kernel
 from ..masks import check_something_is_known, hole_from_file
 from ..operators import (
@@ -109,7 +109,8 @@ class Composition(DegradedPicture):
 def pose(job: Job, options: RestoreOptions, setting: Setting) -> Composition:
     """The picture as a measurement through all parts."""
     picture = setting.load(job.input)
-    parts = tuple(make_part(damage, picture) for damage in options.parts)
+    kernels = Kernels()
+    parts = tuple(make_part(damage, picture, kernels) for damage in options.parts)
     known = next((part.known for part in parts if isinstance(part, Inpaint)), None)
     hole = None if known is None else (known[0, 0] == 0).numpy()
     picture, setting = setting.seeing(job.input, picture, hole)
@@ -176,13 +177,16 @@ def canvas_margins(parts: tuple[Part, ...]) -> Margins:
     return left, right, top, bottom
 
 
-def make_part(damage: Damage, picture: Picture) -> Part:
-    """The operator of one damage; the picture is the damaged one, whose size a mask has."""
+def make_part(damage: Damage, picture: Picture, kernels: Kernels | None = None) -> Part:
+    """The operator of one damage; the picture is the damaged one, whose size a mask has.
+
+    kernels: those that were read before.
+    """
     response = LIGHT if picture.linear else parse_response(damage.response or LINEAR)
     if damage.kernel is not None:
-        return behind(response, Blur(make_kernel(damage.kernel)))
+        return behind(response, Blur(make_kernel(damage.kernel, kernels)))
     if damage.kind == "down":
-        return behind(response, make_downsample(damage.scale, damage.filter))
+        return behind(response, make_downsample(damage.scale, damage.filter, kernels))
     if damage.path is not None:
         hole = hole_from_file(picture, damage.path)
         check_something_is_known(hole, damage.path)

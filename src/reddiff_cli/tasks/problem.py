@@ -180,20 +180,6 @@ def to_tensor(picture: Picture) -> Tensor:
     return (torch.from_numpy(for_display(picture)).permute(2, 0, 1)[None] * 2).sub_(1)
 
 
-def headroom(picture: Picture) -> float:
-    """How many times brighter than the 99th percentile of what is not black the brightest is.
-
-    1 where nothing is above white: such light is not divided.
-    """
-    brightest = float(picture.pixels.max())
-    if brightest <= 1:
-        return 1.0
-    values = picture.pixels.max(2).ravel()
-    some = values[:: 1 + len(values) // 1_000_000]
-    some = some[some > 0]
-    return brightest / float(np.quantile(some, 0.99)) if len(some) else 1.0
-
-
 def to_pixels(x: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """(1, C, H, W) in [-1, 1] -> (H, W, C) in [0, 1], clipped."""
     values = (x[0].float().cpu() + 1).div_(2).clamp_(0, 1)

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..allocator import return_pages
 from ..errors import PictureError
 from ..jobs import Job
-from ..kernel_files import check_filter_covers, read_taps
+from ..kernel_files import Kernels, check_filter_covers
 from ..memory import is_short_of
 from ..metrics import rms
 from ..operators import Downsample, behind
@@ -35,7 +35,7 @@ def pose(job: Job, options: SuperresOptions, setting: Setting) -> EnlargedPictur
     y, unseen = hearable(picture)
     origin = find_origin("superres", job.input, picture, y, setting)
     noise = origin.noise.sigma
-    taps = read_taps(options.scale, options.filter)
+    taps = Kernels().taps(options.scale, options.filter)
     check_filter_covers(job.input, taps, options.scale, *y.shape[2:])
     reduction = from_taps(options.scale, taps)
     operator = behind(LIGHT if picture.linear else parse_response(options.response), reduction)
@@ -75,9 +75,9 @@ def check_room(job: Job, picture: Picture, scale: int, setting: Setting) -> None
         )
 
 
-def make_downsample(scale: int, chosen: Filter) -> Downsample:
-    """The operator of a filter."""
-    return from_taps(scale, read_taps(scale, chosen))
+def make_downsample(scale: int, chosen: Filter, kernels: Kernels | None = None) -> Downsample:
+    """The operator of a filter.    kernels: those that were read before."""
+    return from_taps(scale, (kernels or Kernels()).taps(scale, chosen))
 
 
 def enlarged(picture: Picture, scale: int) -> Picture:
