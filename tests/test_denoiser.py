@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from conftest import save_random_prior
 from doubles import windows_everywhere
@@ -336,10 +336,27 @@ def test_networks_that_would_compute_something_else(tmp_path, key, value, messag
         load_prior(folder)
 
 
-def test_wrong_weights_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "weight", "message"),
+    [
+        ("conv_in.weight", torch.zeros(1), "size mismatch for conv_in.weight"),
+        ("conv_in.weight", None, "Missing key.*conv_in.weight"),
+        ("more", torch.zeros(1), "Unexpected key.*more"),
+    ],
+)
+def test_wrong_weights_are_refused(tmp_path, name, weight, message):
+    folder = save_random_prior(tmp_path / "p")
+    state = load_file(folder / WEIGHTS) | {name: weight}
+    saved = {key: value.clone() for key, value in state.items() if value is not None}
+    save_file(saved, folder / WEIGHTS)
+    with pytest.raises(ModelMissing, match=message):
+        load_prior(folder)
+
+
+def test_too_few_weights_are_refused(tmp_path):
     folder = save_random_prior(tmp_path / "p")
     save_file({"conv_in.weight": torch.zeros(1)}, folder / WEIGHTS)
-    with pytest.raises(ModelMissing):
+    with pytest.raises(ModelMissing, match="1 weights are too few"):
         load_prior(folder)
 
 

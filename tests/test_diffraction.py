@@ -346,7 +346,7 @@ def test_mask_of_another_size_is_refused(tmp_path):
     ],
 )
 def test_options_are_checked(wrong):
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=f"^--{next(iter(wrong))} "):
         PhaseOptions(**({"data": "amplitude"} | wrong))
 
 

@@ -138,6 +138,46 @@ def test_holes_and_clipped_places_are_not_looked_at():
     assert measure_grain(picture[..., :12], EVERYWHERE[..., :12]) is None
 
 
+def own_grain(sigma, seed=0, size=320):
+    """As `coarse_grain`, but every channel has its own."""
+    generator = torch.Generator().manual_seed(seed)
+    white = torch.randn((1, 3, size + 1, size + 1), generator=generator)
+    return sigma / 127.5 * 2 * F.avg_pool2d(white, 2, 1)
+
+
+def night(size=320):
+    """(1, 3, size, size): 6 to 40 of 255 from left to right."""
+    return torch.linspace(6, 40, size).expand(1, 3, size, size) / 127.5 - 1
+
+
+def test_in_the_dark_noise_that_is_clipped_counts():
+    """No tile is without a value at 0 there."""
+    noisy = (night() + own_grain(16)).clamp(-1, 1)
+    assert float((noisy == -1).float().mean()) > 0.1
+    grain = measure_grain(noisy, EVERYWHERE)
+    assert grain is not None
+    true = noisy - night()
+    for part in (slice(0, 160), slice(160, 320)):
+        light = night()[..., part]
+        found = grain.sigma * float(grain.strength_in(light).square().mean().sqrt())
+        assert found == pytest.approx(float(true[..., part].std()), rel=0.2)
+
+
+def test_where_all_is_white_no_grain_is_put():
+    """A blown-out window; what is nearly as bright has a part of it."""
+    picture = (sky() + own_grain(8)).clamp(-1, 1)
+    picture[..., 100:160, 100:160] = 1.0
+    grain = measure_grain(picture, EVERYWHERE)
+    assert grain is not None
+    hole = np.zeros((320, 320), bool)
+    hole[110:150, 110:116] = hole[200:260, 110:116] = True
+    result = add_grain(picture, hole, grain, seed=3)
+    assert torch.equal(result[..., 110:150, 110:116], picture[..., 110:150, 110:116])
+    assert not torch.equal(result[..., 200:260, 110:116], picture[..., 200:260, 110:116])
+    between = torch.full((1, 3, 1, 1), 0.9)
+    assert 0 < float(grain.strength_in(between)) < float(grain.strength_in(between - 0.4))
+
+
 def test_only_the_hole_gets_grain_and_the_seed_decides():
     picture = sky() + coarse_grain(8)
     grain = measure_grain(picture, EVERYWHERE)

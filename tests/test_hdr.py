@@ -79,7 +79,7 @@ def test_exposure_doubles_the_light():
 def loss(operator, x, y):
     """What one pixel's value x costs beside its measurement; x: (n,), y: scalar or (E,)."""
     if isinstance(operator, PaperHdr):
-        miss = operator.a * x - y
+        miss = 2 * x - y
         if y >= 1 - operator.tolerance:
             miss = miss.clamp(max=0)
         if y <= operator.tolerance - 1:

@@ -233,8 +233,11 @@ def test_a_run_whose_terminal_is_closed_ends_in_order(undisturbed, tiny_prior, t
 def ending(request):
     """The number of a signal that ends a process, as it does where nobody heeds it."""
     before = signal.signal(request.param, signal.SIG_DFL)
+    # Shells start what runs in the background with Ctrl-C ignored, tests as well.
+    interrupted = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield request.param
     signal.signal(request.param, before)
+    signal.signal(signal.SIGINT, interrupted)
 
 
 def test_what_ends_a_run_is_heard_once_and_where_work_is_saved(ending):

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from conftest import scene
-from reddiff_cli.clipping import is_recorded, made_good
+from reddiff_cli.clipping import is_recorded, made_good, shows_noise
 from reddiff_cli.estimation.exposures import noise_between, shown_stops
 from reddiff_cli.noise import (
     BLURRED,
@@ -87,6 +87,19 @@ def test_what_is_left_of_clipped_noise_tells_the_noise(value):
     y = (value + 0.1 * noise).clamp(-1, 1)
     good = made_good(y)
     assert float(good.mean()) == pytest.approx(0.1 / float(y.std()), rel=0.05)
+
+
+def test_wide_noise_of_colours_has_clipped_what_lies_apart_in_the_channels():
+    """Not what all share, nor letters, nor where one channel ends at a straight edge."""
+    white = torch.randn((1, 3, 129, 129), generator=torch.Generator().manual_seed(2))
+    y = (-0.95 + 0.1 * F.avg_pool2d(white, 2, 1)).clamp(-1, 1)
+    assert 0.1 < float(1 - is_recorded(y).mean()) < 0.3
+    assert float(shows_noise(y).mean()) > 0.98
+    red = torch.zeros(1, 3, 128, 128)
+    red[:, :1, :40] = 1.0
+    shared = y[:, :1].expand(1, 3, -1, -1)
+    for other in (red, shared, page(255, 0).expand(1, 3, -1, -1)):
+        assert torch.equal(shows_noise(other), is_recorded(other))
 
 
 def test_holes_do_not_count():

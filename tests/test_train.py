@@ -690,8 +690,10 @@ def test_sigterm_is_told_as_such_and_saves(folder, tmp_path, monkeypatch, capfd)
         {"size": 17},
         {"prediction": "x"},
         {"loss": "x"},
+        {"turns": "x"},
         {"optimiser": "sgd"},
         {"lr": 0.0},
+        {"ema": 1.0},
         {"decay": 1.5},
         {"wide_every": -1},
         {"channels": (8, 9)},
@@ -715,7 +717,8 @@ def test_sigterm_is_told_as_such_and_saves(folder, tmp_path, monkeypatch, capfd)
     ids=str,
 )
 def test_impossible_settings(folder, tmp_path, changes):
-    with pytest.raises(UsageError):
+    wrong = list(changes)[-1].replace("_", "-")
+    with pytest.raises(UsageError, match=f"--{wrong}"):
         options(folder, tmp_path / "p", **changes)
 
 

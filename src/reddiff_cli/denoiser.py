@@ -272,7 +272,7 @@ def cpu_has_bf16() -> bool:
     return any(bool(getattr(torch.cpu, name, bool)()) for name in checks)
 
 
-def _pad(z: Tensor, multiple: int, smallest: int = 1) -> Tensor:
+def _pad(z: Tensor, multiple: int, smallest: int) -> Tensor:
     """Continue by mirror images to at least `smallest`, and to a multiple; (B, C, H, W)."""
     height, width = (_padded(length, multiple, smallest) for length in z.shape[2:])
     if (height, width) == tuple(z.shape[2:]):

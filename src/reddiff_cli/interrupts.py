@@ -13,7 +13,6 @@ from typing import Self
 
 from .errors import HungUp, Terminated
 
-Handler = Callable[[int, FrameType | None], None]
 # What a scheduler or a closed terminal sends, and what it raises here. Windows has no SIGHUP.
 ENDING: dict[int, type[Terminated]] = {signal.SIGTERM: Terminated}
 if hasattr(signal, "SIGHUP"):

@@ -270,7 +270,7 @@ def _pair(task: str, source: Source, output: Path, masks: Masks) -> Job:
 
 
 def plan_job(
-    job: Job, options: OutputOptions, make_record: MakeRecord, sheets: Sequence[str] = ()
+    job: Job, options: OutputOptions, make_record: MakeRecord, sheets: Sequence[str]
 ) -> Job:
     """The job with what is to be done: nothing, where its result is there or cannot be."""
     if job.action == "fail":

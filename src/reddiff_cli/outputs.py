@@ -59,8 +59,8 @@ def name_outputs(
     sources: list[Source],
     inputs: list[Path],
     options: OutputOptions,
-    sheets: Sequence[str] = (),
-    is_of: IsOf = lambda *_: False,
+    sheets: Sequence[str],
+    is_of: IsOf,
 ) -> list[Path]:
     """One output for each source; UsageError where -o cannot hold them.
 

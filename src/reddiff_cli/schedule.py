@@ -15,8 +15,8 @@ from torch import Tensor
 
 from .errors import ModelMissing
 
-# Of diffusers; the third is the cosine of Nichol and Dhariwal 2021.
 MOST_STEPS = 1_000_000  # most networks have 1000
+# Of diffusers; the third is the cosine of Nichol and Dhariwal 2021.
 KINDS = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid")
 
 

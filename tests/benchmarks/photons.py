@@ -48,9 +48,9 @@ from reddiff_cli.restore import Restorer
 from reddiff_cli.task_options import DeblurOptions, DenoiseOptions, SuperresOptions, TaskOptions
 
 PEAKS, WHITE = (30, 60, 200, 1000), 0.8
-# Amplification of red, green and blue; electrons of noise in every value.
 # Of the noise that is told where more happened than that.
 TOLD_BEHIND = 1.5
+# Amplification of red, green and blue; electrons of noise in every value.
 GAINS, READOUT = np.array((2.0, 1.0, 1.6)), 4.0
 # sRGB of what a camera sees; rows sum to 1.
 MATRIX = np.array(((1.6, -0.5, -0.1), (-0.25, 1.5, -0.25), (0.0, -0.6, 1.6)))

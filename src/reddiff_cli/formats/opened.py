@@ -28,7 +28,7 @@ def exif_in(path: Path, image: Image.Image) -> Image.Exif:
 
 def exchanges_sides(path: Path, image: Image.Image) -> bool:
     """Whether its orientation turns the picture such that width and height change places."""
-    if image.format == "TIFF" and tag_of(image, ORIENTATION, 1) >= _ON_SIDE:
+    if image.format == "TIFF" and tag_of(image, ORIENTATION) >= _ON_SIDE:
         return True
     return int(exif_in(path, image).get(ORIENTATION, 1)) >= _ON_SIDE
 
@@ -37,7 +37,7 @@ def upright_size(path: Path, image: Image.Image) -> tuple[int, int]:
     """Width and height of a picture that is turned as it asks for."""
     width, height = image.size
     # Of a TIFF Pillow has done it, unless XMP alone asks for it.
-    done = image.format == "TIFF" and tag_of(image, ORIENTATION, 1) >= _ON_SIDE
+    done = image.format == "TIFF" and tag_of(image, ORIENTATION) >= _ON_SIDE
     return (height, width) if exchanges_sides(path, image) and not done else (width, height)
 
 
@@ -46,7 +46,7 @@ def bits_per_channel(path: Path, image: Image.Image) -> int:
     if image.format == "PNG":
         return _header_byte(path, 24)  # IHDR: bit depth
     if image.format == "TIFF":
-        return tag_of(image, 258, 1)
+        return tag_of(image, 258)
     if image.format == "HEIF":
         return heif.bits(path, image)
     if image.format in ("PPM", "JPEG2000"):  # Pillow cuts their colours to 8 bits
@@ -58,7 +58,7 @@ def bits_per_channel(path: Path, image: Image.Image) -> int:
 
 def is_float_tiff(image: Image.Image) -> bool:
     """Whether it is a TIFF file of floats, which hold light."""
-    return image.format == "TIFF" and tag_of(image, _SAMPLE_FORMAT, 1) == _IS_FLOAT
+    return image.format == "TIFF" and tag_of(image, _SAMPLE_FORMAT) == _IS_FLOAT
 
 
 def check_samples(path: Path, image: Image.Image) -> None:
@@ -84,9 +84,9 @@ def _header_byte(path: Path, place: int) -> int:
         return file.read(place + 1)[place]
 
 
-def tag_of(image: Image.Image, number: int, default: int) -> int:
-    """A TIFF tag; the largest value where each channel has its own."""
-    value: Any = image.tag_v2.get(number, default)  # type: ignore[attr-defined]
+def tag_of(image: Image.Image, number: int) -> int:
+    """A TIFF tag, 1 where it is missing; the largest value where each channel has its own."""
+    value: Any = image.tag_v2.get(number, 1)  # type: ignore[attr-defined]
     return max(value) if isinstance(value, tuple) else int(value)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..clipping import is_recorded
+from ..clipping import shows_noise
 from ..estimation.flat_tiles import PART, STRIDE, bumps_of, cut, detrended, flattest_of_each
 from ..estimation.stationary import TILE, shaping_kernel, spectrum_of, undetrended
 from ..interpolation import interpolated
@@ -32,6 +32,11 @@ PEAKED = 4.0
 LOUDER = 2.0
 # Side of what is searched for flat tiles: a scratch in 24 megapixels need not wait for the rest.
 AREA = 1024
+# Relative to the kernel, so little strength is none.
+FAINT = 1e-3
+# Squares of this side whose mean is so near to black or white tell what grain there is at the end
+# of the scale.
+SOLID, NEAR = 9, 0.06
 # Grain is drawn in pieces of this side at most.
 PIECE = 512
 # From this much on (of 255), grain can be seen to be missing.
@@ -82,9 +87,9 @@ def measure_grain(picture: Tensor, known: Tensor) -> Grain | None:
     picture: (1, C, H, W) in [-1, 1].    known: (1, 1, H, W), 1 = observed.
     """
     channels = picture.shape[1]
-    usable = known * is_recorded(picture).amin(1, keepdim=True)
     if min(picture.shape[2:]) < TILE:
         return None
+    usable = known * shows_noise(picture).amin(1, keepdim=True)
     means = F.avg_pool2d(picture.mean(1, keepdim=True), PART)
     light = F.avg_pool2d(means, TILE // PART, STRIDE // PART)[0, 0]
     whole = F.avg_pool2d(F.avg_pool2d(usable, PART), TILE // PART, STRIDE // PART)[0, 0]
@@ -107,7 +112,29 @@ def measure_grain(picture: Tensor, known: Tensor) -> Grain | None:
     kernel = shaping_kernel(undetrended(spectrum)).to(picture.dtype)
     kernel = kernel.view(channels, channels, TILE, TILE)
     strength = (level / typical).clamp(*STRENGTHS)
-    return Grain(kernel, torch.stack(lights), strength, float(peak[order].mean()))
+    ends = _with_ends(picture, known, torch.stack(lights), strength, typical)
+    return Grain(kernel, *ends, float(peak[order].mean()))
+
+
+def _with_ends(
+    picture: Tensor, known: Tensor, lights: Tensor, strength: Tensor, typical: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Brightnesses and strengths, and what there is in places that are nearly black or white.
+
+    A blown-out window and the frame of a slide have no grain, and noise there is clipped by half.
+    """
+    for end in (-1.0, 1.0):
+        below = 1 - end * picture
+        mean, square = (F.avg_pool2d(x, SOLID, 1) for x in (below, below.square()))
+        near = mean.mean(1, keepdim=True) < NEAR
+        near &= F.avg_pool2d(known, SOLID, 1) > 1 - 1e-4
+        if int(near.sum()) < SOLID**2:
+            continue
+        variance = (square - mean.square()).mean(1, keepdim=True)[near].median().clamp(min=0)
+        there, nearest = (variance.sqrt() / typical)[None], strength[-1 if end > 0 else 0]
+        pairs = (lights, torch.tensor([end])), (strength, there.minimum(nearest))
+        lights, strength = (torch.cat(pair if end > 0 else pair[::-1]) for pair in pairs)
+    return lights, strength
 
 
 def _kurtosis(tiles: Tensor) -> Tensor:
@@ -150,7 +177,7 @@ def add_grain(canvas: Tensor, hole: Hole, grain: Grain, seed: int) -> Tensor:
             before, area = canvas[(..., *around.slices)], (..., *piece.slices)
             strength = share * grain.strength_in(before)
             drawn = grain.draw_even(before, generator)
-            there = (result[(..., *around.slices)] - before) / strength
+            there = (result[(..., *around.slices)] - before) / strength.clamp(min=FAINT)
             added = strength * continuation(drawn, there, left[around.slices], generator)
             grainy = result[area] + added[(..., *_within(piece, around))]
             result[area] = torch.where(inside, grainy, result[area])

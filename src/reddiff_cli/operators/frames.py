@@ -50,7 +50,7 @@ def solve_in_frame(
     d: Tensor,
     y: Tensor,
     r: float,
-    iterations: int = MANY,
+    iterations: int,
 ) -> Tensor:
     """argmin_x |M C x - y|^2 + r |x - d|^2 for each picture of a batch.
 

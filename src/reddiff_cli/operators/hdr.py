@@ -14,33 +14,34 @@ from ..metrics import rms
 from ..response import Response
 from .highlights import guess_highlights
 
+# Contrast of the papers' operator.
+GAIN = 2.0
 # Gauss-Newton steps of the data step: OETF(g EOTF(u)) is nearly linear in u.
 ROUNDS = 6
 
 
 @dataclass(frozen=True)
 class PaperHdr:
-    """y = clip(a x, -1, 1) about mid-grey: the benchmark operator of several papers.
+    """y = clip(2 x, -1, 1) about mid-grey: the benchmark operator of several papers.
 
     tolerance: |y| above 1 - tolerance counts as clipped.
     """
 
-    a: float = 2.0
     tolerance: float = 1.5 / 127.5
 
     def __call__(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W) -> y of the same shape, in [-1, 1]."""
-        return (self.a * x).clamp(-1, 1)
+        return (GAIN * x).clamp(-1, 1)
 
     def start(self, y: Tensor) -> Tensor:
-        """y / a: zero residual, and clipped regions flat at the clipping level."""
-        return y / self.a
+        """y / 2: zero residual, and clipped regions flat at the clipping level."""
+        return y / GAIN
 
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
-        """argmin_x loss(a x - y) + r |x - d|^2; at +-1 only a shortfall from y is charged."""
-        bound = (self.a * y + r * d) / (self.a**2 + r)
+        """argmin_x loss(2 x - y) + r |x - d|^2; at +-1 only a shortfall from y is charged."""
+        bound = (GAIN * y + r * d) / (GAIN**2 + r)
         high, low = y >= 1 - self.tolerance, y <= self.tolerance - 1
-        satisfied = (high & (self.a * d >= y)) | (low & (self.a * d <= y))
+        satisfied = (high & (GAIN * d >= y)) | (low & (GAIN * d <= y))
         return torch.where(satisfied, d, bound)
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:

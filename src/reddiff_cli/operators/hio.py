@@ -142,13 +142,12 @@ def error_reduction(
     field: Tensor,
     measured: Magnitudes,
     support: tuple[int, int],
-    iterations: int,
     ceiling: float,
 ) -> Tensor:
-    """ER (Gerchberg, Saxton 1972) from a field; returns the object, (B, C, h, w)."""
+    """A few steps of ER (Gerchberg, Saxton 1972) from a field; the object, (B, C, h, w)."""
     height, width = support
     u = field[..., :height, :width].clamp(0, ceiling)
-    for _ in range(iterations):
+    for _ in range(ER_ITERATIONS):
         u = measured.impose(pad(u, measured.detector))[..., :height, :width].clamp(0, ceiling)
     return u
 
@@ -174,7 +173,7 @@ def tournament(
         field = field[:kept]
         field = hybrid_input_output(field, measured, support, hybrid, ceiling)
         field = relaxed_reflections(field, measured, support, relaxed, ceiling)
-        objects = error_reduction(field, measured, support, ER_ITERATIONS, ceiling)
+        objects = error_reduction(field, measured, support, ceiling)
         order = misfit(objects, measured).argsort()
         field, objects = field[order], objects[order]
     return objects

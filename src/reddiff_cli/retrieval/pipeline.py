@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ..alignment import align
 from ..operators.hio import (
-    ER_ITERATIONS,
     Draw,
     Magnitudes,
     error_reduction,
@@ -191,7 +190,7 @@ def _settle(problem: PhaseProblem, u: Tensor, measured: Magnitudes) -> Tensor:
     field = pad(u, measured.detector)
     field = hybrid_input_output(field, measured, support, hybrid, ceiling)
     field = relaxed_reflections(field, measured, support, relaxed, ceiling)
-    return error_reduction(field, measured, support, ER_ITERATIONS, ceiling)
+    return error_reduction(field, measured, support, ceiling)
 
 
 def conclude(problem: PhaseProblem, runs: Tensor, mu: Tensor) -> PhaseResult:

@@ -62,7 +62,7 @@ def find_response(y: Tensor, kernel: Tensor, sigma: float = LEAST) -> Response:
     return find_response_of((Blur(kernel),), y, sigma)
 
 
-def find_response_of(parts: tuple[Part, ...], y: Tensor, sigma: float = LEAST) -> Response:
+def find_response_of(parts: tuple[Part, ...], y: Tensor, sigma: float) -> Response:
     """The same for the blurs of a composition, none of whose parts reduces the picture.
 
     y: 0 where a mask, its last part, lets nothing through.

@@ -9,7 +9,7 @@ from ..kernel_files import check_kernel_fits
 from ..kernels import make_kernel
 from ..operators import Blur, CircularBlur, Operator, PaddedBlur, behind
 from ..operators.in_light import AnyBlur
-from ..response import LINEAR, VALUES, Response
+from ..response import LINEAR, Response
 from ..task_options import DeblurOptions
 from .blurred_light import AUTO, choose_response
 from .degraded import DegradedPicture
@@ -47,7 +47,7 @@ def remark_on(response: Response, options: DeblurOptions) -> str:
 
 
 def make_blur(
-    path: Path, kernel: Tensor, boundary: str, y: Tensor, response: Response = VALUES
+    path: Path, kernel: Tensor, boundary: str, y: Tensor, response: Response
 ) -> tuple[Operator, Blur | None]:
     """The operator, and what crops its canvas, if it has one."""
     height, width = y.shape[2:]

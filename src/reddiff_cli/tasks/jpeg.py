@@ -1,7 +1,7 @@
 """JPEG artefacts: the picture that is likely among all that the encoder turns into this file."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -26,12 +26,10 @@ S_END = 0.05
 class Decoding(WholePicture):
     """y in units of quantisation steps; restored in the stored orientation, on whole blocks."""
 
-    file: JpegFile | None = None
+    file: JpegFile = field(kw_only=True)
 
     def finish(self) -> Picture:
         """Cropped to the picture and turned upright."""
-        if self.file is None:
-            raise ValueError("no file to go by")
         top, left = self.file.top, self.file.left
         stored = self._result()[..., top : top + self.file.height, left : left + self.file.width]
         return replace(self.source, pixels=turn(to_pixels(stored), self.file.orientation))

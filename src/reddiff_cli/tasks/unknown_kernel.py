@@ -1,7 +1,7 @@
 """Deblurring with a kernel that nobody knows: one of a known family, told from the picture."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -35,8 +35,8 @@ class BlindDeblurring(DegradedPicture):
     Noise of a camera is no white noise: its spectrum falls as if it had been blurred itself.
     """
 
-    path: Path = Path()
-    options: DeblurOptions = DeblurOptions(KernelSpec("auto", ()))
+    path: Path = field(kw_only=True)
+    options: DeblurOptions = field(kw_only=True)
     kernel: KernelSpec | None = None
     gaussian: KernelSpec | None = None
     said: str = ""
