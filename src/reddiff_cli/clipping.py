@@ -25,8 +25,9 @@ SCATTERED = 0.8
 # letters on white has 0.01, a night scene 0.16. (Where little is clipped it may be 0.9.)
 MOSTLY = 0.5
 # The same of noise that is wider than a pixel, where every channel has its own: and then, over
-# what chance makes of it, places where one channel is clipped and another is not. Four photographs
-# with photons in a mosaic, 400 and 1000 at white, have 0.65 and more of these nearly everywhere.
+# what chance makes of it, places where one channel is clipped and another is not. In four
+# photographs with photons in a mosaic, 400 and 1000 at white, 98 % of the places with clipped
+# values have more than 0.45 of the former and 0.65 of the latter.
 WIDELY, APART = 0.35, 0.5
 # If so many squares of SIDE x SIDE pixels have no clipped value they tell the noise by themselves.
 ENOUGH, SIDE = 0.25, 4
@@ -55,7 +56,7 @@ def made_good(picture: Tensor) -> Tensor:
     if float((F.max_pool2d(lost, SIDE, 1) == 0).float().mean()) > ENOUGH:
         return recorded
     share = _around(lost)
-    scattered = _is_scattered(lost, share)
+    scattered = _scattered(share, _changes(lost))
     if scattered is None:
         return recorded
     return torch.where(scattered, 1 / _left(share.clamp(max=MOST)), recorded)
@@ -69,17 +70,19 @@ def shows_noise(picture: Tensor) -> Tensor:
     """
     recorded = is_recorded(picture)
     lost = 1 - recorded
-    share = _around(lost)
-    scattered = _is_scattered(lost, share)
+    if not bool(lost.any()):
+        return recorded
+    share, changes = _around(lost), _changes(lost)
+    scattered = _scattered(share, changes)
     shown = recorded if scattered is None else recorded.maximum(scattered.to(recorded))
-    if picture.shape[1] == 1:
+    pairs = list(combinations(range(picture.shape[1]), 2))
+    if not pairs:
         return shown
-    own = (share <= MOST) & (_changes(lost) >= WIDELY * _by_chance(share, share))
-    apart, by_chance = torch.zeros_like(lost[:, :1]), torch.zeros_like(lost[:, :1])
-    for first, second in combinations(range(picture.shape[1]), 2):
-        apart += _around((lost[:, first, None] - lost[:, second, None]).abs())
-        by_chance += _by_chance(share[:, first, None], share[:, second, None])
-    return shown.maximum((own & (apart >= APART * by_chance)).to(shown))
+    first, second = map(list, zip(*pairs, strict=True))
+    differing = (lost[:, first] - lost[:, second]).abs().sum(1, keepdim=True)
+    by_chance = _by_chance(share[:, first], share[:, second]).sum(1, keepdim=True)
+    own = (share <= MOST) & (changes >= WIDELY * _by_chance(share, share))
+    return shown.maximum((own & (_around(differing) >= APART * by_chance)).to(shown))
 
 
 def _by_chance(one: Tensor, other: Tensor) -> Tensor:
@@ -94,12 +97,12 @@ def _changes(lost: Tensor) -> Tensor:
     return _around((across + down) / 2)
 
 
-def _is_scattered(lost: Tensor, share: Tensor) -> Tensor | None:
+def _scattered(share: Tensor, changes: Tensor) -> Tensor | None:
     """Where the clipped values around are few, and lie as noise leaves them; None: hardly any do.
 
-    lost: 1 where a value is clipped.    share: of such values around.
+    share, changes: how many values, and pairs of neighbours, around are clipped, or have one.
     """
-    scattered = (share <= MOST) & (_changes(lost) >= SCATTERED * _by_chance(share, share))
+    scattered = (share <= MOST) & (changes >= SCATTERED * _by_chance(share, share))
     near = share > CLIPPED
     if int((scattered & near).sum()) < MOSTLY * int(near.sum()):
         return None

@@ -34,9 +34,9 @@ LOUDER = 2.0
 AREA = 1024
 # Relative to the kernel, so little strength is none.
 FAINT = 1e-3
-# Squares of this side whose mean is so near to black or white tell what grain there is at the end
-# of the scale.
-SOLID, NEAR = 9, 0.06
+# Squares of this side, so far apart, whose mean is so near to black or white, in [-1, 1] units,
+# tell what grain there is at the end of the scale, if there are not too few.
+SOLID, APART, NEAR, FEW = 9, 4, 0.06, 6
 # Grain is drawn in pieces of this side at most.
 PIECE = 512
 # From this much on (of 255), grain can be seen to be missing.
@@ -123,12 +123,12 @@ def _with_ends(
 
     A blown-out window and the frame of a slide have no grain, and noise there is clipped by half.
     """
+    seen = F.avg_pool2d(known, SOLID, APART) > 1 - 1e-4
     for end in (-1.0, 1.0):
         below = 1 - end * picture
-        mean, square = (F.avg_pool2d(x, SOLID, 1) for x in (below, below.square()))
-        near = mean.mean(1, keepdim=True) < NEAR
-        near &= F.avg_pool2d(known, SOLID, 1) > 1 - 1e-4
-        if int(near.sum()) < SOLID**2:
+        mean, square = (F.avg_pool2d(x, SOLID, APART) for x in (below, below.square()))
+        near = seen & (mean.mean(1, keepdim=True) < NEAR)
+        if int(near.sum()) < FEW:
             continue
         variance = (square - mean.square()).mean(1, keepdim=True)[near].median().clamp(min=0)
         there, nearest = (variance.sqrt() / typical)[None], strength[-1 if end > 0 else 0]

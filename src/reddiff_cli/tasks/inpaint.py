@@ -34,9 +34,10 @@ WIDE_START = 2.0
 def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
     """The picture and its mask as a problem."""
     picture = setting.load(job.input)
+    noisy = setting.told_noise("inpaint") != 0  # else nothing looks at the picture for it
+    smoothed = (noisy or job.mask is None) and smooths(job.input)
     try:
-        smeared = smooths(job.input)
-        hole = load_hole(picture, job.mask, options, setting.on_note, smeared=smeared)
+        hole = load_hole(picture, job.mask, options, setting.on_note, smeared=smoothed)
     except UsageError as error:  # a loop over pictures ends here, and has to be told at which
         raise UsageError(f"{job.input}: {error}") from error
     picture, setting = setting.seeing(job.input, picture, hole)
@@ -52,11 +53,11 @@ def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
     if share > NEARLY_ALL:
         setting.on_note(f"warning: {job.input}: {share:.0%} of the picture is to be filled")
     noise, white = 0.0, True
-    if setting.told_noise("inpaint") != 0:  # else nothing looks at the picture for it
+    if noisy:
         known = torch.from_numpy(~hole)[None, None].float()
         seen = to_tensor(emptied(source, hole))
         noise = setting.noise("inpaint", job.input, seen, known)
-        white = setting.white(Inpaint(known), seen, noise, known, smoothed=smooths(job.input))
+        white = setting.white(Inpaint(known), seen, noise, known, smoothed=smoothed)
     return Inpainting(source, hole, noise, setting, grain=options.grain, white=white)
 
 
