@@ -163,8 +163,16 @@ def test_in_the_dark_noise_that_is_clipped_counts():
         assert found == pytest.approx(float(true[..., part].std()), rel=0.2)
 
 
-def test_where_all_is_white_no_grain_is_put():
+def test_where_all_is_white_no_grain_is_put(monkeypatch):
     """A blown-out window; what is nearly as bright has a part of it."""
+    told = []
+
+    class Watched(Continuation):
+        def __call__(self, drawn, there, hole, generator):
+            told.append(bool(there.isfinite().all()))
+            return super().__call__(drawn, there, hole, generator)
+
+    monkeypatch.setattr(grains, "Continuation", Watched)
     picture = (sky() + own_grain(8)).clamp(-1, 1)
     picture[..., 100:160, 100:160] = 1.0
     grain = measure_grain(picture, EVERYWHERE)
@@ -174,6 +182,7 @@ def test_where_all_is_white_no_grain_is_put():
     result = add_grain(picture, hole, grain, seed=3)
     assert torch.equal(result[..., 110:150, 110:116], picture[..., 110:150, 110:116])
     assert not torch.equal(result[..., 200:260, 110:116], picture[..., 200:260, 110:116])
+    assert told and all(told)
     between = torch.full((1, 3, 1, 1), 0.9)
     assert 0 < float(grain.strength_in(between)) < float(grain.strength_in(between - 0.4))
 
