@@ -10,12 +10,12 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from reddiff_cli.jobs import Job
-from reddiff_cli.models import find_model
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.networks.network import build, new_config, save_prior
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.tasks import DenoiseOptions
+from reddiff_cli.planning.jobs import Job
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import DenoiseOptions
 
 # Tensors of tests are tiny: threads would only wait for each other.
 torch.set_num_threads(1)

@@ -14,7 +14,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from conftest import scene
 from reddiff_cli.formats.pngchunks import chunk
-from reddiff_cli.pictures import Picture, save_picture
+from reddiff_cli.pictures.files import Picture, save_picture
 
 SIDE = (20, 28)
 

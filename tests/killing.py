@@ -14,7 +14,7 @@ from PIL import Image
 
 from conftest import scene
 from reddiff_cli.formats.carriers import read_record
-from reddiff_cli.pictures import load_picture
+from reddiff_cli.pictures.files import load_picture
 
 NETWORK = "diffusers.models.unets.unet_2d"
 COUNT = 12
@@ -65,7 +65,7 @@ def run_command(command: list[str]) -> None:
 
 def run_stuck(command: list[str]) -> None:
     """The same with a network that never comes back; stderr goes to a file beside the output."""
-    from reddiff_cli.denoiser import Denoiser
+    from reddiff_cli.denoisers.denoiser import Denoiser
 
     def stuck(*_: object) -> None:
         os.write(2, b"computing\n")

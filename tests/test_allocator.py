@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from reddiff_cli import allocator
+from reddiff_cli.machine import allocator
 
 # In a process of its own, as malloc stays as it was set up. 64 MiB are 16 384 pages.
 SCRIPT = """
 import resource, threading
-from reddiff_cli.allocator import keep_pages, return_pages
+from reddiff_cli.machine.allocator import keep_pages, return_pages
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from doubles import gaussian_prior
 from reddiff_cli import methods
-from reddiff_cli.cards import Card
-from reddiff_cli.denoiser import load_denoiser
+from reddiff_cli.checkpoints.cards import Card
+from reddiff_cli.denoisers.denoiser import load_denoiser
 from reddiff_cli.errors import UsageError
 from reddiff_cli.operators import CircularBlur, Inpaint
-from reddiff_cli.options import (
+from reddiff_cli.options.common import (
     METHODS,
     PUBLISHED_STEPS,
     STEPS,

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from reddiff_cli import batching
-from reddiff_cli.batching import Batcher
-from reddiff_cli.denoiser import load_denoiser
-from reddiff_cli.room import Room
+from reddiff_cli.denoisers import batching
+from reddiff_cli.denoisers.batching import Batcher
+from reddiff_cli.denoisers.denoiser import load_denoiser
+from reddiff_cli.machine.room import Room
 
 ROWS = 4
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
-from reddiff_cli.damages import parse_degrade
-from reddiff_cli.kernels import make_kernel
-from reddiff_cli.kernelspec import parse_kernel
+from reddiff_cli.kernels.tensors import make_kernel
 from reddiff_cli.operators import Blur, Coloured, InLight
 from reddiff_cli.operators.downsample import bicubic
-from reddiff_cli.pictures import Picture, save_picture
-from reddiff_cli.task_options import DeblurOptions, SuperresOptions
+from reddiff_cli.options.damages import parse_degrade
+from reddiff_cli.options.kernelspec import parse_kernel
+from reddiff_cli.options.tasks import DeblurOptions, SuperresOptions
+from reddiff_cli.pictures.files import Picture, save_picture
 from reddiff_cli.tasks import degraded
 from test_listening import Restoring, posed, wide
 

@@ -8,11 +8,11 @@ from typer.testing import CliRunner
 
 from conftest import save_random_prior
 from reddiff_cli.bench import SOLVED, Loop, in_turns, make_stage, measure, measure_loop, solve
-from reddiff_cli.cards import Card
+from reddiff_cli.checkpoints.cards import Card
+from reddiff_cli.checkpoints.folders import CONFIG
 from reddiff_cli.cli import app
-from reddiff_cli.denoiser import load_denoiser
+from reddiff_cli.denoisers.denoiser import load_denoiser
 from reddiff_cli.errors import UsageError
-from reddiff_cli.folders import CONFIG
 from reddiff_cli.networks.network import build, new_config, save_prior
 
 CPU = torch.device("cpu")

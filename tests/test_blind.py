@@ -12,8 +12,8 @@ from torch.nn.functional import conv2d
 
 from reddiff_cli.estimation.blind import SHARP, KernelEstimate, _costs, estimate_kernel
 from reddiff_cli.estimation.welch import PowerSpectrum, measure_spectrum
-from reddiff_cli.kernels import make_kernel
-from reddiff_cli.kernelspec import KernelSpec, parse_kernel
+from reddiff_cli.kernels.tensors import make_kernel
+from reddiff_cli.options.kernelspec import KernelSpec, parse_kernel
 
 SIGMA_Y = 0.02
 

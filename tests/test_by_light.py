@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from reddiff_cli.estimation.by_light import noise_by_light
+from reddiff_cli.estimation.noise import wavelet_sigma
 from reddiff_cli.estimation.tile_noise import TileNoise, own_variance
-from reddiff_cli.noise import wavelet_sigma
-from reddiff_cli.response import LIGHT
-from reddiff_cli.task_options import DenoiseOptions
+from reddiff_cli.light.response import LIGHT
+from reddiff_cli.options.tasks import DenoiseOptions
 from reddiff_cli.tasks.listening import LOUD
 from test_listening import posed, saved
 

@@ -14,15 +14,16 @@ from typer.testing import CliRunner
 
 import reddiff_cli
 from conftest import save_random_prior, scene
-from reddiff_cli import kernel_files, run
+from reddiff_cli import run
+from reddiff_cli.checkpoints.folders import CONFIG, SCHEDULER
 from reddiff_cli.cli import app
-from reddiff_cli.denoiser import Denoiser
-from reddiff_cli.folders import CONFIG, SCHEDULER
+from reddiff_cli.denoisers.denoiser import Denoiser
 from reddiff_cli.formats import deep, kinds
 from reddiff_cli.formats.carriers import read_record
 from reddiff_cli.holes.smooth import bend_smoothly, fill_smoothly
-from reddiff_cli.pictures import Picture, load_picture, save_picture
-from reddiff_cli.response import LIGHT
+from reddiff_cli.kernels import files as kernel_files
+from reddiff_cli.light.response import LIGHT
+from reddiff_cli.pictures.files import Picture, load_picture, save_picture
 
 RUNNER = CliRunner()
 

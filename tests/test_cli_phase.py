@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from conftest import scene
 from reddiff_cli.cli import app
-from reddiff_cli.pictures import load_picture
+from reddiff_cli.pictures.files import load_picture
 
 
 def reddiff(*arguments, code=0):

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from reddiff_cli.estimation.stationary import TILE, white_power
-from reddiff_cli.kernels import make_kernel
-from reddiff_cli.kernelspec import parse_kernel
+from reddiff_cli.kernels.tensors import make_kernel
 from reddiff_cli.operators import (
     Blur,
     CircularBlur,
@@ -17,6 +16,7 @@ from reddiff_cli.operators import (
     passed_by,
 )
 from reddiff_cli.operators.coloured import DOUBT
+from reddiff_cli.options.kernelspec import parse_kernel
 
 SIDE, SIGMA = 11, 0.05  # no product of 2, 3 and 5, so that the torus is larger
 KERNEL = make_kernel(parse_kernel("motion:3,30")).double()

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from doubles import GaussianPrior, gaussian_prior, told_of_tiles
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.estimation.coloured_noise import ColouredNoise
+from reddiff_cli.estimation.noise import FLOOR, RISE
 from reddiff_cli.estimation.stationary import (
     TILE,
     apart,
@@ -18,13 +20,12 @@ from reddiff_cli.estimation.stationary import (
     white_power,
 )
 from reddiff_cli.estimation.tile_noise import TileNoise
-from reddiff_cli.jobs import Job
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import find_model
-from reddiff_cli.noise import FLOOR, RISE
 from reddiff_cli.operators import Identity
-from reddiff_cli.options import SolverOptions
-from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.options.common import SolverOptions
+from reddiff_cli.options.tasks import DenoiseOptions
+from reddiff_cli.pictures.files import Picture, load_picture, save_picture
+from reddiff_cli.planning.jobs import Job
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.solvers.confirmation import (
     FIRST,
@@ -35,7 +36,6 @@ from reddiff_cli.solvers.confirmation import (
     shares_of,
 )
 from reddiff_cli.solvers.whitening import Whitening
-from reddiff_cli.task_options import DenoiseOptions
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.confirmed import FEWEST, TIMES
 from reddiff_cli.tasks.denoise import Denoising

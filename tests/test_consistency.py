@@ -9,7 +9,9 @@ import torch
 from torch.nn import functional as F
 
 from doubles import gaussian_prior, told_of_tiles
-from reddiff_cli.clipping import is_recorded
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.estimation.clipping import is_recorded
+from reddiff_cli.estimation.noise import wavelet_sigma
 from reddiff_cli.estimation.tile_noise import (
     MIDDLE_SURE,
     PART,
@@ -20,16 +22,14 @@ from reddiff_cli.estimation.tile_noise import (
     in_bands,
     tiles_of,
 )
-from reddiff_cli.jobs import Job
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import find_model
-from reddiff_cli.noise import wavelet_sigma
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
-from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.tasks import DenoiseOptions, SuperresOptions, parse_filter
+from reddiff_cli.pictures.files import Picture, load_picture, save_picture
+from reddiff_cli.planning.jobs import Job
 from reddiff_cli.restore import Restorer
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.solvers.consistency import LEAST, MOST, likeliest_noise
-from reddiff_cli.task_options import DenoiseOptions, SuperresOptions, parse_filter
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.problem import Probe, to_tensor
 

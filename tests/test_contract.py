@@ -21,13 +21,14 @@ from typer.testing import CliRunner
 
 import reddiff_cli
 from conftest import scene
-from reddiff_cli import memory, run
-from reddiff_cli.cards import known_digest
+from reddiff_cli import run
+from reddiff_cli.checkpoints.cards import known_digest
 from reddiff_cli.cli import app
-from reddiff_cli.denoiser import Denoiser
+from reddiff_cli.denoisers.denoiser import Denoiser
 from reddiff_cli.errors import DeviceMissing, ModelMissing
 from reddiff_cli.formats.carriers import Metadata, read_record
-from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.machine import memory
+from reddiff_cli.pictures.files import Picture, load_picture, save_picture
 from reddiff_cli.restore import WORKERS
 from reddiff_cli.run import Run
 from reddiff_cli.tasks import superres
@@ -616,8 +617,8 @@ def test_parts_that_do_not_exist(folder, quick):
 
 
 def test_local_rank_chooses_the_gpu(monkeypatch):
-    from reddiff_cli.denoiser import choose_device
-    from reddiff_cli.shards import local_device
+    from reddiff_cli.machine.computing import choose_device
+    from reddiff_cli.planning.shards import local_device
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)

@@ -8,8 +8,8 @@ import torch
 from diffusers import UNet2DModel
 
 from adm_network import random_adm
+from reddiff_cli.checkpoints.folders import SCHEDULER
 from reddiff_cli.errors import ModelMissing
-from reddiff_cli.folders import SCHEDULER
 from reddiff_cli.networks import convert
 from reddiff_cli.networks.convert import (
     FAMILIES,

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from conftest import scene
-from reddiff_cli.damages import parse_degrade
 from reddiff_cli.errors import PictureError
 from reddiff_cli.evaluation.crops import Crop, crop_of
-from reddiff_cli.kernel_files import Kernels
-from reddiff_cli.kernelspec import parse_kernel
-from reddiff_cli.pictures import Picture, save_picture
-from reddiff_cli.task_options import DeblurOptions, DenoiseOptions
+from reddiff_cli.kernels.files import Kernels
+from reddiff_cli.options.damages import parse_degrade
+from reddiff_cli.options.kernelspec import parse_kernel
+from reddiff_cli.options.tasks import DeblurOptions, DenoiseOptions
+from reddiff_cli.pictures.files import Picture, save_picture
 from test_evaluate import reddiff
 
 

@@ -12,20 +12,14 @@ from safetensors.torch import load_file, save_file
 
 from conftest import save_random_prior
 from doubles import windows_everywhere
-from reddiff_cli.denoiser import (
-    Denoiser,
-    choose_device,
-    choose_dtype,
-    compute_exactly,
-    load_denoiser,
-    load_model,
-)
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.denoisers.denoiser import Denoiser, load_denoiser, load_model
+from reddiff_cli.denoisers.grey import Completion
 from reddiff_cli.errors import DeviceMissing, ModelMissing, UsageError
-from reddiff_cli.grey import Completion
+from reddiff_cli.machine.computing import choose_device, choose_dtype, compute_exactly
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import find_model
 from reddiff_cli.networks.network import WEIGHTS, load_prior
-from reddiff_cli.pictures import load_picture
+from reddiff_cli.pictures.files import load_picture
 from reddiff_cli.schedule import linear_betas
 
 CPU = torch.device("cpu")

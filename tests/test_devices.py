@@ -18,16 +18,16 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from conftest import scene
-from reddiff_cli.batching import Batcher
 from reddiff_cli.cli import app
-from reddiff_cli.denoiser import load_denoiser
+from reddiff_cli.denoisers.batching import Batcher
+from reddiff_cli.denoisers.denoiser import load_denoiser
 from reddiff_cli.estimation.stationary import white_power
 from reddiff_cli.methods import draws
 from reddiff_cli.solvers.confirmation import confirmed_share
 from reddiff_cli.solvers.consistency import likeliest_noise
 from reddiff_cli.solvers.whitening import Whitening
-from reddiff_cli.train import train
 from reddiff_cli.training.options import TrainOptions
+from reddiff_cli.training.train import train
 
 CPU = torch.device("cpu")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
@@ -287,7 +287,7 @@ def test_training_and_going_on_with_it(tmp_path, device, optimiser):
 @needs_cuda
 def test_peak_of_a_device_that_nothing_has_used_yet():
     program = (
-        "import torch; from reddiff_cli.memory import forget_peak, peak_memory\n"
+        "import torch; from reddiff_cli.machine.memory import forget_peak, peak_memory\n"
         "device = torch.device('cuda'); forget_peak(device); print(peak_memory(device)[1])"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -11,9 +11,9 @@ from conftest import scene
 from reddiff_cli.cli import app
 from reddiff_cli.formats import endings
 from reddiff_cli.formats.endings import is_whole
-from reddiff_cli.jobs import plan_jobs
-from reddiff_cli.options import OutputOptions
-from reddiff_cli.pictures import Picture, save_picture
+from reddiff_cli.options.common import OutputOptions
+from reddiff_cli.pictures.files import Picture, save_picture
+from reddiff_cli.planning.jobs import plan_jobs
 
 KINDS = [
     *[("png", 8), ("png", 16), ("jpg", 8), ("webp", 8), ("tif", 8), ("tif", 16), ("tif", 32)],

@@ -18,10 +18,10 @@ from typer.testing import CliRunner
 
 from conftest import scene
 from doubles import gaussian_prior
-from reddiff_cli import kernel_files
-from reddiff_cli.cards import Card, HubOrigin
+from reddiff_cli.checkpoints.cards import Card, HubOrigin
 from reddiff_cli.cli import app
-from reddiff_cli.denoiser import Denoiser
+from reddiff_cli.denoisers.denoiser import Denoiser
+from reddiff_cli.denoisers.symmetry import TURNS
 from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.evaluation import evaluate, ledger, run
 from reddiff_cli.evaluation.degrade import degrade
@@ -42,14 +42,14 @@ from reddiff_cli.evaluation.perceptual import KID, LPIPS, kid, missing
 from reddiff_cli.evaluation.plot import COLOURS, SIZE, line_plot, ticks
 from reddiff_cli.evaluation.report import EvalReporter
 from reddiff_cli.evaluation.sheet import CELL, Panel, contact_sheet
-from reddiff_cli.kernelspec import parse_kernel
+from reddiff_cli.kernels import files as kernel_files
 from reddiff_cli.metrics import psnr
 from reddiff_cli.operators import Exposure
-from reddiff_cli.options import MachineOptions, ReportOptions, SolverOptions
-from reddiff_cli.pictures import Picture, load_picture
-from reddiff_cli.shards import Shard
-from reddiff_cli.symmetry import TURNS
-from reddiff_cli.task_options import DeblurOptions, DenoiseOptions, HdrOptions, SuperresOptions
+from reddiff_cli.options.common import MachineOptions, ReportOptions, SolverOptions
+from reddiff_cli.options.kernelspec import parse_kernel
+from reddiff_cli.options.tasks import DeblurOptions, DenoiseOptions, HdrOptions, SuperresOptions
+from reddiff_cli.pictures.files import Picture, load_picture
+from reddiff_cli.planning.shards import Shard
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.levels import FIRST
 from reddiff_cli.tasks.phase import PhaseRetrieval

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from conftest import scene
 from reddiff_cli.cli import app
-from reddiff_cli.display import for_display, from_display, spread_out
 from reddiff_cli.formats import deep
-from reddiff_cli.pictures import Picture, as_in_file, load_picture, save_picture
+from reddiff_cli.pictures.display import for_display, from_display, spread_out
+from reddiff_cli.pictures.files import Picture, as_in_file, load_picture, save_picture
 
 TWELVE, TIMES = 4095, 8  # eight times 12 bits fill the half of 16
 TASKS = {

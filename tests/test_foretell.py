@@ -9,10 +9,11 @@ from PIL import Image
 
 from conftest import scene
 from doubles import windows_everywhere
-from reddiff_cli import foretell, report
-from reddiff_cli.denoiser import Denoiser, load_denoiser
+from reddiff_cli import foretell
+from reddiff_cli.denoisers.denoiser import Denoiser, load_denoiser
 from reddiff_cli.foretell import RECORDED, Foreteller, pixels_seen
 from reddiff_cli.operators import Identity
+from reddiff_cli.reporting import report
 from reddiff_cli.tasks import Stage
 from reddiff_cli.tiling import Whole
 from test_cli import reddiff

@@ -9,17 +9,17 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.cli import app
-from reddiff_cli.damages import parse_degrade
 from reddiff_cli.holes.guiding import WEIGHT, comparable
 from reddiff_cli.holes.scales import enlarged, finer, halvings, levels_to_narrow
 from reddiff_cli.holes.synthesis import synthesise
-from reddiff_cli.jobs import Job
-from reddiff_cli.models import find_model
 from reddiff_cli.operators import Inpaint, JoinedInpaint, Whitened
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.damages import parse_degrade
+from reddiff_cli.options.tasks import InpaintOptions
+from reddiff_cli.planning.jobs import Job
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import InpaintOptions
 from reddiff_cli.tasks import Setting, Stage, pose, solver_of
 
 SIDE = 96

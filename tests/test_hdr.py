@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from reddiff_cli.light.response import Response, parse_response
+from reddiff_cli.light.tonemap import tonemap
 from reddiff_cli.operators import Exposure, Exposures, PaperHdr
-from reddiff_cli.response import Response, parse_response
-from reddiff_cli.tonemap import tonemap
 
 SRGB = Response()
 CURVES = [SRGB, Response("linear"), Response("gamma", 1.8)]

@@ -15,7 +15,7 @@ from PIL import Image
 import hostile
 import reddiff_cli
 from conftest import scene
-from reddiff_cli.pictures import load_picture
+from reddiff_cli.pictures.files import load_picture
 
 LIMIT = 120  # seconds; alone on a machine it takes about 10
 

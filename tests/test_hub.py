@@ -15,8 +15,8 @@ from PIL import Image
 
 from conftest import save_random_prior, scene
 from hub_server import COMMIT, LATER, Hub, Repository, serve
+from reddiff_cli.checkpoints.folders import CARD, CONFIG, FLAT, NESTED, PICKLE, SCHEDULER, WEIGHTS
 from reddiff_cli.errors import ModelMissing
-from reddiff_cli.folders import CARD, CONFIG, FLAT, NESTED, PICKLE, SCHEDULER, WEIGHTS
 from reddiff_cli.formats.carriers import read_record
 from reddiff_cli.networks.network import load_prior
 from reddiff_cli.networks.weights import read_state

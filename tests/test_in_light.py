@@ -11,15 +11,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from doubles import exact_step
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.cli import app
-from reddiff_cli.damages import parse_degrade
 from reddiff_cli.errors import UsageError
+from reddiff_cli.estimation.noise import NoiseEstimate
 from reddiff_cli.formats.carriers import read_record
-from reddiff_cli.kernel_shapes import trim
-from reddiff_cli.kernels import make_kernel
-from reddiff_cli.kernelspec import parse_kernel
-from reddiff_cli.models import find_model
-from reddiff_cli.noise import NoiseEstimate
+from reddiff_cli.kernels.shapes import trim
+from reddiff_cli.kernels.tensors import make_kernel
+from reddiff_cli.light.response import parse_response
 from reddiff_cli.operators import (
     Blur,
     CircularBlur,
@@ -40,11 +39,12 @@ from reddiff_cli.operators import (
 )
 from reddiff_cli.operators.downsample import from_kernel
 from reddiff_cli.operators.separable import Sides
-from reddiff_cli.options import SolverOptions
-from reddiff_cli.pictures import Picture, load_picture, save_picture
-from reddiff_cli.response import parse_response
+from reddiff_cli.options.common import SolverOptions
+from reddiff_cli.options.damages import parse_degrade
+from reddiff_cli.options.kernelspec import parse_kernel
+from reddiff_cli.options.tasks import parse_filter
+from reddiff_cli.pictures.files import Picture, load_picture, save_picture
 from reddiff_cli.solvers.through import Through
-from reddiff_cli.task_options import parse_filter
 from reddiff_cli.tasks import blurred_light
 from reddiff_cli.tasks import compose as composing
 from reddiff_cli.tasks.blurred_light import LIGHT, VALUES, choose_response, find_response

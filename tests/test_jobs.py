@@ -9,11 +9,11 @@ from PIL import Image
 
 from conftest import scene
 from reddiff_cli.errors import PictureError, UsageError
-from reddiff_cli.jobs import file_digest, list_pictures, plan_jobs
-from reddiff_cli.options import OutputOptions
-from reddiff_cli.outputs import SHEETS
-from reddiff_cli.pictures import Picture, save_picture
-from reddiff_cli.shards import Shard
+from reddiff_cli.options.common import OutputOptions
+from reddiff_cli.pictures.files import Picture, save_picture
+from reddiff_cli.planning.jobs import file_digest, list_pictures, plan_jobs
+from reddiff_cli.planning.outputs import SHEETS
+from reddiff_cli.planning.shards import Shard
 
 
 def make(*paths: Path) -> None:

@@ -13,19 +13,19 @@ import torch
 from PIL import Image
 
 from conftest import scene
-from reddiff_cli.cards import Card
-from reddiff_cli.damages import parse_degrade
+from reddiff_cli.checkpoints.cards import Card
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.errors import PictureError
+from reddiff_cli.estimation.noise import estimate_noise
 from reddiff_cli.formats.jpeg import find_jpeg, find_luminance_table, read_jpeg
-from reddiff_cli.jobs import Job
 from reddiff_cli.metrics import rms
-from reddiff_cli.models import find_model
-from reddiff_cli.noise import estimate_noise
 from reddiff_cli.operators import ComponentLayout, Jpeg, measure_jpeg
 from reddiff_cli.operators.jpeg import SIGMA, to_planes
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.damages import parse_degrade
+from reddiff_cli.options.tasks import DenoiseOptions, SuperresOptions, parse_filter
+from reddiff_cli.planning.jobs import Job
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import DenoiseOptions, SuperresOptions, parse_filter
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.origin import DECODING
 

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from reddiff_cli.errors import UsageError
-from reddiff_cli.filter_shapes import LEAST_INSIDE, Taps
-from reddiff_cli.kernel_files import background_of, read_kernel
-from reddiff_cli.kernel_shapes import trim
-from reddiff_cli.kernels import load_kernel, make_kernel
-from reddiff_cli.kernelspec import KernelSpec, parse_kernel
+from reddiff_cli.kernels.files import background_of, read_kernel
+from reddiff_cli.kernels.filters import LEAST_INSIDE, Taps
+from reddiff_cli.kernels.shapes import trim
+from reddiff_cli.kernels.tensors import load_kernel, make_kernel
+from reddiff_cli.options.kernelspec import KernelSpec, parse_kernel
 
 SHAPES = ["gaussian:0.3", "gaussian:3", "motion:1,0", "motion:15,30", "motion:9.5,117"]
 SHAPES += ["disk:0.5", "disk:4.3", "disk:8"]

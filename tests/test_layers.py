@@ -15,81 +15,46 @@ SOURCE = Path(reddiff_cli.__file__).parent
 
 # A module or package may import only those of a smaller number.
 LAYERS = {
-    0: ["__init__", "errors", "transfer", "allocator", "luma", "signatures", "clipping"],
-    1: [
-        "interrupts",
-        *["schedule", "linear", "tiling", "metrics", "noise", "response", "alignment"],
-        *["options", "kernelspec", "interpolation", "formats"],
-        *["files", "folders", "devices", "shards", "streams", "progress", "room", "memory", "hub"],
-    ],
-    2: [
-        "verdicts",
-        "networks",
-        "pixels",
-        "tonemap",
-        "grey",
-        "cards",
-        "symmetry",
-        "task_options",
-        "estimation",
-        "kernel_shapes",
-    ],
-    3: [
-        *["pictures", "display", "denoiser", "budget", "holes", "solvers", "damages", "sparks"],
-        *["mask_edges", "folder_card", "filter_shapes", "shots"],
-    ],
-    4: ["masks", "models", "outputs", "kernel_files", "operators", "batching", "training"],
-    5: ["jobs", "train", "retrieval", "traces", "kernels"],
-    6: ["headers", "result", "record", "report", "tasks", "rehearsal"],
-    7: ["sheets", "methods", "foretell", "tables"],
-    8: ["restore", "bench"],
-    9: ["run", "evaluation"],
-    10: ["commands"],
-    11: ["cli"],
-    12: ["__main__"],
+    0: ["__init__", "errors", "signatures", "linear", "interpolation", "metrics", "alignment"],
+    1: ["files", "interrupts", "schedule", "formats", "light", "machine"],
+    2: ["options", "tiling"],
+    3: ["checkpoints", "estimation", "pictures"],
+    4: ["budget", "holes", "kernels", "networks", "solvers"],
+    5: ["denoisers", "operators"],
+    6: ["retrieval", "traces", "training"],
+    7: ["planning"],
+    8: ["reporting", "result", "tasks"],
+    9: ["foretell", "methods", "sheets"],
+    10: ["bench", "restore"],
+    11: ["evaluation", "run"],
+    12: ["commands"],
+    13: ["cli"],
+    14: ["__main__"],
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
-# Without torch at module level: what --help, --dry-run and mistakes on the command line touch.
-LIGHT = [
-    *["errors", "options", "task_options", "damages", "kernelspec", "cards", "models", "hub"],
-    "folder_card",
-    *["folders", "formats.arrays", "formats.attributes", "formats.carriers", "formats.comments"],
-    *[
-        "formats.deep",
-        "formats.endings",
-        "formats.heif",
-        "formats.jpeg2000",
-        "formats.kinds",
-        "formats.parts",
-        "formats.pngchunks",
+# Without torch at module level: what --help, --dry-run and mistakes on the command line touch;
+# first the modules at the root.
+LIGHT = {
+    "": ["budget", "cli", "errors", "files", "interrupts", "run"],
+    "formats": [
+        *["arrays", "attributes", "carriers", "comments", "deep", "endings", "heif", "jpeg"],
+        *["jpeg2000", "kinds", "parts", "pngchunks", "samples", "tifftags"],
     ],
-    *["formats.samples", "formats.tifftags", "pixels", "pictures", "masks", "mask_edges"],
-    *["files", "streams", "shots", "formats.jpeg"],
-    *[
-        "headers",
-        "shards",
-        "devices",
-        "outputs",
-        "jobs",
-        "record",
-        "budget",
-        "progress",
-        "rehearsal",
-        "kernel_files",
-        "kernel_shapes",
-        "filter_shapes",
-        "report",
-        "tables",
-        "run",
+    "light": ["response"],
+    "machine": ["allocator", "devices"],
+    "options": ["common", "damages", "kernelspec", "tasks"],
+    "checkpoints": ["cards", "folder_card", "folders", "hub", "models"],
+    "pictures": ["files", "mask_edges", "masks", "pixels", "shots", "sparks"],
+    "kernels": ["files", "filters", "shapes"],
+    "retrieval": ["diffraction", "options"],
+    "training": ["options"],
+    "planning": ["headers", "jobs", "outputs", "record", "rehearsal", "shards"],
+    "reporting": ["progress", "report", "streams", "tables"],
+    "evaluation": [
+        *["crops", "hole_shapes", "inputs", "ledger", "options", "plot", "report", "run", "sheet"],
     ],
-    "sparks",
-    *["interrupts", "retrieval.options", "retrieval.diffraction", "training.options"],
-    *["evaluation.options", "evaluation.ledger", "evaluation.plot", "evaluation.sheet"],
-    *["evaluation.report", "evaluation.run", "evaluation.crops", "evaluation.inputs"],
-    "evaluation.hole_shapes",
-    *["commands.flags", "commands.making", "commands.bench", "commands.eval"],
-    *["commands.models", "commands.train", "cli"],
-]
+    "commands": ["bench", "eval", "flags", "making", "models", "train"],
+}
 FILES = sorted(SOURCE.rglob("*.py"))
 PACKAGES = sorted({path.parent for path in FILES} - {SOURCE})
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
@@ -128,12 +93,20 @@ def test_files_of_a_package_import_in_one_direction(package):
     assert set(order) == names
 
 
+def test_what_belongs_together_lies_together():
+    """The root holds what stands alone, and a package more than a pair of files."""
+    assert len(list(SOURCE.glob("*.py"))) <= 24
+    for package in PACKAGES:
+        assert len(list(package.glob("[!_]*.py"))) >= 3, f"{package.name} is no package"
+
+
 def test_every_layer_entry_exists():
     assert set(LAYER_OF) == {module_of(path) for path in FILES}
 
 
 def test_light_modules_do_not_load_torch():
-    names = ", ".join(f"reddiff_cli.{name}" for name in LIGHT)
+    modules = [f"{package}.{name}".lstrip(".") for package in LIGHT for name in LIGHT[package]]
+    names = ", ".join(f"reddiff_cli.{module}" for module in modules)
     heavy = ["torch", "diffusers", "huggingface_hub", "OpenImageIO"]
     code = f"import sys, {names}; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -164,7 +137,7 @@ def test_style(path):
         if isinstance(node, ast.Return) and isinstance(node.value, ast.Call):
             assert "typer.Exit" not in ast.unparse(node.value), "raise it: a return exits 0"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id != "print", "only report.py writes"
+            assert node.func.id != "print", "only reporting/report.py writes"
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, "bare except"
     assert ast.get_docstring(TREES[path])

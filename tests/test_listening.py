@@ -6,21 +6,21 @@ import pytest
 import torch
 
 from doubles import told_of_tiles
-from reddiff_cli.damages import parse_degrade
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.errors import PictureError
 from reddiff_cli.estimation.blind import SHARP, KernelEstimate, estimate_kernel
 from reddiff_cli.estimation.coloured_noise import ColouredNoise, measure_noise
 from reddiff_cli.estimation.stationary import TILE, spectrum_of
 from reddiff_cli.estimation.welch import luminance_weights, measure_spectrum
-from reddiff_cli.jobs import Job
-from reddiff_cli.kernels import make_kernel
-from reddiff_cli.kernelspec import KernelSpec, parse_kernel
-from reddiff_cli.models import find_model
+from reddiff_cli.kernels.tensors import make_kernel
 from reddiff_cli.operators import Blur
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
-from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.damages import parse_degrade
+from reddiff_cli.options.kernelspec import KernelSpec, parse_kernel
+from reddiff_cli.options.tasks import DeblurOptions, DenoiseOptions, SuperresOptions, parse_filter
+from reddiff_cli.pictures.files import Picture, load_picture, save_picture
+from reddiff_cli.planning.jobs import Job
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import DeblurOptions, DenoiseOptions, SuperresOptions, parse_filter
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.problem import Probe, to_pixels
 from test_blind import leaves

@@ -9,23 +9,23 @@ from typer.testing import CliRunner
 
 from doubles import gaussian_prior, told_of_tiles
 from reddiff_cli.budget import looking
-from reddiff_cli.cards import Card
+from reddiff_cli.checkpoints.cards import Card
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.cli import app
-from reddiff_cli.damages import parse_degrade
-from reddiff_cli.denoiser import load_model
+from reddiff_cli.denoisers.denoiser import load_model
 from reddiff_cli.evaluation.degrade import degrade
 from reddiff_cli.evaluation.options import make_case
-from reddiff_cli.jobs import Job
 from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import find_model
 from reddiff_cli.operators import Blur, Chain, Identity, Inpaint, Whitened, rec601
-from reddiff_cli.options import SolverOptions
-from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.options.common import SolverOptions
+from reddiff_cli.options.damages import parse_degrade
+from reddiff_cli.options.tasks import DenoiseOptions, InpaintOptions
+from reddiff_cli.pictures.files import Picture, load_picture, save_picture
+from reddiff_cli.planning.jobs import Job
 from reddiff_cli.schedule import Schedule, linear_betas
 from reddiff_cli.solvers.look import Seen, mean_of_looks
 from reddiff_cli.solvers.reddiff import red_diff
-from reddiff_cli.task_options import DenoiseOptions, InpaintOptions
 from reddiff_cli.tasks import Setting, Stage, pose, solver_of
 from reddiff_cli.tasks.denoise import DESCENT
 from reddiff_cli.tasks.problem import to_tensor

@@ -7,12 +7,13 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from conftest import scene
-from reddiff_cli import masks, rehearsal
 from reddiff_cli.errors import PictureError, UsageError
-from reddiff_cli.jobs import Job
-from reddiff_cli.masks import Masks, NothingToFill, check_mask, hole_from_file, load_hole
-from reddiff_cli.pictures import Picture, load_picture
-from reddiff_cli.task_options import InpaintOptions
+from reddiff_cli.options.tasks import InpaintOptions
+from reddiff_cli.pictures import masks
+from reddiff_cli.pictures.files import Picture, load_picture
+from reddiff_cli.pictures.masks import Masks, NothingToFill, check_mask, hole_from_file, load_hole
+from reddiff_cli.planning import rehearsal
+from reddiff_cli.planning.jobs import Job
 
 COFFEE = Path(__file__).parent / "pictures/coffee.png"
 PICTURE = Picture(scene().astype(np.float32) / 255)

@@ -11,11 +11,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from conftest import scene
-from reddiff_cli import memory, restore, run
-from reddiff_cli.cards import Card
+from reddiff_cli import restore, run
+from reddiff_cli.checkpoints.cards import Card
 from reddiff_cli.cli import app
-from reddiff_cli.denoiser import Denoiser, is_out_of_memory, load_denoiser
-from reddiff_cli.memory import free_memory
+from reddiff_cli.denoisers.denoiser import Denoiser, is_out_of_memory, load_denoiser
+from reddiff_cli.machine import memory
+from reddiff_cli.machine.memory import free_memory
 from reddiff_cli.restore import Restorer
 
 RUNNER = CliRunner()
@@ -151,8 +152,8 @@ def test_a_picture_that_does_not_fit_fails_with_advice_and_the_others_go_on(
 
 def test_types_widen_one_after_the_other(tmp_path, tiny_prior, monkeypatch):
     """On a GPU fp16, then bf16, then fp32; here the device only says that it is one."""
-    from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
-    from reddiff_cli.task_options import DenoiseOptions
+    from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+    from reddiff_cli.options.tasks import DenoiseOptions
 
     card = Card("x", folder=tiny_prior)
     restorer = Restorer(

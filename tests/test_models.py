@@ -12,31 +12,32 @@ from typer.testing import CliRunner
 
 from adm_network import random_adm
 from conftest import save_random_prior
-from reddiff_cli import budget, cards, hub, models
+from reddiff_cli import budget
 from reddiff_cli.budget import fit
-from reddiff_cli.cards import KEYS, Card, HubOrigin, read_cards
+from reddiff_cli.checkpoints import cards, hub, models
+from reddiff_cli.checkpoints.cards import KEYS, Card, HubOrigin, read_cards
+from reddiff_cli.checkpoints.folders import CARD, PICKLE, WEIGHTS
+from reddiff_cli.checkpoints.models import all_cards, find_model
 from reddiff_cli.cli import app
-from reddiff_cli.damages import Damage, RestoreOptions, parse_degrade
-from reddiff_cli.denoiser import load_model
+from reddiff_cli.denoisers.denoiser import load_model
 from reddiff_cli.errors import ModelMissing
 from reddiff_cli.evaluation.run import OF_A_CARD
-from reddiff_cli.folders import CARD, PICKLE, WEIGHTS
 from reddiff_cli.holes.shape import cheapest_patchwork
-from reddiff_cli.jobs import Job
-from reddiff_cli.kernelspec import parse_kernel
-from reddiff_cli.models import all_cards, find_model
 from reddiff_cli.networks import convert
 from reddiff_cli.networks.convert import FAMILIES, Family
 from reddiff_cli.networks.weights import read_state
-from reddiff_cli.options import OutputOptions, SolverOptions
-from reddiff_cli.record import files_of, make_record
-from reddiff_cli.task_options import (
+from reddiff_cli.options.common import OutputOptions, SolverOptions
+from reddiff_cli.options.damages import Damage, RestoreOptions, parse_degrade
+from reddiff_cli.options.kernelspec import parse_kernel
+from reddiff_cli.options.tasks import (
     DeblurOptions,
     DenoiseOptions,
     HdrOptions,
     InpaintOptions,
     SuperresOptions,
 )
+from reddiff_cli.planning.jobs import Job
+from reddiff_cli.planning.record import files_of, make_record
 
 NATURAL = "[a]\nformat='diffusers'\nbundled='x'\n"
 HUB = f'repo = "a/b"\nrevision = "{"0" * 40}"\n'

@@ -7,9 +7,9 @@ from rich.cells import cell_len
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from reddiff_cli import tables
 from reddiff_cli.cli import app
-from reddiff_cli.tables import as_records, fitting_widths, print_table
+from reddiff_cli.reporting import tables
+from reddiff_cli.reporting.tables import as_records, fitting_widths, print_table
 
 RUNNER = CliRunner()
 

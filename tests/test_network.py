@@ -7,9 +7,9 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 
 from conftest import save_random_prior
+from reddiff_cli.checkpoints.folders import CONFIG, NESTED, PICKLE, SCHEDULER, WEIGHTS, native_size
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.errors import ModelMissing
-from reddiff_cli.folders import CONFIG, NESTED, PICKLE, SCHEDULER, WEIGHTS, native_size
-from reddiff_cli.models import find_model
 from reddiff_cli.networks.network import build, load_prior, new_config, save_prior
 
 OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}

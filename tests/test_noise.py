@@ -5,9 +5,9 @@ import torch
 from torch.nn import functional as F
 
 from conftest import scene
-from reddiff_cli.clipping import is_recorded, made_good, shows_noise
+from reddiff_cli.estimation.clipping import is_recorded, made_good, shows_noise
 from reddiff_cli.estimation.exposures import noise_between, shown_stops
-from reddiff_cli.noise import (
+from reddiff_cli.estimation.noise import (
     BLURRED,
     FLOOR,
     FLOOR_SMOOTHED,
@@ -16,8 +16,8 @@ from reddiff_cli.noise import (
     is_white,
     wavelet_sigma,
 )
-from reddiff_cli.response import Response
-from reddiff_cli.verdicts import Grounds, judge_exposures, judge_residual
+from reddiff_cli.estimation.verdicts import Grounds, judge_exposures, judge_residual
+from reddiff_cli.light.response import Response
 
 
 def picture(sigma=0.0, seed=0, channels=3, size=192):

@@ -5,9 +5,9 @@ import torch
 
 from reddiff_cli.estimation.nulls import MOSAIC, noise_in_nulls
 from reddiff_cli.estimation.stationary import TILE, shaping_kernel
-from reddiff_cli.kernels import make_kernel
-from reddiff_cli.kernelspec import parse_kernel
+from reddiff_cli.kernels.tensors import make_kernel
 from reddiff_cli.operators import Blur, Chain, CircularBlur
+from reddiff_cli.options.kernelspec import parse_kernel
 
 SIDE = 200
 

@@ -13,16 +13,16 @@ from PIL import EpsImagePlugin, Image, PngImagePlugin
 from scipy.io import savemat
 
 from conftest import scene
+from reddiff_cli.checkpoints.folders import read_json
 from reddiff_cli.errors import ModelMissing, PictureError
-from reddiff_cli.folders import read_json
 from reddiff_cli.formats import arrays, opening
 from reddiff_cli.formats.arrays import load_array
 from reddiff_cli.formats.carriers import RECORD, read_record
 from reddiff_cli.formats.complaints import complaint
 from reddiff_cli.formats.jpeg import find_luminance_table
-from reddiff_cli.masks import Masks
-from reddiff_cli.pictures import Picture, load_picture, save_picture
-from reddiff_cli.report import print_line
+from reddiff_cli.pictures.files import Picture, load_picture, save_picture
+from reddiff_cli.pictures.masks import Masks
+from reddiff_cli.reporting.report import print_line
 
 
 def test_postscript_is_not_run_whatever_a_file_is_called(tmp_path, monkeypatch):

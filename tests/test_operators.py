@@ -10,8 +10,7 @@ from torch.nn import functional as F
 
 from doubles import exact_step
 from reddiff_cli.holes.smooth import bend_smoothly, fill_smoothly
-from reddiff_cli.kernels import make_kernel
-from reddiff_cli.kernelspec import parse_kernel
+from reddiff_cli.kernels.tensors import make_kernel
 from reddiff_cli.linear import solve_data_step
 from reddiff_cli.metrics import rms
 from reddiff_cli.operators import (
@@ -32,6 +31,7 @@ from reddiff_cli.operators import (
 )
 from reddiff_cli.operators import chain as chains
 from reddiff_cli.operators.downsample import bicubic, box, from_kernel, gaussian, lanczos
+from reddiff_cli.options.kernelspec import parse_kernel
 
 SHAPE = (2, 3, 12, 16)
 

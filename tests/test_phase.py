@@ -8,12 +8,12 @@ import torch
 
 from conftest import scene
 from reddiff_cli.alignment import align
-from reddiff_cli.cards import Card
+from reddiff_cli.checkpoints.cards import Card
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.denoisers.symmetry import TURNS
 from reddiff_cli.errors import PictureError
-from reddiff_cli.jobs import Job
 from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import find_model
 from reddiff_cli.operators import Phase
 from reddiff_cli.operators.hio import (
     BETA,
@@ -24,7 +24,8 @@ from reddiff_cli.operators.hio import (
     pad,
     relaxed_reflections,
 )
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.planning.jobs import Job
 from reddiff_cli.restore import Restorer
 from reddiff_cli.retrieval import pipeline as phase_pipeline
 from reddiff_cli.retrieval.diffraction import Diffraction
@@ -33,7 +34,6 @@ from reddiff_cli.retrieval.pipeline import choose, conclude, gather, polish, sea
 from reddiff_cli.retrieval.problem import estimate_noise, prepare
 from reddiff_cli.retrieval.support import find_support
 from reddiff_cli.schedule import Schedule
-from reddiff_cli.symmetry import TURNS
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks import phase as task
 

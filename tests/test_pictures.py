@@ -25,7 +25,7 @@ from reddiff_cli.formats.kinds import FLOAT, smooths
 from reddiff_cli.formats.pngchunks import insert
 from reddiff_cli.formats.samples import rounded, scaled
 from reddiff_cli.formats.tifftags import read_tags
-from reddiff_cli.pictures import (
+from reddiff_cli.pictures.files import (
     Picture,
     check_format,
     header_of,

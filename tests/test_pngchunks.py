@@ -5,7 +5,7 @@ import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
 from reddiff_cli.formats.pngchunks import chunk, insert, words_follow_pixels
-from reddiff_cli.pictures import load_picture, size_of
+from reddiff_cli.pictures.files import load_picture, size_of
 
 TURNED = 6
 

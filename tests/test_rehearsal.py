@@ -13,10 +13,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from conftest import scene
-from reddiff_cli import kernel_files, rehearsal
 from reddiff_cli.cli import app
+from reddiff_cli.kernels import files as kernel_files
 from reddiff_cli.operators.hio import opposite
-from reddiff_cli.pictures import Picture, is_grey, save_picture
+from reddiff_cli.pictures.files import Picture, is_grey, save_picture
+from reddiff_cli.planning import rehearsal
 from reddiff_cli.retrieval.diffraction import _opposite
 
 RUNNER = CliRunner()

@@ -3,7 +3,7 @@
 import torch
 
 from conftest import save_random_prior
-from reddiff_cli.denoiser import load_denoiser
+from reddiff_cli.denoisers.denoiser import load_denoiser
 from reddiff_cli.networks.replay import GRAPHS, Replay
 
 CPU = torch.device("cpu")

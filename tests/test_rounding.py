@@ -8,24 +8,24 @@ import pytest
 import torch
 from PIL import Image
 
-from reddiff_cli.damages import parse_degrade
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.estimation.noise import FLOOR_SMOOTHED
 from reddiff_cli.estimation.nulls import noise_in_nulls
 from reddiff_cli.estimation.rounding import COUNTED, HIDDEN, noise_beside, rounding_noise
+from reddiff_cli.estimation.verdicts import RIGHT, TOLD, Grounds
 from reddiff_cli.formats.jpeg import find_luminance_table
-from reddiff_cli.jobs import Job
-from reddiff_cli.kernels import make_kernel
-from reddiff_cli.kernelspec import parse_kernel
-from reddiff_cli.models import find_model
-from reddiff_cli.noise import FLOOR_SMOOTHED
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
-from reddiff_cli.pictures import load_picture
+from reddiff_cli.kernels.tensors import make_kernel
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.damages import parse_degrade
+from reddiff_cli.options.kernelspec import parse_kernel
+from reddiff_cli.options.tasks import DeblurOptions
+from reddiff_cli.pictures.files import load_picture
+from reddiff_cli.planning.jobs import Job
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import DeblurOptions
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.degraded import RISE_LOSSY
 from reddiff_cli.tasks.origin import find_origin
 from reddiff_cli.tasks.problem import to_tensor
-from reddiff_cli.verdicts import RIGHT, TOLD, Grounds
 from test_listening import blurred, posed, saved, white, wide
 
 MOTION = DeblurOptions(parse_kernel("motion:9,30"))

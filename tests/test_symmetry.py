@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from reddiff_cli import cards
-from reddiff_cli.cards import Card
+from reddiff_cli.checkpoints import cards
+from reddiff_cli.checkpoints.cards import Card
+from reddiff_cli.denoisers.symmetry import CHOICES, TURNS, turned
 from reddiff_cli.methods import Solving
 from reddiff_cli.operators import Inpaint
-from reddiff_cli.options import SolverOptions
+from reddiff_cli.options.common import SolverOptions
 from reddiff_cli.schedule import linear_betas
-from reddiff_cli.symmetry import CHOICES, TURNS, turned
 from reddiff_cli.tasks import Stage
 from reddiff_cli.tiling import Whole
 

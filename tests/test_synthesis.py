@@ -6,11 +6,11 @@ import torch
 from torch.nn import functional as F
 
 from memory_used import tensors_made
-from reddiff_cli.cards import Card
+from reddiff_cli.checkpoints.cards import Card
 from reddiff_cli.holes import patchmatch, synthesis
 from reddiff_cli.holes.patches import PATCH, PyramidLevel, Windows, trust_inside
 from reddiff_cli.holes.synthesis import synthesise, thickness
-from reddiff_cli.options import SolverOptions
+from reddiff_cli.options.common import SolverOptions
 from reddiff_cli.tasks import Setting, wide
 
 

@@ -12,27 +12,24 @@ from PIL import Image, ImageCms
 from conftest import scene
 from doubles import told_of_tiles
 from memory_used import tensors_made
-from reddiff_cli.cards import Card
-from reddiff_cli.damages import parse_degrade
-from reddiff_cli.denoiser import load_model
+from reddiff_cli.checkpoints.cards import Card
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.denoisers.denoiser import load_model
 from reddiff_cli.errors import PictureError, UsageError
+from reddiff_cli.estimation.verdicts import TOLD
 from reddiff_cli.evaluation.degrade import degrade
 from reddiff_cli.evaluation.options import make_case
 from reddiff_cli.formats.deep import encode_float
 from reddiff_cli.formats.kinds import FLOAT
 from reddiff_cli.formats.pngchunks import insert
-from reddiff_cli.jobs import Job
-from reddiff_cli.kernelspec import parse_kernel
+from reddiff_cli.light.response import Response
 from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import find_model
 from reddiff_cli.operators import Blur, Chain, CircularBlur, Downsample, Inpaint
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
-from reddiff_cli.pictures import Picture, load_picture, save_picture
-from reddiff_cli.response import Response
-from reddiff_cli.sheets import Sheets
-from reddiff_cli.solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR, SIGMA_SINGLE
-from reddiff_cli.task_options import (
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.damages import parse_degrade
+from reddiff_cli.options.kernelspec import parse_kernel
+from reddiff_cli.options.tasks import (
     ColorizeOptions,
     DeblurOptions,
     DenoiseOptions,
@@ -42,12 +39,15 @@ from reddiff_cli.task_options import (
     SuperresOptions,
     parse_filter,
 )
+from reddiff_cli.pictures.files import Picture, load_picture, save_picture
+from reddiff_cli.planning.jobs import Job
+from reddiff_cli.sheets import Sheets
+from reddiff_cli.solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR, SIGMA_SINGLE
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.compose import canvas_margins
 from reddiff_cli.tasks.levels import FIRST, S_END, noise_levels
 from reddiff_cli.tasks.problem import Probe, to_pixels, to_tensor
 from reddiff_cli.tasks.whole import WholePicture
-from reddiff_cli.verdicts import TOLD
 
 
 def setting(**solver):

@@ -7,14 +7,13 @@ import pytest
 import torch
 
 from doubles import gaussian_prior
-from reddiff_cli.cards import Card
-from reddiff_cli.denoiser import load_model
+from reddiff_cli.checkpoints.cards import Card
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.denoisers.denoiser import load_model
 from reddiff_cli.evaluation.degrade import degrade
 from reddiff_cli.evaluation.options import make_case
-from reddiff_cli.jobs import Job
 from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import rms
-from reddiff_cli.models import find_model
 from reddiff_cli.operators import (
     Blur,
     Chain,
@@ -26,8 +25,9 @@ from reddiff_cli.operators import (
     rec601,
 )
 from reddiff_cli.operators.downsample import bicubic, box
-from reddiff_cli.options import SolverOptions
-from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.options.common import SolverOptions
+from reddiff_cli.pictures.files import Picture, load_picture, save_picture
+from reddiff_cli.planning.jobs import Job
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.solvers.through import Through
 from reddiff_cli.tasks import Setting, Stage, degrees, pose

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.estimation.tone import find_tone
-from reddiff_cli.jobs import Job
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import find_model
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
-from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.tasks import DenoiseOptions
+from reddiff_cli.pictures.files import Picture, load_picture, save_picture
+from reddiff_cli.planning.jobs import Job
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import DenoiseOptions
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.problem import to_pixels, to_tensor
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.errors import PictureError
 from reddiff_cli.formats.jpeg import read_jpeg
-from reddiff_cli.jobs import Job
-from reddiff_cli.models import find_model
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.tasks import DenoiseOptions, JpegOptions, SuperresOptions
+from reddiff_cli.planning.jobs import Job
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import DenoiseOptions, JpegOptions, SuperresOptions
 from reddiff_cli.tasks import Setting, pose
 from reddiff_cli.tasks.encoding import Encoding, traces_in
 from reddiff_cli.traces.resaved import find_traces

@@ -22,19 +22,19 @@ from typer.testing import CliRunner
 
 from conftest import scene
 from memory_used import peak_of_arrays
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.cli import app
 from reddiff_cli.commands.train import train as command
-from reddiff_cli.denoiser import cpu_has_bf16, load_denoiser
-from reddiff_cli.display import for_display
+from reddiff_cli.denoisers.denoiser import load_denoiser
 from reddiff_cli.errors import ModelMissing, ReddiffError, UsageError
 from reddiff_cli.formats.samples import rounded, scaled
+from reddiff_cli.machine.computing import cpu_has_bf16
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import find_model
 from reddiff_cli.networks.network import build, load_prior, new_config, save_prior
-from reddiff_cli.pictures import Picture, load_eight_bits, load_picture, save_picture
-from reddiff_cli.progress import TrainReporter
+from reddiff_cli.pictures.display import for_display
+from reddiff_cli.pictures.files import Picture, load_eight_bits, load_picture, save_picture
+from reddiff_cli.reporting.progress import TrainReporter
 from reddiff_cli.schedule import linear_betas
-from reddiff_cli.train import _lr_factor, _update_average, train, train_step
 from reddiff_cli.training import photographs
 from reddiff_cli.training.loss import FOCUS, Batch, denoising_loss, draw_batch, draw_levels
 from reddiff_cli.training.model_card import model_card
@@ -42,6 +42,7 @@ from reddiff_cli.training.optimisers import make_optimiser, make_recordable, set
 from reddiff_cli.training.options import TrainOptions
 from reddiff_cli.training.photographs import draw_crops, flatten_some, read_photographs
 from reddiff_cli.training.recorded_step import RecordedStep
+from reddiff_cli.training.train import _lr_factor, _update_average, train, train_step
 from reddiff_cli.training.trainer import Trainer, new_trainer
 from reddiff_cli.training.validation import SIGMAS, colour_error, denoising_psnr
 
@@ -68,7 +69,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_one_line(folder, tmp_path, mon
     small = ["--size", "16", "--channels", "8,8", "--layers", "1", "--batch", "2", "--steps", "1"]
     words = ["train", str(folder), "-o", str(tmp_path / "p"), "--device", "cpu", *small]
     with monkeypatch.context() as patches:
-        patches.setattr("reddiff_cli.train.draw_crops", drawn)
+        patches.setattr("reddiff_cli.training.train.draw_crops", drawn)
         result = CliRunner().invoke(app, words)
     assert result.exit_code == 2
     told = "error: --batch 2 --size 16: out of memory; give a smaller --batch or --size\n"
@@ -258,7 +259,9 @@ def test_every_flag_of_the_command_arrives(folder, tmp_path, monkeypatch):
     asked |= {"wide_every": 3, "reduce": 0.1, "turns": "all", "seed": 4, "steps": 5}
     asked |= {"checkpoint_minutes": 7.0}
     seen = []
-    monkeypatch.setattr("reddiff_cli.train.train", lambda options, *_: seen.append(options))
+    monkeypatch.setattr(
+        "reddiff_cli.training.train.train", lambda options, *_: seen.append(options)
+    )
     words = [w for k, v in asked.items() for w in (f"--{k.replace('_', '-')}", str(v))]
     flags = ["--val", str(tmp_path), "--channels", "8,16", "--resume", "--device", "cpu"]
     result = CliRunner().invoke(app, ["train", str(folder), "-o", "p", *words, *flags])
@@ -613,7 +616,7 @@ def test_a_run_interrupted_within_a_step_goes_on_as_an_undisturbed_one(
 ):
     """Ctrl-C is heard between drawing the crops and the optimiser, and heeded after the step."""
     run(options(folder, tmp_path / "whole", steps=5))
-    monkeypatch.setattr("reddiff_cli.train.draw_batch", interrupting(at=2))
+    monkeypatch.setattr("reddiff_cli.training.train.draw_batch", interrupting(at=2))
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     stopped = options(folder, tmp_path / "p", steps=5, checkpoint_minutes=1.0)
     try:
@@ -649,11 +652,11 @@ def test_a_second_interrupt_within_a_step_keeps_the_last_checkpoint(folder, tmp_
     code = f"""
 import signal, sys
 sys.path[:0] = [{str(Path(__file__).parent)!r}]
-import reddiff_cli.train
+import reddiff_cli.training.train
 from reddiff_cli.cli import main
 from test_train import interrupting
 signal.signal(signal.SIGINT, signal.default_int_handler)
-reddiff_cli.train.draw_batch = interrupting(at=3, times=2)
+reddiff_cli.training.train.draw_batch = interrupting(at=3, times=2)
 main()
 """
     small = "--steps 5 --size 16 --channels 8,8 --layers 1 --batch 2 --checkpoint-minutes 0"
@@ -668,7 +671,7 @@ main()
 def test_sigterm_is_told_as_such_and_saves(folder, tmp_path, monkeypatch, capfd):
     """It was told as a first Ctrl-C, of which another would have been the second."""
     draw = interrupting(at=2, times=2, number=signal.SIGTERM)
-    monkeypatch.setattr("reddiff_cli.train.draw_batch", draw)
+    monkeypatch.setattr("reddiff_cli.training.train.draw_batch", draw)
     before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         small = "--steps 5 --size 16 --channels 8,8 --layers 1 --batch 2 --device cpu"
@@ -833,7 +836,7 @@ def test_a_run_that_diverges_stops_and_keeps_the_last_good_weights(folder, tmp_p
         return denoising_loss(*arguments) * torch.nan
 
     monkeypatch.setattr("reddiff_cli.training.trainer.denoising_loss", broken)
-    monkeypatch.setattr("reddiff_cli.train.REPORT_EVERY", 100)
+    monkeypatch.setattr("reddiff_cli.training.train.REPORT_EVERY", 100)
     with pytest.raises(UsageError, match="no number after 3 steps; give a smaller one"):
         run(options(folder, output, steps=4, resume=True))
     assert {p.name: p.read_bytes() for p in output.iterdir()} == before

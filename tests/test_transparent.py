@@ -11,17 +11,14 @@ import torch
 from PIL import Image, ImageDraw
 
 from conftest import scene
-from reddiff_cli.cards import Card
-from reddiff_cli.damages import parse_degrade
+from reddiff_cli.checkpoints.cards import Card
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.foretell import pixels_seen
 from reddiff_cli.holes.smooth import fill_smoothly
-from reddiff_cli.jobs import Job
-from reddiff_cli.kernelspec import parse_kernel
-from reddiff_cli.models import find_model
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
-from reddiff_cli.pictures import Picture, load_picture
-from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import (
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.damages import parse_degrade
+from reddiff_cli.options.kernelspec import parse_kernel
+from reddiff_cli.options.tasks import (
     ColorizeOptions,
     DeblurOptions,
     DenoiseOptions,
@@ -29,6 +26,9 @@ from reddiff_cli.task_options import (
     SuperresOptions,
     parse_filter,
 )
+from reddiff_cli.pictures.files import Picture, load_picture
+from reddiff_cli.planning.jobs import Job
+from reddiff_cli.restore import Restorer
 from reddiff_cli.tasks import Setting, pose, transparent
 from reddiff_cli.tasks.listening import ListeningPicture
 from reddiff_cli.tasks.superres import enlarged

@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.formats.jpeg import read_jpeg
-from reddiff_cli.jobs import Job
-from reddiff_cli.models import find_model
 from reddiff_cli.operators import measure_jpeg
 from reddiff_cli.operators.jpeg import BLOCK, basis, dct_of
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.tasks import DenoiseOptions, JpegOptions
+from reddiff_cli.planning.jobs import Job
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import DenoiseOptions, JpegOptions
 from reddiff_cli.tasks import Setting, encoding, pose
 from reddiff_cli.traces import twice
 from reddiff_cli.traces.displaced import errors_between

@@ -7,7 +7,7 @@ import torch
 
 from reddiff_cli.estimation.uniform_grain import LEAST, MOST, uniform_grain
 from reddiff_cli.metrics import psnr
-from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.pictures.files import Picture, load_picture, save_picture
 from reddiff_cli.tasks.problem import to_tensor
 
 PICTURES = Path(__file__).parent / "pictures"

@@ -7,18 +7,18 @@ import pytest
 import torch
 
 from doubles import gaussian_prior, told_of_tiles
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.estimation.coloured_noise import ColouredNoise, measure_noise
 from reddiff_cli.estimation.stationary import TILE, shaping_kernel, spectrum_of
-from reddiff_cli.jobs import Job
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import find_model
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
-from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.tasks import DenoiseOptions
+from reddiff_cli.pictures.files import Picture, load_picture, save_picture
+from reddiff_cli.planning.jobs import Job
 from reddiff_cli.restore import Restorer
 from reddiff_cli.schedule import linear_betas
 from reddiff_cli.solvers import whitening
 from reddiff_cli.solvers.whitening import Whitening, mean_of_whitened, peak
-from reddiff_cli.task_options import DenoiseOptions
 from reddiff_cli.tasks import Setting, pose, solver_of
 from reddiff_cli.tasks.listening import QUIET
 from reddiff_cli.tasks.problem import to_tensor

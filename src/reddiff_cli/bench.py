@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .cards import Card
-from .denoiser import Denoiser, load_model
-from .kernels import make_kernel
-from .kernelspec import parse_kernel
-from .memory import peak_memory
+from .checkpoints.cards import Card
+from .denoisers.denoiser import Denoiser, load_model
+from .kernels.tensors import make_kernel
+from .machine.memory import peak_memory
 from .methods import LOOKS, Solving, Steps, draws
 from .operators import Blur, Identity, Inpaint, Operator
 from .operators.downsample import bicubic
-from .options import STEPS, SolverOptions
+from .options.common import STEPS, SolverOptions
+from .options.kernelspec import parse_kernel
 from .tasks import Stage
 from .tasks.levels import noise_levels
 from .tiling import Whole, patchwork

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from .cards import Card
-from .options import SolverOptions
+from .checkpoints.cards import Card
+from .options.common import SolverOptions
 
 # Evaluations of a chain that begins below the top, at most: a linear schedule has 259 levels up to
 # s = 1, and DPS would take all 1000.

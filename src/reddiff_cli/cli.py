@@ -10,19 +10,17 @@ from typing import Annotated
 import typer
 
 from . import __version__
-from .allocator import keep_pages
 from .commands import bench as command_bench
 from .commands import eval as command_eval
 from .commands import models as command_models
 from .commands import train as command_train
 from .commands.making import restores
 from .commands.narrow import FoldingGroup
-from .damages import RestoreOptions, parse_degrade
 from .interrupts import end_as_told
-from .kernelspec import KERNEL_HELP, parse_kernel
-from .retrieval.options import PhaseOptions, parse_support
-from .streams import lose_what_stderr_refuses
-from .task_options import (
+from .machine.allocator import keep_pages
+from .options.damages import RestoreOptions, parse_degrade
+from .options.kernelspec import KERNEL_HELP, parse_kernel
+from .options.tasks import (
     ColorizeOptions,
     DeblurOptions,
     DenoiseOptions,
@@ -33,6 +31,8 @@ from .task_options import (
     parse_exposures,
     parse_filter,
 )
+from .reporting.streams import lose_what_stderr_refuses
+from .retrieval.options import PhaseOptions, parse_support
 
 EPILOG = (
     "Exit codes: 0 all done, 1 a picture failed, 2 usage, 3 model not available, "

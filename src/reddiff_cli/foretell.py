@@ -10,8 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .batching import Batcher
-from .denoiser import Denoiser
+from .denoisers.batching import Batcher
+from .denoisers.denoiser import Denoiser
 from .tasks import Stage
 
 # Evaluations done, evaluations of this stage, and how to get the residual (which takes time).

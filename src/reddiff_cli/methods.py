@@ -11,13 +11,15 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from .batching import Batcher
 from .budget import straight
-from .cards import Card
-from .denoiser import Denoiser
+from .checkpoints.cards import Card
+from .denoisers.batching import Batcher
+from .denoisers.denoiser import Denoiser
+from .denoisers.symmetry import turned
 from .errors import UsageError
+from .machine.transfer import send
 from .operators import Inpaint, Operator, Whitened, keeps_noise
-from .options import TASKS, SolverOptions, check_solver
+from .options.common import TASKS, SolverOptions, check_solver
 from .schedule import Schedule
 from .signatures import DenoiseFunction, DrawNoise
 from .solvers.confirmation import confirmed_share, likeliest_shares
@@ -33,10 +35,8 @@ from .solvers.pigdm import pigdm
 from .solvers.reddiff import SIGMA_SINGLE, red_diff, red_diff_paper
 from .solvers.through import BELIEF, WIDER, Through
 from .solvers.whitening import Whitening, mean_of_whitened
-from .symmetry import turned
 from .tasks import Stage
 from .tasks.problem import Probe
-from .transfer import send
 
 Steps = Iterator[tuple[int, Tensor]]
 # Where y is a noisy picture (`Seen`), levels end at so many times its noise, and so many of the

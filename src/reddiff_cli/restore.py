@@ -12,22 +12,23 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .batching import Batcher
-from .cards import Card
-from .denoiser import DTYPES, Denoiser, choose_device, choose_dtype, compute_exactly, load_model
+from .checkpoints.cards import Card
+from .denoisers.batching import Batcher
+from .denoisers.denoiser import Denoiser, load_model
 from .errors import PictureError
 from .foretell import Foreteller, OnEstimate, OnStep, watched
 from .formats.kinds import DEPTHS, format_of
-from .jobs import FOUND, Job, OnNote
-from .memory import free_memory, is_out_of_memory
+from .machine.computing import DTYPES, choose_device, choose_dtype, compute_exactly
+from .machine.memory import free_memory, is_out_of_memory
+from .machine.room import Room
 from .methods import Solving, draws, evaluations
-from .options import RECORDING, MachineOptions, OutputOptions, SolverOptions
-from .pictures import Picture, Readings, check_format, save_picture, told_of_cut, with_depth
-from .record import make_record
+from .options.common import RECORDING, MachineOptions, OutputOptions, SolverOptions
+from .options.tasks import TaskOptions
+from .pictures.files import Picture, Readings, check_format, save_picture, told_of_cut, with_depth
+from .planning.jobs import FOUND, Job, OnNote
+from .planning.record import make_record
 from .result import Result
-from .room import Room
 from .sheets import UNCALIBRATED, Sheets
-from .task_options import TaskOptions
 from .tasks import Problem, Setting, Stage, pose, solver_of
 
 # A stage and its present mu, for the animated trace.

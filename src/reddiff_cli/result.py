@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from .jobs import Record
-from .verdicts import FAILED, TOO_MUCH, Grounds, judge_exposures, judge_residual
+from .estimation.verdicts import FAILED, TOO_MUCH, Grounds, judge_exposures, judge_residual
+from .planning.jobs import Record
 
 # Far below the rounding of 16 bits.
 NO_NOISE = 1e-9

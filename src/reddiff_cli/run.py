@@ -12,23 +12,23 @@ from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from .budget import fit
-from .cards import Card
+from .checkpoints.cards import Card
+from .checkpoints.models import find_model
 from .errors import ExitCode, PictureError, ReddiffError, UsageError, code_of
 from .formats.kinds import LOSSY, format_of
-from .headers import change_of_size, check_output, checked, result_size
 from .interrupts import Interrupts
-from .jobs import Job, MakeRecord, OnNote, plan_job, plan_jobs
-from .kernel_files import background_of, read_kernel
-from .masks import NothingToFill
-from .models import find_model
-from .options import MachineOptions, OutputOptions, ReportOptions, SolverOptions
-from .progress import FetchReporter
-from .record import files_of, make_record
-from .rehearsal import Rehearsal
-from .report import Reporter, print_plan
-from .room import Room
-from .shards import WHOLE, Shard
-from .task_options import InpaintOptions, TaskOptions
+from .kernels.files import background_of, read_kernel
+from .machine.room import Room
+from .options.common import MachineOptions, OutputOptions, ReportOptions, SolverOptions
+from .options.tasks import InpaintOptions, TaskOptions
+from .pictures.masks import NothingToFill
+from .planning.headers import change_of_size, check_output, checked, result_size
+from .planning.jobs import Job, MakeRecord, OnNote, plan_job, plan_jobs
+from .planning.record import files_of, make_record
+from .planning.rehearsal import Rehearsal
+from .planning.shards import WHOLE, Shard
+from .reporting.progress import FetchReporter
+from .reporting.report import Reporter, print_plan
 
 if TYPE_CHECKING:
     from .restore import Restorer

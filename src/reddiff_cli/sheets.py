@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from .files import write_whole
-from .options import OutputOptions
-from .pictures import Picture, Pixels, save_picture, with_depth
+from .options.common import OutputOptions
+from .pictures.files import Picture, Pixels, save_picture, with_depth
 from .tasks import Problem, Stage
 
 GAP = 8  # pixels between the panels of a sheet

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .machine.transfer import send
 from .signatures import DenoiseFunction
-from .transfer import send
 
 Box = tuple[int, int]  # top, left
 

@@ -43,17 +43,17 @@ import torch
 from torch import Tensor
 from tune import Constants, restored, score, solve, whole
 
-from reddiff_cli.denoiser import choose_device
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.evaluation.degrade import Specimen, degrade
 from reddiff_cli.evaluation.evaluate import eight_bits
 from reddiff_cli.evaluation.options import Case, make_case
-from reddiff_cli.jobs import list_pictures
-from reddiff_cli.memory import forget_peak, peak_memory
+from reddiff_cli.machine.computing import choose_device
+from reddiff_cli.machine.memory import forget_peak, peak_memory
 from reddiff_cli.metrics import ssim
-from reddiff_cli.models import find_model
 from reddiff_cli.operators import Inpaint
-from reddiff_cli.options import TASKS, MachineOptions, OutputOptions, SolverOptions
-from reddiff_cli.pictures import load_picture
+from reddiff_cli.options.common import TASKS, MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.pictures.files import load_picture
+from reddiff_cli.planning.jobs import list_pictures
 from reddiff_cli.restore import Restorer
 from reddiff_cli.solvers import ddrm, diffpir, dps, pigdm
 from reddiff_cli.tasks import Setting

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from reddiff_cli.jobs import Job
-from reddiff_cli.models import find_model
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.tasks import SuperresOptions
+from reddiff_cli.planning.jobs import Job
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import SuperresOptions
 
 FINE = 4  # of what a shape is drawn in, for one pixel
 NEAR = 9  # side of the square around an edge that counts as near to it

@@ -6,9 +6,9 @@
 Centre crops of pictures spread over FOLDER; 70 % of the pixels missing, x4 bicubic, and Gaussian
 blur of sigma 2. Prints the mean PSNR of the defaults in dB, and by how much it
 changes with each other value: antithetic pairs off, other positions in which the network sees the
-picture (symmetry.py), the weight kappa of the prior (times the card's), the first and last level
-s, no clipping of D, and noise remembered from step to step (xi <- rho xi + sqrt(1 - rho^2) new) in
-place of fresh noise.
+picture (denoisers/symmetry.py), the weight kappa of the prior (times the card's), the first and
+last level s, no clipping of D, and noise remembered from step to step (xi <- rho xi + sqrt(1 -
+rho^2) new) in place of fresh noise.
 """
 
 import argparse
@@ -21,22 +21,23 @@ import torch
 from torch import Tensor
 from tune import score
 
-from reddiff_cli.cards import Card
-from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_model
+from reddiff_cli.checkpoints.cards import Card
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.denoisers.denoiser import Denoiser, load_model
+from reddiff_cli.denoisers.symmetry import turned
 from reddiff_cli.evaluation.degrade import Specimen, degrade
 from reddiff_cli.evaluation.options import Case, make_case
-from reddiff_cli.jobs import list_pictures
+from reddiff_cli.machine.computing import choose_device, choose_dtype
 from reddiff_cli.methods import LOOKS, SEEN_END
-from reddiff_cli.models import find_model
 from reddiff_cli.operators import on_device
-from reddiff_cli.options import SolverOptions
-from reddiff_cli.pictures import load_picture
+from reddiff_cli.options.common import SolverOptions
+from reddiff_cli.pictures.files import load_picture
+from reddiff_cli.planning.jobs import list_pictures
 from reddiff_cli.signatures import DrawNoise
 from reddiff_cli.solvers import reddiff
 from reddiff_cli.solvers.look import Seen
 from reddiff_cli.solvers.reddiff import CLIP_ABOVE, red_diff
 from reddiff_cli.solvers.through import BELIEF, Through
-from reddiff_cli.symmetry import turned
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.degrees import level_behind
 from reddiff_cli.tasks.levels import S_END, noise_levels

@@ -15,15 +15,15 @@ from typing import Any
 import torch
 
 from reddiff_cli.bench import clocked, scene
-from reddiff_cli.denoiser import choose_device, choose_dtype
-from reddiff_cli.kernels import make_kernel
-from reddiff_cli.kernelspec import parse_kernel
-from reddiff_cli.memory import forget_peak, free_memory, peak_memory
-from reddiff_cli.models import find_model
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.kernels.tensors import make_kernel
+from reddiff_cli.machine.computing import choose_device, choose_dtype
+from reddiff_cli.machine.memory import forget_peak, free_memory, peak_memory
 from reddiff_cli.networks.network import Network, build, load_prior
 from reddiff_cli.networks.replay import Replay
 from reddiff_cli.operators import Blur, CircularBlur, Inpaint
 from reddiff_cli.operators.downsample import bicubic
+from reddiff_cli.options.kernelspec import parse_kernel
 from reddiff_cli.signatures import NetworkFunction
 
 SIDE = 256

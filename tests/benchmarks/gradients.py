@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reddiff_cli.bench import in_turns
-from reddiff_cli.denoiser import choose_device, choose_dtype, load_model
-from reddiff_cli.models import find_model
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.denoisers.denoiser import load_model
+from reddiff_cli.machine.computing import choose_device, choose_dtype
 from reddiff_cli.networks.norms import group_norm
 
 SHAPES = ((64, 256), (128, 128), (256, 64))  # channels and side

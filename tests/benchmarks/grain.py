@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from photons import drawn, scene
 from PIL import Image
 
-from reddiff_cli.jobs import Job, list_pictures
-from reddiff_cli.models import find_model
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
-from reddiff_cli.pictures import Picture, Pixels, load_picture, save_picture
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.tasks import InpaintOptions
+from reddiff_cli.pictures.files import Picture, Pixels, load_picture, save_picture
+from reddiff_cli.planning.jobs import Job, list_pictures
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import InpaintOptions
 
 ACROSS = 6
 PARTS = ("all", "dark", "bright")

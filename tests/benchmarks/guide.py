@@ -18,15 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.holes import guiding
 from reddiff_cli.holes.shape import Region, wide_part
-from reddiff_cli.jobs import list_pictures
-from reddiff_cli.models import find_model
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
-from reddiff_cli.pictures import load_picture
-from reddiff_cli.pixels import Hole
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.tasks import InpaintOptions
+from reddiff_cli.pictures.files import load_picture
+from reddiff_cli.pictures.pixels import Hole
+from reddiff_cli.planning.jobs import list_pictures
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import InpaintOptions
 from reddiff_cli.tasks import Setting, guide
 from reddiff_cli.tasks.problem import to_tensor
 from reddiff_cli.tasks.wide import fill_hole, fill_with_patches

@@ -24,7 +24,6 @@ from PIL import Image
 from torch import Tensor
 
 from reddiff_cli.holes.smooth import rise_smoothly
-from reddiff_cli.jobs import list_pictures
 from reddiff_cli.operators import Exposure
 from reddiff_cli.operators.highlights import (
     LAW,
@@ -34,6 +33,7 @@ from reddiff_cli.operators.highlights import (
     reach_of_dome,
     share_and_tint,
 )
+from reddiff_cli.planning.jobs import list_pictures
 
 SIDE, MOST = 256, 1500
 CLIPPED = (*LAW, (0, 1, 2))

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from reddiff_cli.jobs import Job
-from reddiff_cli.models import find_model
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
-from reddiff_cli.pictures import Picture
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.tasks import InpaintOptions
+from reddiff_cli.pictures.files import Picture
+from reddiff_cli.planning.jobs import Job
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import InpaintOptions
 from reddiff_cli.tasks import Setting, pose
 
 SIDE = 300

@@ -18,13 +18,14 @@ import torch
 from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 
-from reddiff_cli.cards import Card
-from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_denoiser
+from reddiff_cli.checkpoints.cards import Card
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.denoisers.denoiser import Denoiser, load_denoiser
+from reddiff_cli.machine.computing import choose_device, choose_dtype
 from reddiff_cli.methods import Solving
 from reddiff_cli.metrics import psnr, ssim
-from reddiff_cli.models import find_model
 from reddiff_cli.operators import Inpaint
-from reddiff_cli.options import TASKS, SolverOptions
+from reddiff_cli.options.common import TASKS, SolverOptions
 from reddiff_cli.solvers.reddiff import red_diff_paper
 from reddiff_cli.tasks import Setting, Stage
 from reddiff_cli.tasks.levels import noise_levels

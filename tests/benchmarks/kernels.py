@@ -21,16 +21,16 @@ from camera import camera, eight_bits
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.errors import PictureError
 from reddiff_cli.estimation.blind import SHARP, KernelEstimate
-from reddiff_cli.jobs import Job
-from reddiff_cli.kernels import make_kernel
-from reddiff_cli.kernelspec import KernelSpec
-from reddiff_cli.models import find_model
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
-from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.kernels.tensors import make_kernel
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.kernelspec import KernelSpec
+from reddiff_cli.options.tasks import DeblurOptions
+from reddiff_cli.pictures.files import Picture, load_picture, save_picture
+from reddiff_cli.planning.jobs import Job
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import DeblurOptions
 from reddiff_cli.tasks import Setting, unknown_kernel
 from reddiff_cli.tasks.problem import to_pixels
 

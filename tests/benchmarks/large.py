@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from reddiff_cli.kernels import make_kernel
-from reddiff_cli.kernelspec import parse_kernel
+from reddiff_cli.kernels.tensors import make_kernel
 from reddiff_cli.operators import Blur
+from reddiff_cli.options.kernelspec import parse_kernel
 
 NOISE = 0.005
 

@@ -25,15 +25,15 @@ from camera import camera, eight_bits
 from torch.nn import functional as F
 from tune import restored
 
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.evaluation.degrade import degrade
 from reddiff_cli.evaluation.options import Case, make_case
-from reddiff_cli.jobs import Job, list_pictures
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import find_model
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
-from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.tasks import JpegOptions
+from reddiff_cli.pictures.files import Picture, load_picture, save_picture
+from reddiff_cli.planning.jobs import Job, list_pictures
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import JpegOptions
 from reddiff_cli.tasks import Problem, Setting, encoding, pose
 from reddiff_cli.tasks.problem import to_pixels
 

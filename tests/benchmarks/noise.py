@@ -25,17 +25,18 @@ from torch import Tensor
 from torch.nn import functional as F
 from tune import restored
 
-from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_model
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.denoisers.denoiser import Denoiser, load_model
+from reddiff_cli.estimation.noise import FLOOR, estimate_noise, wavelet_sigma
 from reddiff_cli.estimation.tile_noise import TileNoise, tiles_of
 from reddiff_cli.evaluation.degrade import Specimen, degrade
 from reddiff_cli.evaluation.options import Case, make_case
-from reddiff_cli.jobs import list_pictures
+from reddiff_cli.machine.computing import choose_device, choose_dtype
 from reddiff_cli.methods import draws
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import find_model
-from reddiff_cli.noise import FLOOR, estimate_noise, wavelet_sigma
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
-from reddiff_cli.pictures import Picture, load_picture
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.pictures.files import Picture, load_picture
+from reddiff_cli.planning.jobs import list_pictures
 from reddiff_cli.restore import Restorer
 from reddiff_cli.solvers.consistency import likeliest_noise
 from reddiff_cli.tasks.kinds import KINDS

@@ -14,8 +14,9 @@ import statistics
 import torch
 
 from reddiff_cli.bench import SOLVED, measure_loop
-from reddiff_cli.denoiser import choose_device, choose_dtype, load_model
-from reddiff_cli.models import find_model
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.denoisers.denoiser import load_model
+from reddiff_cli.machine.computing import choose_device, choose_dtype
 
 
 def main() -> None:

@@ -18,17 +18,18 @@ import deepinv
 import torch
 from torch import Tensor
 
-from reddiff_cli.cards import Card
-from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_model
+from reddiff_cli.checkpoints.cards import Card
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.denoisers.denoiser import Denoiser, load_model
 from reddiff_cli.evaluation.degrade import Specimen, degrade
 from reddiff_cli.evaluation.evaluate import eight_bits
 from reddiff_cli.evaluation.options import Case, make_case
-from reddiff_cli.jobs import list_pictures
+from reddiff_cli.machine.computing import choose_device, choose_dtype
 from reddiff_cli.methods import Solving
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import find_model
-from reddiff_cli.options import SolverOptions
-from reddiff_cli.pictures import load_picture
+from reddiff_cli.options.common import SolverOptions
+from reddiff_cli.pictures.files import load_picture
+from reddiff_cli.planning.jobs import list_pictures
 from reddiff_cli.solvers.diffpir import SETTINGS
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.problem import to_pixels

@@ -18,14 +18,15 @@ from PIL import Image
 from torch import Tensor
 
 from reddiff_cli.alignment import align
-from reddiff_cli.cards import Card
-from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_model
+from reddiff_cli.checkpoints.cards import Card
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.denoisers.denoiser import Denoiser, load_model
 from reddiff_cli.formats.kinds import PICTURE_SUFFIXES
+from reddiff_cli.machine.computing import choose_device, choose_dtype
 from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import find_model
 from reddiff_cli.operators.hio import tournament
-from reddiff_cli.options import MachineOptions, SolverOptions
+from reddiff_cli.options.common import MachineOptions, SolverOptions
 from reddiff_cli.retrieval.diffraction import Diffraction
 from reddiff_cli.retrieval.options import PhaseOptions
 from reddiff_cli.retrieval.problem import PhaseProblem, prepare

@@ -35,17 +35,17 @@ from camera import filled_in
 from numpy.typing import NDArray
 from PIL import Image
 
-from reddiff_cli.jobs import Job, list_pictures
-from reddiff_cli.kernels import make_kernel
-from reddiff_cli.kernelspec import parse_kernel
-from reddiff_cli.models import find_model
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.kernels.tensors import make_kernel
+from reddiff_cli.light.response import LIGHT
 from reddiff_cli.operators import Blur, Downsample
 from reddiff_cli.operators.downsample import bicubic
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
-from reddiff_cli.pictures import Picture, Pixels, load_picture, save_picture
-from reddiff_cli.response import LIGHT
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.kernelspec import parse_kernel
+from reddiff_cli.options.tasks import DeblurOptions, DenoiseOptions, SuperresOptions, TaskOptions
+from reddiff_cli.pictures.files import Picture, Pixels, load_picture, save_picture
+from reddiff_cli.planning.jobs import Job, list_pictures
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import DeblurOptions, DenoiseOptions, SuperresOptions, TaskOptions
 
 PEAKS, WHITE = (30, 60, 200, 1000), 0.8
 # Of the noise that is told where more happened than that.

@@ -5,8 +5,9 @@
 FOLDER: photographs that it was not trained on; centre 256x256 crops. Prints
 - PSNR in dB of D at noise 15, 25 and 50 (of 255), as the classical denoisers are measured, and
   the same of the crops in grey;
-- the same at 50 in each of the eight positions of a square (symmetry.py), and of the mean of what
-  the network says in all of them; in training photographs, how much of them it knows by heart;
+- the same at 50 in each of the eight positions of a square (denoisers/symmetry.py), and of the
+  mean of what the network says in all of them; in training photographs, how much of them it knows
+  by heart;
 - PSNR at s = 1, 3 and 10 beside the best that a constant can do (the mean colour of the noisy
   picture) and a linear estimate can (Wiener: every frequency by the 3x3 covariance of its colours,
   taken from the very crops, which favours it);
@@ -22,10 +23,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_denoiser
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.denoisers.denoiser import Denoiser, load_denoiser
+from reddiff_cli.denoisers.symmetry import TURNS
+from reddiff_cli.machine.computing import choose_device, choose_dtype
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import find_model
-from reddiff_cli.symmetry import TURNS
 from reddiff_cli.training.photographs import centre_crops, read_photographs
 from reddiff_cli.training.validation import colour_error, denoising_psnr
 

@@ -20,16 +20,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from reddiff_cli.cards import Card
-from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_denoiser
-from reddiff_cli.kernels import make_kernel
-from reddiff_cli.kernelspec import parse_kernel
+from reddiff_cli.checkpoints.cards import Card
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.denoisers.denoiser import Denoiser, load_denoiser
+from reddiff_cli.kernels.tensors import make_kernel
+from reddiff_cli.machine.computing import choose_device, choose_dtype
 from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import find_model
 from reddiff_cli.operators import CircularBlur, Inpaint, Operator
 from reddiff_cli.operators.downsample import box
-from reddiff_cli.options import TASKS, SolverOptions
+from reddiff_cli.options.common import TASKS, SolverOptions
+from reddiff_cli.options.kernelspec import parse_kernel
 from reddiff_cli.schedule import Schedule
 from reddiff_cli.tasks import Setting, Stage
 from reddiff_cli.tasks.levels import noise_levels

@@ -22,12 +22,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype
+from reddiff_cli.denoisers.denoiser import Denoiser
+from reddiff_cli.machine.computing import choose_device, choose_dtype
 from reddiff_cli.networks.network import build
-from reddiff_cli.train import train_step
 from reddiff_cli.training.optimisers import make_optimiser
 from reddiff_cli.training.options import TrainOptions
 from reddiff_cli.training.photographs import centre_crops, read_photographs
+from reddiff_cli.training.train import train_step
 from reddiff_cli.training.trainer import Trainer, new_trainer
 from reddiff_cli.training.validation import colour_error, denoising_psnr
 

@@ -13,15 +13,15 @@ from statistics import fmean
 
 from camera import eight_bits
 
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.evaluation.degrade import degrade
 from reddiff_cli.evaluation.options import make_case
-from reddiff_cli.jobs import Job, list_pictures
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import find_model
-from reddiff_cli.options import MachineOptions, OutputOptions, SolverOptions
-from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
+from reddiff_cli.options.tasks import SuperresOptions, parse_filter
+from reddiff_cli.pictures.files import Picture, load_picture, save_picture
+from reddiff_cli.planning.jobs import Job, list_pictures
 from reddiff_cli.restore import Restorer
-from reddiff_cli.task_options import SuperresOptions, parse_filter
 from reddiff_cli.tasks.problem import to_pixels, to_tensor
 
 WAYS = ((2, "box"), (4, "bicubic"))

@@ -19,14 +19,14 @@ import torch
 from camera import eight_bits
 from torch import Tensor
 
+from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.evaluation.degrade import degrade
 from reddiff_cli.evaluation.options import make_case
-from reddiff_cli.jobs import list_pictures
-from reddiff_cli.kernels import make_kernel
-from reddiff_cli.kernelspec import parse_kernel
-from reddiff_cli.models import find_model
-from reddiff_cli.options import SolverOptions
-from reddiff_cli.pictures import Picture, load_picture, save_picture
+from reddiff_cli.kernels.tensors import make_kernel
+from reddiff_cli.options.common import SolverOptions
+from reddiff_cli.options.kernelspec import parse_kernel
+from reddiff_cli.pictures.files import Picture, load_picture, save_picture
+from reddiff_cli.planning.jobs import list_pictures
 from reddiff_cli.tasks.blurred_light import AUTO, LIGHT, VALUES, choose_response
 from reddiff_cli.tasks.origin import find_origin
 from reddiff_cli.tasks.problem import to_pixels, to_tensor

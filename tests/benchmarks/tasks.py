@@ -31,19 +31,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reddiff_cli.budget import looking
-from reddiff_cli.cards import Card
-from reddiff_cli.denoiser import Denoiser, choose_device, choose_dtype, load_denoiser
+from reddiff_cli.checkpoints.cards import Card
+from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.denoisers.denoiser import Denoiser, load_denoiser
 from reddiff_cli.formats.jpeg import read_jpeg
-from reddiff_cli.kernels import make_kernel
-from reddiff_cli.kernelspec import parse_kernel
+from reddiff_cli.kernels.tensors import make_kernel
+from reddiff_cli.light.response import Response
+from reddiff_cli.machine.computing import choose_device, choose_dtype
 from reddiff_cli.methods import Solving, draws
 from reddiff_cli.metrics import psnr
-from reddiff_cli.models import find_model
 from reddiff_cli.operators import Blur, Exposure, Identity, Operator, measure_jpeg
 from reddiff_cli.operators.downsample import bicubic, box
 from reddiff_cli.operators.jpeg import SIGMA
-from reddiff_cli.options import SolverOptions
-from reddiff_cli.response import Response
+from reddiff_cli.options.common import SolverOptions
+from reddiff_cli.options.kernelspec import parse_kernel
 from reddiff_cli.tasks import Stage
 from reddiff_cli.tasks.degrees import level_behind
 from reddiff_cli.tasks.jpeg import S_END as JPEG_END

@@ -42,8 +42,8 @@ def _bench(
             raise UsageError(f"--size {size}: give a multiple of 4 between 32 and 1024")
         if not 1 <= repeats <= 1000:
             raise UsageError(f"--repeats {repeats}: must lie between 1 and 1000")
-        from ..models import find_model
-        from ..options import MachineOptions
+        from ..checkpoints.models import find_model
+        from ..options.common import MachineOptions
 
         MachineOptions(device, dtype)
         card = find_model(model)
@@ -52,8 +52,8 @@ def _bench(
 
         torch_seconds = time.perf_counter() - began
         from ..bench import measure
-        from ..denoiser import choose_device, choose_dtype
-        from ..memory import within_memory
+        from ..machine.computing import choose_device, choose_dtype
+        from ..machine.memory import within_memory
 
         import_seconds = time.perf_counter() - began
         where = choose_device(device)
@@ -68,8 +68,8 @@ def _bench(
 
 
 def _show(facts: dict[str, Any], as_json: bool) -> None:
-    from ..report import print_event, print_line
-    from ..tables import print_table
+    from ..reporting.report import print_event, print_line
+    from ..reporting.tables import print_table
 
     if as_json:
         print_event({"event": "bench", **facts})

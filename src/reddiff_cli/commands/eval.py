@@ -21,7 +21,7 @@ from ..evaluation.options import (
     parse_curve,
     parse_methods,
 )
-from ..options import TASKS, SolverOptions, parse_noise
+from ..options.common import TASKS, SolverOptions, parse_noise
 from .flags import OUTPUT, Shared
 from .making import Command, errors_as_lines, keywords
 

@@ -8,15 +8,15 @@ from typing import Annotated
 
 import typer
 
-from ..devices import check_device
-from ..options import (
+from ..machine.devices import check_device
+from ..options.common import (
     MachineOptions,
     OutputOptions,
     ReportOptions,
     SolverOptions,
     parse_noise,
 )
-from ..shards import Shard, find_shard, local_device
+from ..planning.shards import Shard, find_shard, local_device
 
 OUTPUT, SOLVER, MACHINE, MESSAGES = "Output", "Solver", "Machine", "Messages"
 

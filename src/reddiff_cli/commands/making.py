@@ -15,9 +15,9 @@ from typer.core import TyperCommand
 
 from ..errors import ReddiffError, Terminated, UsageError, code_of, wants_traces
 from ..interrupts import ending_in_order
-from ..options import TASKS, check_solver
-from ..streams import STREAM, spooled
-from ..task_options import TaskOptions
+from ..options.common import TASKS, check_solver
+from ..options.tasks import TaskOptions
+from ..reporting.streams import STREAM, spooled
 from .flags import Inputs, Shared
 from .misuse import naming, showing_help
 from .narrow import told_narrowly
@@ -190,7 +190,7 @@ class errors_as_lines:  # noqa: N801  (reads as a statement)
             told = f"{error.filename}: {error.strerror}; give another path"
             error = UsageError(told).with_traceback(error.__traceback__)
         if isinstance(error, ReddiffError):
-            from ..report import print_error
+            from ..reporting.report import print_error
 
             print_error(error, trace=self.trace)
             raise typer.Exit(int(code_of(error)))

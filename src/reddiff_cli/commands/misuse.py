@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from ..errors import PictureError, UsageError
-from ..streams import writing_stdout
+from ..reporting.streams import writing_stdout
 
 # What all of it is, of which Typer exports this kind only.
 _MISUSE: type[Exception] = typer.BadParameter.__mro__[1]
@@ -31,7 +31,7 @@ def misuse_as_line(ctx: Any) -> Iterator[None]:  # noqa: ANN401  (Typer's Click 
     try:
         yield
     except _MISUSE as error:
-        from ..report import print_error
+        from ..reporting.report import print_error
 
         wrong = UsageError(_told(error, getattr(error, "ctx", None) or ctx))
         print_error(wrong)
@@ -60,7 +60,7 @@ def showing_help() -> Iterator[None]:
         with writing_stdout(surely=False):
             yield
     except PictureError as error:
-        from ..report import print_error
+        from ..reporting.report import print_error
 
         print_error(error)
         raise typer.Exit(int(error.exit_code)) from error

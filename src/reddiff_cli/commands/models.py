@@ -11,7 +11,7 @@ from .making import Command, errors_as_lines
 from .narrow import FoldingGroup
 
 if TYPE_CHECKING:
-    from ..cards import Card
+    from ..checkpoints.cards import Card
 
 models = typer.Typer(
     name="models",
@@ -55,9 +55,9 @@ def root(context: typer.Context, as_json: Json = False) -> None:
 def _list(context: typer.Context, as_json: Json = False) -> None:
     as_json = as_json or context.obj  # `models --json list` as well
     with errors_as_lines(0):
-        from ..models import all_cards
-        from ..report import print_line
-        from ..tables import print_table
+        from ..checkpoints.models import all_cards
+        from ..reporting.report import print_line
+        from ..reporting.tables import print_table
 
         facts = [_facts(card) for card in all_cards().values()]
         if as_json:
@@ -76,8 +76,8 @@ def _list(context: typer.Context, as_json: Json = False) -> None:
 )
 def _fetch(names: Names, quiet: Quiet = False) -> None:
     with errors_as_lines(0):
-        from ..models import find_model
-        from ..progress import FetchReporter
+        from ..checkpoints.models import find_model
+        from ..reporting.progress import FetchReporter
 
         for name in names:
             with FetchReporter(quiet) as watcher:
@@ -93,8 +93,8 @@ def _fetch(names: Names, quiet: Quiet = False) -> None:
 )
 def _path(name: Name) -> None:
     with errors_as_lines(0):
-        from ..models import find_model
-        from ..report import print_line
+        from ..checkpoints.models import find_model
+        from ..reporting.report import print_line
 
         card = find_model(name, offline=True)
         # Before its conversion, all there is of a guided-diffusion card is its file.
@@ -110,8 +110,8 @@ def _path(name: Name) -> None:
 )
 def _verify(name: Name) -> None:
     with errors_as_lines(0):
-        from ..models import find_model, verify_model
-        from ..report import print_line
+        from ..checkpoints.models import find_model, verify_model
+        from ..reporting.report import print_line
 
         card = find_model(name, offline=True)
         digest, compared = verify_model(card)
@@ -138,7 +138,7 @@ def _convert(
     ] = None,
 ) -> None:
     with errors_as_lines(0):
-        from ..report import print_line
+        from ..reporting.report import print_line
 
         if not source.exists():
             raise UsageError(f"{source}: no such file or folder")
@@ -162,7 +162,7 @@ def _convert(
 
 def _facts(card: "Card") -> dict[str, Any]:
     """What is told of a card; keys may be added, never renamed."""
-    from ..models import is_cached, size_of
+    from ..checkpoints.models import is_cached, size_of
 
     origin = card.origin
     return {

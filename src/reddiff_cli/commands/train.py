@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from ..checkpoints.models import find_model
 from ..errors import UsageError
 from ..interrupts import Interrupts
-from ..models import find_model
 from ..training.options import TrainOptions
 from .flags import Device, Quiet, Verbose
 from .making import Command, errors_as_lines
@@ -124,10 +124,10 @@ def train(
 
 
 def _run(options: TrainOptions, device: str, quiet: bool, verbose: int) -> None:
-    from ..denoiser import choose_device
-    from ..memory import within_memory
-    from ..progress import TrainReporter
-    from ..train import train as run
+    from ..machine.computing import choose_device
+    from ..machine.memory import within_memory
+    from ..reporting.progress import TrainReporter
+    from ..training.train import train as run
     from ..training.trainer import in_sixteen_bits
 
     where = choose_device(device)

@@ -19,7 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..kernelspec import KernelSpec
+from ..options.kernelspec import KernelSpec
 from .welch import KNOWN, PowerSpectrum, measure_spectrum
 
 SHARP = KernelSpec("uniform", (1.0,))  # the kernel of one pixel: no blur

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..noise import GAUSSIAN_MEDIAN, details_of, slope_around, usable_of
 from .coloured_noise import ColouredNoise
+from .noise import GAUSSIAN_MEDIAN, details_of, slope_around, usable_of
 from .stationary import white_power
 
 # Places of a brightness, and brightnesses at most and at least. Of each the flattest share is

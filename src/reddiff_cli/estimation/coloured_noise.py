@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..clipping import is_recorded
 from ..interpolation import interpolated
+from .clipping import is_recorded
 from .flat_tiles import STRIDE, cut, flattest_of_each, has_tiles, slope_of
 from .stationary import TILE, apart, spectrum_of, white_power
 

@@ -18,8 +18,8 @@ from itertools import combinations, pairwise
 import torch
 from torch import Tensor
 
-from ..noise import wavelet_sigma
-from ..response import Response
+from ..light.response import Response
+from .noise import wavelet_sigma
 
 # Values nearer than this to black and white may be clipped ones.
 ENDS = 3 / 255

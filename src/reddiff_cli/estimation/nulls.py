@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.signal.windows import general_cosine
 
-from ..clipping import is_recorded
+from .clipping import is_recorded
 from .welch import windows
 
 # Side of the windows; of smaller pictures their own, but no smaller than the second; and how many

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..clipping import is_recorded
-from ..noise import GAUSSIAN_MEDIAN
+from .clipping import is_recorded
 from .flat_tiles import PART, slope_of
+from .noise import GAUSSIAN_MEDIAN
 
 # Side of a tile, in pixels, and of the smallest one; how many of each brightness.
 SIDE, SMALLEST, OF_EACH, BRIGHTNESSES = 96, 32, 2, 4

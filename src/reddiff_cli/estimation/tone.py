@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..noise import DB2_HIGH, FLOOR, GAUSSIAN_MEDIAN, is_grey, slope_around, wavelet_sigma
+from .noise import DB2_HIGH, FLOOR, GAUSSIAN_MEDIAN, is_grey, slope_around, wavelet_sigma
 
 # The colours are a polynomial of the brightness, in means of PART x PART pixels, which are nearly
 # free of a scanner's noise and of what JPEG does to colours; off by no more than OFF of 255 (rms).

@@ -9,7 +9,7 @@ more of it, and takes what looks Gaussian for grain, which a lawn does, too.)
 import torch
 from torch import Tensor
 
-from ..clipping import is_recorded
+from .clipping import is_recorded
 from .flat_tiles import BRIGHTNESSES, STRIDE, detrended
 from .stationary import TILE
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..luma import REC601
+from ..light.luma import REC601
 
 # Sides of the windows: of large pictures, and of small ones.
 WINDOW, SMALL_WINDOW = 128, 64

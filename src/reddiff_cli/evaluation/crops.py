@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import PictureError
-from ..kernel_files import Kernels, check_filter_covers, check_kernel_fits
-from ..pictures import size_of
-from ..task_options import DeblurOptions, TaskOptions
+from ..kernels.files import Kernels, check_filter_covers, check_kernel_fits
+from ..options.tasks import DeblurOptions, TaskOptions
+from ..pictures.files import size_of
 
 Margins = tuple[int, int, int, int]  # left, right, top, bottom
 

@@ -16,10 +16,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..damages import RestoreOptions
 from ..formats.jpeg import JpegFile, read_jpeg
-from ..kernel_files import Kernels
-from ..kernels import make_kernel
+from ..kernels.files import Kernels
+from ..kernels.tensors import make_kernel
+from ..light.response import parse_response
 from ..operators import (
     Exposure,
     Identity,
@@ -32,12 +32,12 @@ from ..operators import (
     measure_jpeg,
     rec601,
 )
-from ..pictures import Hole, Picture
-from ..response import parse_response
+from ..options.damages import RestoreOptions
+from ..options.tasks import DeblurOptions, HdrOptions, InpaintOptions, SuperresOptions
+from ..pictures.files import Hole, Picture
 from ..retrieval.diffraction import Diffraction
 from ..retrieval.options import PhaseOptions
 from ..solvers.reddiff import SIGMA_SINGLE
-from ..task_options import DeblurOptions, HdrOptions, InpaintOptions, SuperresOptions
 from ..tasks import Problem, Setting
 from ..tasks.compose import make_part
 from ..tasks.deblur import make_blur

@@ -12,15 +12,15 @@ import numpy as np
 from torch import Tensor
 
 from ..alignment import align
-from ..cards import Card
+from ..checkpoints.cards import Card
 from ..errors import PictureError, ReddiffError, UsageError
 from ..files import write_whole
-from ..jobs import file_digest
-from ..memory import forget_peak, is_out_of_memory, peak_memory
+from ..machine.memory import forget_peak, is_out_of_memory, peak_memory
 from ..methods import evaluations
 from ..metrics import psnr, ssim
-from ..options import MachineOptions, OutputOptions, SolverOptions
-from ..pictures import Picture, Pixels, load_picture, save_picture
+from ..options.common import MachineOptions, OutputOptions, SolverOptions
+from ..pictures.files import Picture, Pixels, load_picture, save_picture
+from ..planning.jobs import file_digest
 from ..restore import Restorer
 from ..tasks import Setting, solver_of
 from ..tasks.problem import to_pixels, to_tensor

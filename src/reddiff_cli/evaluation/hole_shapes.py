@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..errors import PictureError
-from ..pictures import Hole
+from ..pictures.files import Hole
 from .options import HoleOptions
 
 # Width of a brush and length of a stroke, as shares of the shorter side of the picture.

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from ..errors import PictureError
 from ..formats.kinds import FLOAT
-from ..jobs import file_digest, list_pictures
-from ..kernel_files import Kernels
-from ..masks import (
+from ..kernels.files import Kernels
+from ..options.tasks import InpaintOptions
+from ..pictures.files import Hole, Picture, header_of, is_grey, load_picture, size_of
+from ..pictures.masks import (
     Masks,
     NothingToFill,
     SeenAlone,
@@ -16,8 +17,7 @@ from ..masks import (
     check_something_is_known,
     load_hole,
 )
-from ..pictures import Hole, Picture, header_of, is_grey, load_picture, size_of
-from ..task_options import InpaintOptions
+from ..planning.jobs import file_digest, list_pictures
 from .crops import Crop, crop_of
 from .hole_shapes import check_hole
 from .options import Case, HoleOptions

@@ -14,7 +14,7 @@ from typing import Any, Self
 from .. import __version__
 from ..errors import PictureError, UsageError
 from ..files import write_whole
-from ..shards import Shard
+from ..planning.shards import Shard
 from .inputs import digest_of
 from .options import START, Case
 from .spreadsheet import as_csv

@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from ..budget import fit
-from ..cards import Card
-from ..damages import RestoreOptions, parse_degrade
+from ..checkpoints.cards import Card
 from ..errors import UsageError
-from ..kernelspec import parse_kernel
-from ..options import METHODS, TASKS, SolverOptions, check_solver
-from ..retrieval.options import PhaseOptions
-from ..task_options import (
+from ..options.common import METHODS, TASKS, SolverOptions, check_solver
+from ..options.damages import RestoreOptions, parse_degrade
+from ..options.kernelspec import parse_kernel
+from ..options.tasks import (
     ColorizeOptions,
     DeblurOptions,
     DenoiseOptions,
@@ -22,6 +21,7 @@ from ..task_options import (
     TaskOptions,
     parse_filter,
 )
+from ..retrieval.options import PhaseOptions
 
 PAPER = "reddiff-paper"
 START = "start"

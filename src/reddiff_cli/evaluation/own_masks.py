@@ -5,9 +5,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..masks import NothingToFill, load_hole
-from ..pictures import Hole, Picture
-from ..task_options import InpaintOptions
+from ..options.tasks import InpaintOptions
+from ..pictures.files import Hole, Picture
+from ..pictures.masks import NothingToFill, load_hole
 from ..tasks.problem import to_pixels
 from .crops import Crop
 from .inputs import is_empty, is_of_all, within

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import ExitCode, PictureError, ReddiffError, code_of
-from ..options import ReportOptions
-from ..progress import prints_beside
-from ..report import one_line, print_event
-from ..tables import print_table
+from ..options.common import ReportOptions
+from ..reporting.progress import prints_beside
+from ..reporting.report import one_line, print_event
+from ..reporting.tables import print_table
 from .ledger import FAILED, OK, Means, Row, table
 
 

@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..cards import STARTS, Card
+from ..checkpoints.cards import STARTS, Card
+from ..checkpoints.models import find_model
 from ..errors import ExitCode, PictureError
 from ..files import write_whole
-from ..kernel_files import Kernels
-from ..models import find_model
-from ..options import MachineOptions, ReportOptions
-from ..outputs import check_place
-from ..progress import FetchReporter
-from ..record import plain
-from ..report import one_line, print_event, print_line
-from ..shards import Shard
-from ..task_options import InpaintOptions
+from ..kernels.files import Kernels
+from ..options.common import MachineOptions, ReportOptions
+from ..options.tasks import InpaintOptions
+from ..planning.outputs import check_place
+from ..planning.record import plain
+from ..planning.shards import Shard
+from ..reporting.progress import FetchReporter
+from ..reporting.report import one_line, print_event, print_line
 from .inputs import EvalInputs
 from .ledger import FAILED, OK, Ledger, Means, Row, contents_of, slug, summarise
 from .options import NOT_IN_SUITE, START, Case, EvalOptions

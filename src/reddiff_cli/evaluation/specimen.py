@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..operators import Operator, Phase
-from ..pictures import Hole, Pixels
+from ..pictures.files import Hole, Pixels
 from ..tasks import Problem, Setting
 from ..tasks.problem import to_pixels
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..clipping import shows_noise
+from ..estimation.clipping import shows_noise
 from ..estimation.flat_tiles import PART, STRIDE, bumps_of, cut, detrended, flattest_of_each
+from ..estimation.noise import wavelet_sigma
 from ..estimation.stationary import TILE, shaping_kernel, spectrum_of, undetrended
 from ..interpolation import interpolated
-from ..noise import wavelet_sigma
-from ..pixels import Hole
+from ..pictures.pixels import Hole
 from .continued import REACH, Continuation
 from .shape import Region, bounding_region, regions, wide_part
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from ..pixels import Hole
+from ..pictures.pixels import Hole
 from ..tiling import Patchwork, cover, patchwork
 
 # A hole that holds a square of this side is wide: beyond it a small prior alone blurs or invents.

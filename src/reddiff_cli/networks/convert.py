@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checkpoints.folders import CARD, CONFIG, PICKLE, SCHEDULER, WEIGHTS, locate, read_json
 from ..errors import ModelMissing
 from ..files import write_json
-from ..folders import CARD, CONFIG, PICKLE, SCHEDULER, WEIGHTS, locate, read_json
 from .network import build, damage_told, read_process
 from .weights import (
     ADM_SETTINGS,

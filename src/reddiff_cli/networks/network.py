@@ -1,11 +1,11 @@
 """A diffusers folder as a network: reading, writing, and what its output means.
 
 A folder holds `config.json` (UNet2DModel), `scheduler_config.json` and
-`diffusion_pytorch_model.safetensors` (layouts in folders.py). Three keys of ours may stand in
-`config.json`: `pixel_unshuffle` = f, for a UNet that sees every f x f block of pixels as f^2
-channels (FFDNet, Zhang, Zuo and Zhang 2018, arXiv 1710.04026): 1/f of the resolution, f times the
-view; `highest_timestep`, the last one that the network was trained on (denoiser.py asks for none
-above it); and `zero_mean` of an epsilon network, whose noise has no mean colour.
+`diffusion_pytorch_model.safetensors` (layouts in checkpoints/folders.py). Three keys of ours may
+stand in `config.json`: `pixel_unshuffle` = f, for a UNet that sees every f x f block of pixels as
+f^2 channels (FFDNet, Zhang, Zuo and Zhang 2018, arXiv 1710.04026): 1/f of the resolution, f times
+the view; `highest_timestep`, the last one that the network was trained on (denoisers/denoiser.py
+asks for none above it); and `zero_mean` of an epsilon network, whose noise has no mean colour.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,10 +18,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..checkpoints.folders import (
+    CONFIG,
+    PICKLE,
+    SCHEDULER,
+    WEIGHTS,
+    locate,
+    native_size,
+    read_json,
+)
 from ..errors import ModelMissing
 from ..files import write_json
-from ..folders import CONFIG, PICKLE, SCHEDULER, WEIGHTS, locate, native_size, read_json
-from ..memory import is_out_of_memory
+from ..machine.memory import is_out_of_memory
 from ..schedule import Schedule, schedule_from_config
 from .blocks import Attention, Layout, Residual
 from .unet import make_unet, mistyped

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..filter_shapes import Taps, draw_filter, own
+from ..kernels.filters import Taps, draw_filter, own
 from ..linear import solve_data_step
 from ..metrics import rms
-from ..task_options import Filter
+from ..options.tasks import Filter
 from .separable import Matrices, Separable, Sides, decimation, factors, kept_separable
 from .spectra import BoxSpectrum
 

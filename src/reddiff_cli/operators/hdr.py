@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..light.response import Response
 from ..metrics import rms
-from ..response import Response
 from .highlights import guess_highlights
 
 # Contrast of the papers' operator.

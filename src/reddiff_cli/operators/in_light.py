@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..light.response import VALUES, Response
 from ..linear import conjugate_gradients
 from ..metrics import rms
-from ..response import VALUES, Response
 from .blur import Blur, CircularBlur, PaddedBlur
 from .downsample import Downsample
 from .gauss_newton import MANY, bent_data_step, improved

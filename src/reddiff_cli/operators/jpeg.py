@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..luma import REC601
+from ..light.luma import REC601
+from ..machine.transfer import send
 from ..metrics import rms
-from ..transfer import send
 
 BLOCK = 8
 # Samples from -128 to 127 per unit of x.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..luma import REC601
+from ..light.luma import REC601
 from ..metrics import rms
 from .spectra import ColourSpectrum, MaskSpectrum
 

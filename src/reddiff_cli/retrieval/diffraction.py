@@ -14,7 +14,7 @@ from ..formats.arrays import (
     Array,
     load_array,
 )
-from ..pictures import load_picture
+from ..pictures.files import load_picture
 from .options import PhaseOptions
 
 Amplitude = NDArray[np.float32]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..errors import UsageError
-from ..task_options import TaskOptions
+from ..options.tasks import TaskOptions
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ..clipping import is_recorded
+from ..estimation.clipping import is_recorded
 from ..estimation.stationary import apart, of_mean, of_side
 from ..estimation.tile_noise import spectra_apart, spectra_of_mean
 from ..schedule import Schedule

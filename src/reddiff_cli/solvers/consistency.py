@@ -19,7 +19,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ..clipping import is_recorded
+from ..estimation.clipping import is_recorded
 from ..estimation.tile_noise import in_bands
 from ..schedule import Schedule
 from ..signatures import DenoiseFunction, DrawNoise

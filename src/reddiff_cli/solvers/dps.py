@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..options import PUBLISHED_STEPS
+from ..options.common import PUBLISHED_STEPS
 from ..schedule import Schedule
 from ..signatures import DenoiseFunction, DrawNoise
 from .chain import chain, denoise_recorded, noised, pull_back

@@ -1,14 +1,10 @@
 """Restoration tasks: each turns a file and what is said about its damage into a problem."""
 
-from ..damages import RestoreOptions
 from ..errors import UsageError
 from ..formats.colours import name_of_profile, strange_in
 from ..formats.kinds import format_of
-from ..jobs import Job
-from ..pictures import Picture
-from ..retrieval.options import PhaseOptions
-from ..sparks import told_of_spark
-from ..task_options import (
+from ..options.damages import RestoreOptions
+from ..options.tasks import (
     ColorizeOptions,
     DeblurOptions,
     DenoiseOptions,
@@ -18,6 +14,10 @@ from ..task_options import (
     SuperresOptions,
     TaskOptions,
 )
+from ..pictures.files import Picture
+from ..pictures.sparks import told_of_spark
+from ..planning.jobs import Job
+from ..retrieval.options import PhaseOptions
 from . import (
     colorize,
     compose,

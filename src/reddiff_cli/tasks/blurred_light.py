@@ -7,12 +7,12 @@ what is beside something bright fits no picture, or one with ripples.
 import torch
 from torch import Tensor
 
-from ..clipping import is_recorded
-from ..kernelspec import KernelSpec
+from ..estimation.clipping import is_recorded
+from ..light.response import LIGHT, VALUES, Response, parse_response
 from ..operators import BentChain, Blur, InLight, Inpaint
 from ..operators.chain import Part
 from ..operators.edges import cost_of_edges
-from ..response import LIGHT, VALUES, Response, parse_response
+from ..options.kernelspec import KernelSpec
 from .origin import Origin
 
 AUTO = "auto"

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from ..estimation.noise import is_grey
 from ..formats.kinds import smooths
-from ..jobs import Job
-from ..noise import is_grey
 from ..operators import rec601
-from ..pictures import Picture
-from ..task_options import ColorizeOptions
+from ..options.tasks import ColorizeOptions
+from ..pictures.files import Picture
+from ..planning.jobs import Job
 from .setting import Setting
 from .transparent import hearable
 from .whole import WholePicture

@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..damages import Damage, RestoreOptions
-from ..jobs import Job
-from ..kernel_files import Kernels, check_filter_covers
-from ..kernels import make_kernel
-from ..masks import check_something_is_known, hole_from_file
+from ..kernels.files import Kernels, check_filter_covers
+from ..kernels.tensors import make_kernel
+from ..light.response import LIGHT, LINEAR, VALUES, parse_response
 from ..operators import (
     Blur,
     Composite,
@@ -27,8 +25,10 @@ from ..operators import (
     rec601,
 )
 from ..operators.chain import Part
-from ..pictures import Hole, Picture
-from ..response import LIGHT, LINEAR, VALUES, parse_response
+from ..options.damages import Damage, RestoreOptions
+from ..pictures.files import Hole, Picture
+from ..pictures.masks import check_something_is_known, hole_from_file
+from ..planning.jobs import Job
 from .blurred_light import behind_all, find_response_of, tested_with
 from .colorize import coloured
 from .deblur import check_kernel

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from ..pictures import Picture
+from ..pictures.files import Picture
 from .encoding import Encoding
 from .jpeg import Decoding, make_decoding
 from .problem import Stage, solver_of_shared, to_tensor

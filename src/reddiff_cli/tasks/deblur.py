@@ -4,13 +4,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..jobs import Job
-from ..kernel_files import check_kernel_fits
-from ..kernels import make_kernel
+from ..kernels.files import check_kernel_fits
+from ..kernels.tensors import make_kernel
+from ..light.response import LINEAR, Response
 from ..operators import Blur, CircularBlur, Operator, PaddedBlur, behind
 from ..operators.in_light import AnyBlur
-from ..response import LINEAR, Response
-from ..task_options import DeblurOptions
+from ..options.tasks import DeblurOptions
+from ..planning.jobs import Job
 from .blurred_light import AUTO, choose_response
 from .degraded import DegradedPicture
 from .origin import find_origin

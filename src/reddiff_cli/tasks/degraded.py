@@ -17,13 +17,13 @@ from typing import Self, cast
 
 from ..estimation.coloured_noise import ColouredNoise
 from ..estimation.flat_tiles import has_tiles
+from ..estimation.noise import FLOOR, FLOOR_SMOOTHED
 from ..estimation.nulls import noise_in_nulls
 from ..estimation.rounding import noise_beside, rounding_noise
 from ..estimation.stationary import of_mean
-from ..noise import FLOOR, FLOOR_SMOOTHED
+from ..estimation.verdicts import Grounds
 from ..operators import Coloured, is_linear, keeps_noise, noise_of, passed_by
 from ..operators.coloured import Measured, Noise
-from ..verdicts import Grounds
 from .confirmed import ConfirmedPicture
 from .listening import QUIET
 from .origin import Origin

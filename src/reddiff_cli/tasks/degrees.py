@@ -5,9 +5,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ..cards import FAINT_TASKS, Card
+from ..checkpoints.cards import FAINT_TASKS, Card
 from ..operators import Operator, in_values, mixes_colours
-from ..options import TASKS
+from ..options.common import TASKS
 from ..solvers.reddiff import SIGMA_FLOOR
 
 # A direction of x counts as told where A multiplies it by more than so many times the noise.

@@ -10,14 +10,14 @@ from torch import Tensor
 from ..budget import looking, straight
 from ..estimation.by_light import noise_by_light
 from ..estimation.coloured_noise import ColouredNoise
+from ..estimation.noise import FLOOR, RISE, estimate_noise, is_grey, is_white, wavelet_sigma
 from ..estimation.stationary import white_power
 from ..estimation.tone import Tone, find_tone, is_grain, tone_of
-from ..jobs import Job
-from ..noise import FLOOR, RISE, estimate_noise, is_grey, is_white, wavelet_sigma
 from ..operators import Identity
-from ..pictures import Picture
+from ..options.tasks import DenoiseOptions
+from ..pictures.files import Picture
+from ..planning.jobs import Job
 from ..solvers.whitening import Whitening
-from ..task_options import DenoiseOptions
 from .compressed import find_decoding
 from .confirmed import ConfirmedPicture
 from .encoding import Encoding

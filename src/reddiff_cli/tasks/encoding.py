@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..formats.jpeg import JpegFile, find_jpeg, find_luminance_table
 from ..formats.kinds import smooths
 from ..formats.samples import rounded
-from ..pictures import Picture
+from ..pictures.files import Picture
 from ..traces.resaved import JpegTraces, find_traces
 from ..traces.twice import find_earlier
 from .setting import Setting

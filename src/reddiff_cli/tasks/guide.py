@@ -17,7 +17,7 @@ from ..holes.scales import Scale, enlarged, finer, halvings, levels_to_narrow
 from ..holes.shape import Region
 from ..holes.synthesis import thickness
 from ..operators import Inpaint, JoinedInpaint
-from ..pixels import Hole
+from ..pictures.pixels import Hole
 from ..solvers.reddiff import SIGMA_FLOOR
 from .holed import bent, parts_of
 from .levels import FIRST

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from ..estimation.exposures import noise_between, shown_stops
+from ..estimation.noise import FLOOR
+from ..estimation.verdicts import Grounds
 from ..formats.kinds import FLOAT, format_of, smooths
-from ..jobs import Job, check_readable
-from ..noise import FLOOR
+from ..light.response import Response, parse_response
+from ..light.tonemap import tonemap
 from ..operators import Exposure, Exposures, Operator, PaperHdr
-from ..pictures import Picture, Pixels, load_picture
-from ..response import Response, parse_response
-from ..shots import Photograph, check_alike
-from ..task_options import HdrOptions
-from ..tonemap import tonemap
-from ..verdicts import Grounds
+from ..options.tasks import HdrOptions
+from ..pictures.files import Picture, Pixels, load_picture
+from ..pictures.shots import Photograph, check_alike
+from ..planning.jobs import Job, check_readable
 from .listening import ListeningPicture
 from .problem import Stage, to_pixels, to_tensor
 from .setting import Setting

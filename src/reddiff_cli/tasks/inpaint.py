@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..display import from_display
 from ..errors import UsageError
 from ..formats.kinds import smooths
 from ..holes.grain import Grain, add_grain, measure_grain, surroundings
 from ..holes.shape import solid_share
-from ..jobs import Job
-from ..masks import NEARLY_ALL, covered_share, load_hole
 from ..operators import Inpaint
-from ..pictures import Hole, Picture
-from ..task_options import InpaintOptions
+from ..options.tasks import InpaintOptions
+from ..pictures.display import from_display
+from ..pictures.files import Hole, Picture
+from ..pictures.masks import NEARLY_ALL, covered_share, load_hole
+from ..planning.jobs import Job
 from ..tiling import patchwork
 from .holed import bent, parts_of
 from .problem import Problem, Stage, to_pixels, to_tensor

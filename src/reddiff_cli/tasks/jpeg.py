@@ -8,11 +8,11 @@ from torch import Tensor
 from ..formats.deep import turn
 from ..formats.jpeg import JpegFile, is_no_jpeg, read_jpeg
 from ..formats.kinds import is_jpeg
-from ..jobs import Job
 from ..operators import measure_jpeg
 from ..operators.jpeg import SIGMA
-from ..pictures import Picture
-from ..task_options import JpegOptions
+from ..options.tasks import JpegOptions
+from ..pictures.files import Picture
+from ..planning.jobs import Job
 from .encoding import as_it_was, traces_in
 from .problem import Stage, to_pixels
 from .setting import Setting

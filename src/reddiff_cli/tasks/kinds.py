@@ -1,7 +1,7 @@
 """Which problems of one stage on one canvas are more than that."""
 
-from ..damages import RestoreOptions
-from ..task_options import (
+from ..options.damages import RestoreOptions
+from ..options.tasks import (
     DeblurOptions,
     DenoiseOptions,
     HdrOptions,

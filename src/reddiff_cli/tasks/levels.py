@@ -1,7 +1,7 @@
 """Noise levels of a task, and how the weight of its prior goes with them."""
 
-from ..cards import Card
-from ..options import TASKS
+from ..checkpoints.cards import Card
+from ..options.common import TASKS
 from ..solvers.reddiff import SIGMA_FLOOR
 
 # Last noise level: 0.01 to 0.05 make no difference of 0.1 dB, with noise neither.

@@ -13,12 +13,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..clipping import is_recorded
+from ..estimation.clipping import is_recorded
 from ..estimation.coloured_noise import FLAT, ColouredNoise, measure_noise
+from ..estimation.noise import FLOOR, is_grey, wavelet_sigma
 from ..estimation.tile_noise import TileNoise, tiles_of
-from ..noise import FLOOR, is_grey, wavelet_sigma
 from ..operators import Identity
-from ..pictures import Picture
+from ..pictures.files import Picture
 from ..solvers.consistency import MOST
 from .compressed import CompressedPicture
 from .problem import Probe, Stage

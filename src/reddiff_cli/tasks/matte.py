@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..noise import FLOOR
+from ..estimation.noise import FLOOR
 from ..operators import Downsample
-from ..pictures import Picture, Pixels
+from ..pictures.files import Picture, Pixels
 from ..signatures import DenoiseFunction
 from ..tiling import Patchwork
 from .degraded import DegradedPicture

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..noise import NoiseEstimate
-from ..pictures import Picture
+from ..estimation.noise import NoiseEstimate
+from ..pictures.files import Picture
 from .compressed import find_decoding
 from .encoding import Encoding
 from .jpeg import Decoding

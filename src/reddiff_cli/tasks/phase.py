@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..denoiser import choose_device
-from ..jobs import Job
-from ..pictures import Picture, Pixels
+from ..estimation.verdicts import FAILED
+from ..machine.computing import choose_device
+from ..pictures.files import Picture, Pixels
+from ..planning.jobs import Job
 from ..retrieval.diffraction import Diffraction, load_diffraction
 from ..retrieval.options import PhaseOptions
 from ..retrieval.pipeline import (
@@ -25,7 +26,6 @@ from ..retrieval.pipeline import (
     search,
 )
 from ..retrieval.problem import prepare
-from ..verdicts import FAILED
 from .problem import Problem, Stage, to_pixels
 from .setting import Setting
 

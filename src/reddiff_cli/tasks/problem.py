@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from ..budget import straight
-from ..display import for_display
+from ..estimation.verdicts import TOLD, Grounds
 from ..operators import Operator, on_device
-from ..options import SolverOptions
-from ..pictures import Hole, Picture
+from ..options.common import SolverOptions
+from ..pictures.display import for_display
+from ..pictures.files import Hole, Picture
 from ..signatures import DenoiseFunction
 from ..solvers.reddiff import SIGMA_FLOOR
 from ..solvers.whitening import Whitening
-from ..verdicts import TOLD, Grounds
 from .levels import S_END
 
 

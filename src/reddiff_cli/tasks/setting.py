@@ -7,15 +7,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..cards import Card
-from ..display import spread_out
+from ..checkpoints.cards import Card
+from ..estimation.noise import NoiseEstimate, estimate_noise, is_white
 from ..formats.kinds import smooths
 from ..holes.shape import WHOLE, cheapest_patchwork
-from ..jobs import OnNote
-from ..noise import NoiseEstimate, estimate_noise, is_white
 from ..operators import Operator, keeps_noise
-from ..options import OVERLAP, TASKS, MachineOptions, SolverOptions
-from ..pictures import Hole, Picture, load_picture
+from ..options.common import OVERLAP, TASKS, MachineOptions, SolverOptions
+from ..pictures.display import spread_out
+from ..pictures.files import Hole, Picture, load_picture
+from ..planning.jobs import OnNote
 from ..tiling import Patchwork, Whole
 from .levels import FALLING, SPARSE, UNIT_STEPS, noise_levels
 

@@ -8,17 +8,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..allocator import return_pages
 from ..errors import PictureError
-from ..jobs import Job
-from ..kernel_files import Kernels, check_filter_covers
-from ..memory import is_short_of
+from ..kernels.files import Kernels, check_filter_covers
+from ..light.response import LIGHT, parse_response
+from ..machine.allocator import return_pages
+from ..machine.memory import is_short_of
 from ..metrics import rms
 from ..operators import Downsample, behind
 from ..operators.downsample import from_taps
-from ..pictures import Picture, Pixels
-from ..response import LIGHT, parse_response
-from ..task_options import Filter, SuperresOptions
+from ..options.tasks import Filter, SuperresOptions
+from ..pictures.files import Picture, Pixels
+from ..planning.jobs import Job
 from .matte import EnlargedPicture, bounds, make_matte
 from .origin import find_origin
 from .setting import Setting

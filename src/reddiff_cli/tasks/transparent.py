@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..formats.kinds import FLOAT
 from ..holes.smooth import fill_smoothly
-from ..pictures import Hole, Picture, Pixels
+from ..pictures.files import Hole, Picture, Pixels
 from .problem import to_tensor
 
 # Share of the hidden pixels that one colour must have to be what a program has put there. Alpha

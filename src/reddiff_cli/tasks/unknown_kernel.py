@@ -10,12 +10,12 @@ from torch import Tensor
 from ..errors import PictureError
 from ..estimation.blind import SHARP, KernelEstimate, estimate_kernel
 from ..estimation.welch import luminance_weights
-from ..jobs import Job
-from ..kernels import make_kernel
-from ..kernelspec import KernelSpec
+from ..kernels.tensors import make_kernel
+from ..light.response import VALUES
 from ..operators import Blur
-from ..response import VALUES
-from ..task_options import DeblurOptions
+from ..options.kernelspec import KernelSpec
+from ..options.tasks import DeblurOptions
+from ..planning.jobs import Job
 from .blurred_light import choose_response
 from .deblur import asked, make_blur, remark_on
 from .degraded import DegradedPicture

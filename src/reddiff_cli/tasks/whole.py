@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..budget import looking
-from ..display import from_display
+from ..estimation.noise import is_grey
 from ..formats.kinds import DEPTHS
-from ..noise import is_grey
 from ..operators import Identity, Operator
-from ..pictures import Picture
+from ..pictures.display import from_display
+from ..pictures.files import Picture
 from ..solvers.reddiff import SIGMA_EXACT, SIGMA_FLOOR
 from .degrees import level_behind
 from .problem import Problem, Stage, to_pixels

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..holes.shape import Region, regions, wide_part
 from ..holes.smooth import fill_smoothly
 from ..holes.synthesis import context_margin, synthesise, thickness
-from ..pixels import Hole
+from ..pictures.pixels import Hole
 from ..solvers.reddiff import SIGMA_FLOOR
 from .guide import Guide
 from .problem import Stage

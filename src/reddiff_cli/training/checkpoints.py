@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from ..checkpoints.folder_card import WITHOUT_ATTENTION
+from ..checkpoints.folders import CARD
 from ..errors import ModelMissing, ReddiffError, UsageError
 from ..files import TEMPORARY, replacing, write_json
-from ..folder_card import WITHOUT_ATTENTION
-from ..folders import CARD
 from ..networks.network import save_prior
 from .model_card import model_card
 from .options import TrainOptions

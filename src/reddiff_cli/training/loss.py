@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..machine.transfer import send
 from ..schedule import Schedule
 from ..signatures import NetworkFunction
-from ..transfer import send
 from .options import TrainOptions
 
 # What the logarithm of an error never falls below: bytes are not known any better.

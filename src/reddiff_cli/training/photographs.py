@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..allocator import return_pages
-from ..display import for_display, spread_out
+from ..denoisers.symmetry import CHOICES
 from ..errors import PictureError, UsageError
 from ..formats.kinds import PICTURE_SUFFIXES
 from ..formats.samples import rounded
-from ..pictures import load_eight_bits, load_picture
-from ..symmetry import CHOICES
-from ..transfer import send
+from ..machine.allocator import return_pages
+from ..machine.transfer import send
+from ..pictures.display import for_display, spread_out
+from ..pictures.files import load_eight_bits, load_picture
 
 # Threads that decode. 24 megapixels take 250 MB meanwhile: of files with more than LARGE bytes no
 # more than FEW are decoded at once.
@@ -206,7 +206,8 @@ def draw_crops(
     """Random square crops in [-1, 1], (batch, 3, size, size), from pictures weighted by area.
 
     A share `reduce` of them is taken at half resolution: sharper (no codec traces), wider view.
-    turns: positions of a square that crops are shown in, `all`, `mirror` or `none` (symmetry.py).
+    turns: positions of a square that crops are shown in, `all`, `mirror` or `none`
+    (denoisers/symmetry.py).
     """
     joined, places = photographs.bytes, photographs.places
     areas = (places[:, 1] * places[:, 2]).double()
@@ -231,7 +232,7 @@ def _cut(joined: Tensor, places: Tensor, corners: Tensor, turns: Tensor, side: i
     """Squares of bytes as floats, (B, 3, side, side), each in its position, in a single gathering.
 
     places: (B, 3), offset, height and width.    corners: (B, 2), top and left.
-    turns: (B, 3), whether it is transposed, reversed across and down (symmetry.py).
+    turns: (B, 3), whether it is transposed, reversed across and down (denoisers/symmetry.py).
     """
     told = send(torch.cat([places, corners, turns], 1), joined.device)[:, :, None, None, None]
     offset, height, width, top, left, transposed, across, down = told.unbind(1)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..denoiser import cpu_has_bf16
+from ..machine.computing import cpu_has_bf16
 from ..networks.network import Network, Prior, build, new_config
 from ..schedule import Schedule, linear_betas
 from ..signatures import NetworkFunction

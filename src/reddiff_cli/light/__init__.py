@@ -1,0 +1,1 @@
+"""Light and the values that stand for it: camera responses, luma, tone mapping."""

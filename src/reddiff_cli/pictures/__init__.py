@@ -1,0 +1,1 @@
+"""Pictures and masks: in memory, in files, and as the prior is shown them."""

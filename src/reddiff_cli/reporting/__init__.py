@@ -1,0 +1,1 @@
+"""What people and scripts see: stderr and stdout, bars, lines and tables."""
