@@ -197,6 +197,15 @@ def test_without_a_mask_the_marks_are_looked_for(tmp_path):
     assert "no mask: the picture has no transparent" in events[1]["error"]["message"]
 
 
+def test_marks_that_cover_all_are_told_with_their_picture(tmp_path, tiny_prior):
+    """A loop over pictures ends here, and has to be told at which."""
+    path = tmp_path / "marked.png"
+    Image.new("RGB", (9, 8), (255, 0, 255)).save(path)
+    told = [plan("inpaint", path, "--model", tiny_prior, code=1, run=run)[0] for run in (0, 1)]
+    cure = "the marks cover the whole picture; leave something known"
+    assert [event["error"]["message"] for event in told] == [f"{path}: {cure}"] * 2
+
+
 def light(value=0.5):
     pixels = scene(40, 48).astype(np.float32) / 255
     pixels[3, 5] = value

@@ -76,10 +76,10 @@ def load_hole(
 
 
 def check_something_is_known(hole: Hole, path: Path | None) -> None:
-    """PictureError for a hole as large as the picture."""
+    """PictureError for a hole as large as the picture.    path: its mask; None: marks in it."""
     if hole.all():
-        name = path or "mask"
-        raise PictureError(f"{name}: covers the whole picture; leave something known", "MaskFull")
+        told = f"{path}: covers" if path else "the marks cover"
+        raise PictureError(f"{told} the whole picture; leave something known", "MaskFull")
 
 
 def covered_share(hole: Hole) -> float:
