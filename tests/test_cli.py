@@ -667,7 +667,7 @@ def test_kernel_files_that_are_none(tmp_path, picture_file, quick):
         (-np.ones((3, 3)), "negative"),
         (np.full((3, 3), np.nan), "NaN"),
         (np.ones((3, 3)) * 1j, "real"),
-        (np.ones(3), "1 dimensions"),
+        (np.ones(3), "1 dimension;"),
         (np.ones((0, 3)), "empty"),
     ):
         np.save(path, values)

@@ -246,9 +246,9 @@ def save_inputs():
 
 
 TOLD = {
-    "denoise nan.exr -o out.exr": "1 pixels are not a number, or infinite",
-    "denoise inf.tif -o out.tif": "1 pixels are not a number, or infinite",
-    "superres negative.exr -o out.exr": "1 pixels are negative, the least is -1",
+    "denoise nan.exr -o out.exr": "1 pixel is not a number, or infinite",
+    "denoise inf.tif -o out.tif": "1 pixel is not a number, or infinite",
+    "superres negative.exr -o out.exr": "1 pixel is negative, the least is -1",
     "denoise spark.exr": "its brightest pixel is",
     "superres spark.tif": "its brightest pixel is",
     "jpeg spark.exr": "is no JPEG, and shows no traces of one",
@@ -258,9 +258,9 @@ TOLD = {
     "denoise text.hdr": "text.hdr: not a picture, or damaged",
     "denoise empty.exr": "empty.exr: not a picture, or damaged",
     "hdr light.exr": "light.exr: is linear light already",
-    "hdr nan.tif": "1 pixels are not a number",
+    "hdr nan.tif": "1 pixel is not a number",
     "hdr a.png light.tif --exposures 0,2": "light.tif: is linear light already",
-    "hdr a.png negative.exr --exposures 0,2": "1 pixels are negative",
+    "hdr a.png negative.exr --exposures 0,2": "1 pixel is negative",
     "hdr a.png small.png --exposures 0,2": "small.png: is 40x40, a.png is 48x40",
     "hdr grey.png a.jpg --exposures 0,2": "grey.png: is grey, and not all exposures are",
     "hdr a.png pipe.png --exposures 0,2": "pipe.png: is no file but a pipe or a device",

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .cards import Card
 from .devices import check_device
-from .errors import DeviceMissing, ModelMissing
+from .errors import DeviceMissing, ModelMissing, counted
 from .folders import WEIGHTS, locate
 from .grey import Completion
 from .memory import free_memory, is_out_of_memory
@@ -239,7 +239,9 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda":
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:
-            raise DeviceMissing(f"--device {kind}: this machine has {count} CUDA devices; use cpu")
+            raise DeviceMissing(
+                f"--device {kind}: this machine has {counted(count, 'CUDA device')}; use cpu"
+            )
         return torch.device("cuda", int(rank) % count) if rank else device
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceMissing(f"--device {name}: there is no MPS on this machine; use cpu")

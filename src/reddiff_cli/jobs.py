@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .errors import PictureError, UsageError
+from .errors import PictureError, UsageError, counted
 from .formats.arrays import ARRAY_SUFFIXES
 from .formats.carriers import read_record
 from .formats.endings import is_whole
@@ -92,7 +92,7 @@ def plan_jobs(
     jobs += dict.fromkeys(unread)
     mine = shard.take(jobs)
     if not mine:
-        on_note(f"warning: {shard} holds none of {len(jobs)} pictures")
+        on_note(f"warning: {shard} holds no picture (of {len(jobs)})")
     return [plan_job(job, options, make_record, sheets) for job in mine]
 
 
@@ -215,9 +215,9 @@ def _expand(
             f"warning: {path}: {len(foreign)} left out that are called like results but hold no "
             f"record ({shown}); unless --strip made them, rename them or give them by name"
         )
-    made, others = len(named) - len(pictures), len(files) - len(named)
-    left_out = f"{made} results of reddiff and {others} other files left out"
-    on_note(f"{path}: {len(pictures)} pictures, {left_out}")
+    made = counted(len(named) - len(pictures), "result")
+    left_out = f"{made} of reddiff and {counted(len(files) - len(named), 'other file')} left out"
+    on_note(f"{path}: {counted(len(pictures), 'picture')}, {left_out}")
     return [Source(p, path) for p in pictures]
 
 

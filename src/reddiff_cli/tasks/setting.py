@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..cards import Card
 from ..display import spread_out
+from ..errors import counted
 from ..formats.kinds import smooths
 from ..holes.shape import WHOLE, cheapest_patchwork
 from ..jobs import OnNote
@@ -58,7 +59,7 @@ class Setting:
         reached = 100 * spread.unit * float(seen.max())
         times = f"the prior sees them {1 / spread.unit:g} times as bright"
         hot = 0 if spread.sparks is None else int((spread.sparks > 0).any(2).sum())
-        but = f", but for {hot} hot pixel{'s' if hot > 1 else ''}" if hot else ""
+        but = f", but for {counted(hot, 'hot pixel')}" if hot else ""
         self.on_note(f"{path}: its values reach {reached:.2g} % of white{but}; {times}")
         return spread, replace(self, solver=replace(self.solver, noise=noise))
 
