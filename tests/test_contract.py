@@ -226,6 +226,12 @@ def test_a_terminal_gets_bars(picture_file, quick, tmp_path):
     assert b"[1/1]" in text
 
 
+def test_stdout_takes_a_picture_that_is_named_twice(folder, quick):
+    name = sorted(folder.glob("*.png"))[0].name
+    script = f"reddiff denoise {name} ./{name} -o - {' '.join(quick)} | head -c 4"
+    assert shell(script, cwd=folder).stdout[1:] == b"PNG"
+
+
 def test_what_a_folder_holds_is_counted(tmp_path, quick):
     Image.fromarray(scene(9, 8)).save(tmp_path / "a.png")
     (tmp_path / "notes.txt").write_text("no picture")

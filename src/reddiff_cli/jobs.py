@@ -27,6 +27,8 @@ from .outputs import (
     check_writable,
     is_result,
     name_outputs,
+    named_once,
+    place_of,
     sheets_of,
     without_sheet,
 )
@@ -80,8 +82,11 @@ def plan_jobs(
             )
     errors: list[OSError] = []
     found = [_expand(path, options, suffixes, errors.append, on_note, mask) for path in inputs]
-    # A picture that is named twice is restored once.
-    sources = list({_place_of(s.path): s for sources in found for s in sources}.values())
+    named = [source for sources in found for source in sources]
+    sources, inputs = list({place_of(s.path): s for s in named}.values()), named_once(inputs)
+    if len(sources) < len(named):
+        again = counted(len(named) - len(sources), "picture")
+        on_note(f"{again} named more than once, to be restored once")
     unread = [_unread(task, error, options) for error in errors]
     if not sources and not unread:
         raise UsageError(f"{', '.join(map(str, inputs))}: no picture found; see --recursive")
@@ -138,11 +143,6 @@ def same_settings(found: Record | None, wanted: Record) -> bool:
 def _same_place(one: Path, other: Path) -> bool:
     """Whether two paths, of which the first exists, are one, however they are spelt."""
     return other.exists() and one.samefile(other)
-
-
-def _place_of(path: Path) -> Path:
-    """One for all spellings of a path; links to pictures stay pictures of their own."""
-    return Path(os.path.realpath(path.parent)) / path.name
 
 
 def _why_not_done(found: Record | None, wanted: Record) -> str:

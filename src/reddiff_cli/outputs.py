@@ -30,6 +30,19 @@ class Source:
 IsOf = Callable[[Source, Path], bool]
 
 
+def place_of(path: Path) -> Path:
+    """One for all spellings of a path; links to pictures stay pictures of their own."""
+    return Path(os.path.realpath(path.parent)) / path.name
+
+
+def named_once(paths: Sequence[Path]) -> list[Path]:
+    """Paths in their order, less those that were named before."""
+    first: dict[Path, Path] = {}
+    for path in paths:
+        first.setdefault(place_of(path), path)
+    return list(first.values())
+
+
 def is_result(path: Path, *, sheets: bool = True) -> bool:
     """True for names that reddiff gives: a folder may be read again without eating its results.
 
