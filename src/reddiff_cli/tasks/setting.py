@@ -74,12 +74,15 @@ class Setting:
         path: Path,
         picture: Tensor,
         known: Tensor | None = None,
+        smoothed: bool | None = None,
         *,
         blurred: bool = False,
     ) -> float:
         """Noise in [0, 1] units: as given, or the task's own, or as of `estimate`."""
         told = self.told_noise(task)
-        return self.estimate(path, picture, known, blurred=blurred).sigma if told is None else told
+        if told is not None:
+            return told
+        return self.estimate(path, picture, known, smoothed, blurred=blurred).sigma
 
     def estimate(
         self,
