@@ -107,7 +107,8 @@ class Masks:
         if mask is None or mask.is_file():
             return mask
         if not mask.is_dir():
-            raise UsageError(f"--mask {mask}: no such file or folder")
+            told = "is a pipe or a device" if mask.exists() else "no such file or folder"
+            raise UsageError(f"--mask {mask}: {told}; give a file, or a folder of masks")
         relative = picture.relative_to(root) if root else Path(picture.name)
         folder = mask / relative.parent
         if folder not in self._listed:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import PictureError
 from ..formats.kinds import FLOAT
-from ..jobs import file_digest, list_pictures
+from ..jobs import check_readable, file_digest, list_pictures
 from ..kernel_files import Kernels
 from ..masks import (
     Masks,
@@ -62,6 +62,7 @@ class EvalInputs:
         """sha256 of its file; PictureError if it, or what should be its folder, cannot be read."""
         if picture in self._unread:
             raise self._unread[picture]
+        check_readable(picture)
         return file_digest(picture)
 
     def _first(self, limit: int, found: list[Path]) -> list[Path]:
