@@ -359,6 +359,19 @@ def test_absent_cuda_is_never_a_silent_cpu_run(picture_file, mask_file, quick):
     assert "0 CUDA devices" in stderr
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_absent_cuda_is_told_before_what_is_wrong_with_pictures(picture_file, quick):
+    """Unless all is done already: then no device is needed."""
+    command = ["denoise", picture_file, *quick]
+    reddiff(*command)
+    _, stderr = reddiff(*command, "--device", "cuda")
+    assert "done already" in stderr
+    _, stderr = reddiff(*command, "--device", "cuda", "--seed", "1", code=4)
+    assert stderr.startswith("error: --device cuda: this machine has 0 CUDA devices")
+    _, stderr = reddiff(*command, "--seed", "1", code=1)
+    assert "exists with other settings" in stderr
+
+
 def test_bad_pictures_and_masks(tmp_path, picture_file, mask_file, quick):
     text = tmp_path / "text.png"
     text.write_text("hello")
@@ -668,7 +681,7 @@ def test_kernel_files_that_are_none(tmp_path, picture_file, quick):
         (-np.ones((3, 3)), "negative"),
         (np.full((3, 3), np.nan), "NaN"),
         (np.ones((3, 3)) * 1j, "real"),
-        (np.ones(3), "1 dimensions"),
+        (np.ones(3), "1 dimension;"),
         (np.ones((0, 3)), "empty"),
     ):
         np.save(path, values)

@@ -227,6 +227,20 @@ def test_a_terminal_gets_bars(picture_file, quick, tmp_path):
     assert b"[1/1]" in text
 
 
+def test_stdout_takes_a_picture_that_is_named_twice(folder, quick):
+    name = sorted(folder.glob("*.png"))[0].name
+    script = f"reddiff denoise {name} ./{name} -o - {' '.join(quick)} | head -c 4"
+    assert shell(script, cwd=folder).stdout[1:] == b"PNG"
+
+
+def test_what_a_folder_holds_is_counted(tmp_path, quick):
+    Image.fromarray(scene(9, 8)).save(tmp_path / "a.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    reddiff("denoise", tmp_path, *quick)
+    _, stderr = reddiff("denoise", tmp_path, "-v", *quick)
+    assert f"{tmp_path}: 1 picture, 1 result of reddiff and 1 other file left out" in stderr
+
+
 def test_quiet_verbose_and_traces(folder, quick, monkeypatch):
     command = ["denoise", folder, "-o", folder.parent / "out", *quick]
     _, stderr = reddiff(*command, "-q", code=1)
@@ -584,11 +598,11 @@ def test_a_task_that_names_its_own_picture_restores_it(folder, quick):
     reddiff("denoise", picture, "-o", folder / "out.png", *quick, env=environment)
     assert (folder / "out.png").is_file()
     _, stderr = reddiff("denoise", picture, "-o", folder / "o/", "--shard", "2/2", *quick)
-    assert "part 2 of 2 holds none of 1 pictures" in stderr
+    assert "part 2 of 2 holds no picture (of 1)" in stderr
     # Of torchrun, all processes get the same command line.
     environment = {"RANK": "1", "WORLD_SIZE": "2"}
     _, stderr = reddiff("denoise", picture, "-o", folder / "o/", *quick, env=environment)
-    assert "part 2 of 2 (RANK=1) holds none of 1 pictures" in stderr
+    assert "part 2 of 2 (RANK=1) holds no picture (of 1)" in stderr
     assert not list(folder.glob("o/*"))
 
 
@@ -609,7 +623,7 @@ def test_parts_that_do_not_exist(folder, quick):
     environment = {"RANK": "5", "WORLD_SIZE": "2"}
     command = ["denoise", folder, "--shard", "9/9", "--json", *quick]
     stdout, stderr = reddiff(*command, env=environment)
-    assert "part 9 of 9 holds none of 4 pictures" in stderr
+    assert "part 9 of 9 holds no picture (of 4)" in stderr
     assert events(stdout) == [
         {"event": "summary", "ok": 0, "skipped": 0, "failed": 0, "doubtful": 0, "exit_code": 0}
         | {"seconds": events(stdout)[0]["seconds"]}

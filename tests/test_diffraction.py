@@ -203,7 +203,7 @@ def test_marks_at_the_end_of_a_type_are_unknown(tmp_path, dtype, below, data):
     places = [(3, 4), (3, 5), (3, 6), (5, 5)] if below else [(3, 4), (3, 5), (3, 6)]
     assert sorted(map(tuple, np.argwhere(~found.known))) == places
     assert any(f"3 pixels hold {end}," in note for note in found.notes)
-    assert any(f"1 pixels hold {end - 1}," in note for note in found.notes) == below
+    assert any(f"1 pixel holds {end - 1}," in note for note in found.notes) == below
 
 
 @pytest.mark.parametrize("layout", ["corner", "centered"])

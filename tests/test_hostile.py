@@ -186,3 +186,31 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, tiny_prior, named):
     assert result.returncode in (1, 2)
     assert len(result.stderr.decode().strip().splitlines()) == 1
     assert not (tmp_path / "o.png").exists()
+
+
+PIPES = {
+    "denoise photo.png -o pipe.png": "-o pipe.png: is a device or a pipe",
+    "denoise photo.png -o pipe.png --overwrite": "-o pipe.png: is a device or a pipe",
+    "denoise photo.png -o out": "out/photo.png: is a device or a pipe; choose another -o",
+    "denoise photo.png pipe.denoise.png -o other": "pipe.denoise.png: is no file but a pipe",
+    "denoise . -o other": "1 left out that are called like results but hold no record",
+    "eval denoise pipe.png -o other": "pipe.png: is no file but a pipe",
+    "eval denoise pipe.png -o other --dry-run": "pipe.png: cannot be decoded (it is a pipe)",
+    "inpaint photo.png --mask pipe.png": "--mask pipe.png: is a pipe or a device; give a file",
+}
+
+
+@pytest.mark.parametrize("command", PIPES)
+def test_nothing_waits_for_a_pipe(tmp_path, tiny_prior, command):
+    """Named as a result, an input or a mask: nobody may ever write to it, or read it."""
+    Image.fromarray(scene(20, 24)).save(tmp_path / "photo.png")
+    (tmp_path / "out").mkdir()
+    for name in ("pipe.png", "pipe.denoise.png", "out/photo.png"):
+        os.mkfifo(tmp_path / name)
+    words = [*command.split(), "--model", str(tiny_prior), "--steps", "2"]
+    result = reddiff(*words, cwd=tmp_path)
+    told = result.stderr.decode() + result.stdout.decode()
+    assert PIPES[command] in told, told
+    assert result.returncode in (1, 2)
+    assert (tmp_path / "pipe.png").is_fifo()
+    assert (tmp_path / "out/photo.png").is_fifo()

@@ -12,7 +12,7 @@ from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.options.common import OutputOptions
 from reddiff_cli.pictures.files import Picture, save_picture
 from reddiff_cli.planning.jobs import file_digest, list_pictures, plan_jobs
-from reddiff_cli.planning.outputs import SHEETS
+from reddiff_cli.planning.outputs import SHEETS, named_once
 from reddiff_cli.planning.shards import Shard
 
 
@@ -103,6 +103,25 @@ def test_output_file_or_folder(tmp_path):
         plan([tmp_path / "a.png", tmp_path / "b.png"], path=tmp_path / "o.png")
     with pytest.raises(UsageError, match="cannot write"):
         plan([tmp_path / "a.png"], path=tmp_path / "o.gif")
+
+
+def test_a_picture_that_is_named_twice_is_one_input(tmp_path):
+    """In any spelling; links are pictures of their own."""
+    make(tmp_path / "a.png", tmp_path / "b.png")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
+    twice, notes = [tmp_path / "a.png", tmp_path / "sub" / ".." / "a.png"], []
+    options = OutputOptions(path=tmp_path / "o.jpg")
+    about = None, options, lambda _: {}, notes.append
+    (job,) = plan_jobs("inpaint", twice, *about)
+    assert job.output == tmp_path / "o.jpg"
+    assert notes == ["1 picture named more than once, to be restored once"]
+    for other in ("b.png", "link.png"):
+        with pytest.raises(UsageError, match="several inputs"):
+            plan_jobs("inpaint", [*twice, tmp_path / other], *about)
+    mixed = [tmp_path / "b.png", *twice, tmp_path / "b.png"]
+    assert named_once(mixed) == [tmp_path / "b.png", tmp_path / "a.png"]
+    assert [job.input.name for job in plan(mixed)] == ["b.png", "a.png"]
 
 
 def test_an_input_is_never_overwritten(tmp_path):

@@ -188,8 +188,8 @@ def test_trim_moves_no_weight(size, seed):
         ([[np.inf, 1]], "infinity"),
         ([[1j, 1]], "complex"),
         ([["a", "b"]], "real"),
-        (np.ones(3), "dimensions"),
-        (np.ones((3, 3, 1)), "dimensions"),
+        (np.ones(3), "dimension"),
+        (np.ones((3, 3, 1)), "dimension"),
         (np.ones((600, 3)), "3x600"),
     ],
 )

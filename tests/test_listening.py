@@ -11,6 +11,7 @@ from reddiff_cli.errors import PictureError
 from reddiff_cli.estimation.blind import SHARP, KernelEstimate, estimate_kernel
 from reddiff_cli.estimation.coloured_noise import ColouredNoise, measure_noise
 from reddiff_cli.estimation.stationary import TILE, spectrum_of
+from reddiff_cli.estimation.tile_noise import TileNoise
 from reddiff_cli.estimation.welch import luminance_weights, measure_spectrum
 from reddiff_cli.kernels.tensors import make_kernel
 from reddiff_cli.operators import Blur
@@ -22,6 +23,7 @@ from reddiff_cli.pictures.files import Picture, load_picture, save_picture
 from reddiff_cli.planning.jobs import Job
 from reddiff_cli.restore import Restorer
 from reddiff_cli.tasks import Setting, pose
+from reddiff_cli.tasks.degraded import LOW
 from reddiff_cli.tasks.problem import Probe, to_pixels
 from test_blind import leaves
 
@@ -456,3 +458,104 @@ def test_no_simple_blur_is_not_called_no_blur(tmp_path):
     problem = posed(saved(tmp_path, blurred("uniform:1", wide, 2), "y.png"), AUTO)
     with pytest.raises(PictureError, match="no Gaussian, disk or straight motion found"):
         problem.believe(KernelEstimate(SHARP, "sure", 0.0, 1.0, ((SHARP, 1.0),)))
+
+
+def heard_as(level):
+    """Noise wider than a pixel of this level, of 255, that no channel shares with another."""
+    power = spectrum_of(wide(5, TILE).expand(2, 3, TILE, TILE))
+    return ColouredNoise(power, torch.zeros(1), torch.tensor([2 * level / 255]))
+
+
+def hears(problem, found):
+    """Whatever the network is asked tells the same."""
+
+    def hear(_):
+        problem.clean, problem.heard = problem.y, found
+
+    problem._hear = hear
+
+
+REDUCED = SuperresOptions(2, parse_filter("bicubic"))
+
+
+def test_grain_that_nothing_explains_is_taken_stronger_where_nothing_is_blurred(tmp_path):
+    problem = posed(saved(tmp_path, blurred("gaussian:0.5", white, 5)), REDUCED)
+    doubted = []
+
+    def doubting(*, white):
+        doubted.append(white)
+        problem.heard = heard_as(4)
+        return iter(())
+
+    problem.probing, problem.doubting = lambda: iter(()), doubting
+    (stage,) = problem.stages()
+    assert doubted == [False]
+    assert not stage.white
+    assert 255 * stage.sigma_y / 2 == pytest.approx(LOW * 4)
+    assert problem.grounds.raised == pytest.approx(LOW)
+
+
+@pytest.mark.parametrize(("estimated", "taken"), [(5, 6), (7, 7), (12, 8)])
+def test_wide_noise_is_asked_about_where_nothing_is_blurred(estimated, taken, tmp_path):
+    """Then the estimate stands within what was heard."""
+    problem = posed(saved(tmp_path, blurred("gaussian:0.5", white, 5)), REDUCED)
+    asked = []
+    hears(problem, heard_as(4))
+    problem.noise, problem._doubts = estimated / 255, lambda: True
+    problem.probing, problem.asking = lambda: iter(()), lambda found: asked.append(found) or ()
+    problem.doubting = lambda *, white: iter(())
+    problem._sounds_white = lambda _: False
+    for stage in problem.stages():
+        problem.accept(stage, stage.start)
+    assert len(asked) == 1
+    assert 255 * stage.sigma_y / 2 == pytest.approx(taken)
+
+
+@pytest.mark.parametrize(
+    ("heard", "nulls", "taken"),
+    [(None, False, 7), (4, False, 7), (2, False, 4), (4, True, 7), (6, True, LOW * 6)],
+)
+def test_behind_a_blur_of_light_noise_is_as_strong_as_heard(heard, nulls, taken, tmp_path):
+    """No weaker than where the blur lets nothing through; nothing heard changes nothing."""
+    options = DeblurOptions(parse_kernel("gaussian:0.5"), response="srgb")
+    problem = posed(saved(tmp_path, blurred("gaussian:0.5", wide, 5)), options)
+    problem.noise, problem.white = 7 / 255, False
+    hears(problem, None if heard is None else heard_as(heard))
+    problem._looks_in_nulls = lambda: nulls
+    problem._sounds_white = lambda _: False
+    problem._is_coloured = lambda _: True
+    *_, stage = solved_stages(problem)
+    assert problem.spectrum is None
+    assert 255 * stage.sigma_y / 2 == pytest.approx(taken)
+
+
+def solved_stages(problem):
+    """All stages, each of which changes nothing."""
+    for stage in problem.stages():
+        problem.accept(stage, stage.start)
+        yield stage
+
+
+def test_too_little_noise_behind_a_blur_is_not_heard(tmp_path):
+    problem = posed(saved(tmp_path, blurred("gaussian:0.5", wide, 5)), KNOWN)
+    problem._is_loud, problem._looks_in_nulls = lambda: False, lambda: False
+    (stage,) = problem.stages()
+    assert not stage.shared
+
+
+def test_one_channel_tells_no_doubt_of_white_noise(tmp_path):
+    """As its middle frequencies tell nothing: what tiles tell is taken as it is."""
+    y = blurred("gaussian:0.5", white, 5)
+    grey, colours = y[:, :1].expand(1, 3, SIDE, SIDE), y
+    listened = []
+    for picture in (grey, colours):
+        problem = posed(saved(tmp_path, picture), DenoiseOptions())
+        left = torch.tensor([[1.0, 2.0, 1.0]])
+        about = torch.zeros(1), torch.tensor([5 / 127.5]), left, torch.ones(1, 3)
+        problem.tile_noise = TileNoise(*about)
+        hears(problem, None)
+        problem._listens_again = lambda _: False
+        listened.append(len(list(problem.doubting(white=True))))
+        problem.tile_noise = None
+        assert not list(problem.doubting(white=True))
+    assert listened == [0, 1]

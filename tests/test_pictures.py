@@ -576,7 +576,7 @@ def test_float_tiff_is_turned_upright(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(np.nan, "1 pixels are not a number"), (-0.5, "1 pixels are negative.*add an offset")],
+    [(np.nan, "1 pixel is not a number"), (-0.5, "1 pixel is negative.*add an offset")],
 )
 @pytest.mark.parametrize("suffix", [".exr", ".tif"])
 def test_what_is_no_light_is_refused(tmp_path, suffix, value, words):

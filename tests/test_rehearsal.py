@@ -198,6 +198,15 @@ def test_without_a_mask_the_marks_are_looked_for(tmp_path):
     assert "no mask: the picture has no transparent" in events[1]["error"]["message"]
 
 
+def test_marks_that_cover_all_are_told_with_their_picture(tmp_path, tiny_prior):
+    """A loop over pictures ends here, and has to be told at which."""
+    path = tmp_path / "marked.png"
+    Image.new("RGB", (9, 8), (255, 0, 255)).save(path)
+    told = [plan("inpaint", path, "--model", tiny_prior, code=1, run=run)[0] for run in (0, 1)]
+    cure = "the marks cover the whole picture; leave something known"
+    assert [event["error"]["message"] for event in told] == [f"{path}: {cure}"] * 2
+
+
 def light(value=0.5):
     pixels = scene(40, 48).astype(np.float32) / 255
     pixels[3, 5] = value
@@ -238,9 +247,9 @@ def save_inputs():
 
 
 TOLD = {
-    "denoise nan.exr -o out.exr": "1 pixels are not a number, or infinite",
-    "denoise inf.tif -o out.tif": "1 pixels are not a number, or infinite",
-    "superres negative.exr -o out.exr": "1 pixels are negative, the least is -1",
+    "denoise nan.exr -o out.exr": "1 pixel is not a number, or infinite",
+    "denoise inf.tif -o out.tif": "1 pixel is not a number, or infinite",
+    "superres negative.exr -o out.exr": "1 pixel is negative, the least is -1",
     "denoise spark.exr": "its brightest pixel is",
     "superres spark.tif": "its brightest pixel is",
     "jpeg spark.exr": "is no JPEG, and shows no traces of one",
@@ -250,9 +259,9 @@ TOLD = {
     "denoise text.hdr": "text.hdr: not a picture, or damaged",
     "denoise empty.exr": "empty.exr: not a picture, or damaged",
     "hdr light.exr": "light.exr: is linear light already",
-    "hdr nan.tif": "1 pixels are not a number",
+    "hdr nan.tif": "1 pixel is not a number",
     "hdr a.png light.tif --exposures 0,2": "light.tif: is linear light already",
-    "hdr a.png negative.exr --exposures 0,2": "1 pixels are negative",
+    "hdr a.png negative.exr --exposures 0,2": "1 pixel is negative",
     "hdr a.png small.png --exposures 0,2": "small.png: is 40x40, a.png is 48x40",
     "hdr grey.png a.jpg --exposures 0,2": "grey.png: is grey, and not all exposures are",
     "hdr a.png pipe.png --exposures 0,2": "pipe.png: is no file but a pipe or a device",

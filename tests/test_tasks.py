@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, Jpeg2KImagePlugin
 
 from conftest import scene
 from doubles import told_of_tiles
@@ -74,6 +74,33 @@ def finished(problem):
         if not stage.probe:
             problem.accept(stage, stage.start)
     return problem.finish()
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *[DenoiseOptions(), SuperresOptions(2), DeblurOptions(parse_kernel("gaussian:1"))],
+        *[ColorizeOptions(), HdrOptions(), parse_degrade("blur gaussian:1 | noise 0.02")],
+    ],
+    ids=lambda options: options.task,
+)
+def test_a_jpeg_2000_is_decoded_once(tmp_path, monkeypatch, options, lossless):
+    """To learn whether it has lost something takes its pixels, and these a second or more."""
+    path, decoded = tmp_path / "a.jp2", []
+    Image.fromarray(scene(130, 159)).save(path, irreversible=not lossless)
+    load = Jpeg2KImagePlugin.Jpeg2KImageFile.load
+
+    def watched(image):
+        decoded.extend(image.tile)  # nothing is left of it once it is decoded
+        return load(image)
+
+    monkeypatch.setattr(Jpeg2KImagePlugin.Jpeg2KImageFile, "load", watched)
+    about, _ = setting()
+    problem = pose(Job(options.task, path, tmp_path / "o.png"), options, about)
+    assert len(decoded) == 1
+    assert problem.source.smoothed is not lossless
+    assert getattr(problem, "lossy", not lossless) is not lossless
 
 
 def solved(problem, tells):

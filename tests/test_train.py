@@ -586,7 +586,7 @@ def test_a_folder_that_cannot_be_read_is_told(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     told = f"{tmp_path / 'photos/shut'}: folder cannot be read (Permission denied)"
     _, notes = run(options(tmp_path / "photos", tmp_path / "p"))
-    assert notes[:2] == ["1 pictures, 0.01 megapixels", told]
+    assert notes[:2] == ["1 picture, 0.01 megapixels", told]
     with pytest.raises(UsageError, match="no usable picture of 1 .*shut: folder cannot be read"):
         run(options(tmp_path / "photos/shut", tmp_path / "q"))
 
@@ -744,7 +744,7 @@ def test_small_pictures_are_left_out_where_crops_are_larger(tmp_path):
         with pytest.raises(UsageError, match=r"a\.png: smaller than 64 pixels"):
             run(replace(asked, **changes))
     _, notes = run(replace(asked, wide_every=0, reduce=0.0))
-    assert notes[0].startswith("1 pictures")
+    assert notes[0].startswith("1 picture,")
 
 
 def test_a_run_that_cannot_go_on_is_told_before_its_photographs_are_read(folder, tmp_path):

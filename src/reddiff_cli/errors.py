@@ -77,6 +77,11 @@ def code_of(error: BaseException) -> ExitCode:
     return ExitCode.INTERRUPTED
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """A number and its noun: `1 pixel`, `2 pixels`.    several: where an s is not enough."""
+    return f"{number} {one if number == 1 else several or f'{one}s'}"
+
+
 def wants_traces(verbose: int) -> bool:
     """True if failures are to be shown with their tracebacks: with -vv or REDDIFF_DEBUG=1."""
     return verbose > 1 or os.environ.get("REDDIFF_DEBUG") == "1"

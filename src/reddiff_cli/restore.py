@@ -15,7 +15,7 @@ from torch import Tensor
 from .checkpoints.cards import Card
 from .denoisers.batching import Batcher
 from .denoisers.denoiser import Denoiser, load_model
-from .errors import PictureError
+from .errors import PictureError, counted
 from .foretell import Foreteller, OnEstimate, OnStep, watched
 from .formats.kinds import DEPTHS, format_of
 from .machine.computing import DTYPES, choose_device, choose_dtype, compute_exactly
@@ -213,7 +213,7 @@ class Restorer:
         count, asked = evaluations(self.solver, self.denoiser, self.card), self.solver.evaluations
         if count != asked:
             why = "published grid" if count > asked else "prior's levels"
-            on_note(f"warning: the {why} took {count} network evaluations, not {asked}")
+            on_note(f"warning: the {why} took {counted(count, 'network evaluation')}, not {asked}")
         return count
 
     def _setting(self, tile: int | None, on_note: OnNote) -> Setting:

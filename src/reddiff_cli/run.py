@@ -97,7 +97,9 @@ class Run:
     ) -> "Restorer | None":
         """What restores the pictures, if there is one to restore; and what is noted beforehand."""
         restorer = None
-        if any(job.action == "restore" for job in jobs):
+        # Where a device is named that is not there, no picture has failed by itself.
+        sure = self.machine.device == "cpu" or self.machine.device.startswith("auto")
+        if any(job.action == "restore" or (job.action == "fail" and not sure) for job in jobs):
             from .restore import Restorer
 
             solver = fit(card, self.solver)

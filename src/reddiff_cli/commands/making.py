@@ -132,11 +132,13 @@ def keywords(source: Callable[..., object], hints: dict[str, Any]) -> list[inspe
 
 def _run(options: TaskOptions, inputs: list[Path], shared: Shared) -> None:
     target = None if shared.output is None else Path(shared.output)
+    from ..planning.outputs import named_once
+
     _check_stdout(options, shared, target)
     _, pictures = options.claim(inputs)
     solver, machine = shared.solver(), shared.machine()
     check_solver(solver, options.task, spectral=options.spectral)
-    with spooled(inputs, target, len(pictures)) as files:
+    with spooled(inputs, target, len(named_once(pictures))) as files:
         from ..run import Run
 
         run = Run(

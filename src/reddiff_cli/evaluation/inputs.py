@@ -17,7 +17,7 @@ from ..pictures.masks import (
     check_something_is_known,
     load_hole,
 )
-from ..planning.jobs import file_digest, list_pictures
+from ..planning.jobs import check_readable, file_digest, list_pictures
 from .crops import Crop, crop_of
 from .hole_shapes import check_hole
 from .options import Case, HoleOptions
@@ -62,6 +62,7 @@ class EvalInputs:
         """sha256 of its file; PictureError if it, or what should be its folder, cannot be read."""
         if picture in self._unread:
             raise self._unread[picture]
+        check_readable(picture)
         return file_digest(picture)
 
     def _first(self, limit: int, found: list[Path]) -> list[Path]:

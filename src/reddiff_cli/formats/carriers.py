@@ -195,13 +195,13 @@ def read_record(path: Path) -> dict[str, Any] | None:
 def _carriers_in(path: Path) -> list[Any]:
     """Whatever may hold a record; empty if the file is not readable."""
     suffix = path.suffix.lower()
-    if suffix == ".hdr":
-        with suppress(OSError):
-            return [sidecar(path).read_bytes() if path.is_file() else b""]
-        return []
-    if suffix == ".exr":
-        return _described(path)
     with suppress(Exception):  # whatever is wrong with the file: it carries no record
+        if not path.is_file():  # reading a pipe would wait for ever
+            return []
+        if suffix == ".hdr":
+            return [sidecar(path).read_bytes()]
+        if suffix == ".exr":
+            return _described(path)
         if suffix in (".tif", ".tiff"):
             return [read_tags(path).get_ifd(ExifTags.IFD.Exif).get(_USER_COMMENT)]
         with open_picture(path) as image:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PictureError
+from ..errors import PictureError, counted
 from .attributes import Attribute, set_attributes, set_window
 from .complaints import complaint, name_of
 from .parts import has_several
@@ -171,14 +171,14 @@ def _check_light(path: Path, light: Pixels, alpha: Pixels | None) -> None:
     """PictureError where something else than light is stored."""
     finite = np.isfinite(light).all(axis=2) & (True if alpha is None else np.isfinite(alpha))
     if not finite.all():
-        count = int((~finite).sum())
-        message = f"{path}: {count} pixels are not a number, or infinite; replace them first"
+        told = counted(int((~finite).sum()), "pixel is", "pixels are")
+        message = f"{path}: {told} not a number, or infinite; replace that first"
         raise PictureError(message, "NotFinite")
     if light.min() < 0:
-        count, least = int((light < 0).any(axis=2).sum()), float(light.min())
-        told = f"{path}: {count} pixels are negative, the least is {least:.3g}"
-        cure = "add an offset to all pixels, or set these to 0, which makes a background brighter"
-        raise PictureError(f"{told}; {cure}", "Negative")
+        told = counted(int((light < 0).any(axis=2).sum()), "pixel is", "pixels are")
+        told = f"{path}: {told} negative, the least is {float(light.min()):.3g}"
+        cure = "add an offset to all pixels, or set negative ones to 0, which makes a background "
+        raise PictureError(f"{told}; {cure}brighter", "Negative")
 
 
 def split(path: Path, upright: Pixels) -> tuple[Pixels, Pixels | None]:

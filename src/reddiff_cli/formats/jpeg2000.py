@@ -5,12 +5,13 @@ OpenImageIO decodes all of such a file before it tells anything of it, a second 
 
 import os
 import struct
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from .opening import open_picture
 
@@ -35,17 +36,19 @@ def bits_of(path: Path) -> int | None:
     return None
 
 
-def is_exact(path: Path) -> bool:
+def is_exact(path: Path, image: Image.Image | None = None) -> bool:
     """True if a file of 8 bits keeps all but less than one of 255 of its picture.
 
     The reversible wavelet allows that, but encoders may cut its bits off to a wanted size, of
     which the header says nothing: then no detail of the finest is as small as 1.
+
+    image: the file, if it is open, as it takes long to be decoded.
     """
     with suppress(Exception):  # damaged: said when it is read
         with path.open("rb") as file:
             coding = _coding_of(file) if _begin(file) and _bits(file) == 8 else b""
         if coding and coding[_WAVELET] == _REVERSIBLE:
-            with open_picture(path) as image:
+            with open_picture(path) if image is None else nullcontext(image) as image:
                 return _keeps_details(np.asarray(image), mixed=bool(coding[_MIXES]))
     return False
 

@@ -4,6 +4,8 @@ from contextlib import suppress
 from os import SEEK_CUR
 from pathlib import Path
 
+from PIL import Image
+
 from ..errors import UsageError
 from .jpeg2000 import is_exact
 
@@ -69,10 +71,12 @@ def is_jpeg(path: Path) -> bool:
         return False
 
 
-def smooths(path: Path) -> bool:
-    """True if files of this kind have smoothed their noise."""
+def smooths(path: Path, image: Image.Image | None = None) -> bool:
+    """True if files of this kind have smoothed their noise.    image: the file, open."""
     suffix = path.suffix.lower()
-    if (suffix == ".webp" and _is_lossless_webp(path)) or (suffix == ".jp2" and is_exact(path)):
+    if suffix == ".webp" and _is_lossless_webp(path):
+        return False
+    if suffix == ".jp2" and is_exact(path, image):
         return False
     return suffix in SMOOTHED or is_jpeg(path)
 

@@ -28,7 +28,9 @@ KINDS = (
 
 
 def open_picture(path: Path) -> Image.Image:
-    """As `Image.open`; UnidentifiedImageError for every other kind."""
+    """As `Image.open`; UnidentifiedImageError for every other kind, OSError for a pipe."""
+    if path.is_fifo():  # nobody may ever write to it
+        raise OSError("it is a pipe")
     Image.preinit()  # the commonest kinds; the others take 50 ms to be learned
     try:
         return Image.open(path, formats=_learned())

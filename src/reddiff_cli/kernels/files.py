@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PictureError, UsageError
+from ..errors import PictureError, UsageError, counted
 from ..options.kernelspec import KernelSpec
 from ..options.tasks import Filter, Laid
 from ..pictures.files import load_picture
@@ -141,7 +141,7 @@ def _checked(path: Path, values: NDArray[Any]) -> Weights:
     kernel: Weights = np.array(values, dtype=np.float64)
     wrong = ""
     if kernel.ndim != 2:
-        wrong = f"has {kernel.ndim} dimensions; give 2"
+        wrong = f"has {counted(kernel.ndim, 'dimension')}; give 2"
     elif not kernel.size:
         wrong = f"is empty ({kernel.shape[1]}x{kernel.shape[0]}); give at least one value"
     elif not np.isfinite(kernel).all():

@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from ..errors import DeviceMissing
+from ..errors import DeviceMissing, counted
 from .devices import check_device
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -26,7 +26,9 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda":
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:
-            raise DeviceMissing(f"--device {kind}: this machine has {count} CUDA devices; use cpu")
+            raise DeviceMissing(
+                f"--device {kind}: this machine has {counted(count, 'CUDA device')}; use cpu"
+            )
         return torch.device("cuda", int(rank) % count) if rank else device
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceMissing(f"--device {name}: there is no MPS on this machine; use cpu")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..errors import UsageError
+from ..errors import UsageError, counted
 
 Family = Literal["gaussian", "motion", "disk", "uniform", "file", "auto"]
 
@@ -66,7 +66,9 @@ def _parse_values(asked: str, family: Family, values: str) -> tuple[float, ...]:
     parts = values.split(",")
     if len(parts) != len(ranges) or not all(part.strip() for part in parts):
         found = sum(bool(part.strip()) for part in parts)
-        raise UsageError(f"{asked}: {found} values instead of {len(ranges)}; write {form}")
+        raise UsageError(
+            f"{asked}: {counted(found, 'value')} instead of {len(ranges)}; write {form}"
+        )
     numbers = [_parse_number(asked, form, part) for part in parts]
     for number, (name, smallest, largest) in zip(numbers, ranges, strict=True):
         if not smallest <= number <= largest:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..errors import UsageError
+from ..errors import UsageError, counted
 from ..light.response import check_response
 from .kernelspec import KernelSpec
 
@@ -213,8 +213,8 @@ class HdrOptions(TaskOptions):
             return self, inputs
         if len(inputs) != len(self.exposures):
             raise UsageError(
-                f"--exposures: {len(self.exposures)} values, {len(inputs)} pictures; "
-                "give one for each, in their order"
+                f"--exposures: {counted(len(self.exposures), 'value')}, "
+                f"{counted(len(inputs), 'picture')}; give one for each, in their order"
             )
         return replace(self, others=tuple(inputs[1:])), inputs[:1]
 

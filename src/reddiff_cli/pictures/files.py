@@ -31,7 +31,7 @@ from ..formats.carriers import (
     with_chunks,
 )
 from ..formats.colours import colours_of
-from ..formats.kinds import FLOAT, LOSSY, format_of
+from ..formats.kinds import FLOAT, LOSSY, format_of, smooths
 from ..formats.opened import (
     CMYK,
     ORIENTATION,
@@ -78,7 +78,7 @@ def load_picture(path: Path) -> Picture:
         pixels, alpha, stored = deep.read_float(path)
         return Picture(pixels, alpha, FLOAT, metadata_of_file(path), stored)
     with suppress(UnidentifiedImageError), _opened(path) as image:
-        return _read(path, image)
+        return replace(_read(path, image), smoothed=smooths(path, image))
     _check_odd_tiff(path)
     return _read_odd_tiff(path)
 

@@ -76,10 +76,10 @@ def load_hole(
 
 
 def check_something_is_known(hole: Hole, path: Path | None) -> None:
-    """PictureError for a hole as large as the picture."""
+    """PictureError for a hole as large as the picture.    path: its mask; None: marks in it."""
     if hole.all():
-        name = path or "mask"
-        raise PictureError(f"{name}: covers the whole picture; leave something known", "MaskFull")
+        told = f"{path}: covers" if path else "the marks cover"
+        raise PictureError(f"{told} the whole picture; leave something known", "MaskFull")
 
 
 def covered_share(hole: Hole) -> float:
@@ -107,7 +107,8 @@ class Masks:
         if mask is None or mask.is_file():
             return mask
         if not mask.is_dir():
-            raise UsageError(f"--mask {mask}: no such file or folder")
+            told = "is a pipe or a device" if mask.exists() else "no such file or folder"
+            raise UsageError(f"--mask {mask}: {told}; give a file, or a folder of masks")
         relative = picture.relative_to(root) if root else Path(picture.name)
         folder = mask / relative.parent
         if folder not in self._listed:

@@ -28,7 +28,7 @@ class Picture:
 
     sparks: float32 of the shape of pixels, in units of the file: single values far above all
     others, as of hot pixels, which are not shown to the prior, and written as they were if the
-    result is as large; else 0.
+    result is as large; else 0.    smoothed: whether its file has smoothed its noise.
     """
 
     pixels: Pixels
@@ -38,6 +38,7 @@ class Picture:
     stored: Pixels | None = None
     unit: float = 1.0
     sparks: Pixels | None = None
+    smoothed: bool = False
 
     @property
     def linear(self) -> bool:

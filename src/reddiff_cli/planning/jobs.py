@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import PictureError, UsageError
+from ..errors import PictureError, UsageError, counted
 from ..formats.arrays import ARRAY_SUFFIXES
 from ..formats.carriers import read_record
 from ..formats.endings import is_whole
@@ -27,6 +27,8 @@ from .outputs import (
     check_writable,
     is_result,
     name_outputs,
+    named_once,
+    place_of,
     sheets_of,
     without_sheet,
 )
@@ -80,8 +82,11 @@ def plan_jobs(
             )
     errors: list[OSError] = []
     found = [_expand(path, options, suffixes, errors.append, on_note, mask) for path in inputs]
-    # A picture that is named twice is restored once.
-    sources = list({_place_of(s.path): s for sources in found for s in sources}.values())
+    named = [source for sources in found for source in sources]
+    sources, inputs = list({place_of(s.path): s for s in named}.values()), named_once(inputs)
+    if len(sources) < len(named):
+        again = counted(len(named) - len(sources), "picture")
+        on_note(f"{again} named more than once, to be restored once")
     unread = [_unread(task, error, options) for error in errors]
     if not sources and not unread:
         raise UsageError(f"{', '.join(map(str, inputs))}: no picture found; see --recursive")
@@ -92,7 +97,7 @@ def plan_jobs(
     jobs += dict.fromkeys(unread)
     mine = shard.take(jobs)
     if not mine:
-        on_note(f"warning: {shard} holds none of {len(jobs)} pictures")
+        on_note(f"warning: {shard} holds no picture (of {len(jobs)})")
     return [plan_job(job, options, make_record, sheets) for job in mine]
 
 
@@ -138,11 +143,6 @@ def same_settings(found: Record | None, wanted: Record) -> bool:
 def _same_place(one: Path, other: Path) -> bool:
     """Whether two paths, of which the first exists, are one, however they are spelt."""
     return other.exists() and one.samefile(other)
-
-
-def _place_of(path: Path) -> Path:
-    """One for all spellings of a path; links to pictures stay pictures of their own."""
-    return Path(os.path.realpath(path.parent)) / path.name
 
 
 def _why_not_done(found: Record | None, wanted: Record) -> str:
@@ -215,9 +215,9 @@ def _expand(
             f"warning: {path}: {len(foreign)} left out that are called like results but hold no "
             f"record ({shown}); unless --strip made them, rename them or give them by name"
         )
-    made, others = len(named) - len(pictures), len(files) - len(named)
-    left_out = f"{made} results of reddiff and {others} other files left out"
-    on_note(f"{path}: {len(pictures)} pictures, {left_out}")
+    made = counted(len(named) - len(pictures), "result")
+    left_out = f"{made} of reddiff and {counted(len(files) - len(named), 'other file')} left out"
+    on_note(f"{path}: {counted(len(pictures), 'picture')}, {left_out}")
     return [Source(p, path) for p in pictures]
 
 

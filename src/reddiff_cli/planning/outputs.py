@@ -30,6 +30,19 @@ class Source:
 IsOf = Callable[[Source, Path], bool]
 
 
+def place_of(path: Path) -> Path:
+    """One for all spellings of a path; links to pictures stay pictures of their own."""
+    return Path(os.path.realpath(path.parent)) / path.name
+
+
+def named_once(paths: Sequence[Path]) -> list[Path]:
+    """Paths in their order, less those that were named before."""
+    first: dict[Path, Path] = {}
+    for path in paths:
+        first.setdefault(place_of(path), path)
+    return list(first.values())
+
+
 def is_result(path: Path, *, sheets: bool = True) -> bool:
     """True for names that reddiff gives: a folder may be read again without eating its results.
 
@@ -71,6 +84,10 @@ def name_outputs(
     target = options.path
     if target is not None and PLACEHOLDER.search(str(target)) and not target.exists():
         raise UsageError(f"-o {target}: names in braces are not filled in; give a file or folder/")
+    if target is not None and target.exists() and not (target.is_dir() or target.is_file()):
+        raise UsageError(
+            f"-o {target}: is a device or a pipe; give a file or folder, - for stdout"
+        )
     if target is not None and not options.folder and _is_file_target(target, inputs):
         if (
             options.format != "auto"
@@ -84,10 +101,6 @@ def name_outputs(
         why = "there are several inputs" if len(inputs) > 1 else f"{inputs[0]} is a folder"
         shots = ", or --exposures if they are of one scene" if task == "hdr" else ""
         raise UsageError(f"-o {target}: is one file, and {why}; give a folder{shots}")
-    if target is not None and target.exists() and not target.is_dir():
-        raise UsageError(
-            f"-o {target}: is a device or a pipe; give a file or folder, - for stdout"
-        )
     names = [_output(task, source, options, source.path.stem) for source in sources]
     full = [_output(task, source, options, source.path.name) for source in sources]
     names = _apart(sources, names, full, sheets, is_of)
@@ -154,8 +167,10 @@ def check_writable(output: Path, sheets: Sequence[str]) -> None:
 def check_place(output: Path) -> None:
     """PictureError if there cannot be such a file."""
     try:
-        if stat.S_ISDIR(output.stat().st_mode):
-            raise PictureError(f"{output}: is a folder; choose another -o", "Output")
+        mode = output.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "folder" if stat.S_ISDIR(mode) else "device or a pipe"
+            raise PictureError(f"{output}: is a {kind}; choose another -o", "Output")
     except FileNotFoundError:
         pass
     except OSError as error:  # too long a name, for example

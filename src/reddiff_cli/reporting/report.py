@@ -271,8 +271,9 @@ def print_plan(jobs: list[Job], options: ReportOptions) -> None:
 
 
 def _of_picture(job: Job, text: str, total: int) -> str:
-    """What is wrong, with the picture of which it is where there are several."""
-    return f"{job.input}: {text}" if total > 1 and str(job.input) not in text else text
+    """What is wrong, with its picture where there are several, or where nothing is named."""
+    several = total > 1 or ": " not in text
+    return f"{job.input}: {text}" if several and str(job.input) not in text else text
 
 
 def one_line(text: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import PictureError, ReddiffError, UsageError
+from ..errors import PictureError, ReddiffError, UsageError, counted
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -139,7 +139,7 @@ def _read_stdin(folder: Path) -> Path:
     try:
         path.write_bytes(content)
     except OSError as error:
-        told = f"-: {len(content)} bytes of stdin cannot be kept in {folder.parent}"
+        told = f"-: {counted(len(content), 'byte')} of stdin cannot be kept in {folder.parent}"
         cure = "set TMPDIR to a folder with room"
         raise PictureError(f"{told} ({error.strerror}); {cure}", "Unwritable") from error
     return path

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PictureError
+from ..errors import PictureError, counted
 from ..formats.arrays import (
     ARRAY_SUFFIXES,
     HDF5_SUFFIXES,
@@ -78,8 +78,8 @@ def load_diffraction(path: Path, options: PhaseOptions) -> Diffraction:
         marked = (stored == mark).any(0)
         if marked.any():
             known &= ~marked
-            told = f"{int(marked.sum())} pixels hold {mark}, a detector's mark or its end"
-            notes.append(f"{told}: they count as unknown")
+            told = counted(int(marked.sum()), "pixel holds", "pixels hold")
+            notes.append(f"{told} {mark}, a detector's mark or its end: taken as unknown")
     if options.detector_mask is not None:
         known &= ~_bad_pixels(options.detector_mask, values.shape[1:])
     if not known.any():
@@ -204,7 +204,7 @@ def _check_sign(path: Path, values: Array, known: Known) -> list[str]:
             "give magnitudes or intensities, not signed values"
         )
         raise PictureError(message, "Negative")
-    return [f"{int(below.sum())} negative values (dark noise) became 0"]
+    return [f"{counted(int(below.sum()), 'negative value')} (dark noise) became 0"]
 
 
 def _is_noise(values: Array, below: Known, known: Known) -> bool:

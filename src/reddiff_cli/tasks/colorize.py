@@ -5,7 +5,6 @@ from dataclasses import replace
 from torch import Tensor
 
 from ..estimation.noise import is_grey
-from ..formats.kinds import smooths
 from ..operators import rec601
 from ..options.tasks import ColorizeOptions
 from ..pictures.files import Picture
@@ -26,8 +25,9 @@ def pose(job: Job, options: ColorizeOptions, setting: Setting) -> WholePicture:
         if not is_grey(y):
             setting.on_note(f"warning: {job.input}: has colours; they are replaced")
         y = rec601()(y)
-    noise, operator = setting.noise("colorize", job.input, y), rec601()
-    white = setting.white(operator, y, noise, smoothed=smooths(job.input))
+    smoothed, operator = picture.smoothed, rec601()
+    noise = setting.noise("colorize", job.input, y, smoothed=smoothed)
+    white = setting.white(operator, y, noise, smoothed=smoothed)
     about = (coloured(picture), operator, y, noise, setting)
     problem = WholePicture("colorize", *about, note=colours_found, white=white)
     return problem.hiding(unseen)

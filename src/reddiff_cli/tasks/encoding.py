@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..formats.jpeg import JpegFile, find_jpeg, find_luminance_table
-from ..formats.kinds import smooths
 from ..formats.samples import rounded
 from ..pictures.files import Picture
 from ..traces.resaved import JpegTraces, find_traces
@@ -34,7 +33,7 @@ class Encoding:
     def of(cls, path: Path, picture: Picture, setting: Setting) -> Self:
         """Of the picture in a file; the published algorithm gets what every decoder shows."""
         plain = setting.solver.preset == "paper"
-        if smooths(path):
+        if picture.smoothed:
             stored = None if plain else find_jpeg(path)
             if stored is None:
                 return cls(True, None, find_luminance_table(path))

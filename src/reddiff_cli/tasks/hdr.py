@@ -12,7 +12,7 @@ from torch import Tensor
 from ..estimation.exposures import noise_between, shown_stops
 from ..estimation.noise import FLOOR
 from ..estimation.verdicts import Grounds
-from ..formats.kinds import FLOAT, format_of, smooths
+from ..formats.kinds import FLOAT, format_of
 from ..light.response import Response, parse_response
 from ..light.tonemap import tonemap
 from ..operators import Exposure, Exposures, Operator, PaperHdr
@@ -111,7 +111,8 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
     response = parse_response(options.response)
     shots = [y for y, _ in heard]
     _compare(job.input, shots, options, response, setting)
-    noises = _noises(paths, shots, options.exposures, response, setting)
+    smoothed = [picture.smoothed for picture in pictures]
+    noises = _noises(paths, shots, smoothed, options.exposures, response, setting)
     noise, (seen, unseen) = min(noises), heard[0]
     # White where nothing is seen was never clipped.
     single = filled(seen, unseen)
@@ -152,7 +153,7 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
         response=response,
         floating=floating,
         tonemap=options.tonemap,
-        lossy=any(map(smooths, paths)),
+        lossy=any(smoothed),
         # Of several, one may show what another hides.
         unseen=None if options.others else unseen,
     )
@@ -186,6 +187,7 @@ def _compare(
 def _noises(
     paths: tuple[Path, ...],
     shots: list[Tensor],
+    smoothed: list[bool],
     stops: tuple[float, ...],
     response: Response,
     setting: Setting,
@@ -194,9 +196,10 @@ def _noises(
 
     The errors of encoders differ from file to file, and would pass for noise of the whole picture.
     """
-    noises = [setting.noise("hdr", path, y) for path, y in zip(paths, shots, strict=True)]
+    seen = zip(paths, shots, smoothed, strict=True)
+    noises = [setting.noise("hdr", path, y, smoothed=lossy) for path, y, lossy in seen]
     told = setting.told_noise("hdr") is not None
-    if told or len(paths) == 1 or any(map(smooths, paths)):
+    if told or len(paths) == 1 or any(smoothed):
         return noises
     differing = noise_between(shots, stops, response, noises)
     return [max(sigma, FLOOR / 255) for sigma in differing]

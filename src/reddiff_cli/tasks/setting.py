@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..checkpoints.cards import Card
+from ..errors import counted
 from ..estimation.noise import NoiseEstimate, estimate_noise, is_white
 from ..formats.kinds import smooths
 from ..holes.shape import WHOLE, cheapest_patchwork
@@ -58,7 +59,7 @@ class Setting:
         reached = 100 * spread.unit * float(seen.max())
         times = f"the prior sees them {1 / spread.unit:g} times as bright"
         hot = 0 if spread.sparks is None else int((spread.sparks > 0).any(2).sum())
-        but = f", but for {hot} hot pixel{'s' if hot > 1 else ''}" if hot else ""
+        but = f", but for {counted(hot, 'hot pixel')}" if hot else ""
         self.on_note(f"{path}: its values reach {reached:.2g} % of white{but}; {times}")
         return spread, replace(self, solver=replace(self.solver, noise=noise))
 
@@ -73,12 +74,15 @@ class Setting:
         path: Path,
         picture: Tensor,
         known: Tensor | None = None,
+        smoothed: bool | None = None,
         *,
         blurred: bool = False,
     ) -> float:
         """Noise in [0, 1] units: as given, or the task's own, or as of `estimate`."""
         told = self.told_noise(task)
-        return self.estimate(path, picture, known, blurred=blurred).sigma if told is None else told
+        if told is not None:
+            return told
+        return self.estimate(path, picture, known, smoothed, blurred=blurred).sigma
 
     def estimate(
         self,

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from ..errors import counted
 from .options import TrainOptions
 
 
@@ -14,10 +15,11 @@ def model_card(
     lines = [
         f"# {options.output.resolve().name}",
         "",
-        f"UNet2DModel, channels {'-'.join(map(str, options.channels))}, {options.layers} layers "
-        f"per block, pixel-unshuffle {options.unshuffle}, prediction {options.prediction}; "
-        f"trained with `reddiff train` for {steps} steps in {seconds / 60:.0f} "
-        "minutes.",
+        f"UNet2DModel, channels {'-'.join(map(str, options.channels))}, "
+        f"{counted(options.layers, 'layer')} per block, pixel-unshuffle {options.unshuffle}, "
+        f"prediction {options.prediction}; "
+        f"trained with `reddiff train` for {counted(steps, 'step')} in "
+        f"{counted(round(seconds / 60), 'minute')}.",
         "",
     ]
     if curve:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..denoisers.denoiser import Denoiser
-from ..errors import UsageError
+from ..errors import UsageError, counted
 from ..interrupts import Interrupts, nothing
 from ..machine.computing import cpu_has_bf16
 from .checkpoints import check_output, make_output, resume_or_start, save
@@ -60,7 +60,9 @@ def train(
     crops = None if held_out is None else centre_crops(held_out, HELD_OUT)
     make_output(options.output)
     if _progress(trainer, 0.0) >= 1:
-        on_note(f"warning: the run has its {trainer.step} steps already; give more --steps")
+        on_note(
+            f"warning: the run has its {counted(trainer.step, 'step')} already; give more --steps"
+        )
     try:
         with interrupts or Interrupts(nothing, nothing) as heeded:
             for _ in _steps(trainer, photographs, crops, on_step, on_note):
@@ -75,7 +77,7 @@ def train(
     if crops is not None:
         _validate(trainer, crops, on_note)
         save(trainer)  # a run that goes on from here keeps this row of the curve
-    told = f"{trainer.step} steps, loss {_check_loss(trainer):.4f}"
+    told = f"{counted(trainer.step, 'step')}, loss {_check_loss(trainer):.4f}"
     on_note(f"{options.output}: {told}; --model {options.output} takes it")
     return options.output
 
@@ -101,13 +103,16 @@ def _read(
         _check_some(options, bool(others.names))
         count, photographs = count + len(photographs.names) - len(others.names), others
         if count:
-            on_note(f"{count} pictures of --val {options.validation} are not trained on")
+            of = f"of --val {options.validation}"
+            told = counted(count, f"picture {of} is", f"pictures {of} are")
+            on_note(f"{told} not trained on")
     digits = 1 if photographs.megapixels >= 1 else 2
     told = f"{photographs.megapixels:.{digits}f} megapixels"
-    on_note(f"{len(photographs.names)} pictures, {told}")
+    on_note(f"{counted(len(photographs.names), 'picture')}, {told}")
     if white := photographs.white:
-        told = f"{len(white)} pictures are white in more than half of their pixels, as {white[0]}"
-        on_note(f"warning: {told}; leave them out if their light is cut")
+        told = counted(len(white), "picture is", "pictures are")
+        told = f"{told} white in more than half of the pixels, as {white[0]}"
+        on_note(f"warning: {told}; leave out what has its light cut")
     for line in (*photographs.unreadable, *(held_out.unreadable if held_out else ())):
         on_note(line)
     return photographs, held_out
@@ -149,8 +154,8 @@ def _check_loss(trainer: Trainer) -> float:
     """The running loss; UsageError if it is no number: then the weights are none either."""
     loss = float(trainer.running_loss)
     if not math.isfinite(loss):
-        told = f"--lr {trainer.options.rate:g}: the loss is no number after {trainer.step} steps"
-        raise UsageError(f"{told}; give a smaller one")
+        told = f"--lr {trainer.options.rate:g}: the loss is no number after"
+        raise UsageError(f"{told} {counted(trainer.step, 'step')}; give a smaller one")
     return loss
 
 
