@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.cli import app
-from reddiff_cli.holes.guiding import WEIGHT, comparable
+from reddiff_cli.holes import guiding
+from reddiff_cli.holes.guiding import WEIGHT, WEIGHT_LARGE, comparable
 from reddiff_cli.holes.scales import enlarged, finer, halvings, levels_to_narrow
 from reddiff_cli.holes.synthesis import synthesise
 from reddiff_cli.operators import Inpaint, JoinedInpaint, Whitened
@@ -117,37 +118,79 @@ def test_halved_until_the_hole_is_narrow(thickness, shape, count):
     assert levels_to_narrow(thickness, 12, shape, 16) == count
 
 
+HOLE = torch.zeros(90, 90, dtype=torch.bool)
+HOLE[30:60, 30:60] = True
+FLAT = torch.full((3, 90, 90), 0.4)
+NOISE = torch.randn(3, 90, 90, generator=torch.Generator().manual_seed(0))
+
+
+def heed_of(guide, hole=HOLE):
+    """How much of a guide counts where it is sharp, in the middle of the hole."""
+    return float(comparable(guide, hole)[1][0, 45, 45])
+
+
+def test_what_patches_are_compared_with():
+    guide, heed = comparable(FLAT, HOLE)
+    assert torch.allclose(guide, FLAT.repeat(2, 1, 1), atol=1e-5)
+    assert torch.equal(heed[0], torch.full((90, 90), WEIGHT))
+    checks = FLAT + 0.5 * (torch.arange(90) // 2 % 2)
+    sharp, large = comparable(checks, HOLE)[0].chunk(2)
+    assert float(sharp.std()) > 0.03
+    assert float(large[:, 30:60, 30:60].std()) < 1e-3
+
+
 def test_a_guide_says_less_where_there_is_texture():
-    hole = torch.zeros(90, 90, dtype=torch.bool)
-    hole[30:60, 30:60] = True
-    noise = torch.randn(3, 90, 90, generator=torch.Generator().manual_seed(0))
-    flat = torch.full((3, 90, 90), 0.4)
-    assert torch.allclose(comparable(flat, hole), WEIGHT * flat, atol=1e-5)
-    weights = []
-    for strength in (0.2, 0.4, 0.8):
-        textured = torch.where(hole, flat, flat + strength * noise)
-        weights.append(float(comparable(textured, hole)[:, 42:48, 42:48].mean() / 0.4))
-    assert WEIGHT > weights[0] > weights[1] > weights[2] > 0
-    assert weights[0] / weights[2] == pytest.approx(16, rel=0.1)  # by the square
+    heeds = []
+    for strength in (0.1, 0.2, 0.4):
+        guide, heed = comparable(torch.where(HOLE, FLAT, FLAT + strength * NOISE), HOLE)
+        heeds.append(float(heed[0, 45, 45]))
+        assert torch.equal(
+            heed[1], torch.full((90, 90), WEIGHT_LARGE)
+        )  # in the large all the same
+    assert WEIGHT > heeds[0] > heeds[1] > heeds[2] > 0
+    assert heeds[0] / heeds[2] == pytest.approx(16, rel=0.2)  # by the square
     # Nor is faint texture flat, if it is everywhere; edges in what is flat are no such texture.
-    faint = torch.where(hole, flat, flat + 0.05 * noise)
-    assert 0 < float(comparable(faint, hole)[:, 45, 45].mean() / 0.4) < WEIGHT / 4
-    stripes = flat + 0.5 * (torch.arange(90) % 30 == 0) * ~hole
-    assert float(comparable(stripes, hole)[:, 45, 45].mean() / 0.4) == pytest.approx(WEIGHT)
+    assert 0 < heed_of(torch.where(HOLE, FLAT, FLAT + 0.05 * NOISE)) < WEIGHT / 2
+    assert heed_of(FLAT + 0.5 * (torch.arange(90) % 30 == 0) * ~HOLE) == pytest.approx(WEIGHT)
     # Texture far from the hole says nothing about it.
-    far = flat + 0.8 * noise * (torch.arange(90) < 10)
-    assert float(comparable(far, hole)[:, 45, 45].mean() / 0.4) == pytest.approx(WEIGHT)
+    assert heed_of(FLAT + 0.8 * NOISE * (torch.arange(90) < 10)) == pytest.approx(WEIGHT)
+
+
+def test_a_guide_says_less_on_the_side_of_texture():
+    on_the_left = FLAT + 0.08 * NOISE * (torch.arange(90) < 45) * ~HOLE
+    heed = comparable(on_the_left, HOLE)[1][0]
+    assert float(heed[45, 36]) < 0.6 * WEIGHT
+    assert float(heed[45, 57]) > 0.9 * WEIGHT
+
+
+@pytest.mark.parametrize(("across", "heeded"), [(1, True), (40, False)])
+def test_an_edge_of_a_guide_counts_if_it_is_sharp(across, heeded):
+    """Beside texture that makes little of the guide where it is even."""
+    edge = FLAT - 0.8 * ((torch.arange(90) - 45) / across).clamp(-0.5, 0.5)
+    guide = torch.where(HOLE, edge, edge + 0.05 * NOISE)
+    even = heed_of(torch.where(HOLE, FLAT, FLAT + 0.05 * NOISE))
+    assert (heed_of(guide) > 1.5 * even) is heeded
+    assert heed_of(guide) <= WEIGHT
+
+
+def test_surroundings_of_one_value_are_flat():
+    """Not divided by: drawings have nothing else."""
+    guide, heed = comparable(torch.full((3, 90, 90), -1.0), HOLE)
+    assert guide.isfinite().all()
+    assert torch.equal(heed[0], torch.full((90, 90), WEIGHT))
 
 
 def test_a_hole_without_surroundings_has_a_guide_all_the_same():
     everything = torch.ones(20, 20, dtype=torch.bool)
     guide = torch.rand(1, 20, 20)
-    assert comparable(guide, everything).isfinite().all()
-    assert comparable(guide[:0], everything).shape == (0, 20, 20)
+    shown, heed = comparable(guide, everything)
+    assert shown.shape == (2, 20, 20)
+    assert shown.isfinite().all()
+    assert torch.equal(heed[0], torch.full((20, 20), WEIGHT))
+    assert comparable(guide[:0], everything)[0].shape == (0, 20, 20)
 
 
-@pytest.mark.parametrize("border", [40, 60])
-def test_patches_follow_their_guide(border):
+def filled_as_guided(border):
     """Light grain on the left, dark grain on the right: the guide says where they meet."""
     grain = 0.1 * torch.randn(3, 80, 100, generator=torch.Generator().manual_seed(0))
     x = torch.where(torch.arange(100) < border, 0.5, -0.5) + grain
@@ -157,11 +200,27 @@ def test_patches_follow_their_guide(border):
     guide = torch.where(hole, guide, x)
     emptied = x.masked_fill(hole, 0)
     filled = synthesise(emptied, hole, hole, guide=guide)
+    assert torch.equal(filled[:, ~hole], emptied[:, ~hole])
+    return filled
+
+
+@pytest.mark.parametrize("border", [40, 60])
+def test_patches_follow_their_guide(border):
+    filled = filled_as_guided(border)
     columns = filled.mean((0, 1))
     assert float(columns[34 : border - 4].min()) > 0.25
     assert float(columns[border + 4 : 66].max()) < -0.25
     assert float(filled[:, :, 34 : border - 4].std()) > 0.05  # with the grain that it lacks
-    assert torch.equal(filled[:, ~hole], emptied[:, ~hole])
+
+
+def test_patches_follow_their_guide_in_the_large(monkeypatch):
+    """Where texture leaves nothing of how sharp it is."""
+    monkeypatch.setattr(guiding, "WEIGHT", 0.0)
+    light = []
+    for weight in (0.0, guiding.WEIGHT_LARGE, 2.0):
+        monkeypatch.setattr(guiding, "WEIGHT_LARGE", weight)
+        light.append(int((filled_as_guided(62).mean((0, 1))[34:66] > 0).sum()))
+    assert light[0] < light[1] < light[2] <= 28
 
 
 def test_the_prior_closes_an_edge_across_a_wide_hole(tmp_path):

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 from memory_used import tensors_made
 from reddiff_cli.checkpoints.cards import Card
 from reddiff_cli.holes import patchmatch, synthesis
-from reddiff_cli.holes.patches import PATCH, PyramidLevel, Windows, trust_inside
+from reddiff_cli.holes.guiding import comparable
+from reddiff_cli.holes.patches import PATCH, Emphasis, PyramidLevel, Windows, trust_inside
 from reddiff_cli.holes.synthesis import synthesise, thickness
 from reddiff_cli.options.common import SolverOptions
 from reddiff_cli.tasks import Setting, wide
@@ -91,10 +92,30 @@ def test_windows_are_the_pixels_around_their_centres():
     torch.testing.assert_close(windows.distance(centres, centres.flip(0)), apart)
 
 
+def test_windows_are_weighed_by_where_they_are_wanted():
+    planes, middles = torch.randn(3, 20, 30), torch.randn(600, 2)
+    weights = torch.rand(600, 5)
+    windows = Windows(planes, Emphasis(middles, weights))
+    wanted, found = torch.tensor([0, 29, 347]), torch.tensor([599, 31, 100])
+    by_plane = (windows.at(wanted) - windows.at(found)).square().view(3, -1, 3).sum(1)
+    apart = PATCH**2 * (middles[wanted] - middles[found]).square()
+    truth = (torch.cat([by_plane, apart], 1) * weights[wanted]).sum(1)
+    torch.testing.assert_close(windows.distance(wanted, found), truth)
+    vectors = windows.vectors_at(wanted) - windows.vectors_at(found)
+    told = windows.weights_at(wanted)
+    assert told is not None
+    torch.testing.assert_close((told * vectors.square()).sum(1), truth)
+    every = torch.arange(600)
+    nearest = patchmatch.nearest_of(windows.vectors_at(wanted), windows.vectors_at(every), told)
+    least = [windows.distance(place.expand(600), every).argmin() for place in wanted]
+    assert nearest.tolist() == [int(place) for place in least]
+
+
 def test_a_search_holds_no_table_of_all_patches(monkeypatch):
     monkeypatch.setattr(patchmatch, "EXHAUSTIVE", 0)
     x, hole = torch.randn(3, 120, 120), hole_in(120, 120, 40, 40, 80, 80)
-    level = PyramidLevel(x, x[:2].clone(), hole, hole, trust_inside(hole), x[:0])
+    about = hole, hole, trust_inside(hole)
+    level = PyramidLevel(x, x[:2].clone(), *about, *comparable(x[:0], hole))
     field = torch.full((120 * 120,), 8 * 120 + 8)
     with tensors_made() as tally:
         found = patchmatch.search(level, field, torch.Generator().manual_seed(0))

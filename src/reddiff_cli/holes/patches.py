@@ -23,8 +23,8 @@ class PyramidLevel:
     """One resolution. x: (C, H, W).  texture: (2, H, W).  hole, blocked: (H, W) bool.
 
     trust: (H, W), falling from the border of the hole inwards: how much a patch may say.
-    guide: (C or 0, H, W), known everywhere: what patches should resemble as well, which they do
-    not change.
+    guide: (2C or 0, H, W), known everywhere: what patches should resemble as well, which they do
+    not change.    heed: (2, H, W), how much, by where they are to go (`comparable`).
     """
 
     x: Tensor
@@ -33,6 +33,7 @@ class PyramidLevel:
     blocked: Tensor
     trust: Tensor
     guide: Tensor
+    heed: Tensor
 
     @property
     def copied(self) -> int:
@@ -80,16 +81,31 @@ def queries_of(level: PyramidLevel) -> Tensor:
     return touched.flatten().nonzero()[:, 0]
 
 
+@dataclass(frozen=True)
+class Emphasis:
+    """What of windows counts how much, by where one is wanted.
+
+    middles: (H W, M), what the pixels in the middle are compared by, for all of a window.
+    weights: (H W, K + M), of the squares of differences, of K planes and of the middles.
+    """
+
+    middles: Tensor
+    weights: Tensor
+
+
 class Windows:
     """All windows of PATCH x PATCH of some planes (K, H, W), whose border is replicated.
 
     Each is gathered when it is asked for, as PATCH rows of PATCH * K numbers that lie one after
     the other: 200 000 of 5 planes 0.03 s, as 49 pixels 0.28 s, and from a table of all windows,
     which takes 49 times as much memory, 0.14 s.
+
+    emphasis: None, if all counts alike and there are no middles.
     """
 
-    def __init__(self, planes: Tensor) -> None:
+    def __init__(self, planes: Tensor, emphasis: Emphasis | None = None) -> None:
         self.planes, self._width = len(planes), planes.shape[2]
+        self._emphasis = emphasis
         self._side = self._width + 2 * RADIUS
         padded = F.pad(planes[None], (RADIUS,) * 4, mode="replicate")[0]
         flat = padded.flatten(1).T.contiguous()  # (pixels, K)
@@ -103,20 +119,47 @@ class Windows:
         found = self._rows.index_select(0, rows.flatten())
         return found.view(len(centres), PATCH**2 * self.planes)
 
-    def distance(self, some: Tensor, others: Tensor) -> Tensor:
-        """Sum of the squares of their differences, pair by pair, (N,)."""
-        parts = zip(torch.split(some, TOGETHER), torch.split(others, TOGETHER), strict=True)
-        return torch.cat([self.at(s).sub_(self.at(o)).square_().sum(1) for s, o in parts])
+    def vectors_at(self, centres: Tensor) -> Tensor:
+        """Those around flat centres and their middles, (N, PATCH^2 K + M): squares add up."""
+        found = self.at(centres)
+        if self._emphasis is None:
+            return found
+        return torch.cat([found, PATCH * self._emphasis.middles[centres]], 1)
+
+    def weights_at(self, wanted: Tensor) -> Tensor | None:
+        """Weights of the squares of `vectors_at`, of its shape; None: all 1."""
+        if self._emphasis is None:
+            return None
+        weights = self._emphasis.weights[wanted]
+        of_windows, of_middles = weights[:, : self.planes], weights[:, self.planes :]
+        return torch.cat([of_windows.repeat(1, PATCH**2), of_middles], 1)
+
+    def distance(self, wanted: Tensor, found: Tensor) -> Tensor:
+        """Weighted sum of the squares of their differences, pair by pair, (N,)."""
+        parts = zip(torch.split(wanted, TOGETHER), torch.split(found, TOGETHER), strict=True)
+        return torch.cat([self._distance(w, f) for w, f in parts])
+
+    def _distance(self, wanted: Tensor, found: Tensor) -> Tensor:
+        squares = self.at(wanted).sub_(self.at(found)).square_()
+        if self._emphasis is None:
+            return squares.sum(1)
+        middles = self._emphasis.middles
+        apart = (middles[wanted] - middles[found]).square_().mul_(PATCH**2)
+        by_plane = squares.view(len(wanted), PATCH**2, self.planes).sum(1)
+        weights = self._emphasis.weights[wanted]
+        return torch.cat([by_plane, apart], 1).mul_(weights).sum(1)
 
 
 def patches_of(level: PyramidLevel) -> Windows:
-    """What patches are compared by, the guide last."""
-    return Windows(torch.cat([level.x, level.texture, level.guide]))
-
-
-def patches_at(level: PyramidLevel, centres: Tensor) -> Tensor:
-    """The same around flat centres, (N, PATCH^2 K)."""
-    return patches_of(level).at(centres)
+    """What patches are compared by, the guide last: in the large by its value in the middle."""
+    planes = torch.cat([level.x, level.texture])
+    if not len(level.guide):
+        return Windows(planes)
+    sharp, large = level.guide.chunk(2)
+    heed = level.heed.square().repeat_interleave(len(sharp), 0)
+    weights = torch.cat([torch.ones_like(planes), heed])
+    large, weights = (v.flatten(1).T.contiguous() for v in (large, weights))
+    return Windows(torch.cat([planes, sharp]), Emphasis(large, weights))
 
 
 def windows_at(planes: Tensor, centres: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ PatchMatch (Barnes, Shechtman, Finkelstein, Goldman 2009), over all queries at o
 import torch
 from torch import Tensor
 
-from .patches import PyramidLevel, Windows, patches_at, patches_of, queries_of, sources_of
+from .patches import PyramidLevel, Windows, patches_of, queries_of, sources_of
 
 # Above this many (query, source) pairs propagation replaces the exhaustive search.
 EXHAUSTIVE = 20_000_000
@@ -17,26 +17,31 @@ def search(level: PyramidLevel, field: Tensor | None, generator: torch.Generator
     queries, sources = queries_of(level), sources_of(level)
     result = torch.full((level.x[0].numel(),), -1, dtype=torch.long)
     if field is None or len(queries) * len(sources) <= EXHAUSTIVE:
-        nearest = nearest_of(patches_at(level, queries), patches_at(level, sources))
+        patches = patches_of(level)
+        known = patches.weights_at(queries)
+        nearest = nearest_of(patches.vectors_at(queries), patches.vectors_at(sources), known)
         result[queries] = sources[nearest]
         return result
     result[queries] = _propagate(level, field, queries, sources, generator)
     return result
 
 
-def nearest_of(queries: Tensor, sources: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Index of the nearest source for each query, exhaustively; mask: 0/1 weights as queries."""
+def nearest_of(queries: Tensor, sources: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Index of the nearest source for each query, exhaustively.
+
+    weights: of the squares of differences, as queries.
+    """
     best = []
     squares = sources.square()
     norms = squares.sum(1)
     chunk = max(1, 20_000_000 // len(sources))
     for i in range(0, len(queries), chunk):
         q = queries[i : i + chunk]
-        if mask is None:
+        if weights is None:
             best.append((norms - 2 * q @ sources.T).argmin(1))
         else:
-            m = mask[i : i + chunk]
-            best.append((m @ squares.T - 2 * (q * m) @ sources.T).argmin(1))
+            w = weights[i : i + chunk]
+            best.append((w @ squares.T - 2 * (q * w) @ sources.T).argmin(1))
     return torch.cat(best)
 
 

@@ -23,7 +23,6 @@ from .patches import (
     PATCH,
     PyramidLevel,
     overlap_add,
-    patches_at,
     patches_of,
     queries_of,
     sources_of,
@@ -39,7 +38,7 @@ ROUNDS_COARSE, ROUNDS_FINE = 12, 4
 # Levels with more pixels to fill than this take their places from the next coarser one.
 LARGEST = 150_000
 # The coarsest level is filled from so many places at most, chosen by chance among all: each is a
-# vector of 245 numbers (392 with a guide), and every patch is compared with every one of them.
+# vector of 245 numbers (395 with a guide), and every patch is compared with every one of them.
 MOST_SOURCES = 100_000
 # A level stops when the pixels of the hole move by less than this, on average.
 SETTLED = 0.003
@@ -106,9 +105,8 @@ def _pyramid(
     known = (~hidden).float()
     texture = texture_of(x, known)
     trust = trust_inside(hole)
-    levels = [
-        PyramidLevel(x.clone(), texture, hole, unusable | hole, trust, comparable(guide, hole))
-    ]
+    bad = unusable | hole
+    levels = [PyramidLevel(x.clone(), texture, hole, bad, trust, *comparable(guide, hole))]
     thick = float(thickness(hole))
     while thick > 2 * PATCH and min(levels[-1].hole.shape) >= 8 * PATCH:
         last = levels[-1]
@@ -123,7 +121,7 @@ def _pyramid(
         hidden = F.max_pool2d(hidden[None, None].float(), 2, ceil_mode=True)[0, 0] > 0
         trust = trust_inside(hole_half)
         shown = comparable(guide, hole_half)
-        levels.append(PyramidLevel(x_half, texture_half, hole_half, bad_half, trust, shown))
+        levels.append(PyramidLevel(x_half, texture_half, hole_half, bad_half, trust, *shown))
         thick /= 2
     return levels
 
@@ -170,8 +168,8 @@ def _peel(level: PyramidLevel, generator: torch.Generator, check: Callable[[], N
     sources = every
     if len(every) > MOST_SOURCES:
         sources = every[torch.randperm(len(every), generator=generator)[:MOST_SOURCES]]
-    source_patches = patches_at(level, sources)
-    ones = torch.ones_like(level.guide)
+    source_patches = patches_of(level).vectors_at(sources)
+    ones = torch.ones_like(level.guide[: len(level.guide) // 2])
     unknown = level.hole.clone()
     field = torch.full((level.hole.numel(),), -1, dtype=torch.long)
     while bool(unknown.any()):
@@ -181,8 +179,12 @@ def _peel(level: PyramidLevel, generator: torch.Generator, check: Callable[[], N
         if len(centres) == 0:  # the hole reaches every border of the picture
             centres = unknown.flatten().nonzero()[:, 0]
         shown = (~unknown).float().expand(level.copied, -1, -1)
+        patches = patches_of(level)
+        wanted, told = patches.vectors_at(centres), patches.weights_at(centres)
         known = windows_at(torch.cat([shown, ones]), centres)
-        nearest = sources[nearest_of(patches_at(level, centres), source_patches, known)]
+        if told is not None:
+            known = F.pad(known, (0, told.shape[1] - known.shape[1]), value=1.0) * told
+        nearest = sources[nearest_of(wanted, source_patches, known)]
         for planes in (level.x, level.texture):
             flat = planes.view(len(planes), -1)
             flat[:, centres] = flat[:, nearest]
@@ -222,7 +224,7 @@ def _vote(level: PyramidLevel, field: Tensor, sharp: bool) -> None:
     queries = queries_of(level)
     chosen = field[queries]
     patches = patches_of(level)
-    distance = patches.distance(chosen, queries) / (AREA * patches.planes)
+    distance = patches.distance(queries, chosen) / (AREA * patches.planes)
     scale = torch.quantile(distance[: 2**20], 0.75).clamp(min=1e-6)
     likeness = torch.exp(-distance / (2 * scale)).clamp(min=1e-6)
     weight = level.trust.flatten()[queries] * (likeness**8 if sharp else likeness)
