@@ -82,6 +82,7 @@ def finished(problem):
     [
         *[DenoiseOptions(), SuperresOptions(2), DeblurOptions(parse_kernel("gaussian:1"))],
         *[ColorizeOptions(), HdrOptions(), parse_degrade("blur gaussian:1 | noise 0.02")],
+        InpaintOptions(),
     ],
     ids=lambda options: options.task,
 )
@@ -96,8 +97,11 @@ def test_a_jpeg_2000_is_decoded_once(tmp_path, monkeypatch, options, lossless):
         return load(image)
 
     monkeypatch.setattr(Jpeg2KImagePlugin.Jpeg2KImageFile, "load", watched)
-    about, _ = setting()
-    problem = pose(Job(options.task, path, tmp_path / "o.png"), options, about)
+    about, _ = setting(noise="auto") if options.task == "inpaint" else setting()
+    mask = tmp_path / "m.png"
+    Image.fromarray(np.eye(130, 159) > 0).save(mask)
+    job = Job(options.task, path, tmp_path / "o.png")
+    problem = pose(replace(job, mask=mask) if options.task == "inpaint" else job, options, about)
     assert len(decoded) == 1
     assert problem.source.smoothed is not lossless
     assert getattr(problem, "lossy", not lossless) is not lossless

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import PictureError, UsageError
-from ..formats.kinds import smooths
 from ..kernels.files import Kernels
 from ..options.tasks import InpaintOptions, TaskOptions
 from ..pictures.files import load_picture, size_of
@@ -77,7 +76,8 @@ class Rehearsal:
 
     def _look_for_marks(self, path: Path, options: InpaintOptions) -> None:
         try:
-            load_hole(load_picture(path), None, options, smeared=smooths(path))
+            picture = load_picture(path)
+            load_hole(picture, None, options, smeared=picture.smoothed)
         except UsageError as error:  # as the run says it
             raise UsageError(f"{path}: {error}") from error
 

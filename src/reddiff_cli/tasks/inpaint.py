@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import UsageError
-from ..formats.kinds import smooths
+from ..errors import UsageError, counted
 from ..holes.grain import Grain, add_grain, measure_grain, surroundings
 from ..holes.shape import solid_share
 from ..operators import Inpaint
@@ -35,7 +34,7 @@ def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
     """The picture and its mask as a problem."""
     picture = setting.load(job.input)
     noisy = setting.told_noise("inpaint") != 0  # else nothing looks at the picture for it
-    smoothed = (noisy or job.mask is None) and smooths(job.input)
+    smoothed = picture.smoothed
     try:
         hole = load_hole(picture, job.mask, options, setting.on_note, smeared=smoothed)
     except UsageError as error:  # a loop over pictures ends here, and has to be told at which
@@ -45,9 +44,13 @@ def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
     if job.mask is None and picture.alpha is not None and not picture.alpha.all():
         partly = int(((picture.alpha > 0) & (picture.alpha < 1)).sum())
         if partly:
+            stay = (
+                "partly transparent pixel stays as it is",
+                "partly transparent pixels stay as they are",
+            )
             setting.on_note(
-                f"warning: {job.input}: {partly} partly transparent pixels stay as they are; only "
-                "fully transparent ones are filled (erase with a hard edge, or give --mask)"
+                f"warning: {job.input}: {counted(partly, *stay)}; only fully transparent ones are "
+                "filled (erase with a hard edge, or give --mask)"
             )
     share = covered_share(hole)
     if share > NEARLY_ALL:
@@ -56,7 +59,7 @@ def pose(job: Job, options: InpaintOptions, setting: Setting) -> "Inpainting":
     if noisy:
         known = torch.from_numpy(~hole)[None, None].float()
         seen = to_tensor(emptied(source, hole))
-        noise = setting.noise("inpaint", job.input, seen, known)
+        noise = setting.noise("inpaint", job.input, seen, known, smoothed=smoothed)
         white = setting.white(Inpaint(known), seen, noise, known, smoothed=smoothed)
     return Inpainting(source, hole, noise, setting, grain=options.grain, white=white)
 
