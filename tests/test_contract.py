@@ -123,12 +123,16 @@ def test_any_kind_of_picture_comes_through_stdin(tmp_path, quick, suffix):
     assert load_picture(out).depth == depth
 
 
-def test_mistakes_with_streams_name_streams_and_write_nothing(picture_file, quick, tmp_path):
+def test_mistakes_with_streams_name_streams_and_write_nothing(
+    picture_file, quick, tmp_path, tmp_path_factory
+):
     png = picture_file.read_bytes()
+    other = tmp_path_factory.mktemp("other") / "b.png"
+    other.write_bytes(png)
     cases = [
         (["-"], png, 2, "needs -o"),
         (["-", "-", "-o", "-"], png, 2, "give it once"),
-        ([picture_file, picture_file, "-o", "-"], None, 2, "one picture"),
+        ([picture_file, other, "-o", "-"], None, 2, "one picture"),
         ([tmp_path, "-o", "-"], None, 2, "is a folder"),
         (["-", "-o", "-"], b"", 2, "stdin is empty"),
         (["-", "-o", "-"], b"no picture", 1, "error: -: not a picture"),
