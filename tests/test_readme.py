@@ -1,6 +1,7 @@
-"""README tells the truth: every command is there, and its `reddiff` lines are understood.
+"""README and the pages behind it tell the truth: commands are there, and links lead somewhere.
 
-Those that need nothing from the network, and train or time nothing, can be planned, too.
+Their `reddiff` lines are understood; those that need nothing from the network, and train or time
+nothing, can be planned, too.
 """
 
 import re
@@ -19,13 +20,25 @@ from reddiff_cli.cli import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(?:sh|console)\n(.*?)```", README, re.DOTALL)
+PAGES = [
+    ROOT / "README.md",
+    *sorted(ROOT.glob("src/**/*.md")),
+    *sorted(ROOT.glob("tests/**/*.md")),
+]
+# The lines of a model card are those of the day when it was trained.
+BLOCKS = [
+    block
+    for page in PAGES
+    if "priors" not in page.parts
+    for block in re.findall(r"```(?:sh|console)\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+]
 LINES = [
     # Without comments, and without what the shell does with the command.
     re.split(r"  #|;| (?:\| jq|>|&)(?: |$)", line.removeprefix("$ ").strip())[0].strip()
     for block in BLOCKS
     for line in block.replace("\\\n", " ").splitlines()
 ] + [example.replace("\\|", "|") for example in re.findall(r"\| `(reddiff .*)` \|", README)]
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 COMMANDS = sorted(
     {
         line
@@ -101,6 +114,28 @@ def test_lines_of_readme_can_be_planned(line, tmp_path, monkeypatch):
     arguments = [part for part in shlex.split(line)[1:] if part != "--dry-run"]
     result = CliRunner().invoke(app, arguments + (["--dry-run"] if line[8] != "-" else []))
     assert result.exit_code == 0, result.output
+
+
+def headings(page):
+    """What links may name of a page, as code hosts call it."""
+    titles = re.findall(r"^#+ (.+)$", FENCED.sub("", page.read_text("utf-8")), re.MULTILINE)
+    names = [re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles]
+    return {
+        f"{name}-{count}" if (count := names[:k].count(name)) else name
+        for k, name in enumerate(names)
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    text = FENCED.sub("", page.read_text("utf-8"))
+    for link in re.findall(r"\]\(([^()\s]+)\)", text):
+        if re.match(r"https?://", link):
+            continue
+        place, _, heading = link.partition("#")
+        target = (page.parent / place).resolve() if place else page
+        assert target.exists() and target.is_relative_to(ROOT), link
+        assert not heading or heading in headings(target), link
 
 
 def test_two_commands_do_everything():
