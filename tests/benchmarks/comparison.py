@@ -1,4 +1,4 @@
-"""The table of README: RED-diff and its peers, every peer tuned, on the same measurements.
+"""The tables of README.md beside this: RED-diff and its peers, every peer tuned, measured alike.
 
     python tests/benchmarks/comparison.py FOLDER --state DIR [--shard I/N] [--crop 256]
         [--tuning-crop 64] [--limit 12] [--noise 0 0.05] [--method reddiff ...]
