@@ -257,7 +257,7 @@ TOLD = {
     "denoise i32.tif": "32 bits per channel; convert it",
     "denoise text.exr": "text.exr: not a picture, or damaged",
     "denoise text.hdr": "text.hdr: not a picture, or damaged",
-    "denoise empty.exr": "empty.exr: not a picture, or damaged",
+    "denoise empty.exr": "empty.exr: is empty (0 bytes); copy it again",
     "hdr light.exr": "light.exr: is linear light already",
     "hdr nan.tif": "1 pixel is not a number",
     "hdr a.png light.tif --exposures 0,2": "light.tif: is linear light already",

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError
+from .damage import telling_of_damage
 from .kinds import is_jpeg
 from .opening import open_picture
 
@@ -68,6 +69,7 @@ class JpegFile:
         return table.T if self.orientation >= _TRANSPOSED else table
 
 
+@telling_of_damage
 def read_jpeg(path: Path) -> JpegFile:
     """The coefficients of a JPEG file; PictureError if it is none, or damaged, or CMYK."""
     orientation = _checked_orientation(path)
@@ -91,6 +93,7 @@ def read_jpeg(path: Path) -> JpegFile:
     return JpegFile(components, _COLOURS[space], stored.height, stored.width, orientation)
 
 
+@telling_of_damage
 def check_header(path: Path) -> None:
     """PictureError where the header of a JPEG file tells that `read_jpeg` would refuse it."""
     if find_spec("jpeglib") is None:

@@ -31,6 +31,7 @@ from ..formats.carriers import (
     with_chunks,
 )
 from ..formats.colours import colours_of
+from ..formats.damage import telling_of_damage, unopened
 from ..formats.kinds import FLOAT, LOSSY, format_of, smooths
 from ..formats.opened import (
     CMYK,
@@ -57,21 +58,7 @@ from .pixels import told_of_cut as told_of_cut
 from .pixels import with_depth as with_depth
 
 
-class Readings:
-    """Pictures that were read to be checked, each for the next who wants it."""
-
-    def __init__(self) -> None:
-        self._read: dict[Path, Picture] = {}
-
-    def keep(self, path: Path, picture: Picture) -> None:
-        """Until it is taken."""
-        self._read[path] = picture
-
-    def take(self, path: Path) -> Picture:
-        """As `load_picture`."""
-        return self._read.pop(path, None) or load_picture(path)
-
-
+@telling_of_damage
 def load_picture(path: Path) -> Picture:
     """Read one picture, upright. PictureError names the file and the reason."""
     if _is_light(path):
@@ -83,6 +70,7 @@ def load_picture(path: Path) -> Picture:
     return _read_odd_tiff(path)
 
 
+@telling_of_damage
 def load_eight_bits(path: Path) -> NDArray[np.uint8] | None:
     """Samples of an 8-bit file, as `eight_bits_of`, None of others; PictureError as above."""
     if not _is_light(path):
@@ -93,6 +81,7 @@ def load_eight_bits(path: Path) -> NDArray[np.uint8] | None:
     return None
 
 
+@telling_of_damage
 def size_of(path: Path) -> tuple[int, int]:
     """Width and height of an upright picture, from its header alone; PictureError as above."""
     if _is_light(path):
@@ -105,6 +94,7 @@ def size_of(path: Path) -> tuple[int, int]:
     return deep.size_of(path)
 
 
+@telling_of_damage
 def lies_on_its_side(path: Path) -> bool:
     """Whether width and height of a picture change places as its orientation turns it."""
     if not _is_light(path):
@@ -113,6 +103,7 @@ def lies_on_its_side(path: Path) -> bool:
     return False
 
 
+@telling_of_damage
 def header_of(path: Path) -> tuple[int, bool]:
     """Depth of the picture, and whether it has transparency, if its header says that at once."""
     if not _is_light(path):
@@ -124,6 +115,7 @@ def header_of(path: Path) -> tuple[int, bool]:
     return FLOAT, False
 
 
+@telling_of_damage
 def is_grey(path: Path) -> bool:
     """Whether a picture has no colours; PictureError as above."""
     if not _is_light(path):
@@ -153,11 +145,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except FileNotFoundError as error:
         raise PictureError(f"{path}: no such file", "Missing") from error
     except PermissionError as error:
-        raise PictureError(f"{path}: cannot be read ({error.strerror})", "Unreadable") from error
+        raise unopened(path, error) from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"{path}: more than 179 megapixels; split it", "TooLarge") from error
     except Exception as error:  # decoders raise nearly anything on damaged data
-        reason = str(error) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable") from error
 
 
