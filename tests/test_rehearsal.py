@@ -272,7 +272,7 @@ TOLD = {
     "denoise alpha.exr -o out.jpg --depth 8": "out.jpg: JPEG cannot hold transparency",
     "denoise alpha.exr -o out.hdr": "out.hdr: HDR cannot hold transparency",
     "denoise alpha.png -o out.jpg --depth 8": "out.jpg: JPEG cannot hold transparency",
-    "jpeg cmyk.jpg": "colours are JCS_CMYK; convert to RGB first",
+    "jpeg cmyk.jpg": "cmyk.jpg: its colours are CMYK, not RGB or grey; use denoise",
     "jpeg deep.png": "is no JPEG, and shows no traces of one",
     "jpeg light.exr": "is no JPEG, and shows no traces of one",
     "inpaint grey.png --mask copy.png": "copy.png: is a photograph, not a mask",

@@ -19,11 +19,12 @@ from .opening import open_picture
 
 _ORIENTATION = 0x0112  # EXIF: 1 to 8; from 5 on rows are shown as columns
 _TRANSPOSED = 5
-_YCCK = 2  # Adobe's number of CMYK that was turned into luminance and chroma
 # jpeglib is not made for threads: one run of 6000 reads by four of them in three ends the process
 # with a bus error or a damaged heap.
 _ALONE = threading.Lock()
 _COLOURS = {"JCS_GRAYSCALE": "grey", "JCS_YCbCr": "ycbcr", "JCS_RGB": "rgb"}
+# Of inks, whose coefficients say little of the colours that are shown.
+_INKS = ("JCS_CMYK", "JCS_YCCK")
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,7 @@ def check_header(path: Path) -> None:
         raise _needs_extra(path)
     with open_picture(path) as image:
         if image.mode == "CMYK":
-            mixed = image.info.get("adobe_transform") == _YCCK
-            raise _wrong_colours(path, "JCS_YCCK" if mixed else "JCS_CMYK")
+            raise _wrong_colours(path, _INKS[0])
 
 
 def _needs_extra(path: Path) -> PictureError:
@@ -110,7 +110,9 @@ def _needs_extra(path: Path) -> PictureError:
 
 
 def _wrong_colours(path: Path, space: str) -> PictureError:
-    return PictureError(f"{path}: colours are {space}; convert to RGB first", "Colour")
+    told = "CMYK" if space in _INKS else space.removeprefix("JCS_")
+    cure = "use denoise, which takes any JPEG as it is shown"
+    return PictureError(f"{path}: its colours are {told}, not RGB or grey; {cure}", "Colour")
 
 
 def is_no_jpeg(path: Path) -> PictureError:
