@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from ..errors import PictureError
 from .damage import telling_of_damage
 from .kinds import is_jpeg
+from .opened import ON_SIDE, orientation_in
 from .opening import open_picture
 
-_ORIENTATION = 0x0112  # EXIF: 1 to 8; from 5 on rows are shown as columns
-_TRANSPOSED = 5
 # jpeglib is not made for threads: one run of 6000 reads by four of them in three ends the process
 # with a bus error or a damaged heap.
 _ALONE = threading.Lock()
@@ -67,7 +66,7 @@ class JpegFile:
             return None
         if table.ndim > 2:
             table = np.median(table, (0, 1)).astype(np.int64)
-        return table.T if self.orientation >= _TRANSPOSED else table
+        return table.T if self.orientation in ON_SIDE else table
 
 
 @telling_of_damage
@@ -140,7 +139,7 @@ def find_luminance_table(path: Path) -> NDArray[np.int64] | None:
             if image.format not in ("JPEG", "MPO") or image.mode not in ("L", "RGB"):
                 return None
             layers, tables = getattr(image, "layer", ()), getattr(image, "quantization", {})
-            turned = int(image.getexif().get(_ORIENTATION, 1)) >= _TRANSPOSED
+            turned = orientation_in(image.getexif()) in ON_SIDE
     except Exception:  # whatever is wrong with what the file says of itself
         return None
     of_rgb = [layer[0] for layer in layers] == list(b"RGB")
@@ -157,7 +156,7 @@ def _checked_orientation(path: Path) -> int:
                 found = image.format
                 raise PictureError(f"{path}: is {found}, not JPEG; give the JPEG file", "Format")
             image.load()  # libjpeg fills a truncated file with grey; Pillow says so
-            return int(image.getexif().get(_ORIENTATION, 1))
+            return orientation_in(image.getexif())
     except FileNotFoundError as error:
         raise PictureError(f"{path}: no such file", "Missing") from error
     except PictureError:

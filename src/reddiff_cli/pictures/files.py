@@ -35,13 +35,13 @@ from ..formats.damage import telling_of_damage, unopened
 from ..formats.kinds import FLOAT, LOSSY, format_of, smooths
 from ..formats.opened import (
     CMYK,
-    ORIENTATION,
     PHOTOMETRIC,
     bits_per_channel,
     check_samples,
     exchanges_sides,
     has_no_colours,
     is_float_tiff,
+    orientation_in,
     stored_of,
     upright_size,
 )
@@ -183,7 +183,7 @@ def _read(path: Path, image: Image.Image) -> Picture:
     if bits > 8 and image.format == "HEIF":
         return Picture(*deep.split(path, heif.read(path)), 16, metadata)
     if bits > 8:
-        orientation = int(image.getexif().get(ORIENTATION, 1))
+        orientation = orientation_in(image.getexif())
         tags: Any = getattr(image, "tag_v2", {})
         if tags.get(PHOTOMETRIC) == CMYK:
             metadata = replace(metadata, icc=b"")
@@ -216,7 +216,7 @@ def _read_odd_tiff(path: Path) -> Picture:
     metadata, stored = metadata_of_file(path), deep.Stored()
     with suppress(Exception):  # damaged tags raise nearly anything
         tags = read_tags(path)
-        stored = stored_of(tags, int(tags.get(ORIENTATION, 1)))
+        stored = stored_of(tags, orientation_in(tags))
     try:
         return Picture(*deep.read(path, 16, stored), 16, metadata)
     except PictureError as error:
