@@ -16,6 +16,7 @@ from reddiff_cli.formats.damage import CURE, missing_in
 from reddiff_cli.formats.jpeg import read_jpeg
 from reddiff_cli.kernels.files import read_kernel
 from reddiff_cli.pictures.files import Picture, load_picture, save_picture, size_of
+from reddiff_cli.planning.jobs import check_readable
 
 LIGHT = scene(60, 90) / np.float32(255)
 
@@ -167,3 +168,12 @@ def test_a_closed_file_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr("reddiff_cli.pictures.files.open_picture", closed)
     with pytest.raises(PictureError, match=r"cannot be read \(Permission denied\); make it read"):
         load_picture(tmp_path / "a.png")
+
+
+def test_a_link_to_nothing_is_told(tmp_path):
+    link = tmp_path / "a.png"
+    link.symlink_to("gone.png")
+    told = f"{link}: is a link to gone.png, which is not there; mend or remove it"
+    with pytest.raises(PictureError) as caught:
+        check_readable(link)
+    assert (str(caught.value), caught.value.kind) == (told, "Missing")

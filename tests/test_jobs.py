@@ -13,7 +13,7 @@ from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.options.common import OutputOptions
 from reddiff_cli.pictures.files import Picture, save_picture
 from reddiff_cli.planning.jobs import file_digest, list_pictures, plan_jobs
-from reddiff_cli.planning.outputs import SHEETS, named_once
+from reddiff_cli.planning.outputs import SHEETS, check_place, named_once
 from reddiff_cli.planning.shards import Shard
 
 
@@ -358,6 +358,12 @@ def test_a_suffix_alone_is_no_hidden_folder(tmp_path, several):
     assert outputs(tmp_path / ".hidden")[0] == tmp_path / ".hidden" / "a.png"
     (tmp_path / ".png").mkdir()
     assert outputs(tmp_path / ".png")[0] == tmp_path / ".png" / "a.png"
+
+
+def test_an_output_below_a_file_is_told_what_to_do(tmp_path):
+    make(tmp_path / "a.png")
+    with pytest.raises(PictureError, match=r"\(Not a directory\); choose another -o$"):
+        check_place(tmp_path / "a.png" / "b.png")
 
 
 def test_several_inputs_do_not_go_into_a_folder_called_like_a_picture(tmp_path):

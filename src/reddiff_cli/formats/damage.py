@@ -58,6 +58,9 @@ def telling_of_damage(
 
 def unopened(path: Path, error: OSError) -> PictureError:
     """What is said of a file that the system does not hand out."""
+    if path.is_symlink() and isinstance(error, FileNotFoundError):
+        told = f"{path}: is a link to {path.readlink()}, which is not there; mend or remove it"
+        return PictureError(told, "Missing")
     cure = "; make it readable" if isinstance(error, PermissionError) else ""
     return PictureError(f"{path}: cannot be read ({error.strerror or error}){cure}", "Unreadable")
 

@@ -200,16 +200,16 @@ PAIRS_FROM = 20
 MOST_STEPS = 100_000
 
 
-def parse_noise(text: str | None) -> float | str | None:
-    """`auto`, a number, or nothing; UsageError otherwise."""
+def parse_noise(text: str | None, flag: str = "--noise") -> float | str | None:
+    """`auto`, a number from 0 to 1, or nothing; UsageError otherwise."""
     if text is None or text == AUTO:
         return text
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if math.isnan(value):
-        raise UsageError(f"--noise {text}: give auto or a number between 0 and 1")
+    if not 0 <= value <= 1:
+        raise UsageError(f"{flag} {text}: give auto or a number between 0 and 1")
     return value
 
 

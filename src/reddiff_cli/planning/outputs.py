@@ -178,8 +178,8 @@ def check_place(output: Path) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:  # too long a name, for example
-        reason = error.strerror or error
-        raise PictureError(f"{output}: cannot be written ({reason})", "Unwritable") from error
+        told = f"{output}: cannot be written ({error.strerror or error}); choose another -o"
+        raise PictureError(told, "Unwritable") from error
     folder = output.absolute().parent
     while not folder.exists():
         folder = folder.parent
