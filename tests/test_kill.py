@@ -330,11 +330,14 @@ def test_outputs_hold_no_time(undisturbed):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has other signals")
-@pytest.mark.parametrize(("command", "module"), [("denoise", "typer"), ("train", "torch")])
+@pytest.mark.parametrize(
+    ("command", "module"), [("denoise", "typer"), ("train", "torch"), ("bench", "numpy.linalg")]
+)
 def test_an_interrupt_while_all_is_loaded_is_no_traceback(tmp_path, command, module):
     """Nor an error of a library that is half there."""
     Image.fromarray(scene(32, 32)).save(tmp_path / "a.png")
     flags = [str(tmp_path), "-o", str(tmp_path / "out"), "--steps", "2"]
+    flags = [] if command == "bench" else flags
     code = f"""
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
