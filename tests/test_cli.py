@@ -321,8 +321,10 @@ def test_paper_form(picture_file, mask_file, tiny_prior):
     ("flags", "code", "message"),
     [
         (["--steps", "21"], 2, "even number"),
-        (["--steps", "0"], 2, "--steps 0: must be 1 or more"),
-        (["--steps", "-4"], 2, "--steps -4: must be 1 or more"),
+        (["--steps", "0"], 2, "--steps 0: must lie between 1 and 100000"),
+        (["--steps", "-4"], 2, "--steps -4: must lie between 1 and 100000"),
+        (["--steps", f"{10**12}"], 2, f"--steps {10**12}: must lie between 1 and 100000"),
+        (["--seed", f"{2**63}"], 2, f"--seed {2**63}: must lie between 0 and {2**63 - 1}"),
         (["--preset", "slow"], 2, "--preset slow"),
         (["--lr", "0.1"], 2, "--preset paper"),
         (["--noise", "7"], 2, "between 0 and 1"),

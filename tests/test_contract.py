@@ -248,7 +248,8 @@ def test_what_a_folder_holds_is_counted(tmp_path, quick):
 def test_quiet_verbose_and_traces(folder, quick, monkeypatch):
     command = ["denoise", folder, "-o", folder.parent / "out", *quick]
     _, stderr = reddiff(*command, "-q", code=1)
-    assert stderr == f"error: {folder}/text.png: not a picture, or damaged\n"
+    told = "not a picture, or damaged; copy it again, or give another"
+    assert stderr == f"error: {folder}/text.png: {told}\n"
     _, stderr = reddiff(*command, "-v", "--overwrite", code=1)
     assert f"{folder}: 4 pictures, 0 results of reddiff and 0 other files left out" in stderr
     assert "on cpu" in stderr
@@ -1174,7 +1175,7 @@ def test_what_may_not_be_read_is_told_as_that(picture_file, mask_file, quick, mo
     monkeypatch.setattr(os, "access", lambda path, *_, **__: str(path) != closed)
     task = ["inpaint", "img.png", *kind] if kind else ["denoise", "img.png"]
     _, err = reddiff(*task, *quick, code=1)
-    assert err == f"error: {closed}: cannot be read (Permission denied)\n"
+    assert err == f"error: {closed}: cannot be read (Permission denied); make it readable\n"
     if not kind:
         out, _ = reddiff("denoise", "img.png", "other.png", "--dry-run", *quick, code=1)
         assert [line.split()[0] for line in out.splitlines()] == ["fail:", "other.png"]

@@ -1,6 +1,7 @@
 """Names, trees, collisions, and what is skipped or refused before any work."""
 
 import os
+import re
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -12,7 +13,7 @@ from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.options.common import OutputOptions
 from reddiff_cli.pictures.files import Picture, save_picture
 from reddiff_cli.planning.jobs import file_digest, list_pictures, plan_jobs
-from reddiff_cli.planning.outputs import SHEETS, named_once
+from reddiff_cli.planning.outputs import SHEETS, check_place, named_once
 from reddiff_cli.planning.shards import Shard
 
 
@@ -336,6 +337,33 @@ def test_pictures_that_are_called_like_results_are_told(tmp_path):
     (warning,) = [note for note in notes if note.startswith("warning")]
     assert "1 left out" in warning
     assert "(sunset.hdr.png)" in warning
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_suffix_alone_is_no_hidden_folder(tmp_path, several):
+    """Somebody forgot a name, or meant --format."""
+    make(tmp_path / "a.png", tmp_path / "b.png")
+    inputs = [tmp_path / "a.png", tmp_path / "b.png"][: 1 + several]
+
+    def outputs(path, **options):
+        chosen = OutputOptions(path=path, **options)
+        return [job.output for job in plan_jobs("denoise", inputs, None, chosen, lambda _: {})]
+
+    for name in (".png", ".JPG", ".bmp", ".exr"):
+        suffix = ".png" if name == ".bmp" else name
+        told = f"-o {tmp_path / name}: is a suffix without a name; give NAME{suffix}, or "
+        with pytest.raises(UsageError, match=re.escape(told)):
+            outputs(tmp_path / name)
+        assert outputs(tmp_path / name, folder=True)[0] == tmp_path / name / "a.png"
+    assert outputs(tmp_path / ".hidden")[0] == tmp_path / ".hidden" / "a.png"
+    (tmp_path / ".png").mkdir()
+    assert outputs(tmp_path / ".png")[0] == tmp_path / ".png" / "a.png"
+
+
+def test_an_output_below_a_file_is_told_what_to_do(tmp_path):
+    make(tmp_path / "a.png")
+    with pytest.raises(PictureError, match=r"\(Not a directory\); choose another -o$"):
+        check_place(tmp_path / "a.png" / "b.png")
 
 
 def test_several_inputs_do_not_go_into_a_folder_called_like_a_picture(tmp_path):

@@ -13,8 +13,10 @@ import threading
 import time
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
+from conftest import scene
 from killing import (
     check_whole,
     command_of,
@@ -325,3 +327,29 @@ def test_outputs_hold_no_time(undisturbed):
         assert set(kinds) <= {b"IHDR", b"tEXt", b"IDAT", b"IEND"}
         assert b"seconds" not in text
         assert not re.search(rf"{time.gmtime().tm_year}-\d\d|\d\d:\d\d:\d\d".encode(), text)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has other signals")
+@pytest.mark.parametrize(
+    ("command", "module"), [("denoise", "typer"), ("train", "torch"), ("bench", "numpy.linalg")]
+)
+def test_an_interrupt_while_all_is_loaded_is_no_traceback(tmp_path, command, module):
+    """Nor an error of a library that is half there."""
+    Image.fromarray(scene(32, 32)).save(tmp_path / "a.png")
+    flags = [str(tmp_path), "-o", str(tmp_path / "out"), "--steps", "2"]
+    flags = [] if command == "bench" else flags
+    code = f"""
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Finder:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+sys.argv = {["reddiff", command, *flags]!r}
+from reddiff_cli.__main__ import main
+main()
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (-signal.SIGINT, "", "")
+    assert not (tmp_path / "out").exists()

@@ -34,6 +34,10 @@ from reddiff_cli.cli import app
             "--seed 1.5: is no whole number; give one, or see 'reddiff d",
         ),
         (
+            "eval denoise x.png -o out --assume-noise 7",
+            "--assume-noise 7: give auto or a number between 0 and 1",
+        ),
+        (
             "hdr x --stops 1 --stops b",
             "--stops b: is no number; give one, or see 'reddiff hdr --h",
         ),

@@ -117,7 +117,7 @@ def test_a_file_that_is_no_numpy_array_gets_no_advice_about_pickles(tmp_path):
 
 def test_a_damaged_raster_is_not_asked_for_pixels(tmp_path):
     (tmp_path / "a.exr").write_bytes(b"\x76\x2f\x31\x01\x02\0\0\0channels")
-    with pytest.raises(PictureError, match="cannot be decoded"):
+    with pytest.raises(PictureError, match="is cut off after 16 bytes"):
         load_array(tmp_path / "a.exr")
 
 

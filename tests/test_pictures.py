@@ -21,6 +21,7 @@ from memory_used import peak_of_arrays
 from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.formats.attributes import resolution_of
 from reddiff_cli.formats.carriers import Metadata, read_record
+from reddiff_cli.formats.jpeg import find_luminance_table
 from reddiff_cli.formats.kinds import FLOAT, smooths
 from reddiff_cli.formats.pngchunks import insert
 from reddiff_cli.formats.samples import rounded, scaled
@@ -30,6 +31,7 @@ from reddiff_cli.pictures.files import (
     check_format,
     header_of,
     is_grey,
+    lies_on_its_side,
     load_picture,
     save_picture,
     size_of,
@@ -1217,3 +1219,16 @@ def test_a_damaged_profile_loses_no_picture(tmp_path, name, depth):
         picture = Picture(np.full((8, 8, 3), 0.5, np.float32), depth=depth)
         save_picture(replace(picture, metadata=Metadata(icc=icc)), tmp_path / name, {"a": 1})
         assert load_picture(tmp_path / name).metadata.icc == icc
+
+
+@pytest.mark.parametrize("told", [0, 9, 300])
+@pytest.mark.parametrize("suffix", ["jpg", "tif", "png", "webp"])
+def test_an_orientation_that_is_none_turns_nothing(tmp_path, suffix, told):
+    """Neither what is read, nor what a plan says of it."""
+    path, exif = tmp_path / f"a.{suffix}", Image.Exif()
+    exif[ExifTags.Base.Orientation.value] = told
+    Image.fromarray(scene(20, 28)).save(path, exif=exif)
+    assert load_picture(path).pixels.shape == (20, 28, 3)
+    assert size_of(path) == (28, 20)
+    assert not lies_on_its_side(path)
+    assert suffix != "jpg" or find_luminance_table(path) is not None

@@ -1,6 +1,14 @@
-"""`python -m reddiff_cli` is the same as `reddiff`."""
+"""`reddiff`, and `python -m reddiff_cli`, which is the same."""
 
-from .cli import main
+from .interrupts import dying_at_once
+
+
+def main() -> None:
+    """Entry point; all that takes time to load is loaded here."""
+    with dying_at_once():
+        from .cli import main as run
+    run()
+
 
 if __name__ == "__main__":
     main()

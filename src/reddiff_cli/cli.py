@@ -276,7 +276,7 @@ command_bench.register(app)
 
 
 def main() -> None:
-    """Entry point of the `reddiff` command."""
+    """What `reddiff` does, once it is loaded."""
     # Threads that wait by spinning stall each other when several processes share the cores (as
     # under `xargs -P`): 16 s instead of more than 120 s for one picture beside another process.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

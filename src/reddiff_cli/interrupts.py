@@ -92,6 +92,23 @@ def ending_in_order() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
+@contextmanager
+def dying_at_once() -> Iterator[None]:
+    """A body in which Ctrl-C ends the process without a word, as nothing has begun.
+
+    In the midst of an import it would be a traceback, or leave a library half there.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    heeded = _is_main() and before is signal.default_int_handler
+    if heeded:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if heeded:
+            signal.signal(signal.SIGINT, before)
+
+
 def end_as_told(end: SystemExit) -> None:
     """Die of the signal that an exit stands for, as other tools do: shells show 128 + its number.
 

@@ -24,7 +24,8 @@ from .machine.room import Room
 from .methods import Solving, draws, evaluations
 from .options.common import RECORDING, MachineOptions, OutputOptions, SolverOptions
 from .options.tasks import TaskOptions
-from .pictures.files import Picture, Readings, check_format, save_picture, told_of_cut, with_depth
+from .pictures.files import Picture, check_format, save_picture, told_of_cut, with_depth
+from .pictures.readings import Readings
 from .planning.jobs import FOUND, Job, OnNote
 from .planning.record import make_record
 from .result import Result

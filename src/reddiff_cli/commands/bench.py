@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
+from ..interrupts import dying_at_once
 from .flags import Device
 from .making import Command, errors_as_lines
 
@@ -48,12 +49,13 @@ def _bench(
         MachineOptions(device, dtype)
         card = find_model(model)
         began = time.perf_counter()
-        import torch  # noqa: F401  (its share of the start-up is what is measured)
+        with dying_at_once():
+            import torch  # noqa: F401  (its share of the start-up is what is measured)
 
-        torch_seconds = time.perf_counter() - began
-        from ..bench import measure
-        from ..machine.computing import choose_device, choose_dtype
-        from ..machine.memory import within_memory
+            torch_seconds = time.perf_counter() - began
+            from ..bench import measure
+            from ..machine.computing import choose_device, choose_dtype
+            from ..machine.memory import within_memory
 
         import_seconds = time.perf_counter() - began
         where = choose_device(device)

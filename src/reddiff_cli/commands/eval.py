@@ -227,7 +227,7 @@ def _options(
     options = EvalOptions(
         cases=cases,
         methods=methods,
-        assume=parse_noise(comparison.assume_noise),
+        assume=parse_noise(comparison.assume_noise, "--assume-noise"),
         crop=comparison.crop,
         seed=flags.seed,
         start=flags.start,

@@ -7,7 +7,7 @@ import typer
 
 from ..checkpoints.models import find_model
 from ..errors import UsageError
-from ..interrupts import Interrupts
+from ..interrupts import Interrupts, dying_at_once
 from ..training.options import TrainOptions
 from .flags import Device, Quiet, Verbose
 from .making import Command, errors_as_lines
@@ -124,11 +124,12 @@ def train(
 
 
 def _run(options: TrainOptions, device: str, quiet: bool, verbose: int) -> None:
-    from ..machine.computing import choose_device
-    from ..machine.memory import within_memory
-    from ..reporting.progress import TrainReporter
-    from ..training.train import train as run
-    from ..training.trainer import in_sixteen_bits
+    with dying_at_once():
+        from ..machine.computing import choose_device
+        from ..machine.memory import within_memory
+        from ..reporting.progress import TrainReporter
+        from ..training.train import train as run
+        from ..training.trainer import in_sixteen_bits
 
     where = choose_device(device)
     with TrainReporter(quiet) as reporter:

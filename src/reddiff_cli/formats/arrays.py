@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import PictureError
 from .complaints import complaint, name_of
+from .damage import telling_of_damage
 from .parts import has_several
 from .samples import MOST
 
@@ -35,6 +36,7 @@ NUMBERS = ("double", "single", "logical") + tuple(
 SHOWN = 12
 
 
+@telling_of_damage
 def load_array(path: Path, dataset: str | None = None) -> Array:
     """The numbers of a file, of any shape and type; PictureError names what is wrong.
 
@@ -77,6 +79,8 @@ def _read_npy(path: Path, _: str | None) -> Array:
 
 
 def _read_npz(path: Path, dataset: str | None) -> Array:
+    if not zipfile.is_zipfile(path):
+        raise PictureError(f"{path}: holds no archive of NumPy, or is damaged", "Unreadable")
     with np.load(path, allow_pickle=False) as file, zipfile.ZipFile(path) as parts:
         members = {name.removesuffix(".npy"): name for name in parts.namelist()}
         chosen = _choose(path, list(members), dataset)

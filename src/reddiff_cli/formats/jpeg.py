@@ -13,16 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError
+from .damage import telling_of_damage
 from .kinds import is_jpeg
+from .opened import ON_SIDE, orientation_in
 from .opening import open_picture
 
-_ORIENTATION = 0x0112  # EXIF: 1 to 8; from 5 on rows are shown as columns
-_TRANSPOSED = 5
-_YCCK = 2  # Adobe's number of CMYK that was turned into luminance and chroma
 # jpeglib is not made for threads: one run of 6000 reads by four of them in three ends the process
 # with a bus error or a damaged heap.
 _ALONE = threading.Lock()
 _COLOURS = {"JCS_GRAYSCALE": "grey", "JCS_YCbCr": "ycbcr", "JCS_RGB": "rgb"}
+# Of inks, whose coefficients say little of the colours that are shown.
+_INKS = ("JCS_CMYK", "JCS_YCCK")
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,10 @@ class JpegFile:
             return None
         if table.ndim > 2:
             table = np.median(table, (0, 1)).astype(np.int64)
-        return table.T if self.orientation >= _TRANSPOSED else table
+        return table.T if self.orientation in ON_SIDE else table
 
 
+@telling_of_damage
 def read_jpeg(path: Path) -> JpegFile:
     """The coefficients of a JPEG file; PictureError if it is none, or damaged, or CMYK."""
     orientation = _checked_orientation(path)
@@ -91,14 +93,14 @@ def read_jpeg(path: Path) -> JpegFile:
     return JpegFile(components, _COLOURS[space], stored.height, stored.width, orientation)
 
 
+@telling_of_damage
 def check_header(path: Path) -> None:
     """PictureError where the header of a JPEG file tells that `read_jpeg` would refuse it."""
     if find_spec("jpeglib") is None:
         raise _needs_extra(path)
     with open_picture(path) as image:
         if image.mode == "CMYK":
-            mixed = image.info.get("adobe_transform") == _YCCK
-            raise _wrong_colours(path, "JCS_YCCK" if mixed else "JCS_CMYK")
+            raise _wrong_colours(path, _INKS[0])
 
 
 def _needs_extra(path: Path) -> PictureError:
@@ -107,7 +109,9 @@ def _needs_extra(path: Path) -> PictureError:
 
 
 def _wrong_colours(path: Path, space: str) -> PictureError:
-    return PictureError(f"{path}: colours are {space}; convert to RGB first", "Colour")
+    told = "CMYK" if space in _INKS else space.removeprefix("JCS_")
+    cure = "use denoise, which takes any JPEG as it is shown"
+    return PictureError(f"{path}: its colours are {told}, not RGB or grey; {cure}", "Colour")
 
 
 def is_no_jpeg(path: Path) -> PictureError:
@@ -135,7 +139,7 @@ def find_luminance_table(path: Path) -> NDArray[np.int64] | None:
             if image.format not in ("JPEG", "MPO") or image.mode not in ("L", "RGB"):
                 return None
             layers, tables = getattr(image, "layer", ()), getattr(image, "quantization", {})
-            turned = int(image.getexif().get(_ORIENTATION, 1)) >= _TRANSPOSED
+            turned = orientation_in(image.getexif()) in ON_SIDE
     except Exception:  # whatever is wrong with what the file says of itself
         return None
     of_rgb = [layer[0] for layer in layers] == list(b"RGB")
@@ -152,7 +156,7 @@ def _checked_orientation(path: Path) -> int:
                 found = image.format
                 raise PictureError(f"{path}: is {found}, not JPEG; give the JPEG file", "Format")
             image.load()  # libjpeg fills a truncated file with grey; Pillow says so
-            return int(image.getexif().get(_ORIENTATION, 1))
+            return orientation_in(image.getexif())
     except FileNotFoundError as error:
         raise PictureError(f"{path}: no such file", "Missing") from error
     except PictureError:

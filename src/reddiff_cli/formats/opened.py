@@ -13,7 +13,7 @@ from .samples import check_bits, is_grey
 ORIENTATION = ExifTags.Base.Orientation.value
 PHOTOMETRIC, _WHITE_IS_ZERO, CMYK = 262, 0, 5  # TIFF
 _SAMPLE_FORMAT, _IS_FLOAT, _EXTRA_SAMPLES = 339, 3, 338
-_ON_SIDE = 5  # the first orientation of those that exchange width and height
+ON_SIDE = range(5, 9)  # orientations that exchange width and height
 
 
 def exif_in(path: Path, image: Image.Image) -> Image.Exif:
@@ -26,18 +26,24 @@ def exif_in(path: Path, image: Image.Image) -> Image.Exif:
     return image.getexif()
 
 
+def orientation_in(tags: Any) -> int:  # noqa: ANN401  (Pillow's two kinds)
+    """1 to 8; 1, as it is stored, where it is missing or none of them, as viewers take it."""
+    told = tags.get(ORIENTATION, 1)
+    return told if isinstance(told, int) and told in range(1, 9) else 1
+
+
 def exchanges_sides(path: Path, image: Image.Image) -> bool:
     """Whether its orientation turns the picture such that width and height change places."""
-    if image.format == "TIFF" and tag_of(image, ORIENTATION) >= _ON_SIDE:
+    if image.format == "TIFF" and orientation_in(image.tag_v2) in ON_SIDE:  # type: ignore[attr-defined]
         return True
-    return int(exif_in(path, image).get(ORIENTATION, 1)) >= _ON_SIDE
+    return orientation_in(exif_in(path, image)) in ON_SIDE
 
 
 def upright_size(path: Path, image: Image.Image) -> tuple[int, int]:
     """Width and height of a picture that is turned as it asks for."""
     width, height = image.size
     # Of a TIFF Pillow has done it, unless XMP alone asks for it.
-    done = image.format == "TIFF" and tag_of(image, ORIENTATION) >= _ON_SIDE
+    done = image.format == "TIFF" and orientation_in(image.tag_v2) in ON_SIDE  # type: ignore[attr-defined]
     return (height, width) if exchanges_sides(path, image) and not done else (width, height)
 
 

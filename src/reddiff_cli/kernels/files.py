@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError, UsageError, counted
+from ..formats.damage import CURE, missing_in
 from ..options.kernelspec import KernelSpec
 from ..options.tasks import Filter, Laid
 from ..pictures.files import load_picture
@@ -118,7 +119,8 @@ def _read_array(path: Path) -> NDArray[Any]:
     except PermissionError as error:
         raise UsageError(f"kernel {path}: cannot be read ({error.strerror})") from error
     except (OSError, ValueError, EOFError) as error:
-        raise UsageError(f"kernel {path}: cannot be read as .npy; save a 2-D array") from error
+        told = missing_in(path) or "cannot be read as .npy; save a 2-D array"
+        raise UsageError(f"kernel {path}: {told}") from error
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
         kind = getattr(values, "dtype", "no array")
         raise UsageError(f"kernel {path}: holds {kind}; give real numbers")
@@ -129,7 +131,7 @@ def _read_grey(path: Path) -> NDArray[Any]:
     try:
         picture = load_picture(path)
     except PictureError as error:
-        told = str(error).removeprefix(str(path))
+        told = str(error).removeprefix(str(path)).removesuffix(f"; {CURE}")
         cure = "" if "; " in told else "; give .npy or a picture"
         raise UsageError(f"kernel {path}{told}{cure}") from error
     grey: NDArray[Any] = picture.pixels.mean(2)

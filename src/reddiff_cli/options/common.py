@@ -156,7 +156,7 @@ class SolverOptions:
         if isinstance(self.noise, float) and not 0 <= self.noise <= 1:
             raise UsageError(f"--noise {self.noise:g}: must lie between 0 and 1")
         if not 0 <= self.seed < 2**63:
-            raise UsageError(f"--seed {self.seed}: must be 0 or a positive integer")
+            raise UsageError(f"--seed {self.seed}: must lie between 0 and {2**63 - 1}")
 
     def _check_steps(self, steps: int) -> None:
         if self.preset == "paper":
@@ -165,13 +165,11 @@ class SolverOptions:
         elif self.method != "reddiff":
             if not 1 <= steps <= 1000:
                 raise UsageError(f"--steps {steps}: {self.method} takes 1 to 1000")
-        elif steps < 1:
-            raise UsageError(f"--steps {steps}: must be 1 or more")
+        elif not 1 <= steps <= MOST_STEPS:
+            raise UsageError(f"--steps {steps}: must lie between 1 and {MOST_STEPS}")
         elif self.pairs and steps % 2:
-            raise UsageError(
-                f"--steps {steps}: counts both signs of a noise pair; use an even number "
-                f"(or any below {PAIRS_FROM})"
-            )
+            told = f"--steps {steps}: counts both signs of a noise pair; use an even number"
+            raise UsageError(f"{told} (or any below {PAIRS_FROM})")
 
     @property
     def evaluations(self) -> int:
@@ -198,18 +196,20 @@ class SolverOptions:
 
 # Below this many evaluations single noise draws beat antithetic pairs.
 PAIRS_FROM = 20
+# Far above what is of any use; the levels of all are listed before the first.
+MOST_STEPS = 100_000
 
 
-def parse_noise(text: str | None) -> float | str | None:
-    """`auto`, a number, or nothing; UsageError otherwise."""
+def parse_noise(text: str | None, flag: str = "--noise") -> float | str | None:
+    """`auto`, a number from 0 to 1, or nothing; UsageError otherwise."""
     if text is None or text == AUTO:
         return text
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if math.isnan(value):
-        raise UsageError(f"--noise {text}: give auto or a number between 0 and 1")
+    if not 0 <= value <= 1:
+        raise UsageError(f"{flag} {text}: give auto or a number between 0 and 1")
     return value
 
 

@@ -31,16 +31,17 @@ from ..formats.carriers import (
     with_chunks,
 )
 from ..formats.colours import colours_of
+from ..formats.damage import telling_of_damage, unopened
 from ..formats.kinds import FLOAT, LOSSY, format_of, smooths
 from ..formats.opened import (
     CMYK,
-    ORIENTATION,
     PHOTOMETRIC,
     bits_per_channel,
     check_samples,
     exchanges_sides,
     has_no_colours,
     is_float_tiff,
+    orientation_in,
     stored_of,
     upright_size,
 )
@@ -57,21 +58,7 @@ from .pixels import told_of_cut as told_of_cut
 from .pixels import with_depth as with_depth
 
 
-class Readings:
-    """Pictures that were read to be checked, each for the next who wants it."""
-
-    def __init__(self) -> None:
-        self._read: dict[Path, Picture] = {}
-
-    def keep(self, path: Path, picture: Picture) -> None:
-        """Until it is taken."""
-        self._read[path] = picture
-
-    def take(self, path: Path) -> Picture:
-        """As `load_picture`."""
-        return self._read.pop(path, None) or load_picture(path)
-
-
+@telling_of_damage
 def load_picture(path: Path) -> Picture:
     """Read one picture, upright. PictureError names the file and the reason."""
     if _is_light(path):
@@ -83,6 +70,7 @@ def load_picture(path: Path) -> Picture:
     return _read_odd_tiff(path)
 
 
+@telling_of_damage
 def load_eight_bits(path: Path) -> NDArray[np.uint8] | None:
     """Samples of an 8-bit file, as `eight_bits_of`, None of others; PictureError as above."""
     if not _is_light(path):
@@ -93,6 +81,7 @@ def load_eight_bits(path: Path) -> NDArray[np.uint8] | None:
     return None
 
 
+@telling_of_damage
 def size_of(path: Path) -> tuple[int, int]:
     """Width and height of an upright picture, from its header alone; PictureError as above."""
     if _is_light(path):
@@ -105,6 +94,7 @@ def size_of(path: Path) -> tuple[int, int]:
     return deep.size_of(path)
 
 
+@telling_of_damage
 def lies_on_its_side(path: Path) -> bool:
     """Whether width and height of a picture change places as its orientation turns it."""
     if not _is_light(path):
@@ -113,6 +103,7 @@ def lies_on_its_side(path: Path) -> bool:
     return False
 
 
+@telling_of_damage
 def header_of(path: Path) -> tuple[int, bool]:
     """Depth of the picture, and whether it has transparency, if its header says that at once."""
     if not _is_light(path):
@@ -124,6 +115,7 @@ def header_of(path: Path) -> tuple[int, bool]:
     return FLOAT, False
 
 
+@telling_of_damage
 def is_grey(path: Path) -> bool:
     """Whether a picture has no colours; PictureError as above."""
     if not _is_light(path):
@@ -153,11 +145,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except FileNotFoundError as error:
         raise PictureError(f"{path}: no such file", "Missing") from error
     except PermissionError as error:
-        raise PictureError(f"{path}: cannot be read ({error.strerror})", "Unreadable") from error
+        raise unopened(path, error) from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"{path}: more than 179 megapixels; split it", "TooLarge") from error
     except Exception as error:  # decoders raise nearly anything on damaged data
-        reason = str(error) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable") from error
 
 
@@ -191,7 +183,7 @@ def _read(path: Path, image: Image.Image) -> Picture:
     if bits > 8 and image.format == "HEIF":
         return Picture(*deep.split(path, heif.read(path)), 16, metadata)
     if bits > 8:
-        orientation = int(image.getexif().get(ORIENTATION, 1))
+        orientation = orientation_in(image.getexif())
         tags: Any = getattr(image, "tag_v2", {})
         if tags.get(PHOTOMETRIC) == CMYK:
             metadata = replace(metadata, icc=b"")
@@ -224,7 +216,7 @@ def _read_odd_tiff(path: Path) -> Picture:
     metadata, stored = metadata_of_file(path), deep.Stored()
     with suppress(Exception):  # damaged tags raise nearly anything
         tags = read_tags(path)
-        stored = stored_of(tags, int(tags.get(ORIENTATION, 1)))
+        stored = stored_of(tags, orientation_in(tags))
     try:
         return Picture(*deep.read(path, 16, stored), 16, metadata)
     except PictureError as error:

@@ -26,7 +26,6 @@ from ..options.tasks import HdrOptions, JpegOptions, TaskOptions
 from ..pictures.files import (
     Hole,
     Picture,
-    Readings,
     check_depth,
     header_of,
     is_grey,
@@ -35,6 +34,7 @@ from ..pictures.files import (
     size_of,
 )
 from ..pictures.masks import check_mask_size
+from ..pictures.readings import Readings
 from ..pictures.shots import Photograph, check_alike
 from ..pictures.sparks import told_of_spark
 from .jobs import Job, check_readable

@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import PictureError, UsageError, counted
 from ..formats.arrays import ARRAY_SUFFIXES
 from ..formats.carriers import read_record
+from ..formats.damage import unopened
 from ..formats.endings import is_whole
 from ..formats.kinds import FORMATS, PICTURE_SUFFIXES
 from ..options.common import OutputOptions
@@ -131,8 +132,7 @@ def file_digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        reason = error.strerror or error
-        raise PictureError(f"{path}: cannot be read ({reason})", "Unreadable") from error
+        raise unopened(path, error) from error
 
 
 def same_settings(found: Record | None, wanted: Record) -> bool:
@@ -254,8 +254,7 @@ def check_readable(path: Path) -> None:
             path.open("rb").close()
             return
     except OSError as error:
-        reason = error.strerror or error
-        raise PictureError(f"{path}: cannot be read ({reason})", "Unreadable") from error
+        raise unopened(path, error) from error
     message = f"{path}: is no file but a pipe or a device; give - and pipe it into stdin"
     raise PictureError(message, "Unreadable")
 

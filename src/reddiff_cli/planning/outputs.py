@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import PictureError, UsageError
 from ..formats.carriers import sidecar
-from ..formats.kinds import FORMATS, format_of
+from ..formats.kinds import FORMATS, PICTURE_SUFFIXES, format_of
 from ..options.common import TASKS, OutputOptions
 
 # What is written beside a result: `img.denoise.compare.png`.
@@ -88,6 +88,10 @@ def name_outputs(
         raise UsageError(
             f"-o {target}: is a device or a pipe; give a file or folder, - for stdout"
         )
+    if target is not None and _is_bare_suffix(target) and not (options.folder or target.exists()):
+        suffix = target.name if target.name.lower() in FORMATS else ".png"
+        told = f"-o {target}: is a suffix without a name; give NAME{suffix}"
+        raise UsageError(f"{told}, or {target}/ for a folder of that name")
     if target is not None and not options.folder and _is_file_target(target, inputs):
         if (
             options.format != "auto"
@@ -174,8 +178,8 @@ def check_place(output: Path) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:  # too long a name, for example
-        reason = error.strerror or error
-        raise PictureError(f"{output}: cannot be written ({reason})", "Unwritable") from error
+        told = f"{output}: cannot be written ({error.strerror or error}); choose another -o"
+        raise PictureError(told, "Unwritable") from error
     folder = output.absolute().parent
     while not folder.exists():
         folder = folder.parent
@@ -194,6 +198,11 @@ def _beside(output: Path, sheets: Sequence[str]) -> list[Path]:
 def _is_file_target(target: Path, inputs: list[Path]) -> bool:
     single = len(inputs) == 1 and not inputs[0].is_dir()
     return single and not target.is_dir() and bool(target.suffix)
+
+
+def _is_bare_suffix(target: Path) -> bool:
+    """Whether nothing stands in front of what formats of pictures are called by."""
+    return target.name.lower() in PICTURE_SUFFIXES.union(FORMATS)
 
 
 def _is_one_file(target: Path, options: OutputOptions) -> bool:

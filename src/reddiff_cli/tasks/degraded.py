@@ -119,7 +119,7 @@ class DegradedPicture(ConfirmedPicture):
     def _listened(self) -> Iterator[Stage]:
         """Those that tell the noise where nothing is blurred."""
         yield from self.probing()
-        white = self._takes_as_white()
+        white = self._takes_as_white() is not None
         yield from self.doubting(white=white)
         if self.heard is not None:
             self.white, self.found = False, self.heard.loudness / 2

@@ -12,6 +12,7 @@ from ..estimation.by_light import noise_by_light
 from ..estimation.coloured_noise import ColouredNoise
 from ..estimation.noise import FLOOR, RISE, estimate_noise, is_grey, is_white, wavelet_sigma
 from ..estimation.stationary import white_power
+from ..estimation.tile_noise import TileNoise
 from ..estimation.tone import Tone, find_tone, is_grain, tone_of
 from ..operators import Identity
 from ..options.tasks import DenoiseOptions
@@ -94,13 +95,13 @@ class Denoising(ConfirmedPicture):
             self._estimate()
         elif self.told is None and not self.lossy:
             yield from self.probing()
-            white = self._takes_as_white()
-            if white or self._quiet():
-                yield from self.doubting(white=white)
+            tiles = self._takes_as_white()
+            if tiles is not None or self._quiet():
+                yield from self.doubting(white=tiles is not None)
             if self.heard is not None:
                 self.white, self.noise = False, self.heard.loudness / 2
-            elif white:
-                yield self._whitened(None if self._quiet() else self._by_light())
+            elif tiles is not None:
+                yield self._whitened(None if self._quiet() else self._by_light(tiles))
                 return
         self.white = self.white or self._quiet()
         uneven = None
@@ -116,9 +117,9 @@ class Denoising(ConfirmedPicture):
             yield from self.listening(OVER_FINE * 2 * (self.told or 0.0))
         whitening = self._whitening()
         asks = self.told is None and whitening is not None and self._may_be_texture()
-        if self.heard is not None and asks:
+        if self.heard is not None and self.clean is not None and asks:
             yield from self.asking(self.heard)
-            whitening = self._whitening_of(self.heard)
+            whitening = self._whitening_of(self.heard, self.clean)
         if self.told is None:
             self.noise = max(self.noise, self.floor)
         if whitening is not None and not (looks or self.white):
@@ -171,11 +172,9 @@ class Denoising(ConfirmedPicture):
         if self.told is None and self.tile_noise is not None and not self._is_shared():
             self.noise = max(min(self.noise, self.tile_noise.total / 2), self.floor)
 
-    def _by_light(self) -> Whitening | None:
+    def _by_light(self, tiles: TileNoise) -> Whitening | None:
         """White noise that follows the brightness as that of the tiles; None if it is even."""
-        if self.tile_noise is None:
-            return None
-        lights, strengths = self.tile_noise.by_light()
+        lights, strengths = tiles.by_light()
         if float(strengths.max() / strengths.min()) < UNEVEN:
             return None
         noise = ColouredNoise(white_power(self.y.shape[1]), lights, strengths)
@@ -218,19 +217,17 @@ class Denoising(ConfirmedPicture):
 
         Settles the noise.
         """
-        found = self.heard
-        if found is None:
+        found, clean = self.heard, self.clean
+        if found is None or clean is None:
             self._take_what_tiles_tell()
             return None
         self.white = self._sounds_white(found)
         if self.white:
             found = found.as_white(self.sound.fine, even=UNEVEN)
-        return self._whitening_of(found)
+        return self._whitening_of(found, clean)
 
-    def _whitening_of(self, found: ColouredNoise) -> Whitening | None:
-        if self.clean is None:
-            return None
-        a = found.strength_at(self.clean)
+    def _whitening_of(self, found: ColouredNoise, clean: Tensor) -> Whitening | None:
+        a = found.strength_at(clean)
         sigma = float(a.square().mean().sqrt()) / 2
         self.noise = sigma if self.told is None else self.told
         if self.white and self.told is None and len(found.strength) == 1:

@@ -62,7 +62,7 @@ class Highlights(ListeningPicture):
         if isinstance(self.operator, Exposure) and not (told or self.lossy):
             estimated = self.noise
             yield from self.probing()
-            if self._takes_as_white():
+            if self._takes_as_white() is not None:
                 self.noise = min(self.noise, estimated)  # edges of what is clipped count as noise
                 tolerance = _tolerance(self.noise, WITHIN_OF_AN_ESTIMATE)
                 self.operator = replace(self.operator, tolerance=tolerance)

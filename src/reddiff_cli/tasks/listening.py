@@ -151,19 +151,19 @@ class ListeningPicture(CompressedPicture):
             probe=probe,
         )
 
-    def _takes_as_white(self) -> bool:
-        """Take the noise for what the tiles have, if it is white."""
+    def _takes_as_white(self) -> TileNoise | None:
+        """Take the noise for what the tiles have, if it is white: that; else None."""
         found = self.tile_noise
         if found is None or not found.is_white(self.sound.fine) or self._is_shared():
-            return False
+            return None
         grey = self.sound.y.shape[1] == 1
         loud = self.sound.fine > 2 * LOUD / 255 and not found.photons
         if (grey and not (self.white and self.clear)) or (
             (grey or loud) and found.total > DOUBTED * self.sound.fine
         ):
-            return False
+            return None
         self.noise, self.white = max(found.total / 2, self.floor), True
-        return True
+        return found
 
     def _is_shared(self) -> bool:
         """True if the tiles tell that the channels share their noise, as in a scan of film."""

@@ -103,7 +103,7 @@ class TrainOptions:
         if self.wide_every < 0:
             raise UsageError(f"--wide-every {self.wide_every}: give 0 (off) or more")
         if not 0 <= self.seed < 2**63:
-            raise UsageError(f"--seed {self.seed}: must be 0 or a positive integer")
+            raise UsageError(f"--seed {self.seed}: must lie between 0 and {2**63 - 1}")
 
     def _check_numbers(self) -> None:
         """UsageError for a share, a rate or a time that cannot be; none of them holds of NaN."""

@@ -1,0 +1,179 @@
+"""Files that are empty or cut off say so, and what to do; others are not taken for such."""
+
+from io import BytesIO
+
+import h5py
+import numpy as np
+import OpenImageIO as oiio
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from conftest import scene
+from reddiff_cli.errors import PictureError, UsageError
+from reddiff_cli.formats.arrays import ARRAY_SUFFIXES, load_array
+from reddiff_cli.formats.damage import CURE, missing_in
+from reddiff_cli.formats.jpeg import read_jpeg
+from reddiff_cli.kernels.files import read_kernel
+from reddiff_cli.pictures.files import Picture, load_picture, save_picture, size_of
+from reddiff_cli.planning.jobs import check_readable
+
+LIGHT = scene(60, 90) / np.float32(255)
+
+
+def by_pillow(kind, **options):
+    def write(path):
+        image = Image.fromarray(scene(60, 90))
+        if options.pop("preview", False):
+            exif, small = Image.Exif(), BytesIO()
+            image.resize((16, 16)).save(small, "JPEG")
+            exif.get_ifd(0x8769)[0x927C] = small.getvalue()
+            options["exif"] = exif
+        image.save(path, kind, **options)
+
+    return write
+
+
+def by_us(depth):
+    return lambda path: save_picture(Picture(LIGHT, depth=depth), path, {"seed": 1})
+
+
+def hdf5(path):
+    with h5py.File(path, "w") as file:
+        file["x"] = LIGHT[:, :, 0]
+
+
+def tiled(path):
+    spec = oiio.ImageSpec(90, 60, 3, oiio.FLOAT)
+    spec.tile_width = spec.tile_height = 32
+    out = oiio.ImageOutput.create(str(path))
+    assert out.open(str(path), spec)
+    assert out.write_tiles(0, 90, 0, 60, 0, 1, LIGHT)
+    out.close()
+
+
+# Bytes that a header has at least, as fewer tell nothing of what they were.
+KINDS = {
+    "a.png": (by_pillow("PNG"), 8),
+    "sixteen.png": (by_us(16), 8),
+    "a.jpg": (by_pillow("JPEG"), 20),
+    "progressive.jpg": (by_pillow("JPEG", progressive=True), 20),
+    "preview.jpg": (by_pillow("JPEG", preview=True), 20),
+    "a.tif": (by_pillow("TIFF"), 8),
+    "lzw.tif": (by_pillow("TIFF", compression="tiff_lzw"), 8),
+    "sixteen.tif": (by_us(16), 8),
+    "float.tif": (by_us(32), 8),
+    "a.webp": (by_pillow("WEBP"), 12),
+    "lossless.webp": (by_pillow("WEBP", lossless=True), 12),
+    "a.bmp": (by_pillow("BMP"), 6),
+    "a.jp2": (by_pillow("JPEG2000"), 16),
+    "a.avif": (by_pillow("AVIF"), 8),
+    "a.exr": (by_us(32), 8),
+    "tiled.exr": (tiled, 8),
+    "a.npy": (lambda path: np.save(path, LIGHT), 8),
+    "a.npz": (lambda path: np.savez(path, x=LIGHT), 4),
+    "a.h5": (hdf5, 8),
+    "a.mat": (lambda path: savemat(path, {"x": LIGHT}), 10),
+}
+
+
+def reader_of(path):
+    only_arrays = ARRAY_SUFFIXES - {".tif", ".exr"}
+    return load_array if path.suffix in only_arrays else load_picture
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_cut_off_says_so(tmp_path, name):
+    path, (write, least) = tmp_path / name, KINDS[name]
+    write(path)
+    content, read = path.read_bytes(), reader_of(path)
+    read(path)
+    assert missing_in(path) == ""
+    # Sums and the last chunk are not missed, nor what fills rows up.
+    whole = {".png": -100, ".bmp": -10}.get(path.suffix, 0)
+    for size in (
+        least,
+        60,
+        300,
+        len(content) // 3,
+        len(content) * 3 // 4,
+        len(content) + whole - 1,
+    ):
+        if size >= least:
+            path.write_bytes(content[:size])
+            with pytest.raises(PictureError) as caught:
+                read(path)
+            told = f"{path}: is cut off after {size} bytes; copy it again"
+            assert (str(caught.value), caught.value.kind) == (told, "Unreadable")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_empty_says_so(tmp_path, name):
+    (tmp_path / name).touch()
+    reads = [reader_of(tmp_path / name)]
+    reads += [size_of] if reads == [load_picture] else []
+    for read in reads:
+        with pytest.raises(PictureError) as caught:
+            read(tmp_path / name)
+        assert str(caught.value) == f"{tmp_path / name}: is empty (0 bytes); copy it again"
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_damaged_is_not_called_cut_off(tmp_path, name):
+    """Bytes of its middle are others; whatever is made of it, nothing is missing."""
+    path = tmp_path / name
+    KINDS[name][0](path)
+    content = bytearray(path.read_bytes())
+    middle = len(content) * 4 // 5
+    content[middle : middle + 40] = bytes(40)
+    path.write_bytes(content)
+    assert missing_in(path) == ""
+    path.write_bytes(b"?" * len(content))
+    with pytest.raises(PictureError) as caught:
+        reader_of(path)(path)
+    assert str(caught.value).endswith(f"; {CURE}")
+
+
+def test_what_follows_a_jpeg_is_no_part_of_it(tmp_path):
+    path = tmp_path / "motion.jpg"
+    by_pillow("JPEG")(path)
+    path.write_bytes(path.read_bytes() + b"a short film" * 1000)
+    assert missing_in(path) == ""
+
+
+def test_kernels_and_coefficients_say_it_as_well(tmp_path):
+    for name in ("k.npy", "k.png"):
+        (tmp_path / name).touch()
+        with pytest.raises(UsageError, match=r"is empty \(0 bytes\); copy it again$"):
+            read_kernel(tmp_path / name)
+    by_pillow("JPEG")(tmp_path / "a.jpg")
+    content = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(content[:-200])
+    with pytest.raises(PictureError, match="is cut off after"):
+        read_jpeg(tmp_path / "a.jpg")
+
+
+def test_an_archive_that_is_none_is_not_said_to_hold_objects(tmp_path):
+    """NumPy takes whatever it does not know for pickled objects, to be loaded unsafely."""
+    (tmp_path / "a.npz").write_bytes(b"P")
+    with pytest.raises(PictureError) as caught:
+        load_array(tmp_path / "a.npz")
+    assert "unsafe" not in str(caught.value)
+
+
+def test_a_closed_file_says_what_to_do(tmp_path, monkeypatch):
+    def closed(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("reddiff_cli.pictures.files.open_picture", closed)
+    with pytest.raises(PictureError, match=r"cannot be read \(Permission denied\); make it read"):
+        load_picture(tmp_path / "a.png")
+
+
+def test_a_link_to_nothing_is_told(tmp_path):
+    link = tmp_path / "a.png"
+    link.symlink_to("gone.png")
+    told = f"{link}: is a link to gone.png, which is not there; mend or remove it"
+    with pytest.raises(PictureError) as caught:
+        check_readable(link)
+    assert (str(caught.value), caught.value.kind) == (told, "Missing")
