@@ -21,7 +21,7 @@ from reddiff_cli.options.damages import parse_degrade
 from reddiff_cli.options.tasks import InpaintOptions
 from reddiff_cli.planning.jobs import Job
 from reddiff_cli.restore import Restorer
-from reddiff_cli.tasks import Setting, Stage, pose, solver_of
+from reddiff_cli.tasks import Setting, Stage, guide, pose, solver_of
 
 SIDE = 96
 
@@ -67,12 +67,23 @@ def guide_of(folder, side):
     return [stage for stage in pose(job, InpaintOptions(), setting).stages() if stage.shared]
 
 
-@pytest.mark.parametrize(("side", "joined"), [(20, False), (40, False), (64, True)])
-def test_what_d_misses_is_told_to_holes_that_are_filled_at_an_eighth(tmp_path, side, joined):
-    """Only the first size of all: there it is shades, at larger ones it would be detail."""
-    stages = guide_of(tmp_path, side)
+@pytest.mark.parametrize("side", [20, 40, 64])
+def test_what_d_misses_is_told_to_holes_at_high_noise_only(tmp_path, side):
+    """Where it is whole shades; at less noise it would be detail."""
+    shades, *others = guide_of(tmp_path, side)
+    assert isinstance(shades.operator, JoinedInpaint)
+    assert not any(isinstance(stage.operator, JoinedInpaint) for stage in others)
+    assert shades.s_start > shades.s_end == others[0].s_start
+    assert shades.start.shape == others[0].start.shape
+    assert shades.weight == others[0].weight
+
+
+def test_in_pictures_that_were_halved_often_it_is_told_at_all_noise(tmp_path, monkeypatch):
+    monkeypatch.setattr(guide, "FAR", 3)
+    stages = guide_of(tmp_path, 64)
     kinds = [isinstance(stage.operator, JoinedInpaint) for stage in stages]
-    assert kinds == [joined] + [False] * (len(kinds) - 1)
+    assert kinds == [True, False, False]
+    assert stages[0].s_end == stages[-1].s_end
 
 
 @pytest.mark.parametrize("size", [(40, 52), (41, 53)])
@@ -272,7 +283,7 @@ def test_sizes_are_solved_from_small_to_half(posed):
         if stage.shared:
             sides.append(stage.start.shape[3])
         problem.accept(stage, stage.start)
-    assert sides == [24 * 24, 48 * 48]
+    assert sides == [24 * 24, 24 * 24, 48 * 48]  # the smallest in two ranges of noise
 
 
 def test_a_guide_does_not_jump_where_its_hole_begins(tmp_path):
@@ -370,7 +381,7 @@ def test_samples_share_their_guide(tmp_path):
 
     restorer.solve = solve
     restorer.restore(job_of(tmp_path, disc(), hole), lambda *_: None, lambda _: None)
-    assert rows == [(True, 1), (True, 1), (False, 3)]
+    assert rows == [(True, 1), (True, 1), (True, 1), (False, 3)]
     spread = np.load(tmp_path / "o.std.npy")
     assert spread[hole].max() > 0
     assert spread[~hole].max() < 1e-6

@@ -7,9 +7,18 @@ from torch.nn import functional as F
 
 from memory_used import tensors_made
 from reddiff_cli.checkpoints.cards import Card
-from reddiff_cli.holes import patchmatch, synthesis
+from reddiff_cli.holes import patchmatch, synthesis, voting
 from reddiff_cli.holes.guiding import comparable
-from reddiff_cli.holes.patches import PATCH, Emphasis, PyramidLevel, Windows, trust_inside
+from reddiff_cli.holes.patches import (
+    PATCH,
+    Emphasis,
+    PyramidLevel,
+    Windows,
+    queries_of,
+    sources_of,
+    trust_inside,
+)
+from reddiff_cli.holes.smooth import blurred
 from reddiff_cli.holes.synthesis import synthesise, thickness
 from reddiff_cli.options.common import SolverOptions
 from reddiff_cli.tasks import Setting, wide
@@ -123,6 +132,52 @@ def test_a_search_holds_no_table_of_all_patches(monkeypatch):
     assert bool((inside >= 0).all())
     assert not bool(hole.flatten()[inside].any())
     assert tally.largest < 4 * 49 * 5 * 120**2 / 5
+
+
+def texture_with_a_hole(seed=1):
+    """Soft noise of 120x120 as a level whose hole of 40x40 is grey, and the noise."""
+    generator = torch.Generator().manual_seed(seed)
+    x = blurred(torch.randn(1, 1, 120, 120, generator=generator), 1.5)[0]
+    x = (0.3 * x / x.std()).expand(3, -1, -1)
+    hole = hole_in(120, 120, 40, 40, 80, 80)
+    grey, about = damaged(x, hole), (hole, hole, trust_inside(hole))
+    return PyramidLevel(grey, 0 * x[:2], *about, *comparable(x[:0], hole)), x
+
+
+def slopes_inside(x):
+    return float(x[:, 41:79, 41:79].diff(dim=2).square().mean().sqrt())
+
+
+def test_contrast_that_a_mean_of_patches_loses_is_given_back(monkeypatch):
+    """Patches from everywhere disagree."""
+    found = {}
+    for most in (1.0, voting.MOST):
+        monkeypatch.setattr(voting, "MOST", most)
+        level, _ = texture_with_a_hole()
+        queries, sources = queries_of(level), sources_of(level)
+        field = torch.zeros(level.hole.numel(), dtype=torch.long)
+        chosen = torch.randint(
+            len(sources), (len(queries),), generator=torch.Generator().manual_seed(0)
+        )
+        field[queries] = sources[chosen]
+        voting.vote(level, field, sharp=False)
+        found[most] = slopes_inside(level.x)
+    assert found[voting.MOST] > 1.2 * found[1.0]
+
+
+def test_patches_that_agree_are_shown_as_they_are():
+    level, x = texture_with_a_hole()
+    field = torch.arange(level.hole.numel())  # as if each were known
+    level.x, level.texture = x.clone(), 0 * x[:2]
+    voting.vote(level, field, sharp=False)
+    assert float((level.x - x).abs().max()) < 1e-3
+
+
+def test_texture_goes_on_as_strong_as_it_is():
+    """Through all levels; without what is given back 0.77."""
+    level, x = texture_with_a_hole()
+    filled = synthesise(level.x, level.hole, level.hole)
+    assert slopes_inside(filled) > 0.85 * slopes_inside(x)
 
 
 def test_very_large_hole_is_copied_at_full_resolution(monkeypatch):

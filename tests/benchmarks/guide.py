@@ -4,9 +4,10 @@
         [--set FIRST_START=10 FIRST_STEPS=20 ...]
 
 --limit photographs, spread over the sorted names, centre crops; prints the mean PSNR inside the
-hole of the smooth filling, of patches alone, of the guide, and of patches that follow it, and the
-seconds that the guide takes. --set: constants of tasks/guide.py or holes/guiding.py in place of
-their own.
+hole of the smooth filling, of patches alone, of the guide, and of patches that follow it, which
+share of the details finer than two pixels (rms) the last have of those that were there, and the
+seconds that the guide takes. --set: constants of tasks/guide.py, holes/guiding.py or
+holes/voting.py in place of their own.
 """
 
 import argparse
@@ -19,8 +20,9 @@ import torch
 from torch import Tensor
 
 from reddiff_cli.checkpoints.models import find_model
-from reddiff_cli.holes import guiding
+from reddiff_cli.holes import guiding, voting
 from reddiff_cli.holes.shape import Region, wide_part
+from reddiff_cli.holes.smooth import blurred
 from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.options.tasks import InpaintOptions
 from reddiff_cli.pictures.files import load_picture
@@ -45,8 +47,14 @@ def inside(x: Tensor, truth: Tensor, hole: Hole) -> float:
     return float(-10 * torch.log10(error.square().mean()))
 
 
+def details(x: Tensor, hole: Hole) -> float:
+    """rms of what is finer than two pixels, of the pixels of the hole."""
+    fine = (x - blurred(x, 2.0))[:, :, torch.from_numpy(hole)]
+    return float(fine.square().mean().sqrt())
+
+
 def fill(truth: Tensor, hole: Hole, restorer: Restorer) -> dict[str, float]:
-    """PSNR of each way to fill the hole, and the seconds of the guide."""
+    """PSNR of each way to fill the hole, details of the last, and the seconds of the guide."""
     smooth = truth.masked_fill(torch.from_numpy(hole), 0)
     fill_hole(smooth, hole)
     wide = wide_part(hole)
@@ -63,7 +71,8 @@ def fill(truth: Tensor, hole: Hole, restorer: Restorer) -> dict[str, float]:
     guess = made.area(Region(0, 0, *hole.shape))
     shown = {"smooth": smooth, "patches alone": alone, "guide": guess, "guided patches": guided}
     found = {name: inside(x, truth, hole) for name, x in shown.items()}
-    return found | {"seconds of the guide": seconds}
+    share = details(guided, hole) / details(truth, hole)
+    return found | {"details": share, "seconds of the guide": seconds}
 
 
 def main() -> None:
@@ -76,7 +85,7 @@ def main() -> None:
     parser.add_argument("--model", default="natural")
     asked = parser.parse_args()
     for name, value in (change.split("=") for change in asked.set):
-        module = guide if hasattr(guide, name) else guiding
+        module = next(one for one in (guide, guiding, voting) if hasattr(one, name))
         setattr(module, name, type(getattr(module, name))(value))
     paths = list_pictures([asked.folder], True)
     paths = paths[:: max(1, len(paths) // asked.limit)][: asked.limit]

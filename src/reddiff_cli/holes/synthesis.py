@@ -22,18 +22,15 @@ from .guiding import comparable
 from .patches import (
     PATCH,
     PyramidLevel,
-    overlap_add,
     patches_of,
-    queries_of,
     sources_of,
     texture_of,
     trust_inside,
     windows_at,
 )
 from .patchmatch import finer_field, nearest_of, search, with_spares
-from .shading import fit_shading, slopes_of
+from .voting import vote
 
-AREA = PATCH * PATCH
 ROUNDS_COARSE, ROUNDS_FINE = 12, 4
 # Levels with more pixels to fill than this take their places from the next coarser one.
 LARGEST = 150_000
@@ -42,9 +39,6 @@ LARGEST = 150_000
 MOST_SOURCES = 100_000
 # A level stops when the pixels of the hole move by less than this, on average.
 SETTLED = 0.003
-# Weight of proposed colours against proposed slopes. In the search slopes only help; at the very
-# end they rule, so that shading joins without seams.
-COLOUR_WEIGHT, FINAL_COLOUR_WEIGHT = 0.5, 0.1
 
 
 def synthesise(
@@ -80,13 +74,13 @@ def synthesise(
         if int(level.hole.sum()) > LARGEST:
             _copy(level, field)
         else:
-            _vote(level, field, sharp=False)
+            vote(level, field, sharp=False)
             rounds = ROUNDS_FINE if level is levels[0] else ROUNDS_COARSE
             field = _settle(level, field, rounds, generator, check)
         coarser = level
     result = levels[0]
     if field is not None and int(hole.sum()) <= LARGEST:
-        _vote(result, field, sharp=True)
+        vote(result, field, sharp=True)
     return result.x
 
 
@@ -207,35 +201,7 @@ def _settle(
         check()
         before = level.x[:, level.hole].clone()
         field = search(level, field, generator)
-        _vote(level, field, sharp=False)
+        vote(level, field, sharp=False)
         if float((level.x[:, level.hole] - before).abs().mean()) < SETTLED:
             break
     return field
-
-
-def _vote(level: PyramidLevel, field: Tensor, sharp: bool) -> None:
-    """Rebuild the hole from the patches that the map names, in place.
-
-    Each pixel gets a weighted mean of the colours and of the slopes that all patches over it
-    propose; `sharp` weights the nearest patches far more, which blurs less. Colours are then
-    fitted to the slopes and to the border of the hole, so that shading continues across it.
-    """
-    height, width = level.x.shape[1:]
-    queries = queries_of(level)
-    chosen = field[queries]
-    patches = patches_of(level)
-    distance = patches.distance(queries, chosen) / (AREA * patches.planes)
-    scale = torch.quantile(distance[: 2**20], 0.75).clamp(min=1e-6)
-    likeness = torch.exp(-distance / (2 * scale)).clamp(min=1e-6)
-    weight = level.trust.flatten()[queries] * (likeness**8 if sharp else likeness)
-    colours, channels = len(level.x), level.copied
-    slopes = windows_at(slopes_of(level.x), chosen).view(len(chosen), AREA, -1)
-    found = patches.at(chosen).view(len(chosen), AREA, -1)[:, :, :channels]
-    proposals = torch.cat([found, slopes], 2).mul_(weight[:, None, None]).permute(2, 1, 0)
-    del found, slopes
-    total = overlap_add(proposals, queries, height, width)
-    norm = overlap_add(weight.expand(1, AREA, -1), queries, height, width)
-    mean = total / norm.clamp(min=1e-30)
-    level.texture[:, level.hole] = mean[colours:channels, level.hole]
-    weight_of_colours = FINAL_COLOUR_WEIGHT if sharp else COLOUR_WEIGHT
-    fit_shading(level.x, level.hole, mean[:colours], mean[channels:], weight_of_colours)
