@@ -141,7 +141,7 @@ def texture_with_a_hole(seed=1):
     x = (0.3 * x / x.std()).expand(3, -1, -1)
     hole = hole_in(120, 120, 40, 40, 80, 80)
     grey, about = damaged(x, hole), (hole, hole, trust_inside(hole))
-    return PyramidLevel(grey, 0 * x[:2], *about, *comparable(x[:0], hole)), x
+    return PyramidLevel(grey, 0 * x[:2], *about, *comparable(x[:0], hole), vivid=True), x
 
 
 def slopes_inside(x):

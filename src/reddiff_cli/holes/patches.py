@@ -25,6 +25,7 @@ class PyramidLevel:
     trust: (H, W), falling from the border of the hole inwards: how much a patch may say.
     guide: (2C or 0, H, W), known everywhere: what patches should resemble as well, which they do
     not change.    heed: (2, H, W), how much, by where they are to go (`comparable`).
+    vivid: whether the contrast that a mean of patches loses is given back (`vote`).
     """
 
     x: Tensor
@@ -34,6 +35,7 @@ class PyramidLevel:
     trust: Tensor
     guide: Tensor
     heed: Tensor
+    vivid: bool = False
 
     @property
     def copied(self) -> int:

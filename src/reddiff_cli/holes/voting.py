@@ -54,7 +54,7 @@ def vote(level: PyramidLevel, field: Tensor, sharp: bool) -> None:
     level.texture[:, level.hole] = mean[colours:channels, level.hole]
     weight_of_colours = FINAL_COLOUR_WEIGHT if sharp else COLOUR_WEIGHT
     fit_shading(level.x, level.hole, mean[:colours], mean[channels:], weight_of_colours)
-    if not sharp:
+    if level.vivid and not sharp:
         _strengthen(level, queries, want)
 
 
