@@ -22,7 +22,9 @@ AREA = PATCH * PATCH
 COLOUR_WEIGHT, FINAL_COLOUR_WEIGHT = 0.5, 0.1
 # What patches disagree about is lost in their mean, and a softer hole finds softer patches. So
 # details, what a blur of DETAIL pixels takes away, are made up to MOST times as strong as in the
-# mean, until slopes are as strong as in the patches, within NEARBY pixels.
+# mean, until slopes are as strong as in the patches, within NEARBY pixels. 16 holes of 64x90
+# keep 0.63 of what is finer than two pixels so, and 0.60 without, at 22.58 and 22.64 dB (guide.py
+# --limit 16, and with --set MOST=1).
 DETAIL, NEARBY, MOST = 1.5, 3.0, 1.5
 LEAST = 1e-9  # below the steps of 8 bits
 
