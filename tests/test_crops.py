@@ -155,7 +155,8 @@ def test_a_folder_that_cannot_be_is_told_before_anything(tmp_path, tiny_prior, m
     out = tmp_path / "a.png" / "scores"
     command = ["eval", "denoise", tmp_path / "a.png", "-o", out, "--model", tiny_prior]
     _, stderr = reddiff(*command, *more, code=1)
-    assert stderr.endswith("scores/eval.json: cannot be written (Not a directory)\n")
+    told = "scores/eval.json: cannot be written (Not a directory); choose another -o\n"
+    assert stderr.endswith(told)
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
