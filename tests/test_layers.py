@@ -37,18 +37,8 @@ LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 LIGHT = {
     "": ["budget", "cli", "errors", "files", "interrupts", "run"],
     "formats": [
-        *[
-            "arrays",
-            "attributes",
-            "carriers",
-            "comments",
-            "damage",
-            "deep",
-            "endings",
-            "heif",
-            "jpeg",
-        ],
-        *["jpeg2000", "kinds", "parts", "pngchunks", "samples", "tifftags"],
+        *["arrays", "attributes", "carriers", "comments", "damage", "deep", "endings", "heif"],
+        *["jpeg", "jpeg2000", "kinds", "parts", "pngchunks", "samples", "tifftags"],
     ],
     "light": ["response"],
     "machine": ["allocator", "devices"],

@@ -39,7 +39,6 @@ def vote(level: PyramidLevel, field: Tensor, sharp: bool) -> None:
     height, width = level.x.shape[1:]
     queries = queries_of(level)
     chosen = field[queries]
-    want = _strength(level.x)[chosen]
     patches = patches_of(level)
     distance = patches.distance(queries, chosen) / (AREA * patches.planes)
     scale = torch.quantile(distance[: 2**20], 0.75).clamp(min=1e-6)
@@ -57,15 +56,15 @@ def vote(level: PyramidLevel, field: Tensor, sharp: bool) -> None:
     weight_of_colours = FINAL_COLOUR_WEIGHT if sharp else COLOUR_WEIGHT
     fit_shading(level.x, level.hole, mean[:colours], mean[channels:], weight_of_colours)
     if level.vivid and not sharp:
-        _strengthen(level, queries, want)
+        _strengthen(level, queries, chosen)
 
 
-def _strengthen(level: PyramidLevel, queries: Tensor, want: Tensor) -> None:
-    """Give the hole the strength of slopes that patches around the queries should have, (N,)."""
-    wanted = torch.zeros(level.hole.numel())
-    had = torch.zeros_like(wanted)
-    wanted[queries], had[queries] = want, _strength(level.x)[queries]
-    strengths = torch.stack([wanted, had]).view(1, 2, *level.hole.shape)
+def _strengthen(level: PyramidLevel, queries: Tensor, chosen: Tensor) -> None:
+    """Make slopes around the queries as strong as in the patches that were chosen for them."""
+    strength = _strength(level.x)  # of the chosen ones, too: they are known
+    planes = torch.zeros(2, level.hole.numel())
+    planes[0, queries], planes[1, queries] = strength[chosen], strength[queries]
+    strengths = planes.view(1, 2, *level.hole.shape)
     wanted, had = blurred(strengths, NEARBY)[0].clamp(min=LEAST)
     gain = (wanted / had).sqrt().clamp(1, MOST)
     details = level.x - blurred(level.x[None], DETAIL)[0]
