@@ -14,8 +14,6 @@ from reddiff_cli.holes.patches import (
     Emphasis,
     PyramidLevel,
     Windows,
-    queries_of,
-    sources_of,
     trust_inside,
 )
 from reddiff_cli.holes.smooth import blurred
@@ -115,7 +113,12 @@ def test_windows_are_weighed_by_where_they_are_wanted():
     assert told is not None
     torch.testing.assert_close((told * vectors.square()).sum(1), truth)
     every = torch.arange(600)
-    nearest = patchmatch.nearest_of(windows.vectors_at(wanted), windows.vectors_at(every), told)
+    lengths = windows.lengths(wanted, every)
+    torch.testing.assert_close(
+        lengths[0] @ lengths[1].T, told @ windows.vectors_at(every).square().T
+    )
+    vectors = windows.vectors_at(wanted), windows.vectors_at(every)
+    nearest = patchmatch.nearest_of(told * vectors[0], vectors[1], lengths)
     least = [windows.distance(place.expand(600), every).argmin() for place in wanted]
     assert nearest.tolist() == [int(place) for place in least]
 
@@ -154,7 +157,7 @@ def test_contrast_that_a_mean_of_patches_loses_is_given_back(monkeypatch):
     for most in (1.0, voting.MOST):
         monkeypatch.setattr(voting, "MOST", most)
         level, _ = texture_with_a_hole()
-        queries, sources = queries_of(level), sources_of(level)
+        queries, sources = level.queries, level.sources
         field = torch.zeros(level.hole.numel(), dtype=torch.long)
         chosen = torch.randint(
             len(sources), (len(queries),), generator=torch.Generator().manual_seed(0)

@@ -8,8 +8,8 @@ and everywhere so blurred that texture does not count.
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from .shape import highest_within
 from .smooth import blurred, fill_smoothly
 
 # Both sides of the sharp comparison are blurred by BLUR (standard deviation in pixels), and those
@@ -41,7 +41,7 @@ def comparable(guide: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
     if not len(guide):
         return guide, heed
     sharp, large = (blurred(guide[None], sigma)[0] for sigma in (BLUR, LARGE))
-    near = F.max_pool2d(hole[None, None].float(), 2 * AROUND + 1, 1, AROUND)[0, 0] > 0
+    near = highest_within(hole[None, None].float(), AROUND)[0, 0] > 0
     seen = near & ~hole
     if bool(seen.any()):
         texture = (sharp - blurred(guide[None], TEXTURE)[0]).square().mean(0).sqrt()
@@ -75,12 +75,11 @@ def _quarter(values: Tensor) -> float:
 
 def _edges(x: Tensor) -> Tensor:
     """How much of an edge there is within NEAR pixels, 0 to 1; x: (C, H, W) -> (H, W)."""
-    side = 2 * NEAR + 1
-    contrast = F.max_pool2d(x, side, 1, NEAR) + F.max_pool2d(-x, side, 1, NEAR)
+    contrast = highest_within(x[None], NEAR) + highest_within(-x[None], NEAR)
     right, down = torch.zeros_like(x), torch.zeros_like(x)
     right[:, :, 1:], down[:, 1:] = x.diff(dim=2), x.diff(dim=1)
-    slope = F.max_pool2d((right.square() + down.square()).sqrt(), side, 1, NEAR)
+    slope = highest_within((right.square() + down.square()).sqrt()[None], NEAR)
     width = contrast / slope.clamp(min=1e-6)
     steep = ((WIDEST - width) / (WIDEST - SHARP)).clamp(0, 1)
     edges = steep * (2 * contrast / CONTRAST - 1).clamp(0, 1)
-    return blurred(edges.amax(0)[None, None], NEAR / 2)[0, 0]
+    return blurred(edges.amax(1, keepdim=True), NEAR / 2)[0, 0]

@@ -1,10 +1,13 @@
 """Patches of one resolution of a picture with a hole: where they are, and as vectors."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from .shape import highest_within
 
 PATCH = 7
 RADIUS = PATCH // 2
@@ -46,6 +49,31 @@ class PyramidLevel:
     def width(self) -> int:
         return int(self.x.shape[2])
 
+    @cached_property
+    def queries(self) -> Tensor:
+        """Flat positions of centres whose patch touches the hole."""
+        touched = highest_within(self.hole[None, None].float(), RADIUS)[0, 0] > 0
+        return touched.flatten().nonzero()[:, 0]
+
+    @cached_property
+    def sources(self) -> Tensor:
+        """Flat positions of centres whose whole patch may be copied."""
+        touched = highest_within(self.blocked[None, None].float(), RADIUS)[0, 0] > 0
+        free = torch.zeros_like(touched)
+        free[RADIUS:-RADIUS, RADIUS:-RADIUS] = ~touched[RADIUS:-RADIUS, RADIUS:-RADIUS]
+        return free.flatten().nonzero()[:, 0]
+
+    @cached_property
+    def emphasis(self) -> "Emphasis | None":
+        """How much each plane of a patch counts, the guide last: in the large by its middle."""
+        if not len(self.guide):
+            return None
+        sharp, large = self.guide.chunk(2)
+        ones = torch.ones(self.copied, *self.hole.shape)
+        weights = torch.cat([ones, self.heed.square().repeat_interleave(len(sharp), 0)])
+        large, weights = (v.flatten(1).T.contiguous() for v in (large, weights))
+        return Emphasis(large, weights)
+
 
 def texture_of(x: Tensor, known: Tensor) -> Tensor:
     """Mean absolute slopes around each known pixel, (2, H, W): how busy, in which direction."""
@@ -67,20 +95,6 @@ def trust_inside(hole: Tensor) -> Tensor:
         distance += left
         left = -F.max_pool2d(-left, 3, 1, 1)
     return TRUST_DECAY ** -distance[0, 0]
-
-
-def sources_of(level: PyramidLevel) -> Tensor:
-    """Flat positions of centres whose whole patch may be copied."""
-    touched = F.max_pool2d(level.blocked[None, None].float(), PATCH, 1, RADIUS)[0, 0] > 0
-    free = torch.zeros_like(touched)
-    free[RADIUS:-RADIUS, RADIUS:-RADIUS] = ~touched[RADIUS:-RADIUS, RADIUS:-RADIUS]
-    return free.flatten().nonzero()[:, 0]
-
-
-def queries_of(level: PyramidLevel) -> Tensor:
-    """Flat positions of centres whose patch touches the hole."""
-    touched = F.max_pool2d(level.hole[None, None].float(), PATCH, 1, RADIUS)[0, 0] > 0
-    return touched.flatten().nonzero()[:, 0]
 
 
 @dataclass(frozen=True)
@@ -136,6 +150,19 @@ class Windows:
         of_windows, of_middles = weights[:, : self.planes], weights[:, self.planes :]
         return torch.cat([of_windows.repeat(1, PATCH**2), of_middles], 1)
 
+    def lengths(self, wanted: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared lengths of `vectors_at(found)` as each of `wanted` weighs them, as a product.
+
+        (N, P) and (M, P) -> the rows of (N, M): squares are summed by planes before they are
+        weighed.
+        """
+        squares = self.vectors_at(found).square_()
+        if self._emphasis is None:
+            return squares.new_ones(len(wanted), 1), squares.sum(1, keepdim=True)
+        count = PATCH**2 * self.planes
+        by_plane = squares[:, :count].view(len(found), PATCH**2, self.planes).sum(1)
+        return self._emphasis.weights[wanted], torch.cat([by_plane, squares[:, count:]], 1)
+
     def distance(self, wanted: Tensor, found: Tensor) -> Tensor:
         """Weighted sum of the squares of their differences, pair by pair, (N,)."""
         parts = zip(torch.split(wanted, TOGETHER), torch.split(found, TOGETHER), strict=True)
@@ -153,15 +180,9 @@ class Windows:
 
 
 def patches_of(level: PyramidLevel) -> Windows:
-    """What patches are compared by, the guide last: in the large by its value in the middle."""
-    planes = torch.cat([level.x, level.texture])
-    if not len(level.guide):
-        return Windows(planes)
-    sharp, large = level.guide.chunk(2)
-    heed = level.heed.square().repeat_interleave(len(sharp), 0)
-    weights = torch.cat([torch.ones_like(planes), heed])
-    large, weights = (v.flatten(1).T.contiguous() for v in (large, weights))
-    return Windows(torch.cat([planes, sharp]), Emphasis(large, weights))
+    """What patches are compared by, the guide last."""
+    sharp = level.guide[: len(level.guide) // 2]
+    return Windows(torch.cat([level.x, level.texture, sharp]), level.emphasis)
 
 
 def windows_at(planes: Tensor, centres: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ PatchMatch (Barnes, Shechtman, Finkelstein, Goldman 2009), over all queries at o
 import torch
 from torch import Tensor
 
-from .patches import PyramidLevel, Windows, patches_of, queries_of, sources_of
+from .patches import PyramidLevel, Windows, patches_of
 
 # Above this many (query, source) pairs propagation replaces the exhaustive search.
 EXHAUSTIVE = 20_000_000
@@ -14,34 +14,32 @@ EXHAUSTIVE = 20_000_000
 
 def search(level: PyramidLevel, field: Tensor | None, generator: torch.Generator) -> Tensor:
     """Nearest source (flat position) for every query centre, as a map (H * W,)."""
-    queries, sources = queries_of(level), sources_of(level)
+    queries, sources = level.queries, level.sources
     result = torch.full((level.x[0].numel(),), -1, dtype=torch.long)
     if field is None or len(queries) * len(sources) <= EXHAUSTIVE:
         patches = patches_of(level)
-        known = patches.weights_at(queries)
-        nearest = nearest_of(patches.vectors_at(queries), patches.vectors_at(sources), known)
-        result[queries] = sources[nearest]
+        wanted, weights = patches.vectors_at(queries), patches.weights_at(queries)
+        if weights is not None:
+            wanted *= weights
+        lengths = patches.lengths(queries, sources)
+        result[queries] = sources[nearest_of(wanted, patches.vectors_at(sources), lengths)]
         return result
-    result[queries] = _propagate(level, field, queries, sources, generator)
+    result[queries] = _propagate(level, field, generator)
     return result
 
 
-def nearest_of(queries: Tensor, sources: Tensor, weights: Tensor | None = None) -> Tensor:
+def nearest_of(wanted: Tensor, sources: Tensor, lengths: tuple[Tensor, Tensor]) -> Tensor:
     """Index of the nearest source for each query, exhaustively.
 
-    weights: of the squares of differences, as queries.
+    wanted: (N, K), vectors of the queries, times the weights of squares of differences.
+    sources: (M, K), as they are.    lengths: (N, P) and (M, P), of which the product is how long
+    each source is to each query: the sums of its weighted squares.
     """
-    best = []
-    squares = sources.square()
-    norms = squares.sum(1)
-    chunk = max(1, 20_000_000 // len(sources))
-    for i in range(0, len(queries), chunk):
-        q = queries[i : i + chunk]
-        if weights is None:
-            best.append((norms - 2 * q @ sources.T).argmin(1))
-        else:
-            w = weights[i : i + chunk]
-            best.append((w @ squares.T - 2 * (q * w) @ sources.T).argmin(1))
+    best, chunk = [], max(1, 20_000_000 // len(sources))
+    parts = (torch.split(v, chunk) for v in (wanted, lengths[0]))
+    for vectors, weights in zip(*parts, strict=True):
+        apart = torch.addmm(weights @ lengths[1].T, vectors, sources.T, alpha=-2)
+        best.append(apart.argmin(1))
     return torch.cat(best)
 
 
@@ -50,7 +48,7 @@ def finer_field(
 ) -> Tensor:
     """The coarse map at twice the resolution, made valid with random sources where needed."""
     height, width = fine.x.shape[1:]
-    queries, sources = queries_of(fine), sources_of(fine)
+    queries, sources = fine.queries, fine.sources
     rows, columns = queries // width, queries % width
     parent = (rows // 2) * coarse.width + columns // 2
     there = field[parent]
@@ -68,7 +66,7 @@ def with_spares(
     field: Tensor, level: PyramidLevel, sources: Tensor, generator: torch.Generator
 ) -> Tensor:
     """The map with a random source wherever a query has none (-1)."""
-    queries = queries_of(level)
+    queries = level.queries
     spare = sources[torch.randint(len(sources), (len(queries),), generator=generator)]
     complete = field.clone()
     complete[queries] = torch.where(field[queries] < 0, spare, field[queries])
@@ -78,15 +76,13 @@ def with_spares(
 def _propagate(
     level: PyramidLevel,
     field: Tensor,
-    queries: Tensor,
-    sources: Tensor,
     generator: torch.Generator,
 ) -> Tensor:
     """PatchMatch over all queries at once: try what the neighbours use, then random places."""
     height, width = level.x.shape[1:]
     allowed = torch.zeros(height * width, dtype=torch.bool)
-    allowed[sources] = True
-    patches = patches_of(level)
+    allowed[level.sources] = True
+    queries, patches = level.queries, patches_of(level)
     best = field[queries]
     cost = patches.distance(queries, best)
     rows, columns = queries // width, queries % width

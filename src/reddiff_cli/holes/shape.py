@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..pictures.pixels import Hole
@@ -124,12 +125,16 @@ def cheapest_patchwork(
 
 
 def _dilate(mask: Hole, radius: int) -> Hole:
-    x = torch.from_numpy(mask).float()[None, None]
-    side = 2 * radius + 1
-    x = F.max_pool2d(x, (side, 1), 1, (radius, 0))
-    x = F.max_pool2d(x, (1, side), 1, (0, radius))
-    result: Hole = x[0, 0].numpy() > 0
+    result: Hole = (
+        highest_within(torch.from_numpy(mask).float()[None, None], radius)[0, 0].numpy() > 0
+    )
     return result
+
+
+def highest_within(x: Tensor, radius: int) -> Tensor:
+    """The highest value within a radius on each axis, (B, C, H, W): by rows, then by columns."""
+    side = 2 * radius + 1
+    return F.max_pool2d(F.max_pool2d(x, (side, 1), 1, (radius, 0)), (1, side), 1, (0, radius))
 
 
 def _connected(cells: NDArray[np.bool_]) -> list[list[tuple[int, int]]]:

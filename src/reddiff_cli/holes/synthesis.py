@@ -23,7 +23,6 @@ from .patches import (
     PATCH,
     PyramidLevel,
     patches_of,
-    sources_of,
     texture_of,
     trust_inside,
     windows_at,
@@ -69,7 +68,7 @@ def synthesise(
     field: Tensor | None = None
     coarser = levels[-1]
     for level in reversed(levels):
-        if len(sources_of(level)) == 0:
+        if len(level.sources) == 0:
             continue
         if field is None:
             field = _peel(level, generator, check)
@@ -164,11 +163,12 @@ def _copy(level: PyramidLevel, field: Tensor) -> None:
 
 def _peel(level: PyramidLevel, generator: torch.Generator, check: Callable[[], None]) -> Tensor:
     """Fill the coarsest level from its border inwards; returns the nearest source per pixel."""
-    every = sources_of(level)
+    every = level.sources
     sources = every
     if len(every) > MOST_SOURCES:
         sources = every[torch.randperm(len(every), generator=generator)[:MOST_SOURCES]]
     source_patches = patches_of(level).vectors_at(sources)
+    squares = source_patches.square()
     ones = torch.ones_like(level.guide[: len(level.guide) // 2])
     unknown = level.hole.clone()
     field = torch.full((level.hole.numel(),), -1, dtype=torch.long)
@@ -184,7 +184,7 @@ def _peel(level: PyramidLevel, generator: torch.Generator, check: Callable[[], N
         known = windows_at(torch.cat([shown, ones]), centres)
         if told is not None:
             known = F.pad(known, (0, told.shape[1] - known.shape[1]), value=1.0) * told
-        nearest = sources[nearest_of(wanted, source_patches, known)]
+        nearest = sources[nearest_of(wanted * known, source_patches, (known, squares))]
         for planes in (level.x, level.texture):
             flat = planes.view(len(planes), -1)
             flat[:, centres] = flat[:, nearest]

@@ -10,7 +10,6 @@ from .patches import (
     PyramidLevel,
     overlap_add,
     patches_of,
-    queries_of,
     windows_at,
 )
 from .shading import fit_shading, slopes_of
@@ -37,7 +36,7 @@ def vote(level: PyramidLevel, field: Tensor, sharp: bool) -> None:
     fitted to the slopes and to the border of the hole, so that shading continues across it.
     """
     height, width = level.x.shape[1:]
-    queries = queries_of(level)
+    queries = level.queries
     chosen = field[queries]
     patches = patches_of(level)
     distance = patches.distance(queries, chosen) / (AREA * patches.planes)
