@@ -248,7 +248,7 @@ def test_what_a_folder_holds_is_counted(tmp_path, quick):
 def test_quiet_verbose_and_traces(folder, quick, monkeypatch):
     command = ["denoise", folder, "-o", folder.parent / "out", *quick]
     _, stderr = reddiff(*command, "-q", code=1)
-    told = "not a picture, or damaged; copy it again, or give another"
+    told = "not a picture, damaged or cut off; copy it again, or give another"
     assert stderr == f"error: {folder}/text.png: {told}\n"
     _, stderr = reddiff(*command, "-v", "--overwrite", code=1)
     assert f"{folder}: 4 pictures, 0 results of reddiff and 0 other files left out" in stderr
