@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from conftest import scene
+from conftest import reddiff, scene
 from reddiff_cli.cli import app
 from reddiff_cli.kernels import files as kernel_files
 from reddiff_cli.operators.hio import opposite
@@ -26,9 +26,8 @@ RUNNER = CliRunner()
 def plan(*arguments, code=0, run=False):
     """The events of a plan, or of the run itself."""
     flags = [] if run else ["--dry-run"]
-    result = RUNNER.invoke(app, [*map(str, arguments), "--json", *flags])
-    assert result.exit_code == code, f"{result.stdout}\n{result.stderr}\n{result.exception!r}"
-    return [json.loads(line) for line in result.stdout.splitlines()]
+    stdout, _ = reddiff(*arguments, "--json", *flags, code=code)
+    return [json.loads(line) for line in stdout.splitlines()]
 
 
 KERNELS = {
