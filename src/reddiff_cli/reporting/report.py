@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 
-from ..errors import ExitCode, PictureError, ReddiffError, UsageError
+from ..errors import ExitCode, ReddiffError, UsageError
 from ..options.common import ReportOptions
 from ..planning.jobs import Job
 from .progress import bars_on, give_cursor_back, on_stderr
@@ -163,11 +163,10 @@ class Reporter:
         """Count a failure and tell scripts of it, not people; returns what it is."""
         text = _of_picture(job, str(error), self.total)
         message = one_line(renamed(text, self.options.aliases))
-        kind = error.kind if isinstance(error, PictureError) else type(error).__name__
         with self._lock:
             self.failures.append(renamed(str(job.input), self.options.aliases))
             self.mistakes += isinstance(error, UsageError)
-            told = {"error": {"type": kind, "message": message}}
+            told = {"error": {"type": error.kind, "message": message}}
             self._event(self._about(job, "failed") | {"output": None} | told)
             self._advance(job)
         return message
