@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from reddiff_cli.checkpoints.models import find_model
+from reddiff_cli.cli import app
 from reddiff_cli.networks.network import build, new_config, save_prior
 from reddiff_cli.options.common import MachineOptions, OutputOptions, SolverOptions
 from reddiff_cli.options.tasks import DenoiseOptions
@@ -45,6 +47,19 @@ def scene(height=48, width=64, channels=3, seed=0) -> np.ndarray:
     values = np.stack(waves, -1) * 90 + 128 + rng.normal(0, 4, (height, width, channels))
     values = values.clip(2, 250).astype(np.uint8)
     return values[:, :, 0] if channels == 1 else values
+
+
+def reddiff(*arguments, code=0, stdin=None, env=None) -> tuple[str, str]:
+    """Run the command in this process; returns (stdout, stderr)."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments], input=stdin, env=env)
+    assert result.exit_code == code, f"{result.stdout}\n{result.stderr}\n{result.exception!r}"
+    return result.stdout, result.stderr
+
+
+@pytest.fixture
+def quick(tiny_prior) -> list[str]:
+    """Flags of a restoration that takes no time."""
+    return ["--model", str(tiny_prior), "--steps", "2", "--device", "cpu"]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from conftest import save_random_prior
+from conftest import reddiff, save_random_prior
 from reddiff_cli.bench import SOLVED, Loop, in_turns, make_stage, measure, measure_loop, solve
 from reddiff_cli.checkpoints.cards import Card
 from reddiff_cli.checkpoints.folders import CONFIG
@@ -99,15 +99,12 @@ def test_facts(card):
 
 def test_command(tiny_prior):
     asked = ["bench", "--model", str(tiny_prior), "--size", "32", "--repeats", "1"]
-    result = CliRunner().invoke(app, [*asked, "--device", "cpu", "--json"])
-    assert result.exit_code == 0, result.output
-    facts = json.loads(result.stdout)
+    facts = json.loads(reddiff(*asked, "--device", "cpu", "--json")[0])
     assert facts["event"] == "bench"
     assert facts["import_seconds"] >= facts["torch_import_seconds"] >= 0
-    shown = CliRunner().invoke(app, [*asked, "--device", "cpu"])
-    assert shown.exit_code == 0
-    assert "pictures per minute" in shown.stdout
-    assert all(task in shown.stdout for task in SOLVED)
+    shown, _ = reddiff(*asked, "--device", "cpu")
+    assert "pictures per minute" in shown
+    assert all(task in shown for task in SOLVED)
 
 
 def test_pictures_that_do_not_fit_into_memory_are_one_line(tiny_prior, monkeypatch):
@@ -116,9 +113,8 @@ def test_pictures_that_do_not_fit_into_memory_are_one_line(tiny_prior, monkeypat
 
     monkeypatch.setattr("reddiff_cli.bench.measure", measured)
     asked = ["bench", "--model", str(tiny_prior), "--device", "cpu", "--size", "64"]
-    result = CliRunner().invoke(app, asked)
-    assert result.exit_code == 2
-    assert result.stderr == "error: --size 64: out of memory; give a smaller --size\n"
+    _, stderr = reddiff(*asked, code=2)
+    assert stderr == "error: --size 64: out of memory; give a smaller --size\n"
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
@@ -139,9 +135,8 @@ def test_a_damaged_prior_is_one_line(tmp_path):
     config = json.loads((folder / CONFIG).read_text())
     del config["in_channels"]
     (folder / CONFIG).write_text(json.dumps(config))
-    result = CliRunner().invoke(app, ["bench", "--model", str(folder), "--device", "cpu"])
-    assert result.exit_code == 3
-    assert result.stderr.startswith("error: config.json: in_channels is missing")
+    _, stderr = reddiff("bench", "--model", folder, "--device", "cpu", code=3)
+    assert stderr.startswith("error: config.json: in_channels is missing")
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
 
 import reddiff_cli
-from conftest import save_random_prior, scene
+from conftest import reddiff, save_random_prior, scene
 from reddiff_cli import run
 from reddiff_cli.checkpoints.folders import CONFIG, SCHEDULER
-from reddiff_cli.cli import app
 from reddiff_cli.denoisers.denoiser import Denoiser
 from reddiff_cli.formats import deep, kinds
 from reddiff_cli.formats.carriers import read_record
@@ -24,20 +22,6 @@ from reddiff_cli.holes.smooth import bend_smoothly, fill_smoothly
 from reddiff_cli.kernels import files as kernel_files
 from reddiff_cli.light.response import LIGHT
 from reddiff_cli.pictures.files import Picture, load_picture, save_picture
-
-RUNNER = CliRunner()
-
-
-def reddiff(*arguments, code=0):
-    """Run in this process; returns (stdout, stderr)."""
-    result = RUNNER.invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, f"{result.stdout}\n{result.stderr}\n{result.exception}"
-    return result.stdout, result.stderr
-
-
-@pytest.fixture
-def quick(tiny_prior):
-    return ["--model", str(tiny_prior), "--steps", "2", "--device", "cpu"]
 
 
 def pixels(path):
@@ -561,18 +545,6 @@ def test_bundled_prior_restores_a_photograph(tmp_path):
     start = (smooth[0].permute(1, 2, 0).numpy() + 1) * 127.5
     errors = [np.square(v - photo)[missing].mean() for v in (restored, start)]
     assert errors[0] < 0.9 * errors[1]
-
-
-def test_help_is_light():
-    code = (
-        "import sys, reddiff_cli.cli;"
-        "print([m for m in ('torch', 'diffusers', 'huggingface_hub') if m in sys.modules])"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.stdout.strip() == "[]"
-    result = subprocess.run([sys.executable, "-m", "reddiff_cli", "--help"], capture_output=True)
-    assert result.returncode == 0
-    assert b"inpaint" in result.stdout
 
 
 def test_help_needs_no_docstrings():

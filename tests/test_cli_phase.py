@@ -5,22 +5,14 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from conftest import scene
-from reddiff_cli.cli import app
+from conftest import reddiff, scene
 from reddiff_cli.pictures.files import load_picture
 
 
-def reddiff(*arguments, code=0):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, f"{result.stdout}\n{result.stderr}\n{result.exception}"
-    return result.stdout, result.stderr
-
-
 @pytest.fixture
-def quick(tiny_prior):
-    return ["--model", str(tiny_prior), "--steps", "2", "--device", "cpu", "--starts", "12"]
+def quick(quick):
+    return [*quick, "--starts", "12"]
 
 
 def magnitudes(side=20):

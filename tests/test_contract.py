@@ -20,7 +20,7 @@ from PIL import Image, ImageCms
 from typer.testing import CliRunner
 
 import reddiff_cli
-from conftest import scene
+from conftest import reddiff, scene
 from reddiff_cli import run
 from reddiff_cli.checkpoints.cards import known_digest
 from reddiff_cli.cli import app
@@ -40,13 +40,6 @@ PLAIN = {k: v for k, v in os.environ.items() if k not in (*LAUNCHERS, "FORCE_COL
 PLAIN |= {"PYTHONPATH": SOURCE, "OMP_NUM_THREADS": "1"}
 
 
-def reddiff(*arguments, code=0, stdin=None, env=None):
-    """Run in this process; returns (stdout, stderr)."""
-    result = RUNNER.invoke(app, [str(a) for a in arguments], input=stdin, env=env)
-    assert result.exit_code == code, f"{result.stdout}\n{result.stderr}\n{result.exception}"
-    return result.stdout, result.stderr
-
-
 def shell(script, *, cwd, **environment):
     """Run a shell script in which `reddiff` is the real command."""
     function = f'reddiff() {{ "{sys.executable}" -m reddiff_cli "$@"; }}\n'
@@ -57,11 +50,6 @@ def shell(script, *, cwd, **environment):
         env=PLAIN | environment,
         timeout=120,
     )
-
-
-@pytest.fixture
-def quick(tiny_prior):
-    return ["--model", str(tiny_prior), "--steps", "2", "--device", "cpu"]
 
 
 @pytest.fixture
@@ -248,7 +236,7 @@ def test_what_a_folder_holds_is_counted(tmp_path, quick):
 def test_quiet_verbose_and_traces(folder, quick, monkeypatch):
     command = ["denoise", folder, "-o", folder.parent / "out", *quick]
     _, stderr = reddiff(*command, "-q", code=1)
-    told = "not a picture, or damaged; copy it again, or give another"
+    told = "not a picture, damaged or cut off; copy it again, or give another"
     assert stderr == f"error: {folder}/text.png: {told}\n"
     _, stderr = reddiff(*command, "-v", "--overwrite", code=1)
     assert f"{folder}: 4 pictures, 0 results of reddiff and 0 other files left out" in stderr

@@ -15,10 +15,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
 
-from conftest import scene
-from reddiff_cli.cli import app
+from conftest import reddiff, scene
 from reddiff_cli.denoisers.batching import Batcher
 from reddiff_cli.denoisers.denoiser import load_denoiser
 from reddiff_cli.estimation.stationary import white_power
@@ -62,12 +60,6 @@ def noisy(rows, *, seed=0, side=32):
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(rows, 3, side, side, generator=generator)
     return z, torch.randint(0, 1000, (rows,), generator=generator)
-
-
-def reddiff(*arguments):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == 0, f"{result.stdout}\n{result.stderr}\n{result.exception}"
-    return result.stdout
 
 
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
@@ -223,7 +215,7 @@ def test_a_wide_hole_gets_its_guide(tmp_path, device):
 def test_samples_and_sheets(tmp_path, tiny_prior, device):
     picture = damaged(tmp_path, "denoise")
     flags = ["--model", tiny_prior, "--steps", "4", "--samples", "3", "--compare", "--trace"]
-    out = reddiff("denoise", *picture, *flags, "--device", device.type, "--json")
+    out, _ = reddiff("denoise", *picture, *flags, "--device", device.type, "--json")
     assert json.loads(out.splitlines()[0])["device"].startswith(device.type)
     written = {path.name for path in tmp_path.glob("p.denoise*")}
     ends = [".png", ".std.png", ".std.npy", ".compare.png", ".trace.gif"]
@@ -235,7 +227,7 @@ def test_phase_retrieval_explains_its_data(tmp_path, tiny_prior, device):
     x[4:20, 6:18] = scene(16, 12)[:, :, 0] / 255
     np.save(tmp_path / "p.npy", np.abs(np.fft.fft2(x)))
     flags = ["--data", "amplitude", "--model", tiny_prior, "--steps", "4", "--json"]
-    told = reddiff("phase", tmp_path / "p.npy", *flags, "--device", device.type)
+    told, _ = reddiff("phase", tmp_path / "p.npy", *flags, "--device", device.type)
     out = json.loads(told.splitlines()[0])
     assert out["status"] == "ok"
     assert out["residual"] < 0.05

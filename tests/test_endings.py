@@ -5,10 +5,8 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from conftest import scene
-from reddiff_cli.cli import app
+from conftest import reddiff, scene
 from reddiff_cli.formats import endings
 from reddiff_cli.formats.endings import is_whole
 from reddiff_cli.options.common import OutputOptions
@@ -77,7 +75,7 @@ def test_scripts_are_told_of_results_that_are_made_once_more(tmp_path, tiny_prio
     output = tmp_path / "out.png"
     quick = ["--model", str(tiny_prior), "--steps", "2", "--device", "cpu", "--json"]
     command = ["denoise", str(tmp_path / "in.png"), "-o", str(output), *quick]
-    assert CliRunner().invoke(app, command).exit_code == 0
+    reddiff(*command)
     output.write_bytes(output.read_bytes()[:-9])
-    told = json.loads(CliRunner().invoke(app, command).stdout.splitlines()[0])
+    told = json.loads(reddiff(*command)[0].splitlines()[0])
     assert f"warning: {output}: is cut off, and made once more" in told["notes"]

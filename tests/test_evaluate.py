@@ -14,12 +14,10 @@ import pytest
 import torch
 from PIL import Image
 from skimage.metrics import structural_similarity
-from typer.testing import CliRunner
 
-from conftest import scene
+from conftest import reddiff, scene
 from doubles import gaussian_prior
 from reddiff_cli.checkpoints.cards import Card, HubOrigin
-from reddiff_cli.cli import app
 from reddiff_cli.denoisers.denoiser import Denoiser
 from reddiff_cli.denoisers.symmetry import TURNS
 from reddiff_cli.errors import PictureError, UsageError
@@ -54,15 +52,6 @@ from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.levels import FIRST
 from reddiff_cli.tasks.phase import PhaseRetrieval
 from reddiff_cli.tasks.problem import to_pixels
-
-RUNNER = CliRunner()
-
-
-def reddiff(*arguments, code=0):
-    """Run in this process; returns (stdout, stderr)."""
-    result = RUNNER.invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, f"{result.stdout}\n{result.stderr}\n{result.exception!r}"
-    return result.stdout, result.stderr
 
 
 @pytest.fixture

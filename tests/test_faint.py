@@ -5,10 +5,8 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from conftest import scene
-from reddiff_cli.cli import app
+from conftest import reddiff, scene
 from reddiff_cli.formats import deep
 from reddiff_cli.pictures.display import for_display, from_display, spread_out
 from reddiff_cli.pictures.files import Picture, as_in_file, load_picture, save_picture
@@ -44,9 +42,8 @@ def pair(tmp_path, monkeypatch):
 
 def restored(arguments, tiny_prior, code=0):
     quick = ["--model", str(tiny_prior), "--steps", "2", "--device", "cpu", "--json"]
-    result = CliRunner().invoke(app, [*arguments, "-o", "out/", *quick])
-    assert result.exit_code == code, result.stderr
-    return json.loads(result.stdout.splitlines()[0])
+    stdout, _ = reddiff(*arguments, "-o", "out/", *quick, code=code)
+    return json.loads(stdout.splitlines()[0])
 
 
 @pytest.mark.parametrize("task", TASKS)

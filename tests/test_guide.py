@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
 
+from conftest import reddiff
 from reddiff_cli.checkpoints.models import find_model
-from reddiff_cli.cli import app
 from reddiff_cli.holes import guiding
 from reddiff_cli.holes.guiding import WEIGHT, WEIGHT_LARGE, comparable
 from reddiff_cli.holes.scales import enlarged, finer, halvings, levels_to_narrow
@@ -391,10 +390,7 @@ def test_evaluation_counts_what_methods_do_not_share(tmp_path):
     Image.fromarray(disc()).save(tmp_path / "p.png")
     command = ["eval", "inpaint", tmp_path / "p.png", "-o", tmp_path / "scores", "--device", "cpu"]
     command += ["--hole", "box:32", "--noise", "0", "--crop", str(SIDE)]
-    outcome = CliRunner().invoke(
-        app, [str(word) for word in [*command, "--method", "reddiff:4,ddrm:3"]]
-    )
-    assert outcome.exit_code == 0
+    reddiff(*command, "--method", "reddiff:4,ddrm:3")
     rows = json.loads((tmp_path / "scores" / "eval.json").read_text())["rows"]
     assert [row["evaluations"] for row in rows] == [0, 4, 3]
 

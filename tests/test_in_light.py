@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
 
+from conftest import reddiff
 from doubles import exact_step
 from reddiff_cli.checkpoints.models import find_model
-from reddiff_cli.cli import app
 from reddiff_cli.errors import UsageError
 from reddiff_cli.estimation.noise import NoiseEstimate
 from reddiff_cli.formats.carriers import read_record
@@ -55,7 +54,6 @@ from reddiff_cli.tasks.setting import Setting
 from reddiff_cli.tasks.superres import make_downsample
 
 PICTURE = Path(__file__).parent / "pictures" / "coffee.png"
-RUNNER = CliRunner()
 CARD = find_model("natural")
 ORIGIN = Origin(None, NoiseEstimate(0.004))
 KERNEL = torch.tensor([[0.1, 0.3, 0.1], [0.0, 0.4, 0.1]], dtype=torch.float64)
@@ -320,9 +318,7 @@ def deblur(path, *arguments):
     output = path.with_name("out.png")
     command = ["deblur", path, "-o", output, "--overwrite", "--device", "cpu", "--json"]
     command += ["--kernel", "motion:9,30", "--steps", "8", *arguments]
-    result = RUNNER.invoke(app, [str(word) for word in command])
-    assert result.exit_code == 0, result.stderr
-    said = [json.loads(line) for line in result.stdout.splitlines()]
+    said = [json.loads(line) for line in reddiff(*command)[0].splitlines()]
     [done] = [event for event in said if event.get("status") == "ok"]
     return np.asarray(Image.open(output)).astype(float), done, read_record(output)
 
@@ -447,9 +443,7 @@ def restored(path, degrade, *arguments):
     output = path.with_name("out.png")
     command = ["restore", path, "-o", output, "--overwrite", "--device", "cpu", "--json"]
     command += ["--degrade", degrade, "--steps", "6", *arguments]
-    result = RUNNER.invoke(app, [str(word) for word in command])
-    assert result.exit_code == 0, result.stderr
-    said = [json.loads(line) for line in result.stdout.splitlines()]
+    said = [json.loads(line) for line in reddiff(*command)[0].splitlines()]
     [done] = [event for event in said if event.get("status") == "ok"]
     return done["remark"], np.asarray(Image.open(output)).astype(float)
 
@@ -539,8 +533,7 @@ def test_superres_is_told_what_was_reduced(tmp_path, response, other):
     def error(kind):
         command = ["superres", path, "-o", tmp_path / "o.png", "--overwrite", "--device", "cpu"]
         command += ["--steps", "6", "--response", kind]
-        result = RUNNER.invoke(app, [str(word) for word in command])
-        assert result.exit_code == 0, result.stderr
+        reddiff(*command)
         return ((np.asarray(Image.open(tmp_path / "o.png")).astype(float) - truth) ** 2).mean()
 
     assert 1.1 * error(response.kind) < error(other.kind)
@@ -555,7 +548,6 @@ def test_light_that_was_reduced_is_restored_as_light(tmp_path):
     save_picture(Picture(small, depth=32), path, None)
     command = ["superres", path, "--scale", "2", "--downsample", "box", "--steps", "6"]
     command += ["--noise", "0", "--device", "cpu"]
-    result = RUNNER.invoke(app, [str(word) for word in command])
-    assert result.exit_code == 0, result.stderr
+    reddiff(*command)
     found = load_picture(tmp_path / "s.superres.exr").pixels.reshape(12, 2, 12, 2, 3)
     assert np.abs(found.mean((1, 3)) - small).max() < 0.01

@@ -215,7 +215,7 @@ def test_a_kernel_of_several_pages_gets_one_cure(tmp_path):
         load_kernel(tmp_path / "k.tif")
     assert str(caught.value) == told
     (tmp_path / "k.png").write_bytes(b"nothing")
-    with pytest.raises(UsageError, match=r"or damaged; give \.npy or a picture$"):
+    with pytest.raises(UsageError, match=r"damaged or cut off; give \.npy or a picture$"):
         load_kernel(tmp_path / "k.png")
 
 

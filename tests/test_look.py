@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
+from conftest import reddiff
 from doubles import gaussian_prior, told_of_tiles
 from reddiff_cli.budget import looking
 from reddiff_cli.checkpoints.cards import Card
 from reddiff_cli.checkpoints.models import find_model
-from reddiff_cli.cli import app
 from reddiff_cli.denoisers.denoiser import load_model
 from reddiff_cli.evaluation.degrade import degrade
 from reddiff_cli.evaluation.options import make_case
@@ -266,17 +265,14 @@ def test_the_command_takes_four_looks(tmp_path):
     save_picture(Picture(noisy.clamp(0, 1).numpy()), picture_file, None)
     flags = ["--noise", "0.1", "--json", "-q"]
     out = ["-o", str(tmp_path / "a.png")]
-    done = CliRunner().invoke(app, ["denoise", str(picture_file), *out, *flags])
-    assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout.splitlines()[0])["steps"] == 4
-    again = CliRunner().invoke(app, ["denoise", str(picture_file), *out, *flags])
-    assert json.loads(again.stdout.splitlines()[0])["status"] == "skipped"
+    for key, value in (("steps", 4), ("status", "skipped")):
+        stdout, _ = reddiff("denoise", picture_file, *out, *flags)
+        assert json.loads(stdout.splitlines()[0])[key] == value
     where = ["--crop", "16", "-o", str(tmp_path / "e")]
     # Asked for, 50 are another method, whose row is not that of the 4.
     for methods in ("reddiff,ddrm:2", "reddiff:50"):
         words = ["eval", "denoise", str(picture_file), *where, "--method", methods, *flags]
-        done = CliRunner().invoke(app, words)
-        assert done.exit_code == 0, done.output
+        reddiff(*words)
     rows = json.loads((tmp_path / "e" / "eval.json").read_text())["rows"]
     found = {row["method"]: row["evaluations"] for row in rows}
     assert found == {"start": 0, "reddiff": 4, "ddrm-2": 2, "reddiff-50": 50}
@@ -369,8 +365,7 @@ def test_a_grey_scan_in_three_channels_is_grey(command, tmp_path, tiny_prior):
         asked = [part.replace("MASK", str(mask)) for part in command]
         flags = ["--noise", "0.1", "-q", "--deterministic", "--device", "cpu", "--steps", "4"]
         flags += ["--model", str(tiny_prior), "-o", str(out)]
-        done = CliRunner().invoke(app, [asked[0], str(path), *asked[1:], *flags])
-        assert done.exit_code == 0, done.output
+        reddiff(asked[0], path, *asked[1:], *flags)
         results.append(load_picture(out).pixels)
     three, one = results
     assert (three.shape[2], one.shape[2]) == (3, 1)

@@ -8,18 +8,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
 
-from conftest import scene
+from conftest import reddiff, scene
 from reddiff_cli import restore, run
 from reddiff_cli.checkpoints.cards import Card
-from reddiff_cli.cli import app
 from reddiff_cli.denoisers.denoiser import Denoiser, is_out_of_memory, load_denoiser
 from reddiff_cli.machine import memory
 from reddiff_cli.machine.memory import free_memory
 from reddiff_cli.restore import Restorer
 
-RUNNER = CliRunner()
 FAILURES = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
     RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"),
@@ -41,12 +38,6 @@ def limited(monkeypatch, rows=10**9, pixels=10**9, error=FAILURES[0]):
 
     monkeypatch.setattr(Denoiser, "_denoise", denoise)
     return seen
-
-
-def reddiff(*arguments, code=0):
-    result = RUNNER.invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, f"{result.stdout}\n{result.stderr}\n{result.exception}"
-    return result.stdout, result.stderr
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)

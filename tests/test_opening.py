@@ -33,7 +33,7 @@ def test_postscript_is_not_run_whatever_a_file_is_called(tmp_path, monkeypatch):
         raise AssertionError("Ghostscript")
 
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", run)
-    with pytest.raises(PictureError, match="not a picture, or damaged"):
+    with pytest.raises(PictureError, match="not a picture, damaged or cut off"):
         load_picture(path)
     assert find_luminance_table(path) is None
 
@@ -117,7 +117,7 @@ def test_a_file_that_is_no_numpy_array_gets_no_advice_about_pickles(tmp_path):
 
 def test_a_damaged_raster_is_not_asked_for_pixels(tmp_path):
     (tmp_path / "a.exr").write_bytes(b"\x76\x2f\x31\x01\x02\0\0\0channels")
-    with pytest.raises(PictureError, match="is cut off after 16 bytes"):
+    with pytest.raises(PictureError, match="cannot be decoded"):
         load_array(tmp_path / "a.exr")
 
 

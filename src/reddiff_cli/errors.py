@@ -27,9 +27,13 @@ class ExitCode(IntEnum):
 
 
 class ReddiffError(Exception):
-    """A failure with a one-line message for people and an exit code for scripts."""
+    """A failure with a one-line message for people, an exit code and a `kind` for scripts."""
 
     exit_code = ExitCode.PICTURE_FAILED
+
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind or type(self).__name__
 
 
 class UsageError(ReddiffError):
@@ -40,10 +44,6 @@ class UsageError(ReddiffError):
 
 class PictureError(ReddiffError):
     """One picture cannot be read, restored or written; `kind` names the reason for scripts."""
-
-    def __init__(self, message: str, kind: str = "Picture") -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 class ModelMissing(ReddiffError):

@@ -22,12 +22,11 @@ from ..evaluation.options import (
     parse_methods,
 )
 from ..options.common import TASKS, SolverOptions, parse_noise
-from .flags import OUTPUT, Shared
+from .flags import OUTPUT, Shared, option_in
 from .making import Command, errors_as_lines, keywords
 
 HELP = "Damage clean pictures, restore them by several methods, and compare."
 EXAMPLE = "Example: reddiff eval superres photos -o scores --method reddiff,diffpir:50 --limit 20"
-DAMAGE, COMPARISON = "Damage", "Comparison"
 # Flags of the restoring commands that mean the same here.
 TAKEN = (
     *("output", "recursive", "overwrite", "dry_run", "model", "offline", "steps", "seed"),
@@ -35,60 +34,54 @@ TAKEN = (
     *("device", "dtype", "tile", "tile_overlap", "shard", "deterministic"),
     *("fail_fast", "json", "quiet", "verbose"),
 )
-
-
-def _damage(help: str, flag: str) -> Any:  # noqa: ANN401
-    return typer.Option(flag, help=help, rich_help_panel=DAMAGE)
-
-
-def _compare(help: str, flag: str, metavar: str | None = None) -> Any:  # noqa: ANN401
-    return typer.Option(flag, help=help, metavar=metavar, rich_help_panel=COMPARISON)
+_damage, _compare = map(option_in, ("Damage", "Comparison"))
 
 
 @dataclass(frozen=True)
 class DamageFlags:
     """Flags of the tasks; None is the task's own default."""
 
-    hole: Annotated[str | None, _damage(f"inpaint: {HOLE_HELP}.", "--hole")] = None
+    hole: Annotated[str | None, _damage("--hole", help=f"inpaint: {HOLE_HELP}.")] = None
     mask: Annotated[
         Path | None,
-        typer.Option(
+        _damage(
             "-m",
             "--mask",
             help="inpaint: holes of your own, white = fill; a file, or a folder paired by name.",
             readable=False,
-            rich_help_panel=DAMAGE,
         ),
     ] = None
-    invert_mask: Annotated[bool | None, _damage("inpaint: black = fill.", "--invert-mask")] = None
-    grow_mask: Annotated[
-        int | None, _damage("inpaint: dilate masks by pixels.", "--grow-mask")
+    invert_mask: Annotated[
+        bool | None, _damage("--invert-mask", help="inpaint: black = fill.")
     ] = None
-    scale: Annotated[int | None, _damage("superres: 2 to 8.", "--scale")] = None
+    grow_mask: Annotated[
+        int | None, _damage("--grow-mask", help="inpaint: dilate masks by pixels.")
+    ] = None
+    scale: Annotated[int | None, _damage("--scale", help="superres: 2 to 8.")] = None
     downsample: Annotated[
         str | None,
-        _damage("superres: bicubic, box, lanczos, gaussian:SIGMA, FILE.", "--downsample"),
+        _damage("--downsample", help="superres: bicubic, box, lanczos, gaussian:SIGMA, FILE."),
     ] = None
     kernel: Annotated[
-        str | None, _damage("deblur: as in reddiff deblur; gaussian:3.", "--kernel")
+        str | None, _damage("--kernel", help="deblur: as in reddiff deblur; gaussian:3.")
     ] = None
     boundary: Annotated[
-        str | None,
-        _damage("deblur: unknown, reflect, replicate, circular.", "--boundary"),
+        str | None, _damage("--boundary", help="deblur: unknown, reflect, replicate, circular.")
     ] = None
-    starts: Annotated[int | None, _damage("phase: starts of the search.", "--starts")] = None
-    keep: Annotated[int | None, _damage("phase: runs that are refined.", "--keep")] = None
-    stops: Annotated[float | None, _damage("hdr: over-exposure.", "--stops")] = None
+    starts: Annotated[int | None, _damage("--starts", help="phase: starts of the search.")] = None
+    keep: Annotated[int | None, _damage("--keep", help="phase: runs that are refined.")] = None
+    stops: Annotated[float | None, _damage("--stops", help="hdr: over-exposure.")] = None
     response: Annotated[
         str | None,
         _damage(
-            "superres, deblur, hdr: from light to values; linear, srgb, gamma:G.", "--response"
+            "--response",
+            help="superres, deblur, hdr: from light to values; linear, srgb, gamma:G.",
         ),
     ] = None
-    operator: Annotated[str | None, _damage("hdr: exposure, paper.", "--operator")] = None
-    quality: Annotated[int | None, _damage("jpeg: of the encoder; 10.", "--quality")] = None
+    operator: Annotated[str | None, _damage("--operator", help="hdr: exposure, paper.")] = None
+    quality: Annotated[int | None, _damage("--quality", help="jpeg: of the encoder; 10.")] = None
     degrade: Annotated[
-        str | None, _damage("restore: 'blur gaussian:1.5 | down 2'.", "--degrade")
+        str | None, _damage("--degrade", help="restore: 'blur gaussian:1.5 | down 2'.")
     ] = None
 
 
@@ -98,31 +91,41 @@ class ComparisonFlags:
 
     method: Annotated[
         str,
-        _compare(f"{', '.join(EVAL_METHODS)}; NAME:STEPS.", "--method", "NAME,..."),
+        _compare("--method", help=f"{', '.join(EVAL_METHODS)}; NAME:STEPS.", metavar="NAME,..."),
     ] = "reddiff"
     noise: Annotated[
         float | None,
-        _compare("Standard deviation of the noise to add, 0 to 1; 0.05 (suite: 0).", "--noise"),
+        _compare(
+            "--noise", help="Standard deviation of the noise to add, 0 to 1; 0.05 (suite: 0)."
+        ),
     ] = None
     assume_noise: Annotated[
         str | None,
-        _compare("What the solvers are told, else the truth.", "--assume-noise", "auto|FLOAT"),
+        _compare(
+            "--assume-noise",
+            help="What the solvers are told, else the truth.",
+            metavar="auto|FLOAT",
+        ),
     ] = None
-    crop: Annotated[int, _compare("Side of the centre crop.", "--crop")] = 256
-    limit: Annotated[int | None, _compare("First pictures only.", "--limit")] = None
+    crop: Annotated[int, _compare("--crop", help="Side of the centre crop.")] = 256
+    limit: Annotated[int | None, _compare("--limit", help="First pictures only.")] = None
     curve: Annotated[
         str | None,
-        _compare("Every method at these evaluations; plots curve.png.", "--curve", "N,..."),
+        _compare(
+            "--curve", help="Every method at these evaluations; plots curve.png.", metavar="N,..."
+        ),
     ] = None
     suite: Annotated[
         str | None,
-        _compare(f"{', '.join(SUITES)}: the tasks of a publication; give no TASK.", "--suite"),
+        _compare(
+            "--suite", help=f"{', '.join(SUITES)}: the tasks of a publication; give no TASK."
+        ),
     ] = None
     save_pictures: Annotated[
         bool,
         _compare(
-            "Keep all pictures and measurements; else those that the contact sheet shows.",
             "--save-pictures",
+            help="Keep all pictures and measurements; else those that the contact sheet shows.",
         ),
     ] = False
 
@@ -130,20 +133,18 @@ class ComparisonFlags:
 Words = Annotated[
     list[str],
     typer.Argument(
-        metavar="TASK INPUT...",
-        help=f"One of {', '.join(TASKS)}; then clean pictures or folders.",
+        metavar="TASK INPUT...", help=f"One of {', '.join(TASKS)}; then clean pictures or folders."
     ),
 ]
 
 
 Scores = Annotated[
     str | None,
-    typer.Option(
+    option_in(OUTPUT)(
         "-o",
         "--output",
         metavar="FOLDER",
         help="Folder of the table and the pictures; must be given.",
-        rich_help_panel=OUTPUT,
     ),
 ]
 

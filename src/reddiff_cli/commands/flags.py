@@ -1,10 +1,11 @@
 """Flags that mean the same in every restoring command, defined once."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,29 +21,23 @@ from ..planning.shards import Shard, find_shard, local_device
 
 OUTPUT, SOLVER, MACHINE, MESSAGES = "Output", "Solver", "Machine", "Messages"
 
+
+def option_in(panel: str) -> Callable[..., Any]:
+    """`typer.Option` in one panel of the help."""
+    return partial(typer.Option, rich_help_panel=panel)
+
+
+_output, _solver, _machine, _messages = map(option_in, (OUTPUT, SOLVER, MACHINE, MESSAGES))
+
 # readable: one that is not fails by itself, and the others are restored.
 Inputs = Annotated[
-    list[Path],
-    typer.Argument(metavar="INPUT...", help="Pictures or folders.", readable=False),
+    list[Path], typer.Argument(metavar="INPUT...", help="Pictures or folders.", readable=False)
 ]
 Device = Annotated[
-    str,
-    typer.Option(
-        "--device",
-        envvar="REDDIFF_DEVICE",
-        help="auto, cpu, cuda, cuda:1, mps.",
-        rich_help_panel=MACHINE,
-    ),
+    str, _machine("--device", envvar="REDDIFF_DEVICE", help="auto, cpu, cuda, cuda:1, mps.")
 ]
-Quiet = Annotated[
-    bool, typer.Option("-q", "--quiet", help="Errors only.", rich_help_panel=MESSAGES)
-]
-Verbose = Annotated[
-    int,
-    typer.Option(
-        "-v", "--verbose", count=True, help="Decisions; -vv: traces.", rich_help_panel=MESSAGES
-    ),
-]
+Quiet = Annotated[bool, _messages("-q", "--quiet", help="Errors only.")]
+Verbose = Annotated[int, _messages("-v", "--verbose", count=True, help="Decisions; -vv: traces.")]
 
 
 @dataclass(frozen=True)
@@ -51,186 +46,107 @@ class Shared:
 
     output: Annotated[
         str | None,
-        typer.Option(
+        _output(
             "-o",
             "--output",
             metavar="PATH",
             help="File, folder/, or - for stdout; without: {stem}.{task}.png beside the input.",
-            rich_help_panel=OUTPUT,
         ),
     ] = None
-    recursive: Annotated[
-        bool,
-        typer.Option("-r", "--recursive", help="Descend into folders.", rich_help_panel=OUTPUT),
-    ] = False
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Replace existing outputs.", rich_help_panel=OUTPUT),
-    ] = False
+    recursive: Annotated[bool, _output("-r", "--recursive", help="Descend into folders.")] = False
+    overwrite: Annotated[bool, _output("--overwrite", help="Replace existing outputs.")] = False
     strip: Annotated[
-        bool,
-        typer.Option(
-            "--strip", help="Write no metadata and no settings record.", rich_help_panel=OUTPUT
-        ),
+        bool, _output("--strip", help="Write no metadata and no settings record.")
     ] = False
-    quality: Annotated[
-        int,
-        typer.Option("--quality", help="JPEG and WebP quality, 1 to 100.", rich_help_panel=OUTPUT),
-    ] = 95
-    format: Annotated[
-        str,
-        typer.Option(
-            "--format", help="auto, png, jpg, webp, tiff, exr, hdr.", rich_help_panel=OUTPUT
-        ),
-    ] = "auto"
-    depth: Annotated[
-        str,
-        typer.Option(
-            "--depth", help="Bits of the output: auto, 8, 16, float.", rich_help_panel=OUTPUT
-        ),
-    ] = "auto"
+    quality: Annotated[int, _output("--quality", help="JPEG and WebP quality, 1 to 100.")] = 95
+    format: Annotated[str, _output("--format", help="auto, png, jpg, webp, tiff, exr, hdr.")] = (
+        "auto"
+    )
+    depth: Annotated[str, _output("--depth", help="Bits of the output: auto, 8, 16, float.")] = (
+        "auto"
+    )
     compare: Annotated[
-        bool,
-        typer.Option(
-            "--compare",
-            help="Also write {output}.compare.png: before and after.",
-            rich_help_panel=OUTPUT,
-        ),
+        bool, _output("--compare", help="Also write {output}.compare.png: before and after.")
     ] = False
     trace: Annotated[
-        bool,
-        typer.Option(
-            "--trace",
-            help="Also write {output}.trace.gif: the picture at every step.",
-            rich_help_panel=OUTPUT,
-        ),
+        bool, _output("--trace", help="Also write {output}.trace.gif: the picture at every step.")
     ] = False
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Only show what would be done.", rich_help_panel=OUTPUT),
-    ] = False
+    dry_run: Annotated[bool, _output("--dry-run", help="Only show what would be done.")] = False
     model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            envvar="REDDIFF_MODEL",
-            help="A prior's name or folder.",
-            rich_help_panel=SOLVER,
-        ),
+        str, _solver("--model", envvar="REDDIFF_MODEL", help="A prior's name or folder.")
     ] = "natural"
     offline: Annotated[
-        bool,
-        typer.Option(
-            "--offline", help="Never use the network; only what is cached.", rich_help_panel=SOLVER
-        ),
+        bool, _solver("--offline", help="Never use the network; only what is cached.")
     ] = False
     preset: Annotated[
         str,
-        typer.Option(
+        _solver(
             "--preset",
             help="fast, standard, best: up to 20, 50, 100 network evaluations; "
             "perceptual: sharper, farther from the truth; paper: the published form.",
-            rich_help_panel=SOLVER,
         ),
     ] = "standard"
     steps: Annotated[
-        int | None,
-        typer.Option(
-            "--steps", help="Network evaluations per picture or window.", rich_help_panel=SOLVER
-        ),
+        int | None, _solver("--steps", help="Network evaluations per picture or window.")
     ] = None
     prior_weight: Annotated[
-        float | None,
-        typer.Option(
-            "--prior-weight", help="1 is neutral; with paper: lambda.", rich_help_panel=SOLVER
-        ),
+        float | None, _solver("--prior-weight", help="1 is neutral; with paper: lambda.")
     ] = None
-    lr: Annotated[
-        float | None,
-        typer.Option("--lr", help="Adam's step; only with paper.", rich_help_panel=SOLVER),
-    ] = None
-    start: Annotated[
-        float | None,
-        typer.Option("--start", help="First noise level s.", rich_help_panel=SOLVER),
-    ] = None
+    lr: Annotated[float | None, _solver("--lr", help="Adam's step; only with paper.")] = None
+    start: Annotated[float | None, _solver("--start", help="First noise level s.")] = None
     noise: Annotated[
         str | None,
-        typer.Option(
+        _solver(
             "--noise",
             metavar="auto|FLOAT",
             help="Standard deviation of the picture's noise, 0 to 1.",
-            rich_help_panel=SOLVER,
         ),
     ] = None
-    seed: Annotated[
-        int,
-        typer.Option(
-            "--seed", help="Of the noise; the same for every picture.", rich_help_panel=SOLVER
-        ),
-    ] = 0
+    seed: Annotated[int, _solver("--seed", help="Of the noise; the same for every picture.")] = 0
     method: Annotated[
         str,
-        typer.Option(
-            "--method",
-            help="reddiff, or what it is compared with: dps, pigdm, ddrm, diffpir.",
-            rich_help_panel=SOLVER,
+        _solver(
+            "--method", help="reddiff, or what it is compared with: dps, pigdm, ddrm, diffpir."
         ),
     ] = "reddiff"
     samples: Annotated[
         int,
-        typer.Option(
+        _solver(
             "--samples",
             help="Above 1: the mean of so many samples, and {output}.std.png and .std.npy, "
             "relative and uncalibrated.",
-            rich_help_panel=SOLVER,
         ),
     ] = 1
     device: Device = "auto"
-    dtype: Annotated[
-        str,
-        typer.Option(
-            "--dtype", help="Of the network: auto, fp32, bf16, fp16.", rich_help_panel=MACHINE
-        ),
-    ] = "auto"
+    dtype: Annotated[str, _machine("--dtype", help="Of the network: auto, fp32, bf16, fp16.")] = (
+        "auto"
+    )
     tile: Annotated[
         int | None,
-        typer.Option(
-            "--tile",
-            help="Largest side of what the network sees of a picture at once; 0: any.",
-            rich_help_panel=MACHINE,
+        _machine(
+            "--tile", help="Largest side of what the network sees of a picture at once; 0: any."
         ),
     ] = None
     tile_overlap: Annotated[
         int | None,
-        typer.Option(
+        _machine(
             "--tile-overlap",
             help="Pixels shared by pieces; a quarter of one, 64 at most. Not of inpaint.",
-            rich_help_panel=MACHINE,
         ),
     ] = None
     shard: Annotated[
         str | None,
-        typer.Option(
+        _machine(
             "--shard",
             metavar="I/N",
             help="Every N-th picture from the I-th on; torchrun and SLURM arrays are understood.",
-            rich_help_panel=MACHINE,
         ),
     ] = None
     deterministic: Annotated[
-        bool,
-        typer.Option(
-            "--deterministic", help="fp32, the same bits every time.", rich_help_panel=MACHINE
-        ),
+        bool, _machine("--deterministic", help="fp32, the same bits every time.")
     ] = False
-    fail_fast: Annotated[
-        bool,
-        typer.Option("--fail-fast", help="Stop at the first failure.", rich_help_panel=MESSAGES),
-    ] = False
-    json: Annotated[
-        bool,
-        typer.Option("--json", help="One JSON object a line on stdout.", rich_help_panel=MESSAGES),
-    ] = False
+    fail_fast: Annotated[bool, _messages("--fail-fast", help="Stop at the first failure.")] = False
+    json: Annotated[bool, _messages("--json", help="One JSON object a line on stdout.")] = False
     quiet: Quiet = False
     verbose: Verbose = 0
 

@@ -168,7 +168,7 @@ class Evaluator:
             except UsageError as error:
                 if self.options.only:
                     raise
-                told = {"type": type(error).__name__, "message": str(error)}
+                told = {"type": error.kind, "message": str(error)}
                 return row | {"status": REFUSED, "error": told}
         pixels = eight_bits(pixels)
         if specimen.turned and method is not None:

@@ -5,12 +5,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from ..errors import ExitCode, PictureError, ReddiffError, code_of
 from ..options.common import ReportOptions
-from ..reporting.progress import prints_beside
+from ..reporting.progress import bars_on, on_stderr
 from ..reporting.report import one_line, print_event
 from ..reporting.tables import print_table
 from .ledger import FAILED, OK, Means, Row, table
@@ -27,17 +26,14 @@ class EvalReporter:
         self.began = time.monotonic()
         self.failures: list[str] = []
         self.done = self.fresh = self.kept = 0  # fresh: rows that were measured now
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-        live = self.console.is_terminal and not options.quiet
-        columns = (TextColumn("{task.fields[now]}", markup=False), BarColumn())
-        self._bar = Progress(
-            *columns,
+        self.console = on_stderr()
+        self._bar = bars_on(
+            self.console,
+            TextColumn("{task.fields[now]}", markup=False),
+            BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-            redirect_stdout=prints_beside(),
-            disable=not live,
+            quiet=options.quiet,
         )
         self._task = self._bar.add_task("rows", now="")
 
@@ -71,14 +67,14 @@ class EvalReporter:
             self._pass()
             message = one_line(row["error"]["message"])
             self.failures.append(message)
-            self._print(f"error: {message}", always=True)
+            self.say(f"error: {message}", always=True)
 
     def picture(self, case: str, picture: str, rows: list[Row]) -> None:
         """All rows of one picture are there."""
         self._pass()
         parts = [f"{row['method']} {row['psnr']:.2f} dB" for row in rows if row["status"] == OK]
         text = f"[{self.done}/{self.pictures}] {picture}: {case}; {', '.join(parts)}"
-        self._print(text)
+        self.say(text)
 
     def twin(self, case: str, path: Path, first: Path) -> None:
         """A picture has the contents of one that counts already."""
@@ -86,16 +82,12 @@ class EvalReporter:
         if self.options.json:
             told = {"case": case, "input": str(path), "same_as": str(first)}
             print_event({"event": "copy", **told})
-        self._print(f"[{self.done}/{self.pictures}] {path}: the same as {first}, counted once")
+        self.say(f"[{self.done}/{self.pictures}] {path}: the same as {first}, counted once")
 
     def note(self, message: str) -> None:
         """A decision (with -v), or a warning (always)."""
         if self.options.verbose or message.startswith("warning"):
-            self._print(message)
-
-    def say(self, message: str) -> None:
-        """What everybody should read."""
-        self._print(message)
+            self.say(message)
 
     def finish(
         self, means: list[Means], several: bool, kid: dict[tuple[str, str], float]
@@ -113,9 +105,9 @@ class EvalReporter:
             print_table(head, lines)
         for entry in means:
             if entry.reason:
-                self._print(f"{entry.case}: {entry.method} not measured: {entry.reason}")
+                self.say(f"{entry.case}: {entry.method} not measured: {entry.reason}")
         if self.failures:
-            self._print(f"{len(self.failures)} failed, left out of the means")
+            self.say(f"{len(self.failures)} failed, left out of the means")
         return code
 
     def _pass(self) -> None:
@@ -128,6 +120,7 @@ class EvalReporter:
         counts = {"ok": self.fresh, "skipped": self.kept, "failed": len(self.failures)}
         return {"event": "summary", **counts, "seconds": seconds, "exit_code": int(code)}
 
-    def _print(self, text: str, always: bool = False) -> None:
+    def say(self, text: str, always: bool = False) -> None:
+        """One line; to those who want errors only, if they are always to read it."""
         if always or not self.options.quiet:
-            self.console.print(one_line(text), markup=False, emoji=False)
+            self.console.print(one_line(text))

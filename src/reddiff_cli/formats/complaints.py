@@ -21,7 +21,7 @@ def complaint(source: Complaining) -> str:
     except UnicodeDecodeError:  # it holds bytes of the file, as they are
         return "damaged"
     lines = [line.strip() for line in told.splitlines() if line.strip()]
-    text = "; ".join(dict.fromkeys(lines))
+    text = ", ".join(dict.fromkeys(lines)).replace("; ", ", ")  # what follows one is a cure
     return text if len(text) <= MOST_WORDS else f"{text[:MOST_WORDS]}..."
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..errors import PictureError, counted
 from .attributes import Attribute, set_attributes, set_window
 from .complaints import complaint, name_of
+from .damage import no_picture
 from .parts import has_several
 from .samples import CONVERT, MOST, check_bits, rounded, scaled
 
@@ -148,13 +149,9 @@ def size_of(path: Path) -> tuple[int, int]:
     spec = buffer.spec()
     if buffer.has_error:
         complaint(buffer)
-        raise _no_picture(path)
+        raise no_picture(path)
     turned = int(spec.get_int_attribute("Orientation", 1)) in (5, 6, 7, 8)
     return (spec.height, spec.width) if turned else (spec.width, spec.height)
-
-
-def _no_picture(path: Path) -> PictureError:
-    return PictureError(f"{path}: not a picture, or damaged", "Unreadable")
 
 
 def _check_size(path: Path, buffer: "ImageBuf") -> None:
@@ -162,7 +159,7 @@ def _check_size(path: Path, buffer: "ImageBuf") -> None:
     spec = buffer.spec()
     if not spec.width:
         complaint(buffer)
-        raise _no_picture(path)
+        raise no_picture(path)
     if spec.width * spec.height * max(1, spec.depth) > MOST:
         raise PictureError(f"{path}: more than 179 megapixels; split it", "TooLarge")
 

@@ -37,7 +37,7 @@ def is_whole(path: Path) -> bool:
                     length = int.from_bytes(file.read(8)[4:], "little")
                 return path.stat().st_size >= 8 + length
             case "TIFF":
-                return path.stat().st_size >= end_of_parts(path)
+                return path.stat().st_size >= _end_of_parts(path)
             case "EXR" | "HDR":
                 return _has_last_row(path)
     return kind is None
@@ -49,7 +49,7 @@ def _last(path: Path, count: int) -> bytes:
         return file.read()
 
 
-def end_of_parts(path: Path) -> int:
+def _end_of_parts(path: Path) -> int:
     """Bytes that a TIFF file has at least; ValueError where it tells of no pixels."""
     tags, ends = Image.Exif(), list[int]()
     with path.open("rb") as file:

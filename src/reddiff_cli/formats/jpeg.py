@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError
-from .damage import telling_of_damage
+from .damage import no_picture, telling_of_damage
 from .kinds import is_jpeg
 from .opened import ON_SIDE, orientation_in
 from .opening import open_picture
@@ -162,7 +162,7 @@ def _checked_orientation(path: Path) -> int:
     except PictureError:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged data
-        raise PictureError(f"{path}: not a picture, or damaged", "Unreadable") from error
+        raise no_picture(path) from error
 
 
 def _components(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError, UsageError, counted
-from ..formats.damage import CURE, missing_in
+from ..formats.damage import CURE, EMPTY, is_empty
 from ..options.kernelspec import KernelSpec
 from ..options.tasks import Filter, Laid
 from ..pictures.files import load_picture
@@ -119,7 +119,7 @@ def _read_array(path: Path) -> NDArray[Any]:
     except PermissionError as error:
         raise UsageError(f"kernel {path}: cannot be read ({error.strerror})") from error
     except (OSError, ValueError, EOFError) as error:
-        told = missing_in(path) or "cannot be read as .npy; save a 2-D array"
+        told = EMPTY if is_empty(path) else "cannot be read as .npy; save a 2-D array"
         raise UsageError(f"kernel {path}: {told}") from error
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
         kind = getattr(values, "dtype", "no array")

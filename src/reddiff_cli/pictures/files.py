@@ -31,7 +31,7 @@ from ..formats.carriers import (
     with_chunks,
 )
 from ..formats.colours import colours_of
-from ..formats.damage import telling_of_damage, unopened
+from ..formats.damage import no_picture, telling_of_damage, unopened
 from ..formats.kinds import FLOAT, LOSSY, format_of, smooths
 from ..formats.opened import (
     CMYK,
@@ -208,7 +208,7 @@ def _check_still(path: Path, image: Image.Image) -> None:
 def _check_odd_tiff(path: Path) -> None:
     """PictureError for a file that Pillow does not know, if no other reader can."""
     if path.suffix.lower() not in (".tif", ".tiff") or not path.stat().st_size:
-        raise PictureError(f"{path}: not a picture, or damaged", "Unreadable")
+        raise no_picture(path)
 
 
 def _read_odd_tiff(path: Path) -> Picture:
@@ -228,7 +228,7 @@ def _read_odd_tiff(path: Path) -> Picture:
     except PictureError as error:
         if error.kind != "Unreadable":
             raise
-        raise PictureError(f"{path}: not a picture, or damaged", "Unreadable") from error
+        raise no_picture(path) from error
 
 
 def _encode(picture: Picture, path: Path, record: dict[str, Any] | None, quality: int) -> bytes:

@@ -64,10 +64,8 @@ def checked(job: Job, options: TaskOptions, depth: str) -> Job:
         _check_input(job, options)
         told = change_of_size(job, options) or _what_is_in_doubt(job, options)
         return replace(job, reason=job.reason or told)
-    except PictureError as error:
-        return replace(job, action="fail", reason=str(error), kind=error.kind)
-    except UsageError as error:
-        return replace(job, action="fail", reason=str(error), kind=UsageError.__name__)
+    except (PictureError, UsageError) as error:
+        return job.failed(error)
 
 
 def _check_float(job: Job, options: TaskOptions, picture: Picture) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import PictureError, UsageError, counted
+from ..errors import PictureError, ReddiffError, UsageError, counted
 from ..formats.arrays import ARRAY_SUFFIXES
 from ..formats.carriers import read_record
 from ..formats.damage import unopened
@@ -54,6 +54,10 @@ class Job:
     action: str = "restore"
     reason: str = ""
     kind: str = ""
+
+    def failed(self, error: ReddiffError) -> "Job":
+        """The job as one that must fail by this."""
+        return replace(self, action="fail", reason=str(error), kind=error.kind)
 
 
 def plan_jobs(
@@ -265,7 +269,7 @@ def _pair(task: str, source: Source, output: Path, masks: Masks) -> Job:
     try:
         return replace(job, mask=masks.find(source.path, source.root))
     except PictureError as error:
-        return _failed(job, error)
+        return job.failed(error)
 
 
 def plan_job(
@@ -291,9 +295,5 @@ def plan_job(
             else:
                 check_nothing_is_lost(output, sheets)
     except PictureError as error:
-        return _failed(job, error)
+        return job.failed(error)
     return job
-
-
-def _failed(job: Job, error: PictureError) -> Job:
-    return replace(job, mask=None, action="fail", reason=str(error), kind=error.kind)

@@ -43,10 +43,8 @@ class Rehearsal:
                 self._check(job)
         except NothingToFill as nothing:
             return replace(job, action="skip", reason=str(nothing))
-        except PictureError as error:
-            return replace(job, action="fail", reason=str(error), kind=error.kind)
-        except UsageError as error:
-            return replace(job, action="fail", reason=str(error), kind=UsageError.__name__)
+        except (PictureError, UsageError) as error:
+            return job.failed(error)
         return job
 
     def _check(self, job: Job) -> None:

@@ -10,39 +10,48 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 
 
-def can_draw(console: Console) -> bool:
-    """True on a terminal that can move its cursor."""
-    return console.is_terminal and not console.is_dumb_terminal
+def on_stderr() -> Console:
+    """Lines as they are, without colours and as long as they are."""
+    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
-def prints_beside() -> bool:
-    """True where stdout is a terminal, whose lines go above the bars.
+def bars_on(
+    console: Console, *columns: ProgressColumn, quiet: bool, transient: bool = True
+) -> Progress:
+    """Bars, on a terminal that can move its cursor.
 
-    Else Rich would take what is meant for a file or a pipe to the terminal as well.
+    Where stdout is a terminal, its lines go above them. Else Rich would take what is meant for a
+    file or a pipe to the terminal as well.
     """
-    return sys.stdout is not None and sys.stdout.isatty()
+    return Progress(
+        *columns,
+        console=console,
+        transient=transient,
+        redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
+        disable=quiet or not console.is_terminal or console.is_dumb_terminal,
+    )
 
 
 class TrainReporter:
     """Progress of a training run."""
 
     def __init__(self, quiet: bool) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-        live = can_draw(self.console) and not quiet
-        columns = (
+        self.console = on_stderr()
+        self.progress = bars_on(
+            self.console,
             TextColumn("step {task.fields[step]}"),
             BarColumn(),
             TimeRemainingColumn(),
             TextColumn("loss {task.fields[loss]:.4f}"),
-        )
-        self.progress = Progress(
-            *columns, console=self.console, redirect_stdout=prints_beside(), disable=not live
+            quiet=quiet,
+            transient=False,
         )
         self.task = self.progress.add_task("train", total=1.0, step=0, loss=0.0)
         self.quiet = quiet
@@ -60,7 +69,7 @@ class TrainReporter:
 
     def note(self, message: str) -> None:
         if not self.quiet:
-            self.console.print(message, markup=False, emoji=False)
+            self.console.print(message)
 
     def stopping(self, told: str) -> None:
         """A signal was heard; past the console, in which it may have been heard."""
@@ -76,22 +85,15 @@ class FetchReporter:
     """What is fetched, how large it is and under which licence; then its bytes."""
 
     def __init__(self, quiet: bool) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self.quiet = quiet
-        columns = (
+        self.console, self.quiet = on_stderr(), quiet
+        self.bar = bars_on(
+            self.console,
             TextColumn("{task.description}"),
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
-        )
-        live = can_draw(self.console) and not quiet
-        self.bar = Progress(
-            *columns,
-            console=self.console,
-            transient=True,
-            redirect_stdout=prints_beside(),
-            disable=not live,
+            quiet=quiet,
         )
         self.task = self.bar.add_task("fetching", total=None, visible=False)
 
@@ -105,9 +107,7 @@ class FetchReporter:
         """One line before the first byte."""
         if not self.quiet:
             terms = f"; licence: {licence}" if licence else ""
-            self.console.print(
-                f"fetching {what}, {in_megabytes(size)}{terms}", markup=False, emoji=False
-            )
+            self.console.print(f"fetching {what}, {in_megabytes(size)}{terms}")
         self.bar.start()
         self.bar.update(self.task, visible=True)
 
@@ -119,7 +119,7 @@ class FetchReporter:
         """One line when all is there."""
         self.bar.stop()
         if not self.quiet:
-            self.console.print(text, markup=False, emoji=False)
+            self.console.print(text)
 
 
 def give_cursor_back(progress: Progress) -> None:

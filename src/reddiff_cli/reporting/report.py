@@ -13,20 +13,12 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 
-from ..errors import ExitCode, PictureError, ReddiffError, UsageError
+from ..errors import ExitCode, ReddiffError, UsageError
 from ..options.common import ReportOptions
 from ..planning.jobs import Job
-from .progress import can_draw, give_cursor_back, prints_beside
+from .progress import bars_on, give_cursor_back, on_stderr
 from .streams import renamed, writing_stdout
 
 # Seconds above which people are told how long a picture will take.
@@ -88,18 +80,15 @@ class Reporter:
         self.failures: list[str] = []  # what failed; why was said then
         self.mistakes = 0  # of the failures: of the command line, not of a picture
         self.began = time.monotonic()
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-        live = can_draw(self.console) and not options.quiet
-        self.progress = Progress(
+        self.console = on_stderr()
+        self.progress = bars_on(
+            self.console,
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
-            console=self.console,
-            transient=True,
-            redirect_stdout=prints_beside(),
-            disable=not live,
+            quiet=options.quiet,
         )
         several = total > 1
         self._pictures = self.progress.add_task("pictures", total=total, visible=several, note="")
@@ -174,11 +163,10 @@ class Reporter:
         """Count a failure and tell scripts of it, not people; returns what it is."""
         text = _of_picture(job, str(error), self.total)
         message = one_line(renamed(text, self.options.aliases))
-        kind = error.kind if isinstance(error, PictureError) else type(error).__name__
         with self._lock:
             self.failures.append(renamed(str(job.input), self.options.aliases))
             self.mistakes += isinstance(error, UsageError)
-            told = {"error": {"type": kind, "message": message}}
+            told = {"error": {"type": error.kind, "message": message}}
             self._event(self._about(job, "failed") | {"output": None} | told)
             self._advance(job)
         return message
@@ -238,9 +226,7 @@ class Reporter:
 
     def _print(self, text: str, always: bool = False) -> None:
         if always or not self.options.quiet:
-            self.console.print(
-                one_line(renamed(text, self.options.aliases)), markup=False, emoji=False
-            )
+            self.console.print(one_line(renamed(text, self.options.aliases)))
 
 
 def print_event(event: dict[str, Any]) -> None:
@@ -295,4 +281,4 @@ def _traceback(error: BaseException) -> str:
 
 
 def _write_error(text: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False, emoji=False)
+    on_stderr().print(text)
