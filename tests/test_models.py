@@ -16,7 +16,7 @@ from reddiff_cli import budget
 from reddiff_cli.budget import fit
 from reddiff_cli.checkpoints import cards, hub, models
 from reddiff_cli.checkpoints.cards import KEYS, Card, HubOrigin, read_cards
-from reddiff_cli.checkpoints.folders import CARD, PICKLE, WEIGHTS
+from reddiff_cli.checkpoints.folders import CARD, FLAT, PICKLE, WEIGHTS
 from reddiff_cli.checkpoints.models import all_cards, find_model
 from reddiff_cli.cli import app
 from reddiff_cli.denoisers.denoiser import load_model
@@ -254,6 +254,15 @@ def test_json_is_heard_before_the_command_as_well():
     refused = reddiff("models", "--json", "path", "natural")
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr.startswith("error: --json: only the list has it")
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_a_folder_that_lacks_a_part_is_told_what_belongs_into_it(tiny_prior, tmp_path, name):
+    for other in FLAT:
+        if other != name:
+            (tmp_path / other).write_bytes((tiny_prior / other).read_bytes())
+    with pytest.raises(ModelMissing, match=f"{name} is missing; give a folder with config.json, "):
+        find_model(str(tmp_path))
 
 
 def test_a_folder_in_the_home_of_nobody_is_a_model_that_is_missing(picture_file, monkeypatch):
