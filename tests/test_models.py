@@ -130,6 +130,13 @@ def test_cards_that_make_no_sense(tmp_path, text, problem):
         read_cards(path)
 
 
+def test_a_file_of_cards_that_is_gone_says_who_names_it(monkeypatch):
+    monkeypatch.setenv("REDDIFF_MODELS", "gone.toml")
+    told = r"^gone.toml: cannot be read \(No such file or directory\); give REDDIFF_MODELS a file"
+    with pytest.raises(ModelMissing, match=told):
+        all_cards()
+
+
 def test_every_card_is_pinned_and_says_under_which_terms():
     known = all_cards()
     assert {"natural", "imagenet256", "ffhq256", "celebahq256", "cifar10"} <= set(known)
@@ -307,7 +314,7 @@ def test_convert_command(adm_file, tmp_path):
         ((source, tmp_path / "q"), 2),
         ((tmp_path / "p", tmp_path / "q", "--family", "ffhq256"), 2),
         ((tmp_path / "none.pt", tmp_path / "q", "--family", "ffhq256"), 2),
-        ((source, tmp_path / "p", "--family", "ffhq256"), 3),
+        ((source, tmp_path / "p", "--family", "ffhq256"), 2),
         ((source, tmp_path / "q", "--family", "adm512"), 2),
         ((source, source / "q", "--family", "ffhq256"), 3),
         ((source, tmp_path / "q", "--family", "imagenet256"), 3),
