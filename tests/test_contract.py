@@ -124,6 +124,7 @@ def test_mistakes_with_streams_name_streams_and_write_nothing(
         ([tmp_path, "-o", "-"], None, 2, "is a folder"),
         (["-", "-o", "-"], b"", 2, "stdin is empty"),
         (["-", "-o", "-"], b"no picture", 1, "error: -: not a picture"),
+        (["-", "-o", "-"], png[:900], 1, "error: -: is cut off after 900 bytes; pipe it again"),
         (["-", "-o", "-", "--json"], png, 2, "--json and -o -"),
         (["-", "-o", "-", "--format", "jpg"], png, 2, "--format jpg and -o -: stdout gets a PNG"),
         (["-", "-o", "-", "--compare"], png, 2, "--compare and -o -"),
@@ -835,6 +836,13 @@ def test_streams_that_take_or_give_nothing(tmp_path, tiny_prior, script, code, t
     assert told in stderr
     assert "Traceback" not in stderr
     assert "Exception ignored" not in stderr
+
+
+def test_nothing_is_restored_for_a_closed_stdout(tmp_path, picture_file, tiny_prior):
+    ran = shell(
+        f"reddiff denoise {picture_file} -o - >&-", cwd=tmp_path, REDDIFF_MODEL=str(tiny_prior)
+    )
+    assert ran.stderr == b"error: stdout cannot be written (closed)\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="ulimit")

@@ -9,7 +9,7 @@ from diffusers import UNet2DModel
 
 from adm_network import random_adm
 from reddiff_cli.checkpoints.folders import SCHEDULER
-from reddiff_cli.errors import ModelMissing
+from reddiff_cli.errors import ModelMissing, UsageError
 from reddiff_cli.networks import convert
 from reddiff_cli.networks.convert import (
     FAMILIES,
@@ -184,7 +184,7 @@ def test_an_existing_folder_is_left_alone(tmp_path, small_families):
     torch.save(random_adm(SMALL["ffhq256"]).state_dict(), tmp_path / "w.pt")
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "letter.txt").write_text("mine")
-    with pytest.raises(ModelMissing, match="exists already"):
+    with pytest.raises(UsageError, match="exists already"):
         convert_file(tmp_path / "w.pt", tmp_path / "a", "ffhq256")
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["letter.txt"]
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from conftest import scene
-from reddiff_cli.errors import PictureError
+from reddiff_cli.errors import PictureError, UsageError
 from reddiff_cli.evaluation.crops import Crop, crop_of
 from reddiff_cli.kernels.files import Kernels
 from reddiff_cli.options.damages import parse_degrade
@@ -20,8 +20,8 @@ from reddiff_cli.pictures.files import Picture, save_picture
 from test_evaluate import reddiff
 
 
-def crop(options, width=100, height=80, side=32):
-    return crop_of(options, (width, height), side, Kernels())
+def crop(options, side=32):
+    return crop_of(options, (100, 80), side, Kernels())
 
 
 def test_the_centre_is_cut_with_what_is_looked_at_around_it():
@@ -50,7 +50,6 @@ CASES = {
     "deblur --kernel off.npy": "the damage needs 16 pixels and margins of 59",
     "superres --scale 2 --downsample off.npy": "its filter lies outside at its borders",
     "superres --scale 2 --crop 16": "",
-    "superres --scale 3 --crop 17": "the damage needs 16 pixels and margins of 0",
     "restore --degrade blur_uniform:34|down_4": "the damage needs 16 pixels and margins of 33",
     "restore --degrade down_4|blur_uniform:10": "the damage needs 16 pixels and margins of 36",
     "restore --degrade blur_disk:1|down_2_off.npy": "its filter lies outside at its borders",
@@ -167,3 +166,10 @@ def test_rows_of_other_settings_refuse_a_plan_as_the_run(tmp_path, tiny_prior, m
     reddiff(*command)
     _, stderr = reddiff(*command, "--noise", "0.1", *more, code=2)
     assert "eval.json: was made with another noise; choose another -o" in stderr
+
+
+def test_a_crop_that_is_too_small_for_a_reduction_is_told_of_the_crop():
+    options = parse_degrade("down 3 | down 2")
+    assert crop(options, 18).size == (18, 18)
+    with pytest.raises(UsageError, match="--crop 17: leaves 12 pixels a side, a multiple of 6; "):
+        crop(options, 17)

@@ -331,13 +331,21 @@ def test_outputs_hold_no_time(undisturbed):
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has other signals")
 @pytest.mark.parametrize(
-    ("command", "module"), [("denoise", "typer"), ("train", "torch"), ("bench", "numpy.linalg")]
+    ("command", "module"),
+    [
+        ("denoise", "typer"),
+        ("denoise", "rich.console"),
+        ("eval", "rich.console"),
+        ("train", "torch"),
+        ("bench", "numpy.linalg"),
+    ],
 )
 def test_an_interrupt_while_all_is_loaded_is_no_traceback(tmp_path, command, module):
     """Nor an error of a library that is half there."""
     Image.fromarray(scene(32, 32)).save(tmp_path / "a.png")
     flags = [str(tmp_path), "-o", str(tmp_path / "out"), "--steps", "2"]
     flags = [] if command == "bench" else flags
+    flags = ["denoise", *flags] if command == "eval" else flags
     code = f"""
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -353,3 +361,21 @@ main()
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (result.returncode, result.stdout, result.stderr) == (-signal.SIGINT, "", "")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has other signals")
+def test_an_interrupt_while_typer_makes_its_commands_is_no_traceback():
+    code = """
+import os, signal, sys, typer.main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+make = typer.main.get_command
+def interrupted(app):
+    os.kill(os.getpid(), signal.SIGINT)
+    return make(app)
+typer.main.get_command = interrupted
+sys.argv = ["reddiff", "--version"]
+from reddiff_cli.__main__ import main
+main()
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (-signal.SIGINT, "", "")

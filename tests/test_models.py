@@ -16,7 +16,7 @@ from reddiff_cli import budget
 from reddiff_cli.budget import fit
 from reddiff_cli.checkpoints import cards, hub, models
 from reddiff_cli.checkpoints.cards import KEYS, Card, HubOrigin, read_cards
-from reddiff_cli.checkpoints.folders import CARD, PICKLE, WEIGHTS
+from reddiff_cli.checkpoints.folders import CARD, FLAT, PICKLE, WEIGHTS
 from reddiff_cli.checkpoints.models import all_cards, find_model
 from reddiff_cli.cli import app
 from reddiff_cli.denoisers.denoiser import load_model
@@ -128,6 +128,13 @@ def test_cards_that_make_no_sense(tmp_path, text, problem):
     path.write_text(text)
     with pytest.raises(ModelMissing, match=rf"models\.toml.*{problem}"):
         read_cards(path)
+
+
+def test_a_file_of_cards_that_is_gone_says_who_names_it(monkeypatch):
+    monkeypatch.setenv("REDDIFF_MODELS", "gone.toml")
+    told = r"^gone.toml: cannot be read \(No such file or directory\); give REDDIFF_MODELS a file"
+    with pytest.raises(ModelMissing, match=told):
+        all_cards()
 
 
 def test_every_card_is_pinned_and_says_under_which_terms():
@@ -256,6 +263,15 @@ def test_json_is_heard_before_the_command_as_well():
     assert refused.stderr.startswith("error: --json: only the list has it")
 
 
+@pytest.mark.parametrize("name", FLAT)
+def test_a_folder_that_lacks_a_part_is_told_what_belongs_into_it(tiny_prior, tmp_path, name):
+    for other in FLAT:
+        if other != name:
+            (tmp_path / other).write_bytes((tiny_prior / other).read_bytes())
+    with pytest.raises(ModelMissing, match=f"{name} is missing; give a folder with config.json, "):
+        find_model(str(tmp_path))
+
+
 def test_a_folder_in_the_home_of_nobody_is_a_model_that_is_missing(picture_file, monkeypatch):
     name = "~nobody-of-that-name/x"
     monkeypatch.setenv("REDDIFF_MODEL", name)
@@ -298,7 +314,7 @@ def test_convert_command(adm_file, tmp_path):
         ((source, tmp_path / "q"), 2),
         ((tmp_path / "p", tmp_path / "q", "--family", "ffhq256"), 2),
         ((tmp_path / "none.pt", tmp_path / "q", "--family", "ffhq256"), 2),
-        ((source, tmp_path / "p", "--family", "ffhq256"), 3),
+        ((source, tmp_path / "p", "--family", "ffhq256"), 2),
         ((source, tmp_path / "q", "--family", "adm512"), 2),
         ((source, source / "q", "--family", "ffhq256"), 3),
         ((source, tmp_path / "q", "--family", "imagenet256"), 3),

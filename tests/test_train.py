@@ -729,7 +729,9 @@ def test_empty_folder(tmp_path):
     with pytest.raises(UsageError, match="no usable picture"):
         read_photographs(tmp_path, 16)
     Image.fromarray(scene()).save(tmp_path / "a.png")
-    with pytest.raises(UsageError, match=r"of 1 \(.*a\.png: smaller than 9999 pixels"):
+    with pytest.raises(
+        UsageError, match=r"of 1 \(.*a\.png: smaller than 9999 pixels.*or a smaller --size"
+    ):
         read_photographs(tmp_path, 9999)
     with pytest.raises(UsageError, match="is no folder"):
         read_photographs(tmp_path / "a.png", 16)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from . import __version__
 from .commands import bench as command_bench
@@ -16,7 +17,7 @@ from .commands import models as command_models
 from .commands import train as command_train
 from .commands.making import restores
 from .commands.narrow import FoldingGroup
-from .interrupts import end_as_told
+from .interrupts import dying_at_once, end_as_told
 from .machine.allocator import keep_pages
 from .options.damages import RestoreOptions, parse_degrade
 from .options.kernelspec import KERNEL_HELP, parse_kernel
@@ -283,7 +284,9 @@ def main() -> None:
     keep_pages()
     lose_what_stderr_refuses()
     try:
-        app()
+        with dying_at_once():
+            command = get_command(app)
+        command()
     except SystemExit as end:
         end_as_told(end)
         raise

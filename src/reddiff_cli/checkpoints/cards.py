@@ -156,7 +156,8 @@ def read_cards(path: Path) -> dict[str, Card]:
     try:
         tables: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ModelMissing(f"{path}: cannot be read ({error})") from error
+        told = f"{path}: cannot be read ({getattr(error, 'strerror', '') or error})"
+        raise ModelMissing(f"{told}; give REDDIFF_MODELS a file of cards, or unset it") from error
     cards = {}
     for name, table in tables.items():
         problem = _problem(table)

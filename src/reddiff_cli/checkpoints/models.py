@@ -231,7 +231,8 @@ def _check_folder(card: Card) -> Card:
             f"model '{card.name}': {missing[0]} is missing, and {PICKLE}, a pickle, is not opened "
             f"unchecked; run 'reddiff models convert {card.folder} NEWFOLDER' if you trust it"
         )
-    raise ModelMissing(f"model '{card.name}': {missing[0]} is missing")
+    told = f"model '{card.name}': {missing[0]} is missing"
+    raise ModelMissing(f"{told}; give a folder with {', '.join(FLAT)}")
 
 
 def _path(name: str) -> Path:

@@ -21,6 +21,7 @@ from ..evaluation.options import (
     parse_curve,
     parse_methods,
 )
+from ..interrupts import dying_at_once
 from ..options.common import TASKS, SolverOptions, parse_noise
 from .flags import OUTPUT, Shared, option_in
 from .making import Command, errors_as_lines, keywords
@@ -189,7 +190,8 @@ def _evaluate(
     if comparison.limit is not None and comparison.limit < 1:
         raise UsageError(f"--limit {comparison.limit}: must be at least 1")
     options, inputs = _options(words, damage, comparison, flags)
-    from ..evaluation.run import EvalRun
+    with dying_at_once():
+        from ..evaluation.run import EvalRun
 
     run = EvalRun(
         options,

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand
 
 from ..errors import ReddiffError, Terminated, UsageError, code_of, wants_traces
-from ..interrupts import ending_in_order
+from ..interrupts import dying_at_once, ending_in_order
 from ..options.common import TASKS, check_solver
 from ..options.tasks import TaskOptions
 from ..reporting.streams import STREAM, spooled
@@ -138,9 +138,9 @@ def _run(options: TaskOptions, inputs: list[Path], shared: Shared) -> None:
     _, pictures = options.claim(inputs)
     solver, machine = shared.solver(), shared.machine()
     check_solver(solver, options.task, spectral=options.spectral)
-    with spooled(inputs, target, len(named_once(pictures))) as files:
+    with dying_at_once():
         from ..run import Run
-
+    with spooled(inputs, target, len(named_once(pictures))) as files:
         run = Run(
             *options.claim(files.inputs),
             shared.model,

@@ -6,7 +6,7 @@ Where an operator looks beyond the picture that it makes, the crop has margins a
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import PictureError
+from ..errors import PictureError, UsageError
 from ..kernels.files import Kernels, check_filter_covers, check_kernel_fits
 from ..options.tasks import DeblurOptions, TaskOptions
 from ..pictures.files import size_of
@@ -38,7 +38,8 @@ def crop_of(options: TaskOptions, picture: tuple[int, int], crop: int, kernels: 
     """The centre of a picture, (width, height), with what its damage needs around it.
 
     At most crop x crop pixels without the margins, a multiple of the reduction on each axis.
-    PictureError if there are too few, or if a kernel, filter or mask does not fit them.
+    PictureError if there are too few, or if a kernel, filter or mask does not fit them; UsageError
+    if no picture had enough.
     """
     padded = isinstance(options, DeblurOptions) and options.boundary != "unknown"
     multiple, before, after = 1, [0, 0], [0, 0]  # the last two: rows, columns
@@ -50,6 +51,9 @@ def crop_of(options: TaskOptions, picture: tuple[int, int], crop: int, kernels: 
             for axis, count in enumerate(kernels.size(part.kernel)):
                 before[axis] += count - 1 - count // 2
                 after[axis] += count // 2
+    if (most := crop // multiple * multiple) < SMALLEST:
+        told = f"--crop {crop}: leaves {most} pixels a side, a multiple of {multiple}"
+        raise UsageError(f"{told}; {SMALLEST} are needed, give a larger one")
     width, height = picture
     places = []
     for length, first, last in zip((height, width), before, after, strict=True):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..checkpoints.folders import CARD, CONFIG, PICKLE, SCHEDULER, WEIGHTS, locate, read_json
-from ..errors import ModelMissing
+from ..errors import ModelMissing, UsageError
 from ..files import write_json
 from .network import build, damage_told, read_process
 from .weights import (
@@ -197,7 +197,7 @@ def _write(
 
 def _refuse_existing(folder: Path) -> None:
     if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
-        raise ModelMissing(f"{folder}: exists already; give a new folder")
+        raise UsageError(f"{folder}: exists already; give a new folder")
 
 
 def _check_shapes(state: State, config: Mapping[str, Any]) -> None:

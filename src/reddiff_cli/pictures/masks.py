@@ -20,6 +20,8 @@ MAGENTA = (1.0, 0.0, 1.0)
 MIXED = 0.15
 # What JPEG makes of it lies so near. More than such a share of the exact ones is no brush's edge.
 NEAR, SMEARED = 8 / 255, 0.1
+# Pixels over which an encoder mixes it with what is beside it, as colours of half the resolution.
+SMEAR = 2
 # A GIF holds no photograph, but masks of some editors.
 SUFFIXES = (*PICTURE_SUFFIXES, ".gif")
 # Masks of a folder may be called as their pictures, or so.
@@ -269,9 +271,9 @@ def _values_in(picture: Picture, *, smeared: bool) -> NDArray[np.float32]:
     if pixels.shape[2] == 3:
         exact: Hole = (pixels == np.asarray(MAGENTA, dtype=np.float32)).all(2)
         if exact.any():
-            if smeared:
-                exact = _nearly(pixels, exact)
             mixed = np.minimum(pixels[..., 0], pixels[..., 2]) - pixels[..., 1]
+            if smeared:
+                exact = _before_smearing(_nearly(pixels, exact), mixed > MIXED)
             # Only magenta itself starts a hole; what is mixed with it is an edge of one.
             edge = np.where(mixed > MIXED, np.float32(WHITE_FROM - 1), np.float32(0))
             return np.where(exact, np.float32(255), edge)
@@ -285,3 +287,11 @@ def _nearly(pixels: Pixels, exact: Hole) -> Hole:
     red, green, blue = np.moveaxis(pixels, 2, 0)
     near: Hole = (red >= 1 - NEAR) & (green <= NEAR) & (blue >= 1 - NEAR)
     return near if near.sum() > (1 + SMEARED) * exact.sum() else exact
+
+
+def _before_smearing(near: Hole, mixed: Hole) -> Hole:
+    """What was magenta before an encoder mixed its edges, and a pixel more, as they are tinted."""
+    wide = near
+    for _ in range(SMEAR):
+        wide = wide | (grow(wide, 1) & mixed)
+    return grow(wide, 1) if wide.sum() > (1 + SMEARED) * near.sum() else near

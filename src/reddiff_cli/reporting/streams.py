@@ -63,6 +63,8 @@ def spooled(inputs: list[Path], output: Path | None, pictures: int) -> Iterator[
         raise UsageError("-o -: stdout holds one picture; give one input")
     if output == STREAM and inputs[0].is_dir():
         raise UsageError(f"-o -: stdout holds one picture, {inputs[0]} is a folder; give one file")
+    with writing_stdout(surely=output == STREAM):  # nothing is restored for nobody
+        pass
     with tempfile.TemporaryDirectory(prefix="reddiff-") as folder:
         read = [_read_stdin(Path(folder)) if path == STREAM else path for path in inputs]
         written = Path(folder) / "stdout.png" if output == STREAM else output
@@ -121,8 +123,10 @@ class _Forgiving(io.FileIO):
 
 
 def renamed(text: str, aliases: Mapping[str, str]) -> str:
-    """Text with files that stand for streams called by their names."""
+    """Text with files that stand for streams called by their names, and a cure that fits them."""
     for path, name in aliases.items():
+        if text.startswith(path):
+            text = text.replace("copy it again", "pipe it again")
         text = text.replace(path, name)
     return text
 

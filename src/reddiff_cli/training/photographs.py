@@ -141,7 +141,8 @@ def read_photographs(folder: Path, smallest: int, listing: Listing | None = None
     unreadable = closed + [item for item in read if isinstance(item, str)]
     if not found:
         first = f" of {len(unreadable)} ({unreadable[0]})" if unreadable else ""
-        raise UsageError(f"{folder}: holds no usable picture{first}; give a folder of photographs")
+        cure = "give a folder of photographs, or a smaller --size"
+        raise UsageError(f"{folder}: holds no usable picture{first}; {cure}")
     pixels = [p for _, p in found]
     sizes = torch.tensor([p.shape[1:] for p in pixels])
     del read, found  # so that each picture is held once: here, or joined
