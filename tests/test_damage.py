@@ -131,10 +131,11 @@ def test_a_closed_file_says_what_to_do(tmp_path, monkeypatch):
         load_picture(tmp_path / "a.png")
 
 
-def test_a_link_to_nothing_is_told(tmp_path):
+@pytest.mark.parametrize("target", ["gone.png", "a.png"])
+def test_a_link_to_nothing_is_told(tmp_path, target):
     link = tmp_path / "a.png"
-    link.symlink_to("gone.png")
-    told = f"{link}: is a link to gone.png, which is not there; mend or remove it"
+    link.symlink_to(target)
+    told = f"{link}: is a link to {target}, which is not there; mend or remove it"
     with pytest.raises(PictureError) as caught:
         check_readable(link)
     assert (str(caught.value), caught.value.kind) == (told, "Missing")

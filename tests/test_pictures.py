@@ -1007,7 +1007,7 @@ def test_resolution_by_a_unit_that_only_the_description_names(tmp_path, depth):
 
 def test_channels_that_are_too_many_are_told_as_that(tmp_path):
     write_sixteen(tmp_path / "a.tif", np.zeros((6, 8, 5), dtype=np.uint16))
-    with pytest.raises(PictureError, match=r"a\.tif: 5 channels; need grey or RGB"):
+    with pytest.raises(PictureError, match=r"a\.tif: 5 channels; save it as grey or RGB"):
         load_picture(tmp_path / "a.tif")
 
 

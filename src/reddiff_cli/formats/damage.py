@@ -1,6 +1,7 @@
 """What is said of a file that cannot be read: why, and what to do about it."""
 
 from collections.abc import Callable
+from errno import ELOOP, ENOENT
 from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -46,7 +47,7 @@ def no_picture(path: Path) -> PictureError:
 
 def unopened(path: Path, error: OSError) -> PictureError:
     """What is said of a file that the system does not hand out."""
-    if path.is_symlink() and isinstance(error, FileNotFoundError):
+    if path.is_symlink() and error.errno in (ENOENT, ELOOP):
         told = f"{path}: is a link to {path.readlink()}, which is not there; mend or remove it"
         return PictureError(told, "Missing")
     cure = "; make it readable" if isinstance(error, PermissionError) else ""

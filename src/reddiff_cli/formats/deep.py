@@ -182,7 +182,7 @@ def split(path: Path, upright: Pixels) -> tuple[Pixels, Pixels | None]:
     """(H, W, 1 to 4) -> grey or RGB, and alpha where there is one; PictureError for others."""
     channels = upright.shape[2]
     if channels not in (1, 2, 3, 4):
-        raise PictureError(f"{path}: {channels} channels; need grey or RGB", "Channels")
+        raise PictureError(f"{path}: {channels} channels; save it as grey or RGB", "Channels")
     colours = channels - 1 if channels in (2, 4) else channels
     alpha = np.ascontiguousarray(upright[:, :, -1]) if colours < channels else None
     return np.ascontiguousarray(upright[:, :, :colours]), alpha
