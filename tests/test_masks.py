@@ -171,7 +171,7 @@ def test_magenta_that_a_jpeg_has_smeared_is_filled(tmp_path, quality):
 
 @pytest.mark.parametrize("quality", [75, 90])
 def test_what_colours_of_half_the_resolution_mix_with_magenta_is_filled(tmp_path, quality):
-    """It would stay as a rim, and tint all that is filled: 7 dB instead of 15 to 25."""
+    """It would stay as a rim, and tint all that is filled."""
     clean, notes = np.full((96, 96, 3), 120, np.uint8), []
     pixels = clean.copy()
     pixels[41:48, 31:65] = (255, 0, 255)  # across the pixels of the colours

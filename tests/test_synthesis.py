@@ -113,12 +113,10 @@ def test_windows_are_weighed_by_where_they_are_wanted():
     assert told is not None
     torch.testing.assert_close((told * vectors.square()).sum(1), truth)
     every = torch.arange(600)
-    lengths = windows.lengths(wanted, every)
-    torch.testing.assert_close(
-        lengths[0] @ lengths[1].T, told @ windows.vectors_at(every).square().T
-    )
-    vectors = windows.vectors_at(wanted), windows.vectors_at(every)
-    nearest = patchmatch.nearest_of(told * vectors[0], vectors[1], lengths)
+    sources = windows.vectors_at(every)
+    lengths = windows.lengths(wanted, sources)
+    torch.testing.assert_close(lengths[0] @ lengths[1].T, told @ sources.square().T)
+    nearest = patchmatch.nearest_of(told * windows.vectors_at(wanted), sources, lengths)
     least = [windows.distance(place.expand(600), every).argmin() for place in wanted]
     assert nearest.tolist() == [int(place) for place in least]
 

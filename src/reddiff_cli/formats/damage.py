@@ -8,8 +8,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from ..errors import PictureError
 
-CURE = "copy it again, or give another"
-EMPTY = "is empty (0 bytes); copy it again"
+AGAIN = "copy it again"
+CURE = f"{AGAIN}, or give another"
+EMPTY = f"is empty (0 bytes); {AGAIN}"
 P = ParamSpec("P")
 R = TypeVar("R")
 

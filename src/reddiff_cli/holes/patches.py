@@ -150,17 +150,17 @@ class Windows:
         of_windows, of_middles = weights[:, : self.planes], weights[:, self.planes :]
         return torch.cat([of_windows.repeat(1, PATCH**2), of_middles], 1)
 
-    def lengths(self, wanted: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
-        """Squared lengths of `vectors_at(found)` as each of `wanted` weighs them, as a product.
+    def lengths(self, wanted: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared lengths of `vectors_at` as each of `wanted` weighs them, as a product.
 
-        (N, P) and (M, P) -> the rows of (N, M): squares are summed by planes before they are
-        weighed.
+        vectors: (M, PATCH^2 K + M').    Returns (N, P) and (M, P), whose product a @ b.T is
+        (N, M): squares are summed by planes before they are weighed.
         """
-        squares = self.vectors_at(found).square_()
+        squares = vectors.square()
         if self._emphasis is None:
             return squares.new_ones(len(wanted), 1), squares.sum(1, keepdim=True)
         count = PATCH**2 * self.planes
-        by_plane = squares[:, :count].view(len(found), PATCH**2, self.planes).sum(1)
+        by_plane = squares[:, :count].view(len(vectors), PATCH**2, self.planes).sum(1)
         return self._emphasis.weights[wanted], torch.cat([by_plane, squares[:, count:]], 1)
 
     def distance(self, wanted: Tensor, found: Tensor) -> Tensor:

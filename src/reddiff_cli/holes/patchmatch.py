@@ -21,8 +21,8 @@ def search(level: PyramidLevel, field: Tensor | None, generator: torch.Generator
         wanted, weights = patches.vectors_at(queries), patches.weights_at(queries)
         if weights is not None:
             wanted *= weights
-        lengths = patches.lengths(queries, sources)
-        result[queries] = sources[nearest_of(wanted, patches.vectors_at(sources), lengths)]
+        found = patches.vectors_at(sources)
+        result[queries] = sources[nearest_of(wanted, found, patches.lengths(queries, found))]
         return result
     result[queries] = _propagate(level, field, generator)
     return result
@@ -73,11 +73,7 @@ def with_spares(
     return complete
 
 
-def _propagate(
-    level: PyramidLevel,
-    field: Tensor,
-    generator: torch.Generator,
-) -> Tensor:
+def _propagate(level: PyramidLevel, field: Tensor, generator: torch.Generator) -> Tensor:
     """PatchMatch over all queries at once: try what the neighbours use, then random places."""
     height, width = level.x.shape[1:]
     allowed = torch.zeros(height * width, dtype=torch.bool)

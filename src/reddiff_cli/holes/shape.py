@@ -125,9 +125,8 @@ def cheapest_patchwork(
 
 
 def _dilate(mask: Hole, radius: int) -> Hole:
-    result: Hole = (
-        highest_within(torch.from_numpy(mask).float()[None, None], radius)[0, 0].numpy() > 0
-    )
+    x = torch.from_numpy(mask).float()[None, None]
+    result: Hole = highest_within(x, radius)[0, 0].numpy() > 0
     return result
 
 

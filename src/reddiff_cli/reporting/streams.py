@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PictureError, ReddiffError, UsageError, counted
+from ..formats.damage import AGAIN
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -126,7 +127,7 @@ def renamed(text: str, aliases: Mapping[str, str]) -> str:
     """Text with files that stand for streams called by their names, and a cure that fits them."""
     for path, name in aliases.items():
         if text.startswith(path):
-            text = text.replace("copy it again", "pipe it again")
+            text = text.replace(AGAIN, "pipe it again")
         text = text.replace(path, name)
     return text
 
