@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from ..options.common import PUBLISHED_STEPS
-from ..schedule import Schedule
-from ..signatures import DenoiseFunction, DrawNoise
 from .chain import chain, denoise_recorded, noised, pull_back
+from .given import Given
 
 PUBLISHED_PIXELS = 256 * 256
 # zeta by task at the published number of evaluations, for the gradient of the norm. superres,
@@ -53,12 +52,7 @@ class Forward(Protocol):
 
 
 def dps(
-    y: Tensor,
-    operator: Forward,
-    denoiser: DenoiseFunction,
-    schedule: Schedule,
-    start: Tensor,
-    draw_noise: DrawNoise,
+    given: Given[Forward],
     *,
     steps: int,
     zeta: float,
@@ -73,18 +67,18 @@ def dps(
     posterior is that of the respaced alpha_bar, with the fixed small variance. The noise of y does
     not enter: zeta stands in its place. Each step goes backwards through the network too.
 
-    y: measurement, any shape A returns.    start: (B, C, H, W), seen through the noise of the
-    first level: s_start, or the top of the schedule (where it is all but invisible).
-    denoiser: must record gradients.    ValueError if it does not, or if A has none (JPEG).
+    The start is seen through the noise of the first level: s_start, or the top of the schedule
+    (where it is all but invisible). The denoiser must record gradients.    ValueError if it does
+    not, or if A has none (JPEG).
     """
     if zeta < 0:
         raise ValueError(f"zeta is {zeta}, must not be negative")
-    levels = chain(schedule, schedule.uniform_grid(steps, s_start))
-    x = noised(start, levels[0], draw_noise())
+    levels = chain(given.schedule, given.schedule.uniform_grid(steps, s_start))
+    x = noised(given, levels[0])
     for k, level in enumerate(levels):
         root = math.sqrt(level.alpha_bar_t)
-        clean, leaf = denoise_recorded(x / root, level, denoiser, clip=clip)
-        slope = norm_gradient(operator, clean.detach(), y)
+        clean, leaf = denoise_recorded(x / root, level, given.denoiser, clip=clip)
+        slope = norm_gradient(given.operator, clean.detach(), given.y)
         gradient = pull_back(clean, leaf, slope) / root
         clean = clean.detach()
         ratio = level.alpha_bar_t / level.alpha_bar_u  # the respaced 1 - beta
@@ -94,7 +88,7 @@ def dps(
             + math.sqrt(ratio) * (1 - level.alpha_bar_u) / rest * x
         )
         if not level.last:
-            x = x + math.sqrt((1 - ratio) * (1 - level.alpha_bar_u) / rest) * draw_noise()
+            x = x + math.sqrt((1 - ratio) * (1 - level.alpha_bar_u) / rest) * given.draw_noise()
         x = x - zeta * gradient
         yield k + 1, x if level.last else clean
 
