@@ -38,7 +38,7 @@ LIGHT = {
     "": ["budget", "cli", "errors", "files", "interrupts", "run"],
     "formats": [
         *["arrays", "attributes", "carriers", "comments", "damage", "deep", "endings", "heif"],
-        *["jpeg", "jpeg2000", "kinds", "parts", "pngchunks", "samples", "tifftags"],
+        *["jpeg", "jpeg2000", "kinds", "pngchunks", "reader", "samples", "tifftags"],
     ],
     "light": ["response"],
     "machine": ["allocator", "devices"],
