@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..kernels.filters import Taps, draw_filter, own
+from ..kernels.filters import Taps, draw_filter
 from ..linear import solve_data_step
 from ..metrics import rms
 from ..options.tasks import Filter
@@ -161,18 +161,3 @@ def box(scale: int) -> Downsample:
 def bicubic(scale: int) -> Downsample:
     """Pillow's BICUBIC reduction."""
     return from_taps(scale, draw_filter(scale, Filter("bicubic")))
-
-
-def lanczos(scale: int) -> Downsample:
-    """Pillow's LANCZOS reduction."""
-    return from_taps(scale, draw_filter(scale, Filter("lanczos")))
-
-
-def gaussian(scale: int, sigma: float) -> Downsample:
-    """Gaussian of standard deviation sigma in pixels of the large picture, cut at 4 sigma."""
-    return from_taps(scale, draw_filter(scale, Filter("gaussian", sigma)))
-
-
-def from_kernel(scale: int, kernel: Tensor) -> Downsample:
-    """Own filter (kh, kw), of sum 1, convolved with the large picture."""
-    return from_taps(scale, own(scale, kernel.double().numpy()))
