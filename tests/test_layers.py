@@ -42,7 +42,7 @@ LIGHT = {
     ],
     "light": ["response"],
     "machine": ["allocator", "devices"],
-    "options": ["common", "damages", "kernelspec", "tasks"],
+    "options": ["checks", "common", "damages", "kernelspec", "tasks"],
     "checkpoints": ["cards", "folder_card", "folders", "hub", "models"],
     "pictures": ["files", "mask_edges", "masks", "pixels", "readings", "shots", "sparks"],
     "kernels": ["files", "filters", "shapes"],
