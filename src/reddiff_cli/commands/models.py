@@ -134,8 +134,7 @@ def _convert(
     source: Annotated[Path, typer.Argument(help="A guided-diffusion file, or a folder.")],
     folder: Annotated[Path, typer.Argument(help="The new folder.")],
     family: Annotated[
-        str | None,
-        typer.Option("--family", help="Of a file: imagenet256, lsun256 or ffhq256."),
+        str | None, typer.Option("--family", help="Of a file: imagenet256, lsun256 or ffhq256.")
     ] = None,
 ) -> None:
     with errors_as_lines(0):

@@ -19,14 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .guiding import comparable
-from .patches import (
-    PATCH,
-    PyramidLevel,
-    patches_of,
-    texture_of,
-    trust_inside,
-    windows_at,
-)
+from .patches import PATCH, PyramidLevel, patches_of, texture_of, trust_inside, windows_at
 from .patchmatch import finer_field, nearest_of, search, with_spares
 from .voting import vote
 

@@ -55,10 +55,7 @@ class Downsample:
         out = F.conv_transpose2d(flat, self._kernel(y), stride=self.scale)
         (top, bottom), (left, right) = self._margins(height, width)
         # Undo the padding of `_decimate`: cut what was added, add what it never looked at.
-        missing = (
-            left + width + right - out.shape[3],
-            top + height + bottom - out.shape[2],
-        )
+        missing = (left + width + right - out.shape[3], top + height + bottom - out.shape[2])
         out = F.pad(out, (0, missing[0], 0, missing[1]))
         out = F.pad(out, (-left, -right, -top, -bottom))
         return out.view(*y.shape[:2], height, width)

@@ -114,11 +114,7 @@ def name_outputs(
 
 
 def _apart(
-    sources: list[Source],
-    names: list[Path],
-    full: list[Path],
-    sheets: Sequence[str],
-    is_of: IsOf,
+    sources: list[Source], names: list[Path], full: list[Path], sheets: Sequence[str], is_of: IsOf
 ) -> list[Path]:
     """Names, in full where they or what lies beside them would be one file, but for results."""
     written = [(name, *_beside(name, sheets)) for name in names]
