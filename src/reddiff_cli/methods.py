@@ -17,6 +17,7 @@ from .denoisers.batching import Batcher
 from .denoisers.denoiser import Denoiser
 from .denoisers.symmetry import turned
 from .errors import UsageError
+from .linear import Map
 from .machine.transfer import send
 from .operators import Inpaint, Operator, Whitened, keeps_noise
 from .options.common import TASKS, SolverOptions, check_solver
@@ -27,7 +28,7 @@ from .solvers.ddrm import ETA as DDRM_ETA
 from .solvers.ddrm import Spectral, ddrm
 from .solvers.descent import descend
 from .solvers.diffpir import SETTINGS, diffpir
-from .solvers.dps import Forward, default_zeta, dps
+from .solvers.dps import default_zeta, dps
 from .solvers.given import Given
 from .solvers.look import Seen
 from .solvers.pigdm import ETA as PIGDM_ETA
@@ -165,7 +166,7 @@ class Solving:
 
     def _dps(self) -> Steps:
         steps, pixels = self._steps, self.start[0, 0].numel()
-        given: Given[Forward] = self._given(self.denoiser.recorded)
+        given: Given[Map] = self._given(self.denoiser.recorded)
         if isinstance(given.operator, Inpaint):  # what is trusted a little must push as little
             forward = Whitened(given.operator.known)
             given = replace(given, operator=forward, y=forward(given.y))

@@ -5,11 +5,11 @@ A DDPM chain whose every step is pushed down the gradient of |y - A(D)|, taken t
 
 import math
 from collections.abc import Iterator
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from ..linear import Map
 from ..options.common import PUBLISHED_STEPS
 from .chain import chain, denoise_recorded, noised, pull_back
 from .given import Given
@@ -45,19 +45,8 @@ def default_zeta(task: str, steps: int, pixels: int = PUBLISHED_PIXELS) -> float
     return ZETA[task] * PUBLISHED_STEPS["dps"] / steps * math.sqrt(pixels / PUBLISHED_PIXELS)
 
 
-class Forward(Protocol):
-    """What DPS needs of an operator: A(x), differentiable."""
-
-    def __call__(self, x: Tensor) -> Tensor: ...
-
-
 def dps(
-    given: Given[Forward],
-    *,
-    steps: int,
-    zeta: float,
-    s_start: float | None = None,
-    clip: bool = True,
+    given: Given[Map], *, steps: int, zeta: float, s_start: float | None = None, clip: bool = True
 ) -> Iterator[tuple[int, Tensor]]:
     """Sample x from y = A(x) + noise by a DDPM chain with a data gradient.
 
@@ -68,8 +57,8 @@ def dps(
     not enter: zeta stands in its place. Each step goes backwards through the network too.
 
     The start is seen through the noise of the first level: s_start, or the top of the schedule
-    (where it is all but invisible). The denoiser must record gradients.    ValueError if it does
-    not, or if A has none (JPEG).
+    (where it is all but invisible). The denoiser must record gradients, and A have some (JPEG has
+    none): else ValueError.
     """
     if zeta < 0:
         raise ValueError(f"zeta is {zeta}, must not be negative")
@@ -93,7 +82,7 @@ def dps(
         yield k + 1, x if level.last else clean
 
 
-def norm_gradient(operator: Forward, x: Tensor, y: Tensor) -> Tensor:
+def norm_gradient(operator: Map, x: Tensor, y: Tensor) -> Tensor:
     """Gradient of |y - A(x)| in x, the norm of each picture its own; zero where y = A(x).
 
     ValueError if A passes no gradient although y and A(x) differ.

@@ -6,12 +6,13 @@ in closed form (a proximal step, as in DiffPIR, Zhu et al. 2023, arXiv 2305.0899
 itself and with fresh noise); `red_diff_paper` is the published form: Adam on mean losses.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..linear import Map
 from ..signatures import DataTerm, DenoiseFunction, DrawNoise
 from .given import Given
 from .look import Seen, mean_of_looks
@@ -109,7 +110,7 @@ def _denoise(
 
 
 def red_diff_paper(
-    given: Given[Callable[[Tensor], Tensor]], *, steps: int, lr: float, prior_weight: float
+    given: Given[Map], *, steps: int, lr: float, prior_weight: float
 ) -> Iterator[tuple[int, Tensor]]:
     """The published form: Adam on mean(|y - A(mu)|^2) / 2 + lambda s_t mean((eps_hat - eps) mu).
 
