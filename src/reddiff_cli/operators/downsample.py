@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from ..kernels.filters import Taps, draw_filter
 from ..linear import solve_data_step
-from ..metrics import rms
 from ..options.tasks import Filter
+from .evenly import EvenlyMeasured
 from .separable import Matrices, Separable, Sides, decimation, factors, kept_separable
 from .spectra import BoxSpectrum
 
@@ -24,7 +24,7 @@ LARGEST = 8192
 
 
 @dataclass(frozen=True)
-class Downsample:
+class Downsample(EvenlyMeasured):
     """y = (filter x) at every f-th pixel; f times smaller on both axes.
 
     scale: f.    taps: (kh, kw), of sum 1, laid on x without turning (a correlation).
@@ -83,10 +83,6 @@ class Downsample:
         if key not in self._sides and small and (matrices := self.matrices(*y.shape[2:])):
             self._sides[key] = Sides(*(side.to(y) for side in matrices))
         return self._sides.get(key)
-
-    def residual(self, x: Tensor, y: Tensor) -> Tensor:
-        """rms of y - A x for each picture, (B,)."""
-        return rms(y - self(x))
 
     @property
     def spectrum(self) -> BoxSpectrum | None:
