@@ -15,6 +15,7 @@ from reddiff_cli.checkpoints.models import find_model
 from reddiff_cli.errors import UsageError
 from reddiff_cli.estimation.noise import NoiseEstimate
 from reddiff_cli.formats.carriers import read_record
+from reddiff_cli.kernels.filters import own
 from reddiff_cli.kernels.shapes import trim
 from reddiff_cli.kernels.tensors import make_kernel
 from reddiff_cli.light.response import parse_response
@@ -36,7 +37,7 @@ from reddiff_cli.operators import (
     on_device,
     rec601,
 )
-from reddiff_cli.operators.downsample import from_kernel
+from reddiff_cli.operators.downsample import from_taps
 from reddiff_cli.operators.separable import Sides
 from reddiff_cli.options.common import SolverOptions
 from reddiff_cli.options.damages import parse_degrade
@@ -499,7 +500,7 @@ SMALL = [*(parse_filter(text) for text in ("box", "bicubic", "gaussian:1.5")), N
 @pytest.mark.parametrize("r", [0.003, 0.1])
 def test_reductions_of_light_come_to_the_minimum(chosen, r, monkeypatch):
     uneven = torch.tensor([[0.5, 0.1], [0.1, 0.3]], dtype=torch.float64)  # no rows and columns
-    inner = from_kernel(2, uneven) if chosen is None else make_downsample(2, chosen)
+    inner = from_taps(2, own(2, uneven.numpy())) if chosen is None else make_downsample(2, chosen)
     operator, x, h = InLight(inner, LIGHT), values(1)[..., :8], 1e-5
     near, v = operator.tangent(x), values(2)[..., :8]
     assert isinstance(near.inner, Sides) == (chosen is not None)

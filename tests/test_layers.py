@@ -38,11 +38,11 @@ LIGHT = {
     "": ["budget", "cli", "errors", "files", "interrupts", "run"],
     "formats": [
         *["arrays", "attributes", "carriers", "comments", "damage", "deep", "endings", "heif"],
-        *["jpeg", "jpeg2000", "kinds", "parts", "pngchunks", "samples", "tifftags"],
+        *["jpeg", "jpeg2000", "kinds", "pngchunks", "reader", "samples", "tifftags"],
     ],
     "light": ["response"],
     "machine": ["allocator", "devices"],
-    "options": ["common", "damages", "kernelspec", "tasks"],
+    "options": ["checks", "common", "damages", "kernelspec", "tasks"],
     "checkpoints": ["cards", "folder_card", "folders", "hub", "models"],
     "pictures": ["files", "mask_edges", "masks", "pixels", "readings", "shots", "sparks"],
     "kernels": ["files", "filters", "shapes"],

@@ -23,8 +23,9 @@ from reddiff_cli.options.tasks import DenoiseOptions, InpaintOptions
 from reddiff_cli.pictures.files import Picture, load_picture, save_picture
 from reddiff_cli.planning.jobs import Job
 from reddiff_cli.schedule import Schedule, linear_betas
+from reddiff_cli.solvers.given import Given
 from reddiff_cli.solvers.look import Seen, mean_of_looks
-from reddiff_cli.solvers.reddiff import red_diff
+from reddiff_cli.solvers.reddiff import Annealing, red_diff
 from reddiff_cli.tasks import Setting, Stage, pose, solver_of
 from reddiff_cli.tasks.denoise import DESCENT
 from reddiff_cli.tasks.problem import to_tensor
@@ -115,12 +116,9 @@ def test_holes_settle_at_the_posterior_mean():
     y = measured(sigma, known)
     seen = Seen(known == 1, y, sigma)
     iterator = red_diff(
-        *(y, Inpaint(known), prior, schedule, y, noise_of(y.shape)),
-        steps=400,
-        sigma_y=sigma,
-        s_start=sigma,
-        s_end=sigma,
-        seen=seen,
+        Given(y, Inpaint(known), prior, schedule, y, noise_of(y.shape)),
+        Annealing(steps=400, sigma_y=sigma, s_start=sigma, s_end=sigma),
+        seen,
     )
     *_, (_, mu) = iterator
     expected = posterior_mean(prior, y, known, sigma)
@@ -135,10 +133,8 @@ def test_annealed_holes_end_nearer_the_posterior_mean_than_without():
     solver = SolverOptions(steps=50)
     mu, levels = solved(Inpaint(known), y, sigma, prior, SCHEDULE, solver)
     iterator = red_diff(
-        *(y, Inpaint(known), prior, SCHEDULE, y, noise_of(y.shape)),
-        steps=50,
-        sigma_y=sigma,
-        s_start=1.0,
+        Given(y, Inpaint(known), prior, SCHEDULE, y, noise_of(y.shape)),
+        Annealing(steps=50, sigma_y=sigma, s_start=1.0),
     )
     *_, (_, without) = iterator
     errors = [float((x.flatten() - expected).norm()) for x in (mu, without)]

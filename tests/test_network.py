@@ -188,7 +188,7 @@ def test_memory_that_runs_out_is_no_damage(tmp_path, monkeypatch):
         raise MemoryError
 
     folder = save_random_prior(tmp_path / "p")
-    monkeypatch.setattr("reddiff_cli.networks.network.read_state", full)
+    monkeypatch.setattr("reddiff_cli.networks.weights.read_state", full)
     with pytest.raises(MemoryError):
         load_prior(folder)
 

@@ -18,8 +18,8 @@ from reddiff_cli.errors import ModelMissing, PictureError
 from reddiff_cli.formats import arrays, opening
 from reddiff_cli.formats.arrays import load_array
 from reddiff_cli.formats.carriers import RECORD, read_record
-from reddiff_cli.formats.complaints import complaint
 from reddiff_cli.formats.jpeg import find_luminance_table
+from reddiff_cli.formats.reader import complaint
 from reddiff_cli.pictures.files import Picture, load_picture, save_picture
 from reddiff_cli.pictures.masks import Masks
 from reddiff_cli.reporting.report import print_line

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from doubles import exact_step
 from reddiff_cli.holes.smooth import bend_smoothly, fill_smoothly
+from reddiff_cli.kernels.filters import draw_filter, own
 from reddiff_cli.kernels.tensors import make_kernel
 from reddiff_cli.linear import solve_data_step
 from reddiff_cli.metrics import rms
@@ -30,8 +31,9 @@ from reddiff_cli.operators import (
     separable,
 )
 from reddiff_cli.operators import chain as chains
-from reddiff_cli.operators.downsample import bicubic, box, from_kernel, gaussian, lanczos
+from reddiff_cli.operators.downsample import bicubic, box, from_taps
 from reddiff_cli.options.kernelspec import parse_kernel
+from reddiff_cli.options.tasks import Filter
 
 SHAPE = (2, 3, 12, 16)
 
@@ -45,6 +47,18 @@ class Case:
 
     def __str__(self) -> str:
         return self.name
+
+
+def lanczos(scale):
+    return from_taps(scale, draw_filter(scale, Filter("lanczos")))
+
+
+def gaussian(scale, sigma):
+    return from_taps(scale, draw_filter(scale, Filter("gaussian", sigma)))
+
+
+def from_kernel(scale, kernel):
+    return from_taps(scale, own(scale, kernel.double().numpy()))
 
 
 def mask(seed=0, shape=SHAPE[2:]):

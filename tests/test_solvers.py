@@ -10,7 +10,8 @@ import torch
 from doubles import gaussian_prior
 from reddiff_cli.operators import Inpaint
 from reddiff_cli.schedule import Schedule, linear_betas
-from reddiff_cli.solvers.reddiff import red_diff, red_diff_paper
+from reddiff_cli.solvers.given import Given
+from reddiff_cli.solvers.reddiff import Annealing, red_diff, red_diff_paper
 
 SIDE = 8
 PIXELS = SIDE * SIDE
@@ -78,16 +79,8 @@ def test_fixed_point_of_the_proximal_form():
     operator, y, known = problem()
     mu = last(
         red_diff(
-            y,
-            operator,
-            prior,
-            schedule,
-            torch.zeros_like(y),
-            generator_of_noise(y.shape),
-            steps=2000,
-            sigma_y=sigma_y,
-            s_start=s,
-            s_end=s,
+            Given(y, operator, prior, schedule, torch.zeros_like(y), generator_of_noise(y.shape)),
+            Annealing(steps=2000, sigma_y=sigma_y, s_start=s, s_end=s),
         )
     )
     r = sigma_y**2 * (1 + s**2) / s**2
@@ -107,16 +100,8 @@ def test_fixed_point_is_the_posterior_mean_for_a_white_prior(s, unclipped):
     operator, y, known = problem()
     mu = last(
         red_diff(
-            y,
-            operator,
-            prior,
-            schedule,
-            torch.zeros_like(y),
-            generator_of_noise(y.shape),
-            steps=800,
-            sigma_y=sigma_y,
-            s_start=s,
-            s_end=s,
+            Given(y, operator, prior, schedule, torch.zeros_like(y), generator_of_noise(y.shape)),
+            Annealing(steps=800, sigma_y=sigma_y, s_start=s, s_end=s),
         )
     )
     gain = known / (known + sigma_y**2)
@@ -129,16 +114,8 @@ def test_whole_trajectory_with_pairs(unclipped):
     prior = gaussian_prior(SIDE, SCHEDULE)
     operator, y, known = problem()
     iterator = red_diff(
-        y,
-        operator,
-        prior,
-        SCHEDULE,
-        torch.zeros_like(y),
-        generator_of_noise(y.shape),
-        steps=steps,
-        sigma_y=sigma_y,
-        s_start=10.0,
-        prior_weight=kappa,
+        Given(y, operator, prior, SCHEDULE, torch.zeros_like(y), generator_of_noise(y.shape)),
+        Annealing(steps=steps, sigma_y=sigma_y, s_start=10.0, prior_weight=kappa),
     )
     expected = torch.zeros(PIXELS, dtype=torch.float64)
     grid = SCHEDULE.log_grid(10.0, 0.03, steps // 2)
@@ -160,19 +137,11 @@ def test_single_draws_have_the_derived_mean_and_covariance(unclipped):
     operator = Inpaint(known.view(1, 1, side, side))
     y = operator(torch.linspace(-1, 1, 9, dtype=torch.float64).view(1, 1, side, side))
     shape = (rows, 1, side, side)
+    zero = torch.zeros(shape, dtype=torch.float64)
     mu = last(
         red_diff(
-            y,
-            operator,
-            prior,
-            SCHEDULE,
-            torch.zeros(shape, dtype=torch.float64),
-            generator_of_noise(shape),
-            steps=steps,
-            sigma_y=sigma_y,
-            s_start=1.0,
-            s_end=0.2,
-            pairs=False,
+            Given(y, operator, prior, SCHEDULE, zero, generator_of_noise(shape)),
+            Annealing(steps=steps, sigma_y=sigma_y, s_start=1.0, s_end=0.2, pairs=False),
         )
     ).flatten(1)
     mean = torch.zeros(9, dtype=torch.float64)
@@ -194,7 +163,7 @@ def test_no_prior_returns_the_measurement():
     noise = generator_of_noise(y.shape)
     start = torch.zeros_like(y)
     settings = {"steps": 20, "sigma_y": 0.1, "s_start": 1.0, "prior_weight": 1e-12}
-    mu = last(red_diff(y, everything, prior, SCHEDULE, start, noise, **settings))
+    mu = last(red_diff(Given(y, everything, prior, SCHEDULE, start, noise), Annealing(**settings)))
     torch.testing.assert_close(mu, y, atol=1e-9, rtol=0)
 
 
@@ -206,7 +175,8 @@ def test_rows_of_a_batch_do_not_see_each_other():
     alone = [
         last(
             red_diff(
-                y, operator, prior, SCHEDULE, start, generator_of_noise(y.shape, k), **settings
+                Given(y, operator, prior, SCHEDULE, start, generator_of_noise(y.shape, k)),
+                Annealing(**settings),
             )
         )
         for k in range(2)
@@ -214,13 +184,15 @@ def test_rows_of_a_batch_do_not_see_each_other():
     draws = [generator_of_noise(y.shape, k) for k in range(2)]
     both = last(
         red_diff(
-            y.expand(2, -1, -1, -1),
-            operator,
-            prior,
-            SCHEDULE,
-            start.expand(2, -1, -1, -1),
-            lambda: torch.cat([draw() for draw in draws]),
-            **settings,
+            Given(
+                y.expand(2, -1, -1, -1),
+                operator,
+                prior,
+                SCHEDULE,
+                start.expand(2, -1, -1, -1),
+                lambda: torch.cat([draw() for draw in draws]),
+            ),
+            Annealing(**settings),
         )
     )
     torch.testing.assert_close(both, torch.cat(alone), atol=1e-12, rtol=0)
@@ -238,15 +210,17 @@ def test_evaluations_are_exact(steps, pairs):
 
     noise = generator_of_noise(y.shape)
     settings = {"steps": steps, "sigma_y": 0.1, "s_start": 3.0, "pairs": pairs}
-    done = [k for k, _ in red_diff(y, operator, counted, SCHEDULE, y, noise, **settings)]
+    given = Given(y, operator, counted, SCHEDULE, y, noise)
+    done = [k for k, _ in red_diff(given, Annealing(**settings))]
     assert sum(seen) == done[-1] == steps
 
 
 def test_odd_steps_with_pairs_are_refused():
     operator, y, _ = problem()
+    given = Given(y, operator, lambda z, t: z, SCHEDULE, y, lambda: y)
     settings = {"steps": 21, "sigma_y": 0.0, "s_start": 1.0}
     with pytest.raises(ValueError, match="21"):
-        next(red_diff(y, operator, lambda z, t: z, SCHEDULE, y, lambda: y, **settings))
+        next(red_diff(given, Annealing(**settings)))
 
 
 def test_start_and_measurement_are_not_changed():
@@ -254,10 +228,9 @@ def test_start_and_measurement_are_not_changed():
     operator, y, _ = problem()
     start, y_before = y.clone(), y.clone()
     noise = generator_of_noise(y.shape)
-    last(red_diff(y, operator, prior, SCHEDULE, start, noise, steps=4, sigma_y=0.1, s_start=1.0))
-    last(
-        red_diff_paper(y, operator, prior, SCHEDULE, start, noise, steps=4, lr=0.5, prior_weight=1)
-    )
+    given = Given(y, operator, prior, SCHEDULE, start, noise)
+    last(red_diff(given, Annealing(steps=4, sigma_y=0.1, s_start=1.0)))
+    last(red_diff_paper(given, steps=4, lr=0.5, prior_weight=1))
     assert torch.equal(start, y_before)
     assert torch.equal(y, y_before)
 
@@ -269,7 +242,7 @@ def test_paper_form_takes_the_published_step():
     lr, weight = 0.1, 0.25
     draw = generator_of_noise(y.shape)
     iterator = red_diff_paper(
-        y, operator, prior, SCHEDULE, y, draw, steps=100, lr=lr, prior_weight=weight
+        Given(y, operator, prior, SCHEDULE, y, draw), steps=100, lr=lr, prior_weight=weight
     )
     first, second = next(iterator)[1].clone(), next(iterator)[1].clone()
     assert torch.equal(first, y)
@@ -299,12 +272,8 @@ def test_paper_form_settles_at_its_derived_fixed_point():
     operator, y, known = problem()
     mu = last(
         red_diff_paper(
-            y,
-            operator,
-            prior,
-            schedule,
-            y,
-            lambda: torch.zeros_like(y),  # the mean over antithetic noise, exactly
+            # The mean over antithetic noise, exactly.
+            Given(y, operator, prior, schedule, y, lambda: torch.zeros_like(y)),
             steps=4000,
             lr=0.01,
             prior_weight=weight,
@@ -333,8 +302,10 @@ def test_pictures_of_a_batch_do_not_change_each_other_in_the_published_form():
     def solved(rows):
         draws = iter(xi)
         steps = red_diff_paper(
-            *(y[rows], lambda x: 0.5 * x, lambda z, t: 0.9 * z, SCHEDULE, y[rows].clone()),
-            lambda: next(draws).expand_as(y[rows]),
+            Given(
+                *(y[rows], lambda x: 0.5 * x, lambda z, t: 0.9 * z, SCHEDULE, y[rows].clone()),
+                lambda: next(draws).expand_as(y[rows]),
+            ),
             steps=4,
             lr=0.1,
             prior_weight=0.25,
@@ -350,7 +321,7 @@ def test_paper_form_is_adam_with_the_published_betas():
     y = torch.tensor([0.9, -0.4, 0.1, 0.0], dtype=torch.float64).view(1, 1, 2, 2)
     start, lr, steps = torch.zeros_like(y), 0.3, 6
     seen = red_diff_paper(
-        *(y, lambda x: x, lambda z, t: z, SCHEDULE, start, lambda: torch.zeros_like(y)),
+        Given(y, lambda x: x, lambda z, t: z, SCHEDULE, start, lambda: torch.zeros_like(y)),
         steps=steps,
         lr=lr,
         prior_weight=0.0,
@@ -370,10 +341,11 @@ def test_paper_form_needs_no_compiler():
     code = """
 import sys, torch
 from reddiff_cli.schedule import linear_betas
+from reddiff_cli.solvers.given import Given
 from reddiff_cli.solvers.reddiff import red_diff_paper
 y = torch.zeros(1, 1, 2, 2)
 solver = red_diff_paper(
-    *(y, lambda x: x, lambda z, t: z, linear_betas(), y, lambda: torch.zeros_like(y)),
+    Given(y, lambda x: x, lambda z, t: z, linear_betas(), y, lambda: torch.zeros_like(y)),
     steps=2,
     lr=0.1,
     prior_weight=1.0,

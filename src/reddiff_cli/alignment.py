@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 
-def align(x: Tensor, reference: Tensor, *, max_shift: int | None = None) -> Tensor:
-    """x turned and shifted cyclically, to be nearest to the reference.
+def align(x: Tensor, reference: Tensor, *, shifts: bool = True) -> Tensor:
+    """x turned, and shifted cyclically unless `shifts` is False, to be nearest to the reference.
 
-    x: (B, C, H, W).    reference: (1 or B, C, H, W).    max_shift: pixels per axis, None = any.
+    x: (B, C, H, W).    reference: (1 or B, C, H, W).
     Each picture is treated alone. The distance minimised is the sum of squares over all channels.
     """
     if x.shape[1:] != reference.shape[1:]:
@@ -19,20 +19,18 @@ def align(x: Tensor, reference: Tensor, *, max_shift: int | None = None) -> Tens
         raise ValueError(f"picture is {found}, reference is {wanted}")
     rows = reference.expand(len(x), -1, -1, -1)
     pairs = zip(x, rows, strict=True)
-    return torch.stack([_align_one(one, row, max_shift) for one, row in pairs])
+    return torch.stack([_align_one(one, row, shifts) for one, row in pairs])
 
 
-def _align_one(x: Tensor, reference: Tensor, max_shift: int | None) -> Tensor:
+def _align_one(x: Tensor, reference: Tensor, shifts: bool) -> Tensor:
     """(C, H, W) each."""
-    height, width = x.shape[-2:]
     # Upright first: where both orientations fit equally well, nothing is turned.
     candidates = torch.stack([x, torch.flip(x, (-2, -1))])
     correlation = _correlate(candidates, reference)  # (2, H, W)
-    if max_shift is not None:
-        far = _far(height, width, max_shift).to(correlation.device)
-        correlation = correlation.masked_fill(far, -torch.inf)
-    best = int(correlation.flatten().argmax())
-    turned, place = divmod(best, height * width)
+    if not shifts:
+        correlation = correlation[:, :1, :1]
+    height, width = correlation.shape[1:]
+    turned, place = divmod(int(correlation.flatten().argmax()), height * width)
     shift = divmod(place, width)
     return torch.roll(candidates[turned], shift, (-2, -1))
 
@@ -46,10 +44,3 @@ def _correlate(candidates: Tensor, reference: Tensor) -> Tensor:
     shape = (reference.shape[-2], reference.shape[-1])
     correlation: Tensor = torch.fft.irfft2(spectrum.sum(1), s=shape)
     return correlation
-
-
-def _far(height: int, width: int, max_shift: int) -> Tensor:
-    rows, columns = torch.arange(height), torch.arange(width)
-    row = torch.minimum(rows, height - rows)[:, None]
-    column = torch.minimum(columns, width - columns)[None]
-    return (row > max_shift) | (column > max_shift)

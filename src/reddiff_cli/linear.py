@@ -42,11 +42,7 @@ def solve_data_step(operator: Linear, d: Tensor, y: Tensor, r: float) -> Tensor:
 
 
 def conjugate_gradients(
-    matrix: Map,
-    b: Tensor,
-    iterations: int,
-    tolerance: float,
-    nearly: Map | None = None,
+    matrix: Map, b: Tensor, iterations: int, tolerance: float, nearly: Map | None = None
 ) -> Tensor:
     """Solve matrix(x) = b for a symmetric positive matrix, from x = 0, row by row of a batch.
 

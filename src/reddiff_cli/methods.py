@@ -5,7 +5,7 @@ Each baseline runs at its own published defaults, with the same network, operato
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import torch
@@ -17,10 +17,10 @@ from .denoisers.batching import Batcher
 from .denoisers.denoiser import Denoiser
 from .denoisers.symmetry import turned
 from .errors import UsageError
+from .linear import Map
 from .machine.transfer import send
 from .operators import Inpaint, Operator, Whitened, keeps_noise
 from .options.common import TASKS, SolverOptions, check_solver
-from .schedule import Schedule
 from .signatures import DenoiseFunction, DrawNoise
 from .solvers.confirmation import confirmed_share, likeliest_shares
 from .solvers.consistency import likeliest_noise
@@ -28,11 +28,12 @@ from .solvers.ddrm import ETA as DDRM_ETA
 from .solvers.ddrm import Spectral, ddrm
 from .solvers.descent import descend
 from .solvers.diffpir import SETTINGS, diffpir
-from .solvers.dps import Forward, default_zeta, dps
+from .solvers.dps import default_zeta, dps
+from .solvers.given import Given
 from .solvers.look import Seen
 from .solvers.pigdm import ETA as PIGDM_ETA
 from .solvers.pigdm import pigdm
-from .solvers.reddiff import SIGMA_SINGLE, red_diff, red_diff_paper
+from .solvers.reddiff import SIGMA_SINGLE, Annealing, red_diff, red_diff_paper
 from .solvers.through import BELIEF, WIDER, Through
 from .solvers.whitening import Whitening, mean_of_whitened
 from .tasks import Stage
@@ -84,23 +85,21 @@ class Solving:
         return self._ddrm() if method == "ddrm" else self._diffpir()
 
     def _probe(self) -> Steps:
-        stage = self.stage
-        _, _, denoise, schedule, _, noise = self._problem(self.denoiser)
+        stage, given = self.stage, self._given(self.denoiser)
+        prior = given.denoiser, given.schedule, given.draw_noise
         if stage.whitening is not None:
             ask = likeliest_shares if stage.probe is Probe.STRENGTH else confirmed_share
-            return ask(stage.whitening, denoise, schedule, noise)
-        return likeliest_noise(stage.y, stage.sigma_y, denoise, schedule, noise)
+            return ask(stage.whitening, *prior)
+        return likeliest_noise(stage.y, stage.sigma_y, *prior)
 
-    def _problem(
-        self, denoiser: DenoiseFunction, positions: str = "none"
-    ) -> tuple[Tensor, Operator, DenoiseFunction, Schedule, Tensor, DrawNoise]:
+    def _given(self, denoiser: DenoiseFunction, positions: str = "none") -> Given[Operator]:
         """What every solver is given; D goes through the windows of the stage.
 
         positions: in which the network sees them, one after another, as a card says it.
         """
-        stage = self.stage
-        denoise = turned(denoiser, positions, stage.view.denoise)
-        return stage.y, stage.operator, denoise, self.denoiser.schedule, self.start, self.noise
+        y, operator, view = self.stage.y, self.stage.operator, self.stage.view
+        denoise, schedule = turned(denoiser, positions, view.denoise), self.denoiser.schedule
+        return Given(y, operator, denoise, schedule, self.start, self.noise)
 
     def _red_diff(self) -> Steps:
         stage, solver = self.stage, self.solver
@@ -115,26 +114,24 @@ class Solving:
             s_end = max(s_end, SEEN_END * seen.sigma)
         if through is not None:
             s_end, weight = max(s_end, through.sigma), BELIEF
-        return red_diff(
-            *self._problem(self.denoiser, self.card.turns),
+        annealing = Annealing(
             steps=solver.evaluations,
-            sigma_y=stage.sigma_y,
-            sigma_least=stage.sigma_least,
+            sigma_y=stage.sigma,
             s_start=s_start,
             s_end=min(s_end, s_start),
             prior_weight=(solver.prior_weight or 1.0) * weight,
             pairs=solver.pairs,
-            seen=seen,
             looks=looks_of(seen, solver),
-            through=through,
         )
+        return red_diff(self._given(self.denoiser, self.card.turns), annealing, seen or through)
 
     def _whitened(self, whitening: Whitening) -> Steps:
         """y without noise that differs by place or direction, whatever the prior's weight."""
-        _, _, denoise, schedule, _, noise = self._problem(self.denoiser, self.card.turns)
+        given = self._given(self.denoiser, self.card.turns)
         asked = whitening.scaled(math.sqrt(self.solver.prior_weight or 1.0))
         solve = descend if asked.has_directions else mean_of_whitened
-        return solve(asked, denoise, schedule, noise, self.solver.evaluations)
+        prior = given.denoiser, given.schedule, given.draw_noise
+        return solve(asked, *prior, self.solver.evaluations)
 
     def _seen(self) -> Seen | None:
         """What of y is a noisy picture; nothing of it where samples or a path are asked for."""
@@ -144,7 +141,7 @@ class Solving:
             return None
         if self.task == "denoise" and not straight(solver):
             return None
-        sigma = max(stage.sigma_y, stage.sigma_least) * math.sqrt(solver.prior_weight or 1.0)
+        sigma = stage.sigma * math.sqrt(solver.prior_weight or 1.0)
         return Seen(where.to(stage.y.device), stage.y, sigma)
 
     def _through(self) -> Through | None:
@@ -161,7 +158,7 @@ class Solving:
         noisy = stage.sigma_y > 0
         weight = defaults.paper_weight_noisy if noisy else defaults.paper_weight
         return red_diff_paper(
-            *self._problem(self.denoiser),
+            self._given(self.denoiser),
             steps=self._steps,
             lr=solver.lr or defaults.paper_lr,
             prior_weight=solver.prior_weight or weight,
@@ -169,13 +166,12 @@ class Solving:
 
     def _dps(self) -> Steps:
         steps, pixels = self._steps, self.start[0, 0].numel()
-        y, operator, denoise, schedule, start, noise = self._problem(self.denoiser.recorded)
-        forward: Forward = operator
-        if isinstance(operator, Inpaint):  # what is trusted a little must push as little
-            forward = Whitened(operator.known)
-            y = forward(y)
+        given: Given[Map] = self._given(self.denoiser.recorded)
+        if isinstance(given.operator, Inpaint):  # what is trusted a little must push as little
+            forward = Whitened(given.operator.known)
+            given = replace(given, operator=forward, y=forward(given.y))
         return dps(
-            *(y, forward, denoise, schedule, start, noise),
+            given,
             steps=steps,
             zeta=self._constant("zeta", default_zeta(self.task, steps, pixels))
             * (self.solver.prior_weight or 1.0),
@@ -183,28 +179,19 @@ class Solving:
         )
 
     def _pigdm(self) -> Steps:
-        stage = self.stage
         return pigdm(
-            *self._problem(self.denoiser.recorded),
+            self._given(self.denoiser.recorded),
             steps=self._steps,
-            sigma_y=stage.sigma_y,
-            sigma_least=stage.sigma_least,
+            sigma_y=self.stage.sigma,
             eta=self._constant("eta", PIGDM_ETA),
             s_start=self.card.chain_from(self.solver),
         )
 
     def _ddrm(self) -> Steps:
-        stage = self.stage
-        y, operator, denoise, schedule, start, noise = self._problem(self.denoiser)
         return ddrm(
-            y,
-            cast(Spectral, operator),
-            denoise,
-            schedule,
-            start,
-            noise,
+            cast(Given[Spectral], self._given(self.denoiser)),
             steps=self._steps,
-            sigma_y=believed(stage),
+            sigma_y=believed(self.stage),
             eta=self._constant("eta", DDRM_ETA),
             s_start=self.card.chain_from(self.solver),
         )
@@ -214,7 +201,7 @@ class Solving:
         zeta, weight = SETTINGS[self.task]
         known = stage.operator.known if isinstance(stage.operator, Inpaint) else None
         return diffpir(
-            *self._problem(self.denoiser),
+            self._given(self.denoiser),
             steps=self._steps,
             sigma_y=stage.sigma_y,
             zeta=self._constant("zeta", zeta),

@@ -110,11 +110,7 @@ class Restorer:
         return other
 
     def restore(
-        self,
-        job: Job,
-        on_step: OnStep,
-        on_note: OnNote,
-        on_estimate: OnEstimate = lambda *_: None,
+        self, job: Job, on_step: OnStep, on_note: OnNote, on_estimate: OnEstimate = lambda *_: None
     ) -> Result:
         """Restore and write one picture; PictureError says what is wrong with it.
 
@@ -138,12 +134,7 @@ class Restorer:
         raise PictureError(f"{job.input}: out of memory; give {other}", "OutOfMemory")
 
     def _attempt(
-        self,
-        job: Job,
-        tile: int | None,
-        on_step: OnStep,
-        on_note: OnNote,
-        on_estimate: OnEstimate,
+        self, job: Job, tile: int | None, on_step: OnStep, on_note: OnNote, on_estimate: OnEstimate
     ) -> Result:
         """One try, with windows of at most `tile` pixels (None: as usual)."""
         began = time.monotonic()

@@ -35,8 +35,9 @@ from reddiff_cli.pictures.files import load_picture
 from reddiff_cli.planning.jobs import list_pictures
 from reddiff_cli.signatures import DrawNoise
 from reddiff_cli.solvers import reddiff
+from reddiff_cli.solvers.given import Given
 from reddiff_cli.solvers.look import Seen
-from reddiff_cli.solvers.reddiff import CLIP_ABOVE, red_diff
+from reddiff_cli.solvers.reddiff import CLIP_ABOVE, SIGMA_FLOOR, Annealing, red_diff
 from reddiff_cli.solvers.through import BELIEF, Through
 from reddiff_cli.tasks import Setting
 from reddiff_cli.tasks.degrees import level_behind
@@ -116,18 +117,9 @@ def restore(specimen: Specimen, denoiser: Denoiser, steps: int, settings: dict[s
         draws=2 if through else 1,
     )
     *_, (_, mu) = red_diff(
-        y,
-        operator,
-        turned(denoiser, given.pop("turns")),
-        denoiser.schedule,
-        start,
-        draw,
-        steps=steps,
-        sigma_y=sigma,
-        seen=seen,
-        looks=looks if seen else 0,
-        through=through,
-        **given,
+        Given(y, operator, turned(denoiser, given.pop("turns")), denoiser.schedule, start, draw),
+        Annealing(steps, max(sigma, SIGMA_FLOOR), looks=looks if seen else 0, **given),
+        seen or through,
     )
     return score(mu, specimen)
 

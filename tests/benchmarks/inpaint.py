@@ -26,6 +26,7 @@ from reddiff_cli.methods import Solving
 from reddiff_cli.metrics import psnr, ssim
 from reddiff_cli.operators import Inpaint
 from reddiff_cli.options.common import TASKS, SolverOptions
+from reddiff_cli.solvers.given import Given
 from reddiff_cli.solvers.reddiff import red_diff_paper
 from reddiff_cli.tasks import Setting, Stage
 from reddiff_cli.tasks.levels import noise_levels
@@ -55,8 +56,8 @@ def published(denoiser: Denoiser, steps: int, lr: float | None = None) -> Method
     def run(y: Tensor, operator: Inpaint, sigma_y: float) -> Tensor:
         weight = defaults.paper_weight_noisy if sigma_y else defaults.paper_weight
         settings = {"steps": steps, "lr": lr or defaults.paper_lr, "prior_weight": weight}
-        schedule = denoiser.schedule
-        return last(red_diff_paper(y, operator, denoiser, schedule, y, draws(y), **settings))
+        given = Given(y, operator, denoiser, denoiser.schedule, y, draws(y))
+        return last(red_diff_paper(given, **settings))
 
     return run
 

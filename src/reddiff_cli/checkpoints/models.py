@@ -29,10 +29,7 @@ def all_cards() -> dict[str, Card]:
 
 
 def find_model(
-    name: str,
-    offline: bool = False,
-    watcher: hub.Watcher | None = None,
-    fresh: bool = False,
+    name: str, offline: bool = False, watcher: hub.Watcher | None = None, fresh: bool = False
 ) -> Card:
     """The card for a name, a diffusers folder, or `owner/repository[@revision]` of the Hub.
 

@@ -7,6 +7,7 @@ import typer
 
 from ..errors import UsageError
 from ..interrupts import dying_at_once
+from ..options.checks import check_between
 from .flags import Device
 from .making import Command, errors_as_lines
 
@@ -41,8 +42,7 @@ def _bench(
     with errors_as_lines(0):
         if not 32 <= size <= 1024 or size % 4:
             raise UsageError(f"--size {size}: give a multiple of 4 between 32 and 1024")
-        if not 1 <= repeats <= 1000:
-            raise UsageError(f"--repeats {repeats}: must lie between 1 and 1000")
+        check_between("--repeats", repeats, 1, 1000)
         from ..checkpoints.models import find_model
         from ..options.common import MachineOptions
 

@@ -121,10 +121,7 @@ def keywords(source: Callable[..., object], hints: dict[str, Any]) -> list[inspe
     known = inspect.signature(source).parameters
     return [
         inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=known[name].default,
-            annotation=hint,
+            name, inspect.Parameter.KEYWORD_ONLY, default=known[name].default, annotation=hint
         )
         for name, hint in hints.items()
     ]

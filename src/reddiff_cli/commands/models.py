@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
+from ..options.checks import check_choice
 from .making import Command, errors_as_lines
 from .narrow import FoldingGroup
 
@@ -133,8 +134,7 @@ def _convert(
     source: Annotated[Path, typer.Argument(help="A guided-diffusion file, or a folder.")],
     folder: Annotated[Path, typer.Argument(help="The new folder.")],
     family: Annotated[
-        str | None,
-        typer.Option("--family", help="Of a file: imagenet256, lsun256 or ffhq256."),
+        str | None, typer.Option("--family", help="Of a file: imagenet256, lsun256 or ffhq256.")
     ] = None,
 ) -> None:
     with errors_as_lines(0):
@@ -149,9 +149,8 @@ def _convert(
             raise UsageError(f"{told}; give it, as --family imagenet256")
         from ..networks.convert import FAMILIES, convert_file, convert_folder
 
-        if family is not None and family not in FAMILIES:
-            raise UsageError(f"--family {family}: unknown; use {', '.join(FAMILIES)}")
-
+        if family is not None:
+            check_choice("--family", family, FAMILIES)
         made = (
             convert_folder(source, folder)
             if family is None

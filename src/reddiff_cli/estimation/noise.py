@@ -90,11 +90,7 @@ class NoiseEstimate:
 
 
 def estimate_noise(
-    picture: Tensor,
-    known: Tensor | None = None,
-    *,
-    smoothed: bool = False,
-    blurred: bool = False,
+    picture: Tensor, known: Tensor | None = None, *, smoothed: bool = False, blurred: bool = False
 ) -> NoiseEstimate:
     """Standard deviation of the noise of one picture, as the prior has to be told of it.
 

@@ -124,17 +124,11 @@ class Evaluator:
         return rows
 
     def _degrade(self, case: Case, shot: Shot, keep: bool) -> Specimen:
+        seed, crop, kernels = self.options.seed, self.options.crop, self.inputs.kernels
         try:
-            options = self.options
-            damage = (
-                case,
-                options.crop,
-                options.seed,
-                shot.mask,
-                self.reporter.note,
-                self.inputs.kernels,
-            )
-            specimen = degrade(load_picture(shot.path), *damage)
+            picture = load_picture(shot.path)
+            note = self.reporter.note
+            specimen = degrade(picture, case, crop, seed, shot.mask, note, kernels)
         except PictureError as error:
             raise naming(shot.path, error) from error
         if keep:
@@ -168,8 +162,7 @@ class Evaluator:
             except UsageError as error:
                 if self.options.only:
                     raise
-                told = {"type": error.kind, "message": str(error)}
-                return row | {"status": REFUSED, "error": told}
+                return row | _refused(REFUSED, error)
         pixels = eight_bits(pixels)
         if specimen.turned and method is not None:
             pixels = to_pixels(align(_tensor(pixels), specimen.truth))
@@ -230,11 +223,14 @@ class Evaluator:
         return {**about, "method": "", **where, **model}
 
     def _fail(self, about: Row, error: PictureError) -> Row:
-        told = {"type": error.kind, "message": str(error)}
-        row = about | {"status": FAILED, "error": told}
+        row = about | _refused(FAILED, error)
         self.ledger.add(row)
         self.reporter.row(row)
         return row
+
+
+def _refused(status: str, error: ReddiffError) -> Row:
+    return {"status": status, "error": {"type": error.kind, "message": str(error)}}
 
 
 def _unforeseen(path: Path, error: Exception) -> PictureError:

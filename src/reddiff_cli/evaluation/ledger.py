@@ -5,7 +5,7 @@ import math
 import platform
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -21,8 +21,15 @@ from .spreadsheet import as_csv
 
 Row = dict[str, Any]
 Settings = dict[str, Any]
-# Columns of numbers; each has a mean and a standard deviation over the pictures.
-MEASURES = ("psnr", "ssim", "lpips", "residual_ratio", "seconds", "peak_memory_mb")
+# Columns of numbers, and how the mean and the standard deviation over the pictures are shown.
+_FORMS = {
+    "psnr": "{:.2f} +- {:.2f}",
+    "ssim": "{:.3f} +- {:.3f}",
+    "lpips": "{:.3f} +- {:.3f}",
+    "residual_ratio": "{:.2f}",
+    "seconds": "{:.1f}",
+    "peak_memory_mb": "{:.0f}",
+}
 # Seconds between two writings of the whole file: one of 6000 rows took 0.1 to 1.7 of them.
 EVERY = 10.0
 OK, REFUSED, FAILED = "ok", "refused", "failed"
@@ -202,7 +209,7 @@ def summarise(rows: Iterable[Row], cases: Iterable[Case], labels: Iterable[str])
             refused = [row for row in own if row["status"] == REFUSED]
             if not good and not refused:
                 continue
-            values = {name: _mean([row[name] for row in good]) for name in MEASURES}
+            values = {name: _mean([row[name] for row in good]) for name in _FORMS}
             reason = refused[0]["error"]["message"] if refused else ""
             evaluations = round(fmean(row["evaluations"] for row in good), 1) if good else 0.0
             found.append(Means(case.name, label, evaluations, len(good), values, reason))
@@ -225,24 +232,11 @@ def table(
         head = ["case", *head[:5], "KID", *head[5:]]
     lines = [head]
     for entry in means:
-        texts = [_text(entry.values[name], form) for name, form in _FORMS]
+        measured = ((entry.values[name], form) for name, form in _FORMS.items())
+        texts = ["-" if value is None else form.format(*value) for value, form in measured]
         line = [entry.method, f"{entry.evaluations:g}", *texts, str(entry.pictures)]
         if several:
             value = kid.get((entry.case, entry.method))
             line = [entry.case, *line[:5], "-" if value is None else f"{value:.4f}", *line[5:]]
         lines.append(line)
     return lines
-
-
-def _text(value: tuple[float, float] | None, show: Callable[[tuple[float, float]], str]) -> str:
-    return "-" if value is None else show(value)
-
-
-_FORMS: tuple[tuple[str, Callable[[tuple[float, float]], str]], ...] = (
-    ("psnr", lambda v: f"{v[0]:.2f} +- {v[1]:.2f}"),
-    ("ssim", lambda v: f"{v[0]:.3f} +- {v[1]:.3f}"),
-    ("lpips", lambda v: f"{v[0]:.3f} +- {v[1]:.3f}"),
-    ("residual_ratio", lambda v: f"{v[0]:.2f}"),
-    ("seconds", lambda v: f"{v[0]:.1f}"),
-    ("peak_memory_mb", lambda v: f"{v[0]:.0f}"),
-)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from ..budget import fit
 from ..checkpoints.cards import Card
 from ..errors import UsageError
+from ..options.checks import check_between, check_choice
 from ..options.common import METHODS, TASKS, SolverOptions, check_solver
 from ..options.damages import RestoreOptions, parse_degrade
 from ..options.kernelspec import parse_kernel
@@ -73,8 +74,7 @@ class CompressOptions(TaskOptions):
     quality: int = 10
 
     def __post_init__(self) -> None:
-        if not 1 <= self.quality <= 95:
-            raise UsageError(f"--quality {self.quality}: must lie between 1 and 95")
+        check_between("--quality", self.quality, 1, 95)
 
     def settings(self) -> dict[str, Any]:
         return {"quality": self.quality}
@@ -194,8 +194,7 @@ def parse_methods(
     found = []
     for part in text.split(","):
         name, colon, number = part.strip().partition(":")
-        if name not in EVAL_METHODS:
-            raise UsageError(f"--method {name}: unknown; use {', '.join(EVAL_METHODS)}")
+        check_choice("--method", name, EVAL_METHODS)
         if colon and not number.isdecimal():
             raise UsageError(f"--method {part}: give NAME:STEPS, as in diffpir:50")
         if colon and curve:
@@ -226,8 +225,8 @@ def make_case(task: str, flags: Mapping[str, Any], noise: float | None) -> Case:
     for name in given:
         if name not in TASK_FLAGS[task]:
             raise UsageError(f"{flag_of(name)}: is no flag of {task}; drop it")
-    if noise is not None and not 0 <= noise <= 1:
-        raise UsageError(f"--noise {noise:g}: must lie between 0 and 1")
+    if noise is not None:
+        check_between("--noise", noise, 0, 1)
     if task == "jpeg" and noise:
         raise UsageError(f"--noise {noise:g}: a JPEG file has none of its own; drop it")
     options = _options(task, given)
@@ -287,8 +286,7 @@ def flag_of(name: str) -> str:
 
 def make_suite(name: str, noise: float | None) -> tuple[Case, ...]:
     """The cases of a suite. paper: the linear and nonlinear tasks of arXiv 2305.04391, sigma 0."""
-    if name not in SUITES:
-        raise UsageError(f"--suite {name}: unknown; use {', '.join(SUITES)}")
+    check_choice("--suite", name, SUITES)
     tasks: tuple[tuple[str, str, dict[str, Any]], ...] = (
         ("inpaint freeform 20 %", "inpaint", {"hole": "freeform:0.2"}),
         ("superres x4 box", "superres", {"scale": 4, "downsample": "box"}),

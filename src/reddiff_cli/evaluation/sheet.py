@@ -42,9 +42,7 @@ def contact_sheet(titles: Sequence[str], rows: Sequence[Sequence[Panel]]) -> Ima
 
 
 def _shortened(
-    text: str,
-    draw: ImageDraw.ImageDraw,
-    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
+    text: str, draw: ImageDraw.ImageDraw, font: ImageFont.ImageFont | ImageFont.FreeTypeFont
 ) -> str:
     """At most as wide as a panel."""
     whole = text

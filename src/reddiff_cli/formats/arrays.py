@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError
-from .complaints import complaint, name_of
 from .damage import telling_of_damage
-from .parts import has_several
+from .reader import has_several, name_of, samples_of
 from .samples import MOST
 
 Array = NDArray[Any]
@@ -155,12 +154,7 @@ def _read_raster(path: Path, _: str | None) -> Array:
     buffer = oiio.ImageBuf(name_of(path))
     spec = buffer.spec()
     _check_size(path, (spec.width, spec.height, max(1, spec.depth), spec.nchannels))
-    # What is damaged must not be asked for pixels: that ends the process.
-    there = spec.width > 0 and not buffer.has_error
-    values = buffer.get_pixels(spec.format) if there else None
-    if values is None or buffer.has_error:
-        reason = complaint(buffer) or "unknown format"
-        raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
+    values = samples_of(path, buffer, spec.format)
     if has_several(path):
         raise PictureError(f"{path}: holds several pages; give one, or their sum", "Animated")
     return np.asarray(values)

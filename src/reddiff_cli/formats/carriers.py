@@ -10,7 +10,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,9 @@ from .attributes import (
 from .attributes import XMP as XMP_ATTRIBUTE
 from .colours import COLOURS, SRGB, Chunks
 from .comments import ASCII, words
-from .complaints import complaint
 from .opening import open_picture
 from .pngchunks import insert
+from .reader import reader_of
 from .tifftags import (
     ICC,
     INCH,
@@ -201,7 +201,8 @@ def _carriers_in(path: Path) -> list[Any]:
         if suffix == ".hdr":
             return [sidecar(path).read_bytes()]
         if suffix == ".exr":
-            return _described(path)
+            with reader_of(path) as source:
+                return [] if source is None else [source.spec().getattribute(RECORD)]
         if suffix in (".tif", ".tiff"):
             return [read_tags(path).get_ifd(ExifTags.IFD.Exif).get(_USER_COMMENT)]
         with open_picture(path) as image:
@@ -209,18 +210,6 @@ def _carriers_in(path: Path) -> list[Any]:
                 return [image.info.get(RECORD)]
             return [image.getexif().get_ifd(ExifTags.IFD.Exif).get(_USER_COMMENT)]
     return []
-
-
-def _described(path: Path) -> list[Any]:
-    """The record of an EXR file."""
-    import OpenImageIO as oiio
-
-    source = oiio.ImageInput.open(str(path)) if path.is_file() else None
-    if source is None:
-        complaint(oiio)
-        return []
-    with closing(source):
-        return [source.spec().getattribute(RECORD)]
 
 
 def save_options(metadata: Metadata, kind: str, text: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -15,13 +14,12 @@ from numpy.typing import NDArray
 
 from ..errors import PictureError, counted
 from .attributes import Attribute, set_attributes, set_window
-from .complaints import complaint, name_of
 from .damage import no_picture
-from .parts import has_several
+from .reader import complaint, has_several, name_of, reader_of, samples_of
 from .samples import CONVERT, MOST, check_bits, rounded, scaled
 
 if TYPE_CHECKING:
-    from OpenImageIO import ImageBuf
+    from OpenImageIO import BASETYPE, ImageBuf, ImageSpec
 
 Pixels = NDArray[np.float32]
 Sample = TypeVar("Sample", bound=np.generic)
@@ -52,10 +50,7 @@ def read(path: Path, bits: int, stored: Stored) -> tuple[Pixels, Pixels | None]:
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # colours not multiplied by alpha
     buffer = oiio.ImageBuf(name_of(path), 0, 0, as_stored)
     _check_size(path, buffer)
-    values = None if buffer.has_error else buffer.get_pixels(oiio.UINT16)
-    if values is None or buffer.has_error:
-        reason = complaint(buffer) or "unknown format"
-        raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
+    values = samples_of(path, buffer, oiio.UINT16)
     if buffer.spec().format != oiio.UINT16:
         raise PictureError(f"{path}: stored as {buffer.spec().format}; {CONVERT}", "Depth")
     pixels, alpha = split(path, scaled(turn(np.asarray(values), stored.orientation), 65535))
@@ -70,13 +65,8 @@ def is_deep(path: Path) -> bool:
     """Whether a file holds 16 bits a channel, or between 8 and 16."""
     import OpenImageIO as oiio
 
-    source = oiio.ImageInput.open(name_of(path))
-    if source is None:
-        complaint(oiio)
-        return False
-    deep = source.spec().format == oiio.UINT16
-    source.close()
-    return bool(deep)
+    with reader_of(path) as source:
+        return source is not None and bool(source.spec().format == oiio.UINT16)
 
 
 def read_float(path: Path) -> tuple[Pixels, Pixels | None, Pixels | None]:
@@ -89,10 +79,7 @@ def read_float(path: Path) -> tuple[Pixels, Pixels | None, Pixels | None]:
 
     buffer = oiio.ImageBuf(name_of(path))
     _check_size(path, buffer)
-    values = None if buffer.has_error else buffer.get_pixels(oiio.FLOAT)
-    if values is None or buffer.has_error:
-        reason = complaint(buffer) or "unknown format"
-        raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
+    values = samples_of(path, buffer, oiio.FLOAT)
     spec = buffer.spec()
     if str(spec.format) not in ("half", "float"):
         raise PictureError(f"{path}: stored as {spec.format}; {CONVERT}", "Depth")
@@ -194,16 +181,10 @@ def encode(pixels: Pixels, alpha: Pixels | None, suffix: str, icc: bytes) -> byt
 
     values = pixels if alpha is None else np.concatenate([pixels, alpha[:, :, None]], axis=2)
     sixteen = rounded(values, 16)
-    height, width, channels = sixteen.shape
-    spec = oiio.ImageSpec(width, height, channels, oiio.UINT16)
+    spec = _spec_of(sixteen, oiio.UINT16, icc)
     spec.attribute("oiio:UnassociatedAlpha", 1)
     set_attributes(spec, ())
-    if channels in (2, 4):
-        spec.alpha_channel = channels - 1
-    if icc:
-        profile = np.frombuffer(icc, dtype=np.uint8)
-        spec.attribute("ICCProfile", oiio.TypeDesc(f"uint8[{len(icc)}]"), profile)
-    return _bytes(oiio, spec, sixteen, suffix)
+    return _bytes(spec, sixteen, suffix)
 
 
 def encode_float(
@@ -222,35 +203,44 @@ def encode_float(
     """
     import OpenImageIO as oiio
 
-    if suffix.lower() == ".hdr" and light.shape[2] == 1:
+    kind = suffix.lower()
+    if kind == ".hdr" and light.shape[2] == 1:
         light = np.repeat(light, 3, axis=2)
     values = light
     if alpha is not None:
         values = np.concatenate([_multiplied(light, alpha, stored), alpha[:, :, None]], axis=2)
-    height, width, channels = values.shape
-    spec = oiio.ImageSpec(width, height, channels, oiio.FLOAT)
-    if channels <= 2:
-        spec.channelnames = ("Y", "A")[:channels]
-    if channels in (2, 4):
-        spec.alpha_channel = channels - 1
-    if icc and suffix.lower() != ".hdr":
-        profile = np.frombuffer(icc, dtype=np.uint8)
-        spec.attribute("ICCProfile", oiio.TypeDesc(f"uint8[{len(icc)}]"), profile)
-    if suffix.lower() in (".tif", ".tiff"):
+    spec = _spec_of(values, oiio.FLOAT, b"" if kind == ".hdr" else icc)
+    if spec.nchannels <= 2:
+        spec.channelnames = ("Y", "A")[: spec.nchannels]
+    if kind in (".tif", ".tiff"):
         # That of floats makes 2.8 MB 2.3 MB, but tifffile alone, for one, cannot undo it.
         spec.attribute("tiff:Predictor", NO_PREDICTOR)
-    set_attributes(spec, attributes if suffix.lower() == ".exr" else ())
-    set_window(spec, window if suffix.lower() == ".exr" else ())
-    return _bytes(oiio, spec, np.ascontiguousarray(values, dtype=np.float32), suffix)
+    set_attributes(spec, attributes if kind == ".exr" else ())
+    set_window(spec, window if kind == ".exr" else ())
+    return _bytes(spec, np.ascontiguousarray(values, dtype=np.float32), suffix)
 
 
-def _bytes(oiio: ModuleType, spec: object, values: Values, suffix: str) -> bytes:
+def _spec_of(values: Values, kind: "BASETYPE", icc: bytes) -> "ImageSpec":
+    """What a file says of its samples (H, W, 1 to 4), of which the second or fourth is alpha."""
+    import OpenImageIO as oiio
+
+    height, width, channels = values.shape
+    spec = oiio.ImageSpec(width, height, channels, kind)
+    if channels in (2, 4):
+        spec.alpha_channel = channels - 1
+    if icc:
+        profile = np.frombuffer(icc, dtype=np.uint8)
+        spec.attribute("ICCProfile", oiio.TypeDesc(f"uint8[{len(icc)}]"), profile)
+    return spec
+
+
+def _bytes(spec: "ImageSpec", values: Values, suffix: str) -> bytes:
     """What a file would hold: OpenImageIO only writes files. OSError that says why it cannot."""
     where = tempfile.gettempdir()
     try:
         with tempfile.TemporaryDirectory(dir=where) as folder:
             name = Path(folder) / f"picture{suffix}"
-            refused = _write(oiio, name, spec, values)
+            refused = _write(name, spec, values)
             content = _whole(name)
     except OSError as error:
         raise OSError(
@@ -261,8 +251,10 @@ def _bytes(oiio: ModuleType, spec: object, values: Values, suffix: str) -> bytes
     return content
 
 
-def _write(oiio: ModuleType, name: Path, spec: object, values: Values) -> str:
+def _write(name: Path, spec: "ImageSpec", values: Values) -> str:
     """Why not, or nothing, which is also said of some files that are cut off."""
+    import OpenImageIO as oiio
+
     out = oiio.ImageOutput.create(str(name))
     if out is None or not out.open(str(name), spec) or not out.write_image(values):
         return complaint(oiio if out is None else out) or "unknown reason"

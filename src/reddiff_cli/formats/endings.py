@@ -6,16 +6,16 @@ row of EXR and Radiance .hdr, so that folders of finished pictures are looked th
 
 import os
 import struct
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from ..errors import PictureError
-from .complaints import complaint, name_of
 from .kinds import FORMATS
 from .pngchunks import END, reaches_end
+from .reader import reader_of
 
 _END_OF_JPEG = b"\xff\xd9"
 # Where the strips of a TIFF file begin and how long they are, or its tiles.
@@ -64,18 +64,11 @@ def _end_of_parts(path: Path) -> int:
 
 
 def _has_last_row(path: Path) -> bool:
-    import OpenImageIO as oiio
-
     try:
-        name = name_of(path)
-    except PictureError:  # which it cannot open
+        with reader_of(path) as source:
+            if source is None:
+                return False
+            spec = source.spec()
+            return isinstance(source.read_scanline(spec.y + spec.height - 1, 0), np.ndarray)
+    except PictureError:  # of its name, by which it cannot be opened
         return True
-    source = oiio.ImageInput.open(name)
-    if source is None:
-        complaint(oiio)
-        return False
-    with closing(source):
-        spec = source.spec()
-        there = isinstance(source.read_scanline(spec.y + spec.height - 1, 0), np.ndarray)
-        complaint(source)
-        return there

@@ -9,21 +9,8 @@ from PIL import Image, UnidentifiedImageError
 
 # In the order in which they are tried: files of TGA have no mark that tells them.
 KINDS = (
-    *(
-        "PNG",
-        "JPEG",
-        "MPO",
-        "WEBP",
-        "TIFF",
-        "BMP",
-        "DIB",
-        "GIF",
-        "PPM",
-        "JPEG2000",
-        "AVIF",
-        "HEIF",
-    ),
-    "TGA",
+    *("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM"),
+    *("JPEG2000", "AVIF", "HEIF", "TGA"),
 )
 
 

@@ -1,10 +1,10 @@
 """The chunks of a PNG file (ISO/IEC 15948): length, kind, content, checksum."""
 
-import os
 import struct
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER = 33  # bytes of the signature and IHDR
@@ -30,46 +30,44 @@ def words_follow_pixels(path: Path) -> bool:
     Nothing is decoded: chunks are stepped over.
     """
     seen = False
-    with path.open("rb") as file:
-        if file.read(len(_SIGNATURE)) != _SIGNATURE:
+    for kind, *_ in _chunks_of(path):
+        if kind == _END:
+            return False
+        if seen and kind in WORDS:
             return True
-        while len(head := file.read(8)) == 8:
-            length, kind = struct.unpack(">I4s", head)
-            if kind == _END:
-                return False
-            if seen and kind in WORDS:
-                return True
-            seen = seen or kind == _PIXELS
-            file.seek(length + _REST - len(head), os.SEEK_CUR)
+        seen = seen or kind == _PIXELS
     return True
 
 
 def before_pixels(path: Path, kinds: Collection[bytes]) -> list[tuple[bytes, bytes]]:
     """The chunks (kind, content) of some kinds in front of the pixels."""
     found = []
-    with path.open("rb") as file:
-        file.seek(len(_SIGNATURE))
-        while len(head := file.read(8)) == 8:
-            length, kind = struct.unpack(">I4s", head)
-            if kind in (_PIXELS, _END):
-                break
-            if kind in kinds:
-                found.append((kind, file.read(length)))
-                length = 0
-            file.seek(length + _REST - len(head), os.SEEK_CUR)
+    for kind, length, file in _chunks_of(path):
+        if kind in (_PIXELS, _END):
+            break
+        if kind in kinds:
+            found.append((kind, file.read(length)))
     return found
 
 
 def reaches_end(path: Path) -> bool:
     """Whether a file's chunks can be followed to the last, whatever comes after it."""
+    for kind, length, file in _chunks_of(path):
+        if kind == _END:
+            return length == 0 and file.read(4) == END[-4:]
+    return False
+
+
+def _chunks_of(path: Path) -> Iterator[tuple[bytes, int, BinaryIO]]:
+    """Kind and length of each chunk, and the file at its content; none if it is no PNG."""
     with path.open("rb") as file:
-        file.seek(len(_SIGNATURE))
+        if file.read(len(_SIGNATURE)) != _SIGNATURE:
+            return
         while len(head := file.read(8)) == 8:
             length, kind = struct.unpack(">I4s", head)
-            if kind == _END:
-                return head + file.read(4) == END
-            file.seek(length + _REST - len(head), os.SEEK_CUR)
-    return False
+            after = file.tell() + length + _REST - len(head)
+            yield kind, length, file
+            file.seek(after)
 
 
 def _without(chunks: bytes, kinds: set[bytes]) -> bytes:

@@ -123,7 +123,7 @@ def with_tags(tiff: bytes, exif: bytes, xmp: bytes, resolution: Resolution | Non
         directory.pop(invented, None)
     for tag, value in tags.items():
         if tag not in STRUCTURE:
-            directory[tag] = _nested(tags, tag, value)
+            directory[tag] = dict(tags.get_ifd(tag)) if tag in _NESTED else value
     if xmp:
         directory[XMP] = xmp
     if resolution:
@@ -133,10 +133,3 @@ def with_tags(tiff: bytes, exif: bytes, xmp: bytes, resolution: Resolution | Non
     start = 8
     header = tiff[:4] + start.to_bytes(4, "little" if tiff[:2] == b"II" else "big")
     return header + directory.tobytes(start) + tiff
-
-
-def _nested(tags: Image.Exif, tag: int, value: Any) -> Any:  # noqa: ANN401  (any type of tag)
-    """The directory that a tag points to, or its value."""
-    if tag in _NESTED:
-        return dict(tags.get_ifd(tag))
-    return value

@@ -39,13 +39,18 @@ def halvings(x: Tensor, known: Tensor, wide: Tensor, count: int) -> list[Scale]:
         mean = total / share.clamp(min=1e-6)
         kept = share > 0
         x, known = torch.where(kept, mean, _halve(x)), kept.to(x.dtype)
-        wide = F.max_pool2d(wide[None, None].float(), 2, ceil_mode=True)[0, 0] > 0
+        wide = halved(wide)
         scales.append(Scale(x, known, wide))
     return scales
 
 
 def _halve(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2, ceil_mode=True)
+
+
+def halved(marked: Tensor) -> Tensor:
+    """(H, W) bool at half of its size: marked where any of the pixels below is."""
+    return F.max_pool2d(marked[None, None].float(), 2, ceil_mode=True)[0, 0] > 0
 
 
 def enlarged(x: Tensor, rows: slice, columns: slice) -> Tensor:

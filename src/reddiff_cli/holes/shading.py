@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from .shape import bounding_region
+
 FIT_ROUNDS = 60
 
 
@@ -23,7 +25,7 @@ def fit_shading(
     conjugate gradients from the present picture, on the bounding box of the hole.
     x, colours: (C, H, W).    hole: (H, W) bool.    slopes: (2C, H, W) as `slopes_of` gives them.
     """
-    box = _box_around(hole)
+    box = bounding_region(hole.numpy(), 1).slices
     inside = hole[box].to(x.dtype)
     # Each slope counts where it touches the hole; slopes between known pixels are given.
     touches = torch.stack([inside, inside])
@@ -53,13 +55,3 @@ def fit_shading(
         size, before = residual.square().sum(), size
         direction = residual + size / before * direction
     x[:, *box] = torch.where(inside > 0, fitted.clamp(-1, 1), x[:, *box])
-
-
-def _box_around(hole: Tensor) -> tuple[slice, slice]:
-    """Rows and columns of the hole, one pixel larger on every side inside the picture."""
-    rows, columns = (v.nonzero()[:, 0] for v in (hole.any(1), hole.any(0)))
-    height, width = hole.shape
-    return (
-        slice(max(0, int(rows[0]) - 1), min(height, int(rows[-1]) + 2)),
-        slice(max(0, int(columns[0]) - 1), min(width, int(columns[-1]) + 2)),
-    )

@@ -19,15 +19,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .guiding import comparable
-from .patches import (
-    PATCH,
-    PyramidLevel,
-    patches_of,
-    texture_of,
-    trust_inside,
-    windows_at,
-)
+from .patches import PATCH, PyramidLevel, patches_of, texture_of, trust_inside, windows_at
 from .patchmatch import finer_field, nearest_of, search, with_spares
+from .scales import halved
 from .voting import vote
 
 ROUNDS_COARSE, ROUNDS_FINE = 12, 4
@@ -112,10 +106,8 @@ def _pyramid(
         x_half = _half(last.x * known) / share.clamp(min=1e-6)
         texture_half = _half(last.texture * known) / share.clamp(min=1e-6)
         guide = _half(guide) if len(guide) else x_half[:0]
-        hole_half = F.max_pool2d(last.hole[None, None].float(), 2, ceil_mode=True)[0, 0] > 0
         # A coarse pixel may be copied only if every fine pixel below it was known.
-        bad_half = F.max_pool2d(last.blocked[None, None].float(), 2, ceil_mode=True)[0, 0] > 0
-        hidden = F.max_pool2d(hidden[None, None].float(), 2, ceil_mode=True)[0, 0] > 0
+        hole_half, bad_half, hidden = map(halved, (last.hole, last.blocked, hidden))
         trust = trust_inside(hole_half)
         shown = comparable(guide, hole_half)
         levels.append(PyramidLevel(x_half, texture_half, hole_half, bad_half, trust, *shown))

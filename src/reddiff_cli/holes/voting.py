@@ -4,14 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .patches import (
-    PATCH,
-    RADIUS,
-    PyramidLevel,
-    overlap_add,
-    patches_of,
-    windows_at,
-)
+from .patches import PATCH, RADIUS, PyramidLevel, overlap_add, patches_of, windows_at
 from .shading import fit_shading, slopes_of
 from .smooth import blurred
 

@@ -20,17 +20,7 @@ from ..checkpoints.folders import CARD, CONFIG, PICKLE, SCHEDULER, WEIGHTS, loca
 from ..errors import ModelMissing, UsageError
 from ..files import write_json
 from .network import build, damage_told, read_process
-from .weights import (
-    ADM_SETTINGS,
-    State,
-    is_adm_port,
-    read_state,
-    rename_old_attention,
-    repair_adm_config,
-    repair_adm_state,
-    split_heads,
-    write_state,
-)
+from .weights import ADM_SETTINGS, State, read_as_stock, read_state, split_heads, write_state
 
 Pairs = Iterator[tuple[str, str]]
 
@@ -160,9 +150,7 @@ def convert_folder(source: Path, folder: Path) -> Path:
         raise ModelMissing(f"{source}: neither {WEIGHTS} nor {PICKLE} is there")
     with damage_told(source):
         read_process(config, scheduler)
-        state = rename_old_attention(read_state(parts.weights))
-        if is_adm_port(config):
-            state, config = repair_adm_state(config, state), repair_adm_config(config)
+        state, config = read_as_stock(parts.weights, config)
         _check_shapes(state, config)
     card = read_json(source / CARD) if (source / CARD).is_file() else {}
     return _write(folder, config, scheduler, state, card)

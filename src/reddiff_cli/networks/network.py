@@ -33,14 +33,7 @@ from ..machine.memory import is_out_of_memory
 from ..schedule import Schedule, schedule_from_config
 from .blocks import Attention, Layout, Residual
 from .unet import make_unet, mistyped
-from .weights import (
-    is_adm_port,
-    read_state,
-    rename_old_attention,
-    repair_adm_config,
-    repair_adm_state,
-    write_state,
-)
+from .weights import is_adm_port, read_as_stock, write_state
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
@@ -197,9 +190,7 @@ def _load(folder: Path, weights: str, dtype: torch.dtype) -> Prior:
     if not parts.weights.is_file():
         raise ModelMissing(_no_weights(folder, parts.weights))
     schedule, prediction = read_process(config, scheduler)
-    state = rename_old_attention(read_state(parts.weights))
-    if is_adm_port(config):
-        state, config = repair_adm_state(config, state), repair_adm_config(config)
+    state, config = read_as_stock(parts.weights, config)
     # Weights are mapped from the file and cast once: no random start, no second copy.
     with torch.device("meta"):
         network = build(config, len(state))

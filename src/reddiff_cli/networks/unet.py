@@ -14,17 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelMissing
-from .blocks import (
-    Attention,
-    Doubling,
-    Halving,
-    Kinds,
-    Layout,
-    Residual,
-    Sizes,
-    Times,
-    quiet_silu,
-)
+from .blocks import Attention, Doubling, Halving, Kinds, Layout, Residual, Sizes, Times, quiet_silu
 from .norms import GroupNorm
 
 DOWN = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D")

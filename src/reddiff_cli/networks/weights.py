@@ -85,6 +85,17 @@ def write_state(path: Path, state: Mapping[str, Tensor]) -> None:
             raise OSError(_reason(error)) from error
 
 
+def read_as_stock(path: Path, config: dict[str, Any]) -> tuple[State, dict[str, Any]]:
+    """Tensors of a file and a configuration that a stock network understands, in either dialect.
+
+    config: of the file.    ModelMissing as of `read_state`.
+    """
+    state = rename_old_attention(read_state(path))
+    if is_adm_port(config):
+        return repair_adm_state(config, state), repair_adm_config(config)
+    return state, config
+
+
 def rename_old_attention(state: Mapping[str, Tensor]) -> State:
     """The same tensors under today's names of attention layers."""
     return {

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..linear import solve_data_step
-from ..metrics import rms
+from .evenly import EvenlyMeasured
 from .frames import effort, solve_in_frame
 from .separable import Matrices, Separable, factors, kept_separable, sliding
 from .spectra import CircularSpectrum
@@ -25,7 +25,7 @@ LARGEST = 1024
 
 
 @dataclass(frozen=True)
-class Blur:
+class Blur(EvenlyMeasured):
     """Valid convolution: canvas (B, C, H + kh - 1, W + kw - 1) -> (B, C, H, W).
 
     kernel: (kh, kw).
@@ -77,10 +77,6 @@ class Blur:
         count, r = effort((kh, kw), (d.shape[2], d.shape[3]), r)
         return solve_in_frame(self._transfer(size, d), size, frame, d, y, r, count)
 
-    def residual(self, x: Tensor, y: Tensor) -> Tensor:
-        """rms of y - A x for each picture, (B,)."""
-        return rms(y - self(x))
-
     @property
     def margins(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """Rows before and after, columns before and after the picture on the canvas."""
@@ -113,7 +109,7 @@ class Blur:
 
 
 @dataclass(frozen=True)
-class PaddedBlur:
+class PaddedBlur(EvenlyMeasured):
     """Blur of a picture whose outside is assumed: y has the size of x.
 
     kernel: (kh, kw).    boundary: reflect or replicate.
@@ -150,10 +146,6 @@ class PaddedBlur:
         """
         return solve_data_step(self, d, y, r)
 
-    def residual(self, x: Tensor, y: Tensor) -> Tensor:
-        """rms of y - A x for each picture, (B,)."""
-        return rms(y - self(x))
-
     @cached_property
     def _blur(self) -> Blur:
         return Blur(self.kernel)
@@ -165,7 +157,7 @@ class PaddedBlur:
 
 
 @dataclass(frozen=True)
-class CircularBlur:
+class CircularBlur(EvenlyMeasured):
     """Blur of a picture that repeats itself; for benchmarks. The data step is exact by FFT.
 
     kernel: (kh, kw).    size: (H, W), where singular values are wanted.
@@ -204,10 +196,6 @@ class CircularBlur:
         k = self.transfer(d)
         spectrum = k.conj() * torch.fft.rfft2(y) + r * torch.fft.rfft2(d)
         return _inverse(spectrum / (k.abs().square() + r), d.shape[2:])
-
-    def residual(self, x: Tensor, y: Tensor) -> Tensor:
-        """rms of y - A x for each picture, (B,)."""
-        return rms(y - self(x))
 
     def transfer(self, like: Tensor) -> Tensor:
         """K, the transfer function for pictures of like's size, (H, W // 2 + 1)."""

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..kernels.filters import Taps, draw_filter, own
+from ..kernels.filters import Taps, draw_filter
 from ..linear import solve_data_step
-from ..metrics import rms
 from ..options.tasks import Filter
+from .evenly import EvenlyMeasured
 from .separable import Matrices, Separable, Sides, decimation, factors, kept_separable
 from .spectra import BoxSpectrum
 
@@ -24,7 +24,7 @@ LARGEST = 8192
 
 
 @dataclass(frozen=True)
-class Downsample:
+class Downsample(EvenlyMeasured):
     """y = (filter x) at every f-th pixel; f times smaller on both axes.
 
     scale: f.    taps: (kh, kw), of sum 1, laid on x without turning (a correlation).
@@ -55,10 +55,7 @@ class Downsample:
         out = F.conv_transpose2d(flat, self._kernel(y), stride=self.scale)
         (top, bottom), (left, right) = self._margins(height, width)
         # Undo the padding of `_decimate`: cut what was added, add what it never looked at.
-        missing = (
-            left + width + right - out.shape[3],
-            top + height + bottom - out.shape[2],
-        )
+        missing = (left + width + right - out.shape[3], top + height + bottom - out.shape[2])
         out = F.pad(out, (0, missing[0], 0, missing[1]))
         out = F.pad(out, (-left, -right, -top, -bottom))
         return out.view(*y.shape[:2], height, width)
@@ -86,10 +83,6 @@ class Downsample:
         if key not in self._sides and small and (matrices := self.matrices(*y.shape[2:])):
             self._sides[key] = Sides(*(side.to(y) for side in matrices))
         return self._sides.get(key)
-
-    def residual(self, x: Tensor, y: Tensor) -> Tensor:
-        """rms of y - A x for each picture, (B,)."""
-        return rms(y - self(x))
 
     @property
     def spectrum(self) -> BoxSpectrum | None:
@@ -161,18 +154,3 @@ def box(scale: int) -> Downsample:
 def bicubic(scale: int) -> Downsample:
     """Pillow's BICUBIC reduction."""
     return from_taps(scale, draw_filter(scale, Filter("bicubic")))
-
-
-def lanczos(scale: int) -> Downsample:
-    """Pillow's LANCZOS reduction."""
-    return from_taps(scale, draw_filter(scale, Filter("lanczos")))
-
-
-def gaussian(scale: int, sigma: float) -> Downsample:
-    """Gaussian of standard deviation sigma in pixels of the large picture, cut at 4 sigma."""
-    return from_taps(scale, draw_filter(scale, Filter("gaussian", sigma)))
-
-
-def from_kernel(scale: int, kernel: Tensor) -> Downsample:
-    """Own filter (kh, kw), of sum 1, convolved with the large picture."""
-    return from_taps(scale, own(scale, kernel.double().numpy()))

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..light.response import Response
-from ..metrics import rms
+from .evenly import EvenlyMeasured
 from .highlights import guess_highlights
 
 # Contrast of the papers' operator.
@@ -22,7 +22,7 @@ ROUNDS = 4
 
 
 @dataclass(frozen=True)
-class PaperHdr:
+class PaperHdr(EvenlyMeasured):
     """y = clip(2 x, -1, 1) about mid-grey: the benchmark operator of several papers.
 
     tolerance: |y| above 1 - tolerance counts as clipped.
@@ -44,10 +44,6 @@ class PaperHdr:
         high, low = y >= 1 - self.tolerance, y <= self.tolerance - 1
         satisfied = (high & (GAIN * d >= y)) | (low & (GAIN * d <= y))
         return torch.where(satisfied, d, bound)
-
-    def residual(self, x: Tensor, y: Tensor) -> Tensor:
-        """rms of y - A(x) for each picture, (B,)."""
-        return rms(y - self(x))
 
 
 @dataclass(frozen=True)

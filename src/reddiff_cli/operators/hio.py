@@ -94,11 +94,7 @@ def residual(u: Tensor, y: Tensor, known: Tensor) -> Tensor:
 
 
 def hybrid_input_output(
-    field: Tensor,
-    measured: Magnitudes,
-    support: tuple[int, int],
-    iterations: int,
-    ceiling: float,
+    field: Tensor, measured: Magnitudes, support: tuple[int, int], iterations: int, ceiling: float
 ) -> Tensor:
     """HIO from a field (B, C, M, N), which need not be an object; returns the field.
 
@@ -118,11 +114,7 @@ def hybrid_input_output(
 
 
 def relaxed_reflections(
-    field: Tensor,
-    measured: Magnitudes,
-    support: tuple[int, int],
-    iterations: int,
-    ceiling: float,
+    field: Tensor, measured: Magnitudes, support: tuple[int, int], iterations: int, ceiling: float
 ) -> Tensor:
     """RAAR (Luke 2005) from a field (B, C, M, N); returns the field.
 
@@ -139,10 +131,7 @@ def relaxed_reflections(
 
 
 def error_reduction(
-    field: Tensor,
-    measured: Magnitudes,
-    support: tuple[int, int],
-    ceiling: float,
+    field: Tensor, measured: Magnitudes, support: tuple[int, int], ceiling: float
 ) -> Tensor:
     """A few steps of ER (Gerchberg, Saxton 1972) from a field; the object, (B, C, h, w)."""
     height, width = support

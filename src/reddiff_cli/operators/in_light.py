@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ..light.response import VALUES, Response
 from ..linear import conjugate_gradients
-from ..metrics import rms
 from .blur import Blur, CircularBlur, PaddedBlur
 from .downsample import Downsample
+from .evenly import EvenlyMeasured
 from .gauss_newton import MANY, bent_data_step, improved
 from .separable import Sides
 
@@ -94,7 +94,7 @@ class Tangent:
 
 
 @dataclass(frozen=True)
-class InLight:
+class InLight(EvenlyMeasured):
     """A blur or a reduction between two response curves; shapes and borders as those of `inner`.
 
     inner: what happens to light.
@@ -130,10 +130,6 @@ class InLight:
     def data_step(self, d: Tensor, y: Tensor, r: float) -> Tensor:
         """argmin_x |A(x) - y|^2 + r |x - d|^2."""
         return bent_data_step(self, d, y, r)
-
-    def residual(self, x: Tensor, y: Tensor) -> Tensor:
-        """rms of y - A(x) for each picture, (B,)."""
-        return rms(y - self(x))
 
     def _light(self, x: Tensor) -> Tensor:
         return self.response.decode((x + 1) / 2)

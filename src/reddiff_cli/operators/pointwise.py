@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from ..light.luma import REC601
-from ..metrics import rms
+from .evenly import EvenlyMeasured
 from .spectra import ColourSpectrum, MaskSpectrum
 
 
 @dataclass(frozen=True)
-class Identity:
+class Identity(EvenlyMeasured):
     """Denoising: y = x + noise."""
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -40,13 +40,9 @@ class Identity:
         """(y + r d) / (1 + r)."""
         return (y + r * d) / (1 + r)
 
-    def residual(self, x: Tensor, y: Tensor) -> Tensor:
-        """rms of y - x for each picture, (B,)."""
-        return rms(y - x)
-
 
 @dataclass(frozen=True)
-class Grey:
+class Grey(EvenlyMeasured):
     """Colourisation: y = w . x, one grey value for three colours.
 
     weights: (3,), of sum 1, so that grey pictures keep their value in [-1, 1].
@@ -75,10 +71,6 @@ class Grey:
         """d + w (y - w . d) / (w . w + r)."""
         w = self._w(d)
         return d + w * (y - self(d)) / (w.square().sum() + r)
-
-    def residual(self, x: Tensor, y: Tensor) -> Tensor:
-        """rms of y - A x for each picture, (B,)."""
-        return rms(y - self(x))
 
     def _w(self, like: Tensor) -> Tensor:
         return self.weights.to(like).view(1, 3, 1, 1)

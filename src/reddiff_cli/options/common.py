@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UsageError, wants_traces
+from .checks import check_between, check_choice
 
 # perceptual: single draws instead of pairs. On 2 training photographs, 128x128, super-resolution
 # at noise 0.01 and denoising 25/255 keep 0.57 and 0.85 of the gradients of the truth instead of
 # 0.49 and 0.78, and lose 0.4 and 1.0 dB. Noise that is remembered from step to step (DiffPIR,
 # HRDIS) is absorbed by mu instead: denoising falls by 5 to 9 dB.
 STEPS = {"fast": 20, "standard": 50, "best": 100, "perceptual": 50, "paper": 100}
-PRESETS = tuple(STEPS)
 
 
 AUTO = "auto"
@@ -80,8 +80,6 @@ def check_method(method: str, task: str, *, spectral: bool = True) -> None:
     """
     if task not in TASKS:
         raise ValueError(f"task is {task}, not one of {', '.join(TASKS)}")
-    if method not in METHODS:
-        raise UsageError(f"--method {method}: unknown; use {', '.join(METHODS)}")
     reason = _why_not(method, task, spectral)
     if reason:
         able = [other for other in METHODS if not _why_not(other, task, spectral)]
@@ -127,16 +125,13 @@ class SolverOptions:
     most: int | None = None
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UsageError(f"--method {self.method}: unknown; use {', '.join(METHODS)}")
+        check_choice("--method", self.method, METHODS)
         if self.method != "reddiff" and self.preset != "standard":
             raise UsageError(f"--preset {self.preset}: belongs to reddiff; use --steps")
-        if not 1 <= self.samples <= 64:
-            raise UsageError(f"--samples {self.samples}: must lie between 1 and 64")
+        check_between("--samples", self.samples, 1, 64)
         if self.samples > 1 and self.preset == "paper":
             raise UsageError("--samples: the published form has no sample mode; drop one")
-        if self.preset not in PRESETS:
-            raise UsageError(f"--preset {self.preset}: unknown; use {', '.join(PRESETS)}")
+        check_choice("--preset", self.preset, STEPS)
         if self.lr is not None and self.preset != "paper":
             raise UsageError("--lr: only the published form has a step size; add --preset paper")
         if self.preset == "paper" and self.s_start is not None:
@@ -153,21 +148,18 @@ class SolverOptions:
         ):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise UsageError(f"{flag} {value:g}: must be a number above 0")
-        if isinstance(self.noise, float) and not 0 <= self.noise <= 1:
-            raise UsageError(f"--noise {self.noise:g}: must lie between 0 and 1")
-        if not 0 <= self.seed < 2**63:
-            raise UsageError(f"--seed {self.seed}: must lie between 0 and {2**63 - 1}")
+        if isinstance(self.noise, float):
+            check_between("--noise", self.noise, 0, 1)
+        check_between("--seed", self.seed, 0, 2**63 - 1)
 
     def _check_steps(self, steps: int) -> None:
-        if self.preset == "paper":
+        if not self.annealed:
             if not 1 <= steps <= 1000:
-                raise UsageError(f"--steps {steps}: the published form takes 1 to 1000")
-        elif self.method != "reddiff":
-            if not 1 <= steps <= 1000:
-                raise UsageError(f"--steps {steps}: {self.method} takes 1 to 1000")
-        elif not 1 <= steps <= MOST_STEPS:
-            raise UsageError(f"--steps {steps}: must lie between 1 and {MOST_STEPS}")
-        elif self.pairs and steps % 2:
+                who = "the published form" if self.preset == "paper" else self.method
+                raise UsageError(f"--steps {steps}: {who} takes 1 to 1000")
+            return
+        check_between("--steps", steps, 1, MOST_STEPS)
+        if self.pairs and steps % 2:
             told = f"--steps {steps}: counts both signs of a noise pair; use an even number"
             raise UsageError(f"{told} (or any below {PAIRS_FROM})")
 
@@ -243,8 +235,7 @@ class MachineOptions:
             raise UsageError(f"--tile-overlap {overlap}: must be 0 or more pixels")
         if self.deterministic and self.dtype not in ("auto", "fp32"):
             raise UsageError(f"--dtype {self.dtype}: --deterministic computes in fp32; drop one")
-        if self.dtype not in ("auto", "fp32", "bf16", "fp16"):
-            raise UsageError(f"--dtype {self.dtype}: unknown; use auto, fp32, bf16, fp16")
+        check_choice("--dtype", self.dtype, ("auto", "fp32", "bf16", "fp16"))
 
 
 # Of lossy formats, as in Pillow.
@@ -272,13 +263,9 @@ class OutputOptions:
     trace: bool = False
 
     def __post_init__(self) -> None:
-        if self.format not in OUTPUT_FORMATS:
-            known = ", ".join(OUTPUT_FORMATS)
-            raise UsageError(f"--format {self.format}: unknown; use {known}")
-        if self.depth not in DEPTHS:
-            raise UsageError(f"--depth {self.depth}: unknown; use {', '.join(DEPTHS)}")
-        if not 1 <= self.quality <= 100:
-            raise UsageError(f"--quality {self.quality}: must lie between 1 and 100")
+        check_choice("--format", self.format, OUTPUT_FORMATS)
+        check_choice("--depth", self.depth, DEPTHS)
+        check_between("--quality", self.quality, 1, 100)
 
 
 @dataclass(frozen=True)

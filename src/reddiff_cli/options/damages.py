@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 from ..errors import UsageError
 from ..light.response import GAMMA, LINEAR, SRGB, check_response
+from .checks import check_between
 from .kernelspec import KernelSpec, parse_kernel
-from .tasks import Filter, Laid, TaskOptions, check_scale, parse_filter
+from .tasks import SCALES, Filter, Laid, TaskOptions, parse_filter
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def _parse_down(text: str, how: str) -> Damage:
     """`SCALE [FILTER] [RESPONSE]`."""
     told, response = _split_response(text, f"down {how}", how)
     scale, *rest = told.split(maxsplit=1)
-    check_scale(f"--degrade '{text}': down", int(scale))
+    check_between(f"--degrade '{text}': down", int(scale), *SCALES)
     chosen = parse_filter(rest[0], f"--degrade '{text}':") if rest else Filter("bicubic")
     return Damage("down", scale=int(scale), filter=chosen, response=response)
 

@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 
 from ..errors import UsageError, counted
 from ..light.response import check_response
+from .checks import check_between, check_choice
 from .kernelspec import KernelSpec
 
 BOUNDARIES = ("unknown", "reflect", "replicate", "circular")
 FILTERS = ("bicubic", "box", "lanczos")
+SCALES = 2, 8  # the least and the most
 
 
 class TaskOptions:
@@ -120,7 +122,7 @@ class SuperresOptions(TaskOptions):
     response: str = "linear"
 
     def __post_init__(self) -> None:
-        check_scale("--scale", self.scale)
+        check_between("--scale", self.scale, *SCALES)
         check_response(self.response)
 
     @property
@@ -171,8 +173,7 @@ class DeblurOptions(TaskOptions):
         return [] if self.kernel.family == "auto" else [Laid(self.kernel)]
 
     def __post_init__(self) -> None:
-        if self.boundary not in BOUNDARIES:
-            raise UsageError(f"--boundary {self.boundary}: unknown; use {', '.join(BOUNDARIES)}")
+        check_choice("--boundary", self.boundary, BOUNDARIES)
         check_response(self.response, "auto")
 
     def settings(self) -> dict[str, Any]:
@@ -198,8 +199,7 @@ class HdrOptions(TaskOptions):
     def __post_init__(self) -> None:
         if not 0 <= self.stops <= 8 or (self.stops == 0 and not self.exposures):
             raise UsageError(f"--stops {self.stops:g}: must be above 0 and at most 8")
-        if self.operator not in ("exposure", "paper"):
-            raise UsageError(f"--operator {self.operator}: unknown; use exposure, paper")
+        check_choice("--operator", self.operator, ("exposure", "paper"))
         if self.operator == "paper" and self.exposures:
             raise UsageError("--operator paper: knows one exposure; drop --exposures")
         if self.operator == "paper" and (self.stops != 1 or self.response != "srgb"):
@@ -279,9 +279,3 @@ def parse_exposures(text: str | None) -> tuple[float, ...]:
     if len(set(stops)) < 2 or not all(abs(value) <= 20 for value in stops):
         raise UsageError(f"--exposures {text}: give different stops, one a picture, as -2,0,2")
     return stops
-
-
-def check_scale(what: str, scale: int) -> None:
-    """UsageError unless 2 to 8."""
-    if not 2 <= scale <= 8:
-        raise UsageError(f"{what} {scale}: must lie between 2 and 8")

@@ -81,30 +81,10 @@ def name_outputs(
     one file.    is_of: whether a file is the result of a source already: it keeps its name, and
     a picture that has come later gets the longer one.
     """
-    target = options.path
-    if target is not None and PLACEHOLDER.search(str(target)) and not target.exists():
-        raise UsageError(f"-o {target}: names in braces are not filled in; give a file or folder/")
-    if target is not None and target.exists() and not (target.is_dir() or target.is_file()):
-        raise UsageError(
-            f"-o {target}: is a device or a pipe; give a file or folder, - for stdout"
-        )
-    if target is not None and _is_bare_suffix(target) and not (options.folder or target.exists()):
-        suffix = target.name if target.name.lower() in FORMATS else ".png"
-        told = f"-o {target}: is a suffix without a name; give NAME{suffix}"
-        raise UsageError(f"{told}, or {target}/ for a folder of that name")
-    if target is not None and not options.folder and _is_file_target(target, inputs):
-        if (
-            options.format != "auto"
-            and FORMATS.get(target.suffix.lower()) != FORMATS[f".{options.format}"]
-        ):
-            raise UsageError(f"-o {target}: is no {options.format}; drop --format or rename it")
-        return [target]
-    if target is not None and _is_one_file(target, options):
-        if len(inputs) == 1 and not inputs[0].is_dir():
-            raise UsageError(f"-o {target}: is a file there; give a folder, or NAME.png")
-        why = "there are several inputs" if len(inputs) > 1 else f"{inputs[0]} is a folder"
-        shots = ", or --exposures if they are of one scene" if task == "hdr" else ""
-        raise UsageError(f"-o {target}: is one file, and {why}; give a folder{shots}")
+    if options.path is not None:
+        _check_target(options.path, options.folder)
+        if _is_for_one(task, options.path, inputs, options):
+            return [options.path]
     names = [_output(task, source, options, source.path.stem) for source in sources]
     full = [_output(task, source, options, source.path.name) for source in sources]
     names = _apart(sources, names, full, sheets, is_of)
@@ -114,11 +94,7 @@ def name_outputs(
 
 
 def _apart(
-    sources: list[Source],
-    names: list[Path],
-    full: list[Path],
-    sheets: Sequence[str],
-    is_of: IsOf,
+    sources: list[Source], names: list[Path], full: list[Path], sheets: Sequence[str], is_of: IsOf
 ) -> list[Path]:
     """Names, in full where they or what lies beside them would be one file, but for results."""
     written = [(name, *_beside(name, sheets)) for name in names]
@@ -195,14 +171,35 @@ def _beside(output: Path, sheets: Sequence[str]) -> list[Path]:
     return [*sheets_of(output, sheets), *own]
 
 
-def _is_file_target(target: Path, inputs: list[Path]) -> bool:
+def _check_target(target: Path, folder: bool) -> None:
+    """UsageError for what is named by -o and can neither be a file nor a folder."""
+    there = target.exists()
+    if PLACEHOLDER.search(str(target)) and not there:
+        raise UsageError(f"-o {target}: names in braces are not filled in; give a file or folder/")
+    if there and not (target.is_dir() or target.is_file()):
+        told = f"-o {target}: is a device or a pipe"
+        raise UsageError(f"{told}; give a file or folder, - for stdout")
+    if target.name.lower() in PICTURE_SUFFIXES.union(FORMATS) and not (folder or there):
+        suffix = target.name if target.name.lower() in FORMATS else ".png"
+        told = f"-o {target}: is a suffix without a name; give NAME{suffix}"
+        raise UsageError(f"{told}, or {target}/ for a folder of that name")
+
+
+def _is_for_one(task: str, target: Path, inputs: list[Path], options: OutputOptions) -> bool:
+    """Whether it is the file of the only picture; UsageError for a file where more are wanted."""
     single = len(inputs) == 1 and not inputs[0].is_dir()
-    return single and not target.is_dir() and bool(target.suffix)
-
-
-def _is_bare_suffix(target: Path) -> bool:
-    """Whether nothing stands in front of what formats of pictures are called by."""
-    return target.name.lower() in PICTURE_SUFFIXES.union(FORMATS)
+    if single and target.suffix and not options.folder and not target.is_dir():
+        asked = options.format
+        if asked != "auto" and FORMATS.get(target.suffix.lower()) != FORMATS[f".{asked}"]:
+            raise UsageError(f"-o {target}: is no {asked}; drop --format or rename it")
+        return True
+    if _is_one_file(target, options):
+        if single:
+            raise UsageError(f"-o {target}: is a file there; give a folder, or NAME.png")
+        why = "there are several inputs" if len(inputs) > 1 else f"{inputs[0]} is a folder"
+        shots = ", or --exposures if they are of one scene" if task == "hdr" else ""
+        raise UsageError(f"-o {target}: is one file, and {why}; give a folder{shots}")
+    return False
 
 
 def _is_one_file(target: Path, options: OutputOptions) -> bool:

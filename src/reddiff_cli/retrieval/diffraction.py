@@ -7,13 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError, counted
-from ..formats.arrays import (
-    ARRAY_SUFFIXES,
-    HDF5_SUFFIXES,
-    RASTER_SUFFIXES,
-    Array,
-    load_array,
-)
+from ..formats.arrays import ARRAY_SUFFIXES, HDF5_SUFFIXES, RASTER_SUFFIXES, Array, load_array
 from ..pictures.files import load_picture
 from .options import PhaseOptions
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..errors import UsageError
+from ..options.checks import check_choice
 from ..options.tasks import TaskOptions
 
 
@@ -34,8 +35,7 @@ class PhaseOptions(TaskOptions):
     def __post_init__(self) -> None:
         if self.data not in ("amplitude", "intensity"):
             raise UsageError(f"--data {self.data}: unknown; use amplitude or intensity")
-        if self.layout not in ("auto", "centered", "corner"):
-            raise UsageError(f"--layout {self.layout}: unknown; use auto, centered, corner")
+        check_choice("--layout", self.layout, ("auto", "centered", "corner"))
         if self.support is not None and min(self.support) < 2:
             height, width = self.support
             raise UsageError(f"--support {height}x{width}: must be at least 2x2 pixels")

@@ -130,7 +130,7 @@ def _face(u: Tensor, measured: Magnitudes) -> Tensor:
     A cyclic shift is harmless for an object with dark borders, and wrong for one that fills its
     support.
     """
-    turned, moved = align(u, u[:1], max_shift=0), align(u, u[:1])
+    turned, moved = align(u, u[:1], shifts=False), align(u, u[:1])
     free = misfit(moved, measured) <= EQUAL * misfit(turned, measured)
     return torch.where(free[:, None, None, None], moved, turned)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..schedule import Schedule
 from ..signatures import DenoiseFunction
+from .given import Given
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,13 @@ def chain(schedule: Schedule, grid: Sequence[int]) -> list[NoiseLevel]:
     ]
 
 
-def noised(start: Tensor, level: NoiseLevel, xi: Tensor) -> Tensor:
-    """x_T = sqrt(alpha_bar_T) start + sqrt(1 - alpha_bar_T) xi.
+def noised(given: Given[object], level: NoiseLevel) -> Tensor:
+    """x_T = sqrt(alpha_bar_T) start + sqrt(1 - alpha_bar_T) xi, with which a chain begins.
 
     At the top of the schedule (alpha_bar_T = 4e-5) start is all but invisible in it.
     """
-    return math.sqrt(level.alpha_bar_t) * start + math.sqrt(1 - level.alpha_bar_t) * xi
+    spread = math.sqrt(1 - level.alpha_bar_t)
+    return math.sqrt(level.alpha_bar_t) * given.start + spread * given.draw_noise()
 
 
 def denoise(z: Tensor, level: NoiseLevel, denoiser: DenoiseFunction) -> Tensor:

@@ -54,10 +54,7 @@ TINY, MOST = 1e-6, 1e6
 
 
 def confirmed_share(
-    heard: Whitening,
-    denoiser: DenoiseFunction,
-    schedule: Schedule,
-    draw_noise: DrawNoise,
+    heard: Whitening, denoiser: DenoiseFunction, schedule: Schedule, draw_noise: DrawNoise
 ) -> Iterator[tuple[int, Tensor]]:
     """(looks so far, how many times as strong the noise is as it was heard, (1, 1)).
 
@@ -74,10 +71,7 @@ def confirmed_share(
 
 
 def likeliest_shares(
-    heard: Whitening,
-    denoiser: DenoiseFunction,
-    schedule: Schedule,
-    draw_noise: DrawNoise,
+    heard: Whitening, denoiser: DenoiseFunction, schedule: Schedule, draw_noise: DrawNoise
 ) -> Iterator[tuple[int, Tensor]]:
     """(looks so far, how many times as strong the noise is as it was heard, (1, 2)).
 

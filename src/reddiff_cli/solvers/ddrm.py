@@ -12,9 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..schedule import Schedule
-from ..signatures import DenoiseFunction, DrawNoise
 from .chain import chain, denoise
+from .given import Given
 
 # As in the repository published with the paper, whatever the task.
 ETA = 0.85
@@ -49,12 +48,7 @@ class Spectral(Protocol):
 
 
 def ddrm(
-    y: Tensor,
-    operator: Spectral,
-    denoiser: DenoiseFunction,
-    schedule: Schedule,
-    start: Tensor,
-    draw_noise: DrawNoise,
+    given: Given[Spectral],
     *,
     steps: int,
     sigma_y: float,
@@ -70,31 +64,30 @@ def ddrm(
         a s_u >= sigma_y:   zbar = ybar + sqrt(s_u^2 - b^2) xi
     b = sigma_y / a; the eta_b of the paper is 1, as published.
 
-    y: measurement, any shape A returns.    start: (B, C, H, W), seen through the noise of the
-    first level where y says less: s_start, or the top of the schedule.    sigma_y: noise in
-    [-1, 1] units; at 0 the observed directions are those of y exactly.
-    ValueError if A has no spectrum.
+    The start is seen through the noise of the first level where y says less: s_start, or the top
+    of the schedule.    sigma_y: noise in [-1, 1] units; at 0 the observed directions are those of
+    y exactly.    ValueError if A has no spectrum.
     """
     if not 0 <= eta <= 1:
         raise ValueError(f"eta is {eta}, must lie between 0 and 1")
-    spectrum = getattr(operator, "spectrum", None)
+    spectrum = getattr(given.operator, "spectrum", None)
     if spectrum is None:
         raise ValueError("the operator has no singular value decomposition, which DDRM needs")
-    levels = chain(schedule, schedule.uniform_grid(steps, s_start))
-    ybar = spectrum.measurement_to_basis(y)
+    levels = chain(given.schedule, given.schedule.uniform_grid(steps, s_start))
+    ybar = spectrum.measurement_to_basis(given.y)
     a = spectrum.singular_values.to(ybar)
     if sigma_y > 0:
         a = torch.where(a < NOISE_ALONE * a.max(), 0, a)
     directions = _Directions(a, sigma_y, eta)
     first = levels[0].s_t
-    zbar = directions.begin(spectrum.to_basis(start), ybar, first)
-    zbar = zbar + directions.begin_std(first) * spectrum.to_basis(draw_noise())
+    zbar = directions.begin(spectrum.to_basis(given.start), ybar, first)
+    zbar = zbar + directions.begin_std(first) * spectrum.to_basis(given.draw_noise())
     for k, level in enumerate(levels):
-        clean = denoise(spectrum.from_basis(zbar), level, denoiser)
+        clean = denoise(spectrum.from_basis(zbar), level, given.denoiser)
         dbar = spectrum.to_basis(clean)
         zbar = directions.mean(dbar, (zbar - dbar) / level.s_t, ybar, level.s_u)
         if not level.last:
-            zbar = zbar + directions.std(level.s_u) * spectrum.to_basis(draw_noise())
+            zbar = zbar + directions.std(level.s_u) * spectrum.to_basis(given.draw_noise())
         yield k + 1, spectrum.from_basis(zbar) if level.last else clean
 
 

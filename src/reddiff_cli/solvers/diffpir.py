@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ..schedule import Schedule
-from ..signatures import DataTerm, DenoiseFunction, DrawNoise
+from ..signatures import DataTerm
 from .chain import chain, denoise, noised
+from .given import Given
 
 # (zeta, lambda) by task. inpaint, superres, deblur: the scripts and settings published with the
 # paper. The others have no published value: they take zeta of superres and lambda 4, which is the
@@ -32,12 +32,7 @@ SIGMA_LEAST = 0.002
 
 
 def diffpir(
-    y: Tensor,
-    operator: DataTerm,
-    denoiser: DenoiseFunction,
-    schedule: Schedule,
-    start: Tensor,
-    draw_noise: DrawNoise,
+    given: Given[DataTerm],
     *,
     steps: int,
     sigma_y: float,
@@ -54,27 +49,27 @@ def diffpir(
         x <- sqrt(alpha_bar_u) h + sqrt(1 - alpha_bar_u) (sqrt(1 - zeta) e + sqrt(zeta) xi),
     e the noise that x holds if h is the picture. Time steps are dense at the end.
 
-    y: measurement, any shape A returns.    start: (B, C, H, W), seen through the noise of the
-    first level: s_start, or the top of the schedule.    sigma_y: noise in [-1, 1] units.
-    weight: lambda in the paper's units.    known: of an inpainting problem, 1 = observed; these
-    pixels of y are pasted into the result.    clip: D to [-1, 1], as published.
+    The start is seen through the noise of the first level: s_start, or the top of the schedule.
+    sigma_y: noise in [-1, 1] units.    weight: lambda in the paper's units.    known: of an
+    inpainting problem, 1 = observed; these pixels of y are pasted into the result.    clip: D to
+    [-1, 1], as published.
     """
     if not 0 <= zeta <= 1:
         raise ValueError(f"zeta is {zeta}, must lie between 0 and 1")
     if weight <= 0:
         raise ValueError(f"weight is {weight}, must be above 0")
     sigma = max(sigma_y, SIGMA_LEAST)
-    levels = chain(schedule, schedule.quadratic_grid(steps, s_start))
-    x = noised(start, levels[0], draw_noise())
+    levels = chain(given.schedule, given.schedule.quadratic_grid(steps, s_start))
+    x = noised(given, levels[0])
     for k, level in enumerate(levels):
         root, spread = math.sqrt(level.alpha_bar_t), math.sqrt(1 - level.alpha_bar_t)
-        clean = denoise(x / root, level, denoiser)
+        clean = denoise(x / root, level, given.denoiser)
         clean = clean.clamp(-1, 1) if clip else clean
         if level.last:
-            yield k + 1, clean if known is None else torch.where(known == 1, y, clean)
+            yield k + 1, clean if known is None else torch.where(known == 1, given.y, clean)
             return
-        h = operator.data_step(clean, y, weight / 4 * sigma**2 / level.s_t**2)
+        h = given.operator.data_step(clean, given.y, weight / 4 * sigma**2 / level.s_t**2)
         e = (x - root * h) / spread
-        noise = math.sqrt(1 - zeta) * e + math.sqrt(zeta) * draw_noise()
+        noise = math.sqrt(1 - zeta) * e + math.sqrt(zeta) * given.draw_noise()
         x = math.sqrt(level.alpha_bar_u) * h + math.sqrt(1 - level.alpha_bar_u) * noise
         yield k + 1, h

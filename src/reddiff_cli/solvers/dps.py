@@ -5,15 +5,14 @@ A DDPM chain whose every step is pushed down the gradient of |y - A(D)|, taken t
 
 import math
 from collections.abc import Iterator
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from ..linear import Map
 from ..options.common import PUBLISHED_STEPS
-from ..schedule import Schedule
-from ..signatures import DenoiseFunction, DrawNoise
 from .chain import chain, denoise_recorded, noised, pull_back
+from .given import Given
 
 PUBLISHED_PIXELS = 256 * 256
 # zeta by task at the published number of evaluations, for the gradient of the norm. superres,
@@ -46,24 +45,8 @@ def default_zeta(task: str, steps: int, pixels: int = PUBLISHED_PIXELS) -> float
     return ZETA[task] * PUBLISHED_STEPS["dps"] / steps * math.sqrt(pixels / PUBLISHED_PIXELS)
 
 
-class Forward(Protocol):
-    """What DPS needs of an operator: A(x), differentiable."""
-
-    def __call__(self, x: Tensor) -> Tensor: ...
-
-
 def dps(
-    y: Tensor,
-    operator: Forward,
-    denoiser: DenoiseFunction,
-    schedule: Schedule,
-    start: Tensor,
-    draw_noise: DrawNoise,
-    *,
-    steps: int,
-    zeta: float,
-    s_start: float | None = None,
-    clip: bool = True,
+    given: Given[Map], *, steps: int, zeta: float, s_start: float | None = None, clip: bool = True
 ) -> Iterator[tuple[int, Tensor]]:
     """Sample x from y = A(x) + noise by a DDPM chain with a data gradient.
 
@@ -73,18 +56,18 @@ def dps(
     posterior is that of the respaced alpha_bar, with the fixed small variance. The noise of y does
     not enter: zeta stands in its place. Each step goes backwards through the network too.
 
-    y: measurement, any shape A returns.    start: (B, C, H, W), seen through the noise of the
-    first level: s_start, or the top of the schedule (where it is all but invisible).
-    denoiser: must record gradients.    ValueError if it does not, or if A has none (JPEG).
+    The start is seen through the noise of the first level: s_start, or the top of the schedule
+    (where it is all but invisible). The denoiser must record gradients, and A have some (JPEG has
+    none): else ValueError.
     """
     if zeta < 0:
         raise ValueError(f"zeta is {zeta}, must not be negative")
-    levels = chain(schedule, schedule.uniform_grid(steps, s_start))
-    x = noised(start, levels[0], draw_noise())
+    levels = chain(given.schedule, given.schedule.uniform_grid(steps, s_start))
+    x = noised(given, levels[0])
     for k, level in enumerate(levels):
         root = math.sqrt(level.alpha_bar_t)
-        clean, leaf = denoise_recorded(x / root, level, denoiser, clip=clip)
-        slope = norm_gradient(operator, clean.detach(), y)
+        clean, leaf = denoise_recorded(x / root, level, given.denoiser, clip=clip)
+        slope = norm_gradient(given.operator, clean.detach(), given.y)
         gradient = pull_back(clean, leaf, slope) / root
         clean = clean.detach()
         ratio = level.alpha_bar_t / level.alpha_bar_u  # the respaced 1 - beta
@@ -94,12 +77,12 @@ def dps(
             + math.sqrt(ratio) * (1 - level.alpha_bar_u) / rest * x
         )
         if not level.last:
-            x = x + math.sqrt((1 - ratio) * (1 - level.alpha_bar_u) / rest) * draw_noise()
+            x = x + math.sqrt((1 - ratio) * (1 - level.alpha_bar_u) / rest) * given.draw_noise()
         x = x - zeta * gradient
         yield k + 1, x if level.last else clean
 
 
-def norm_gradient(operator: Forward, x: Tensor, y: Tensor) -> Tensor:
+def norm_gradient(operator: Map, x: Tensor, y: Tensor) -> Tensor:
     """Gradient of |y - A(x)| in x, the norm of each picture its own; zero where y = A(x).
 
     ValueError if A passes no gradient although y and A(x) differ.

@@ -8,28 +8,21 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from ..schedule import Schedule
-from ..signatures import DataTerm, DenoiseFunction, DrawNoise
+from ..signatures import DataTerm
 from .chain import chain, denoise_recorded, noised, pull_back
-from .reddiff import SIGMA_FLOOR
+from .given import Given
 
 # As in the test script published by its authors' group, whatever the task.
 ETA = 1.0
 
 
 def pigdm(
-    y: Tensor,
-    operator: DataTerm,
-    denoiser: DenoiseFunction,
-    schedule: Schedule,
-    start: Tensor,
-    draw_noise: DrawNoise,
+    given: Given[DataTerm],
     *,
     steps: int,
     sigma_y: float,
     eta: float = ETA,
     s_start: float | None = None,
-    sigma_least: float = SIGMA_FLOOR,
 ) -> Iterator[tuple[int, Tensor]]:
     """Sample x from y = A(x) + sigma_y n by a guided DDIM chain.
 
@@ -40,27 +33,26 @@ def pigdm(
     c1 = eta times the standard deviation of the DDPM posterior, c1^2 + c2^2 = 1 - alpha_bar_u.
     Each step goes backwards through the network too.
 
-    y: measurement, any shape A returns.    start: (B, C, H, W), seen through the noise of the
-    first level: s_start, or the top of the schedule.    sigma_y: noise in [-1, 1] units, taken as
-    sigma_least at least.    denoiser: must record gradients (ValueError).    D is not clipped.
+    The start is seen through the noise of the first level: s_start, or the top of the schedule.
+    sigma_y: noise in [-1, 1] units, above 0. The denoiser must record gradients (ValueError). D is
+    not clipped.
     """
     if not 0 <= eta <= 1:
         raise ValueError(f"eta is {eta}, must lie between 0 and 1")
-    sigma = max(sigma_y, sigma_least)
-    levels = chain(schedule, schedule.uniform_grid(steps, s_start))
-    x = noised(start, levels[0], draw_noise())
+    levels = chain(given.schedule, given.schedule.uniform_grid(steps, s_start))
+    x = noised(given, levels[0])
     for k, level in enumerate(levels):
         root = math.sqrt(level.alpha_bar_t)
-        recorded, leaf = denoise_recorded(x / root, level, denoiser)
+        recorded, leaf = denoise_recorded(x / root, level, given.denoiser)
         clean = recorded.detach()
-        v = operator.data_step(clean, y, sigma**2 / (1 - level.alpha_bar_t)) - clean
+        v = given.operator.data_step(clean, given.y, sigma_y**2 / (1 - level.alpha_bar_t)) - clean
         # The leaf is z = x / root, so that sqrt(alpha_bar_t) g is the gradient in z.
         estimate = clean + pull_back(recorded, leaf, v)
         eps = (x - root * clean) / math.sqrt(1 - level.alpha_bar_t)
         c1, c2 = _noise_shares(level.alpha_bar_t, level.alpha_bar_u, eta)
         x = math.sqrt(level.alpha_bar_u) * estimate + c2 * eps
         if not level.last:
-            x = x + c1 * draw_noise()
+            x = x + c1 * given.draw_noise()
         yield k + 1, estimate
 
 

@@ -6,13 +6,15 @@ in closed form (a proximal step, as in DiffPIR, Zhu et al. 2023, arXiv 2305.0899
 itself and with fresh noise); `red_diff_paper` is the published form: Adam on mean losses.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..schedule import Schedule
+from ..linear import Map
 from ..signatures import DataTerm, DenoiseFunction, DrawNoise
+from .given import Given
 from .look import Seen, mean_of_looks
 from .through import Through
 
@@ -30,72 +32,67 @@ SIGMA_SINGLE = 1.5e-7
 CLIP_ABOVE = 1.0
 
 
+@dataclass(frozen=True)
+class Annealing:
+    """How `red_diff` goes down the noise levels s, log-spaced from s_start to s_end.
+
+    steps: network evaluations, even with pairs.    sigma_y: noise of y in [-1, 1] units, above 0.
+    pairs: whether D is the mean over both signs of xi, or of the first alone.    looks: the last
+    so many evaluations see y, which must be `Seen`, at level sigma_y.
+    """
+
+    steps: int
+    sigma_y: float
+    s_start: float
+    s_end: float = 0.03
+    prior_weight: float = 1.0
+    pairs: bool = True
+    looks: int = 0
+
+
 def red_diff(
-    y: Tensor,
-    operator: DataTerm,
-    denoiser: DenoiseFunction,
-    schedule: Schedule,
-    start: Tensor,
-    draw_noise: DrawNoise,
-    *,
-    steps: int,
-    sigma_y: float,
-    s_start: float,
-    s_end: float = 0.03,
-    prior_weight: float = 1.0,
-    pairs: bool = True,
-    sigma_least: float = SIGMA_FLOOR,
-    seen: Seen | None = None,
-    looks: int = 0,
-    through: Through | None = None,
+    given: Given[DataTerm], how: Annealing, shown: Seen | Through | None = None
 ) -> Iterator[tuple[int, Tensor]]:
     """Restore x from y = A(x) + sigma_y n by annealed proximal RED-diff.
 
     Yields (k, mu) after each step, k network evaluations being done,
         mu <- argmin_x |y - A(x)|^2 + r |x - D|^2,    r = prior_weight sigma_y^2 (1 + s^2) / s^2,
-    D the mean of denoiser(mu + s xi, t) and denoiser(mu - s xi, t), or the first alone without
-    `pairs`. s falls log-spaced from s_start to s_end.
+    D the mean of denoiser(mu + s xi, t) and denoiser(mu - s xi, t), or the first alone.
 
-    y: measurement, any shape the operator returns.    start, mu: (B, C, H, W) in [-1, 1].
-    steps: network evaluations, even with pairs.    sigma_y: noise in [-1, 1] units, taken as
-    sigma_least if it is less.
-    seen: what of y is a noisy picture itself; there the network sees y, with as much noise as
-    makes it level s, and D stays. The last `looks` of the evaluations see y at level sigma_y, and
-    their mean is the result. (With an exact denoiser of Gaussian pictures this settles at the mean
-    of x given y, in holes too.)
-    through: y behind a linear A, which the network sees where it is less noisy than s.
-    draw_noise: fresh N(0, I) of mu's shape at every call.
+    shown: y, where the network sees it. `Seen`: what of y is a noisy picture itself; there it is
+    seen with as much noise as makes it level s, and D stays; the mean of the looks at the end is
+    the result. (With an exact denoiser of Gaussian pictures this settles at the mean of x given y,
+    in holes too.) `Through`: y behind a linear A, seen where it is less noisy than s.
     """
-    draws, loop = 2 if pairs else 1, steps - looks
-    if loop < 0 or loop % draws or steps < draws:
-        raise ValueError(f"steps is {steps}; must be {looks} and a multiple of {draws}")
-    count = loop // draws
-    sigma = max(sigma_y, sigma_least)
-    mu = start.clone()
-    for k, t in enumerate(schedule.log_grid(s_start, s_end, count)):
+    y, schedule, mu = given.y, given.schedule, given.start.clone()
+    draws, loop = 2 if how.pairs else 1, how.steps - how.looks
+    if loop < 0 or loop % draws or how.steps < draws:
+        told = f"steps is {how.steps}; must be {how.looks} and a multiple of {draws}"
+        raise ValueError(told)
+    seen = shown if isinstance(shown, Seen) else None
+    for k, t in enumerate(schedule.log_grid(how.s_start, how.s_end, loop // draws)):
         s = float(schedule.s[t])
-        around = _around(mu, s, draw_noise, seen, through)
-        clean = _denoise(*around, t, denoiser, pairs, s > CLIP_ABOVE)
-        r = prior_weight * sigma**2 * (1 + s**2) / s**2
-        mu = operator.data_step(clean, y, r)
+        around = _around(mu, s, given.draw_noise, shown)
+        clean = _denoise(*around, t, given.denoiser, how.pairs, s > CLIP_ABOVE)
+        r = how.prior_weight * how.sigma_y**2 * (1 + s**2) / s**2
+        mu = given.operator.data_step(clean, y, r)
         if seen is not None:
             mu = torch.where(seen.where, clean, mu)
         yield draws * (k + 1), mu
     if seen is not None:
-        for k, mean in mean_of_looks(seen, mu, denoiser, schedule, draw_noise, looks):
+        about = seen, mu, given.denoiser, schedule, given.draw_noise
+        for k, mean in mean_of_looks(*about, how.looks):
             yield loop + k, mean
 
 
 def _around(
-    mu: Tensor, s: float, draw_noise: DrawNoise, seen: Seen | None, through: Through | None
+    mu: Tensor, s: float, draw_noise: DrawNoise, shown: Seen | Through | None
 ) -> tuple[Tensor, Tensor]:
     """Centre and deviation of what the network sees at level s."""
     xi = draw_noise()
-    if seen is not None:
-        return seen.around(mu, s, xi)
-    if through is not None:
-        return through.around(mu, s, xi, draw_noise())
-    return mu, s * xi
+    if isinstance(shown, Through):
+        return shown.around(mu, s, xi, draw_noise())
+    return (mu, s * xi) if shown is None else shown.around(mu, s, xi)
 
 
 def _denoise(
@@ -113,34 +110,26 @@ def _denoise(
 
 
 def red_diff_paper(
-    y: Tensor,
-    operator: Callable[[Tensor], Tensor],
-    denoiser: DenoiseFunction,
-    schedule: Schedule,
-    start: Tensor,
-    draw_noise: DrawNoise,
-    *,
-    steps: int,
-    lr: float,
-    prior_weight: float,
+    given: Given[Map], *, steps: int, lr: float, prior_weight: float
 ) -> Iterator[tuple[int, Tensor]]:
     """The published form: Adam on mean(|y - A(mu)|^2) / 2 + lambda s_t mean((eps_hat - eps) mu).
 
     The weight lambda s_t is linear in 1 / sqrt(SNR); per pixel the prior's gradient is
     lambda (mu - D) / n. Adam with betas (0.9, 0.99) and eps 1e-8, time steps descending, every
     (T // steps)-th: the values of the published implementation. Like it, the last yield is mu
-    before the last update. Shapes as in `red_diff`; start is the operator's pseudo-inverse of y.
+    before the last update. The start is the operator's pseudo-inverse of y.
     (PyTorch's Adam does the same, but imports a compiler first, which takes two seconds.)
     """
-    mu, mean, square = start.clone(), torch.zeros_like(start), torch.zeros_like(start)
+    y, schedule, mu = given.y, given.schedule, given.start.clone()
+    mean, square = torch.zeros_like(mu), torch.zeros_like(mu)
     for k, t in enumerate(schedule.reference_grid(steps), 1):
         s = float(schedule.s[t])
         current = mu.clone()
-        z = current + s * draw_noise()
-        clean = denoiser(z, torch.full((len(z),), t))
+        z = current + s * given.draw_noise()
+        clean = given.denoiser(z, torch.full((len(z),), t))
         x = current.clone().requires_grad_(True)
         # Each picture has a mean of its own: what stands beside it does not matter.
-        loss = (y - operator(x)).square().flatten(1).mean(1).sum() / 2
+        loss = (y - given.operator(x)).square().flatten(1).mean(1).sum() / 2
         loss.backward()  # type: ignore[no-untyped-call]
         if x.grad is None:
             raise ValueError("the operator's output does not depend on the picture")

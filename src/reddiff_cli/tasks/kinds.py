@@ -1,12 +1,7 @@
 """Which problems of one stage on one canvas are more than that."""
 
 from ..options.damages import RestoreOptions
-from ..options.tasks import (
-    DeblurOptions,
-    DenoiseOptions,
-    HdrOptions,
-    SuperresOptions,
-)
+from ..options.tasks import DeblurOptions, DenoiseOptions, HdrOptions, SuperresOptions
 from .compose import Composition
 from .degraded import DegradedPicture
 from .denoise import Denoising

@@ -79,6 +79,11 @@ class Stage:
     ahead: "Stage | None" = None
 
     @property
+    def sigma(self) -> float:
+        """Noise of y that a solver may count on, above 0."""
+        return max(self.sigma_y, self.sigma_least)
+
+    @property
     def last(self) -> bool:
         """Whether the picture is done after it."""
         return not (self.shared or self.more)

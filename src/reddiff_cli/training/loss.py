@@ -61,10 +61,7 @@ def timesteps(schedule: Schedule, s: Tensor) -> Tensor:
 
 
 def denoising_loss(
-    network: NetworkFunction,
-    batch: Batch,
-    options: TrainOptions,
-    sixteen_bits: bool,
+    network: NetworkFunction, batch: Batch, options: TrainOptions, sixteen_bits: bool
 ) -> Tensor:
     """The mean over crops of the squared error of the network's own target, or of its logarithm.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError
+from ..options.checks import check_between
 
 # Steps of the optimisers where none is given.
 RATES = {"adamw": 1e-3, "muon": 1e-2}
@@ -102,8 +103,7 @@ class TrainOptions:
                 raise UsageError(f"--{name} {count}: must be 1 or more")
         if self.wide_every < 0:
             raise UsageError(f"--wide-every {self.wide_every}: give 0 (off) or more")
-        if not 0 <= self.seed < 2**63:
-            raise UsageError(f"--seed {self.seed}: must lie between 0 and {2**63 - 1}")
+        check_between("--seed", self.seed, 0, 2**63 - 1)
 
     def _check_numbers(self) -> None:
         """UsageError for a share, a rate or a time that cannot be; none of them holds of NaN."""
