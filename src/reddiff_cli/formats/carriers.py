@@ -33,6 +33,7 @@ from .attributes import XMP as XMP_ATTRIBUTE
 from .colours import COLOURS, SRGB, Chunks
 from .comments import ASCII, words
 from .complaints import complaint
+from .finer import refine
 from .opening import open_picture
 from .pngchunks import insert
 from .tifftags import (
@@ -63,7 +64,6 @@ _TURN = re.compile(
 )
 # More would wrap around.
 _MOST_DPI_OF_JPEG = 65535
-_DESCRIPTION = ExifTags.Base.ImageDescription.value
 
 
 @dataclass(frozen=True)
@@ -93,16 +93,12 @@ class Metadata:
         return (*self.ratio, NO_UNIT) if self.ratio else None
 
     def enlarged(self, factor: int) -> "Metadata":
-        """Of a picture with so many times the pixels a side, of the same size when printed.
-
-        The description by which tifffile knows an array's shape would be wrong, and is left out.
-        """
+        """Of a picture with so many times the pixels a side, of the same size when printed."""
         dpi, ratio = (
             pair and (factor * pair[0], factor * pair[1]) for pair in (self.dpi, self.ratio)
         )
         exif = unpacked(self.exif)
-        if factor > 1 and str(exif.get(_DESCRIPTION, "")).startswith('{"shape":'):
-            exif.pop(_DESCRIPTION)
+        refine(exif, factor)
         return replace(
             self,
             exif=packed(exif) if len(exif) else b"",

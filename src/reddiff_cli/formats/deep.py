@@ -4,7 +4,6 @@
 """
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -13,10 +12,11 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PictureError, counted
+from ..errors import PictureError
 from .attributes import Attribute, set_attributes, set_window
 from .complaints import complaint, name_of
 from .damage import no_picture
+from .lit import check_channels, check_light
 from .parts import has_several
 from .samples import CONVERT, MOST, check_bits, rounded, scaled
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.float32]
 Sample = TypeVar("Sample", bound=np.generic)
 NO_PREDICTOR = 1  # TIFF
+UNUSUAL = "lays out its samples or colours in an unusual way; save it as plain grey or RGB"
 SPARE = 65_536  # bytes; no file system hands out larger blocks
 Values = NDArray[np.uint16] | NDArray[np.float32]
 
@@ -94,6 +95,8 @@ def read_float(path: Path) -> tuple[Pixels, Pixels | None, Pixels | None]:
         reason = complaint(buffer) or "unknown format"
         raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
     spec = buffer.spec()
+    if spec.format == oiio.UINT8:  # a layout or colours that Pillow does not know
+        raise PictureError(f"{path}: {UNUSUAL}", "Layout")
     if str(spec.format) not in ("half", "float"):
         raise PictureError(f"{path}: stored as {spec.format}; {CONVERT}", "Depth")
     if spec.depth > 1 or has_several(path):
@@ -101,24 +104,15 @@ def read_float(path: Path) -> tuple[Pixels, Pixels | None, Pixels | None]:
     # OpenImageIO multiplies a TIFF's colours by alpha while it reads, as EXR stores them.
     orientation = int(spec.get_int_attribute("Orientation", 1))
     light, alpha = split(path, turn(np.asarray(values, dtype=np.float32), orientation))
-    if alpha is not None and spec.alpha_channel < 0:
-        _check_names(path, spec.channelnames)
-        alpha = None
-    _check_light(path, light, alpha)
+    stray = alpha is not None and spec.alpha_channel < 0
+    if path.suffix.lower() == ".exr":
+        check_channels(path, spec.channelnames, light.shape[2], stray=stray)
+    alpha = None if stray else alpha
+    check_light(path, light, alpha)
     if alpha is None:
         return light, None, None
     alpha = alpha.clip(0, 1)
     return _divided(light, alpha), alpha, light
-
-
-def _check_names(path: Path, names: Sequence[str]) -> None:
-    """PictureError for an EXR file with a channel that is neither a colour nor alpha.
-
-    In TIFF such a channel may be anything, a saved selection for one, and is left out.
-    """
-    if path.suffix.lower() == ".exr":
-        told = f"{path}: holds {', '.join(names)}; give a file of colours and at most alpha (A)"
-        raise PictureError(told, "Channels")
 
 
 def _divided(pixels: Pixels, alpha: Pixels) -> Pixels:
@@ -162,20 +156,6 @@ def _check_size(path: Path, buffer: "ImageBuf") -> None:
         raise no_picture(path)
     if spec.width * spec.height * max(1, spec.depth) > MOST:
         raise PictureError(f"{path}: more than 179 megapixels; split it", "TooLarge")
-
-
-def _check_light(path: Path, light: Pixels, alpha: Pixels | None) -> None:
-    """PictureError where something else than light is stored."""
-    finite = np.isfinite(light).all(axis=2) & (True if alpha is None else np.isfinite(alpha))
-    if not finite.all():
-        told = counted(int((~finite).sum()), "pixel is", "pixels are")
-        message = f"{path}: {told} not a number, or infinite; replace that first"
-        raise PictureError(message, "NotFinite")
-    if light.min() < 0:
-        told = counted(int((light < 0).any(axis=2).sum()), "pixel is", "pixels are")
-        told = f"{path}: {told} negative, the least is {float(light.min()):.3g}"
-        cure = "add an offset to all pixels, or set negative ones to 0, which makes a background "
-        raise PictureError(f"{told}; {cure}brighter", "Negative")
 
 
 def split(path: Path, upright: Pixels) -> tuple[Pixels, Pixels | None]:

@@ -6,13 +6,15 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
+from ..errors import PictureError
 from . import deep, heif, jpeg2000
 from .pngchunks import words_follow_pixels
-from .samples import check_bits, is_grey
+from .samples import CONVERT, check_bits, is_grey
 
 ORIENTATION = ExifTags.Base.Orientation.value
 PHOTOMETRIC, _WHITE_IS_ZERO, CMYK = 262, 0, 5  # TIFF
-_SAMPLE_FORMAT, _IS_FLOAT, _EXTRA_SAMPLES = 339, 3, 338
+_SAMPLE_FORMAT, _IS_SIGNED, _IS_FLOAT, _EXTRA_SAMPLES = 339, 2, 3, 338
+_SLICES = 32997  # of a volume, as tifffile writes it
 ON_SIDE = range(5, 9)  # orientations that exchange width and height
 
 
@@ -68,9 +70,18 @@ def is_float_tiff(image: Image.Image) -> bool:
 
 
 def check_samples(path: Path, image: Image.Image) -> None:
-    """PictureError for a TIFF file of whole numbers that are not read."""
-    if image.format != "TIFF" or is_float_tiff(image):
+    """PictureError for numbers that are not read: some of TIFF, and floats of another format."""
+    if image.format != "TIFF":
+        if image.mode == "F":
+            told = f"{path}: is a file of floats that is not read (PFM)"
+            raise PictureError(f"{told}; convert it to .exr, or to .tif of 32-bit float", "Depth")
         return
+    if (slices := tag_of(image, _SLICES)) > 1:
+        raise PictureError(f"{path}: holds {slices} slices; give one still picture", "Animated")
+    if is_float_tiff(image):
+        return
+    if tag_of(image, _SAMPLE_FORMAT) == _IS_SIGNED:
+        raise PictureError(f"{path}: stored as signed integers; {CONVERT}", "Depth")
     if (bits := bits_per_channel(path, image)) > 8:
         check_bits(path, bits)
 

@@ -47,7 +47,7 @@ from ..formats.opened import (
 )
 from ..formats.opening import open_picture
 from ..formats.samples import eight_bits_of, rounded, scaled
-from ..formats.tifftags import read_tags
+from ..formats.tifftags import is_big_in_reverse, read_tags
 from .pixels import Hole as Hole
 from .pixels import Picture as Picture
 from .pixels import Pixels as Pixels
@@ -76,6 +76,7 @@ def load_eight_bits(path: Path) -> NDArray[np.uint8] | None:
     if not _is_light(path):
         with suppress(UnidentifiedImageError), _opened(path) as image:
             _check_still(path, image)
+            check_samples(path, image)
             if bits_per_channel(path, image) <= 8:
                 return eight_bits_of(image)
     return None
@@ -170,6 +171,7 @@ def save_picture(
 
 def _read(path: Path, image: Image.Image) -> Picture:
     _check_still(path, image)
+    check_samples(path, image)
     bits = bits_per_channel(path, image)
     if image.format == "PNG":
         # Damaged pixels are told of once only: whoever asks again gets what was decoded by then.
@@ -209,6 +211,9 @@ def _check_odd_tiff(path: Path) -> None:
     """PictureError for a file that Pillow does not know, if no other reader can."""
     if path.suffix.lower() not in (".tif", ".tiff") or not path.stat().st_size:
         raise no_picture(path)
+    if is_big_in_reverse(path):
+        told = f"{path}: is a big-endian BigTIFF, whose tags are not read"
+        raise PictureError(f"{told}; save it as a little-endian one, or as TIFF", "Layout")
 
 
 def _read_odd_tiff(path: Path) -> Picture:
