@@ -110,6 +110,31 @@ def test_signed_numbers_are_not_taken_for_others(tmp_path, kind):
             read(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_colours_that_were_multiplied_by_alpha_come_back_when_they_are_again(
+    tmp_path, channels, orientation
+):
+    """Pillow divides and rounds down, so that they would come back darker."""
+    alpha, colour = (values[::3, ::3] for values in np.mgrid[:256, :256].astype(np.uint8))
+    seen = colour <= alpha
+    values = np.stack([colour * seen] * (channels - 1) + [alpha], axis=2)
+    write(tmp_path / "a.tif", values, kind=oiio.UINT8, Orientation=orientation)
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    place = content.index((338).to_bytes(2, "little") + b"\3\0\1\0\0\0\2\0")
+    content[place + 8] = 1  # the alpha that colours are multiplied by
+    (tmp_path / "a.tif").write_bytes(content)
+    picture = load_picture(tmp_path / "a.tif")
+    assert picture.depth == 8
+    save_picture(picture, tmp_path / "b.png", None)
+    with Image.open(tmp_path / "b.png") as image:
+        found = np.asarray(image).astype(float)
+    upright = np.rot90(values, -1) if orientation == 6 else values
+    assert np.array_equal(found[..., -1], upright[..., -1])
+    again = np.rint(found[..., :-1] * found[..., -1:] / 255)
+    assert np.array_equal(again, upright[..., :-1] * (upright[..., -1:] > 0))
+
+
 def tiff_with(path, tags):
     info = ImageFileDirectory_v2()
     for tag, value in tags.items():

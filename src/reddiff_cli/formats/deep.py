@@ -45,10 +45,14 @@ class Stored:
 
 
 def read(path: Path, bits: int, stored: Stored) -> tuple[Pixels, Pixels | None]:
-    """Pixels (H, W, 1 or 3) and alpha (H, W) in [0, 1], upright; PictureError if not 16-bit."""
+    """Pixels (H, W, 1 or 3) and alpha (H, W) in [0, 1], upright.
+
+    PictureError if they have not 16 bits, or 8.
+    """
     import OpenImageIO as oiio
 
-    check_bits(path, bits)
+    if bits != 8:
+        check_bits(path, bits)
     as_stored = oiio.ImageSpec()
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # colours not multiplied by alpha
     buffer = oiio.ImageBuf(name_of(path), 0, 0, as_stored)
@@ -57,7 +61,7 @@ def read(path: Path, bits: int, stored: Stored) -> tuple[Pixels, Pixels | None]:
     if values is None or buffer.has_error:
         reason = complaint(buffer) or "unknown format"
         raise PictureError(f"{path}: cannot be decoded ({reason})", "Unreadable")
-    if buffer.spec().format != oiio.UINT16:
+    if buffer.spec().format != (oiio.UINT8 if bits == 8 else oiio.UINT16):
         raise PictureError(f"{path}: stored as {buffer.spec().format}; {CONVERT}", "Depth")
     pixels, alpha = split(path, scaled(turn(np.asarray(values), stored.orientation), 65535))
     if stored.extra == 0:

@@ -14,6 +14,7 @@ from .samples import CONVERT, check_bits, is_grey
 ORIENTATION = ExifTags.Base.Orientation.value
 PHOTOMETRIC, _WHITE_IS_ZERO, CMYK = 262, 0, 5  # TIFF
 _SAMPLE_FORMAT, _IS_SIGNED, _IS_FLOAT, _EXTRA_SAMPLES = 339, 2, 3, 338
+_SAMPLES = 277  # of a pixel
 _SLICES = 32997  # of a volume, as tifffile writes it
 ON_SIDE = range(5, 9)  # orientations that exchange width and height
 
@@ -112,3 +113,11 @@ def stored_of(tags: Any, orientation: int) -> deep.Stored:  # noqa: ANN401  (Pil
     extra = tags.get(_EXTRA_SAMPLES, 2)
     first = (*extra, 2)[0] if isinstance(extra, tuple) else int(extra)
     return deep.Stored(orientation, tags.get(PHOTOMETRIC, 1) == _WHITE_IS_ZERO, first)
+
+
+def is_multiplied(image: Image.Image) -> bool:
+    """Whether it is a TIFF file whose colours were multiplied by alpha, as GIMP writes them."""
+    if image.format != "TIFF" or image.mode not in ("LA", "La", "RGBA"):
+        return False
+    alone = tag_of(image, _SAMPLES) in (2, 4)
+    return alone and stored_of(image.tag_v2, 1).extra == 1  # type: ignore[attr-defined]

@@ -41,6 +41,7 @@ from ..formats.opened import (
     exchanges_sides,
     has_no_colours,
     is_float_tiff,
+    is_multiplied,
     orientation_in,
     stored_of,
     upright_size,
@@ -184,13 +185,13 @@ def _read(path: Path, image: Image.Image) -> Picture:
         return Picture(pixels, alpha, FLOAT, metadata, stored)
     if bits > 8 and image.format == "HEIF":
         return Picture(*deep.split(path, heif.read(path)), 16, metadata)
-    if bits > 8:
+    if bits > 8 or is_multiplied(image):  # of 8 bits Pillow divides, and rounds down
         orientation = orientation_in(image.getexif())
         tags: Any = getattr(image, "tag_v2", {})
         if tags.get(PHOTOMETRIC) == CMYK:
             metadata = replace(metadata, icc=b"")
         pixels, alpha = deep.read(path, bits, stored_of(tags, orientation))
-        return Picture(pixels, alpha, 16, metadata)
+        return Picture(pixels, alpha, max(bits, 8), metadata)
     if image.mode in ("CMYK", "YCbCr", "LAB"):
         metadata = replace(metadata, icc=b"")  # the profile describes the old colour space
     eight = eight_bits_of(image)
