@@ -858,12 +858,13 @@ def test_a_profile_of_light_that_values_cannot_keep_is_told(tmp_path, space):
     ("primaries", "told"),
     [
         ((0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329), False),
+        ((0.64, 0.33), False),  # damaged
         ((0.713, 0.293, 0.165, 0.83, 0.128, 0.044, 0.3217, 0.3377), True),
     ],
 )
 def test_colours_that_only_exr_files_tell_are_told(tmp_path, primaries, told):
     light, path = scene(24, 24).astype(np.float32) / 255, tmp_path / "a.exr"
-    said = (("chromaticities", "float[8]", primaries),)
+    said = (("chromaticities", f"float[{len(primaries)}]", primaries),)
     path.write_bytes(encode_float(light, None, ".exr", b"", said))
     for name in ("o.png", "o.tif", "o.hdr", "o.exr"):
         made, notes = setting(noise=0.01)

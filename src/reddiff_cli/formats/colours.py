@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from .attributes import Attribute
 from .pngchunks import before_pixels
@@ -40,11 +41,11 @@ def has_primaries_of_srgb(profile: str) -> bool:
 
 def strange_among(attributes: Iterable[Attribute]) -> tuple[str, ...]:
     """What an EXR file says of its colours, if they are not those of sRGB in linear light."""
-    for name, _, value in attributes:
-        if name == _CHROMATICITIES and len(value) == len(_CHROMATICITIES_OF_SRGB):
-            pairs = zip(value, _CHROMATICITIES_OF_SRGB, strict=True)
-            if any(abs(a - b) > _NEARBY for a, b in pairs):
-                return (name,)
+    told: Any = {name: value for name, _, value in attributes}.get(_CHROMATICITIES)
+    with suppress(TypeError, ValueError):  # damaged ones, and none, say nothing
+        pairs = zip(told, _CHROMATICITIES_OF_SRGB, strict=True)
+        if any(abs(a - b) > _NEARBY for a, b in pairs):
+            return (_CHROMATICITIES,)
     return ()
 
 
