@@ -213,3 +213,40 @@ def test_damaged_places_lose_no_picture(tmp_path):
     assert len(picture.metadata.enlarged(2).exif)
     save_picture(picture, tmp_path / "b.tif", {})
     assert read_tags(tmp_path / "b.tif")[33550] == (0.5, 0.5)
+
+
+def radiance(path, size, lines=b""):
+    values = np.full((8, 9, 3), 0.5, np.float32)
+    write(path, values)
+    content = path.read_bytes().replace(b"FORMAT=", lines + b"FORMAT=", 1)
+    path.write_bytes(content.replace(b"-Y 8 +X 9", size))
+
+
+def test_what_the_numbers_of_a_radiance_picture_mean_stays(tmp_path):
+    lines = b"EXPOSURE=2.0\nEXPOSURE=4\nVIEW= -vtv -vh 45\nCOLORCORR=1 2 1\n"
+    radiance(tmp_path / "a.hdr", b"-Y 8 +X 9", lines + b"SOFTWARE=x\n")
+    picture = load_picture(tmp_path / "a.hdr")
+    for name in ("b.hdr", "b.exr", "c.hdr"):
+        save_picture(picture, tmp_path / name, {})
+        picture = load_picture(tmp_path / name)  # the last one comes from the EXR
+        assert np.allclose(picture.pixels, 0.5)
+    for name in ("b.hdr", "c.hdr"):
+        assert lines + b"FORMAT=" in (tmp_path / name).read_bytes()
+        assert b"SOFTWARE" not in (tmp_path / name).read_bytes()
+    save_picture(picture, tmp_path / "d.hdr", None)
+    assert b"EXPOSURE" not in (tmp_path / "d.hdr").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("size", "known"),
+    [(b"+Y 8 -X 9", True), (b"+X 8 -Y 9", True), (b"+X 8 +Y 9", False), (b"-X 8 -Y 9", False)],
+)
+def test_a_radiance_picture_is_not_turned_the_wrong_way(tmp_path, size, known):
+    radiance(tmp_path / "a.hdr", size)
+    if known:
+        assert (
+            load_picture(tmp_path / "a.hdr").pixels.shape == ((9, 8, 3), (8, 9, 3))[b"+Y" in size]
+        )
+    else:
+        with pytest.raises(PictureError, match="on its side.*; turn it upright"):
+            load_picture(tmp_path / "a.hdr")

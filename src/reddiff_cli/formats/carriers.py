@@ -36,6 +36,7 @@ from .complaints import complaint
 from .finer import refine
 from .opening import open_picture
 from .pngchunks import insert
+from .radiance import lines_of
 from .tifftags import (
     ICC,
     INCH,
@@ -125,9 +126,11 @@ def metadata_of(image: Image.Image) -> Metadata:
 
 
 def metadata_of_file(path: Path) -> Metadata:
-    """The same of a TIFF or EXR file that Pillow does not open."""
+    """The same of a TIFF, EXR or Radiance file, which Pillow does not open."""
     if path.suffix.lower() == ".exr":
         return _metadata_of_exr(path)
+    if path.suffix.lower() == ".hdr":
+        return Metadata(attributes=lines_of(path))
     with suppress(Exception):  # damaged tags raise nearly anything
         tags = read_tags(path)
         return Metadata(

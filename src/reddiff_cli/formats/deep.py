@@ -18,6 +18,7 @@ from .complaints import complaint, name_of
 from .damage import no_picture
 from .lit import check_channels, check_light
 from .parts import has_several
+from .radiance import check_turn
 from .samples import CONVERT, MOST, check_bits, rounded, scaled
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def read_float(path: Path) -> tuple[Pixels, Pixels | None, Pixels | None]:
         raise PictureError(f"{path}: holds several parts; give one picture", "Animated")
     # OpenImageIO multiplies a TIFF's colours by alpha while it reads, as EXR stores them.
     orientation = int(spec.get_int_attribute("Orientation", 1))
+    check_turn(path, orientation)
     light, alpha = split(path, turn(np.asarray(values, dtype=np.float32), orientation))
     stray = alpha is not None and spec.alpha_channel < 0
     if path.suffix.lower() == ".exr":

@@ -47,6 +47,7 @@ from ..formats.opened import (
     upright_size,
 )
 from ..formats.opening import open_picture
+from ..formats.radiance import with_lines
 from ..formats.samples import eight_bits_of, rounded, scaled
 from ..formats.tifftags import is_big_in_reverse, read_tags
 from .pixels import Hole as Hole
@@ -265,7 +266,8 @@ def _encode_deep(picture: Picture, path: Path, text: str | None) -> bytes:
     attributes = exr_attributes(metadata, text) if kind == "EXR" else ()
     # Where a picture lies in its frame is no metadata: it is kept with --strip, too.
     place = metadata.window
-    return deep.encode_float(*values, attributes, place, stored)
+    content = deep.encode_float(*values, attributes, place, stored)
+    return with_lines(content, metadata.attributes) if kind == "HDR" and text else content
 
 
 def _encode_eight(picture: Picture, kind: str, text: str | None, quality: int) -> bytes:
