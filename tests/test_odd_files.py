@@ -10,9 +10,16 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from conftest import scene
 from reddiff_cli.errors import PictureError
-from reddiff_cli.formats.pngchunks import chunk
+from reddiff_cli.formats.carriers import read_record
+from reddiff_cli.formats.pngchunks import chunk, texts_of
 from reddiff_cli.formats.tifftags import read_tags, unpacked
-from reddiff_cli.pictures.files import load_eight_bits, load_picture, save_picture, size_of
+from reddiff_cli.pictures.files import (
+    Picture,
+    load_eight_bits,
+    load_picture,
+    save_picture,
+    size_of,
+)
 
 GEO = {
     33550: (0.5, 0.25, 0.0),  # a pixel spans so much
@@ -213,6 +220,35 @@ def test_damaged_places_lose_no_picture(tmp_path):
     assert len(picture.metadata.enlarged(2).exif)
     save_picture(picture, tmp_path / "b.tif", {})
     assert read_tags(tmp_path / "b.tif")[33550] == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_texts_of_a_png_stay(tmp_path, depth):
+    """Programs that make pictures keep there how they made them."""
+    texts = [
+        (b"tEXt", b"parameters\0a cat\nSteps: 20"),
+        (b"tEXt", b"Author\0me"),
+        (b"zTXt", b"Comment\0\0" + zlib.compress(b"hello")),
+        (b"iTXt", b"Title\0\0\0de\0Titel\0" + "Gr\u00f6\u00dfe".encode()),
+    ]
+    turned = (b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"exif 0"))
+    save_picture(Picture(scene(8, 9) / np.float32(255), depth=depth), tmp_path / "a.png", {"a": 1})
+    content = (tmp_path / "a.png").read_bytes()
+    place = content.rindex(b"IEND") - 4  # one behind the pixels
+    behind = chunk(b"tEXt", b"date\0today")
+    content = content[:place] + behind + content[place:]
+    start = content.index(b"IDAT") - 4
+    chunks = b"".join(chunk(*told) for told in (*texts, turned))
+    (tmp_path / "a.png").write_bytes(content[:start] + chunks + content[start:])
+    picture = load_picture(tmp_path / "a.png")
+    save_picture(picture, tmp_path / "b.png", {"b": 2})
+    assert set(texts_of(tmp_path / "b.png")) == {*texts, (b"tEXt", b"date\0today")}
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.info["Title"] == "Gr\u00f6\u00dfe"
+        assert "Raw profile type exif" not in image.info
+    assert read_record(tmp_path / "b.png") == {"b": 2}
+    save_picture(picture, tmp_path / "c.png", None)
+    assert texts_of(tmp_path / "c.png") == ()
 
 
 def radiance(path, size, lines=b""):

@@ -74,7 +74,7 @@ class Metadata:
     attributes: of an EXR file, which are more than EXIF can hold.    window: its data window
     (x, y, width, height) and its display window, where these differ.    ratio: the resolution of a
     TIFF file by a unit that it does not name, as microscopes do, or names in its description.
-    colours: what a PNG says of them beside a profile.
+    colours: what a PNG says of them beside a profile.    texts: further words in a PNG.
     """
 
     exif: bytes = b""
@@ -85,6 +85,7 @@ class Metadata:
     window: tuple[int, ...] = ()
     ratio: tuple[float, float] | None = None
     colours: Chunks = ()
+    texts: Chunks = ()
 
     @property
     def resolution(self) -> Resolution | None:
@@ -244,7 +245,7 @@ def save_options(metadata: Metadata, kind: str, text: str) -> dict[str, Any]:
         exif.update(zip(RESOLUTION, (*metadata.dpi, INCH), strict=True))
     if kind == "PNG":
         info = PngInfo()
-        for kind_of_chunk, content in metadata.colours:
+        for kind_of_chunk, content in (*metadata.colours, *metadata.texts):
             info.add(kind_of_chunk, content)
         info.add_text("reddiff", text)
         if metadata.xmp:
@@ -285,7 +286,7 @@ def exr_attributes(metadata: Metadata, text: str | None) -> tuple[Attribute, ...
 def with_chunks(png: bytes, metadata: Metadata, text: str) -> bytes:
     """A PNG file with colours, EXIF, XMP, resolution and record put in after its header."""
     chunks = [told for told in metadata.colours if told[0] != SRGB or not metadata.icc]
-    chunks.append((b"tEXt", b"reddiff\0" + text.encode("latin-1", "replace")))
+    chunks += (*metadata.texts, (b"tEXt", b"reddiff\0" + text.encode("latin-1", "replace")))
     if metadata.icc:  # libpng refuses damaged ones, and the picture with them
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc)))
     if metadata.exif:

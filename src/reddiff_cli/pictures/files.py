@@ -47,6 +47,7 @@ from ..formats.opened import (
     upright_size,
 )
 from ..formats.opening import open_picture
+from ..formats.pngchunks import texts_of
 from ..formats.radiance import with_lines
 from ..formats.samples import eight_bits_of, rounded, scaled
 from ..formats.tifftags import is_big_in_reverse, read_tags
@@ -180,7 +181,7 @@ def _read(path: Path, image: Image.Image) -> Picture:
         image.load()
     metadata = metadata_of(image)
     if image.format == "PNG":
-        metadata = replace(metadata, colours=colours_of(path))
+        metadata = replace(metadata, colours=colours_of(path), texts=texts_of(path))
     if is_float_tiff(image):
         pixels, alpha, stored = deep.read_float(path)
         return Picture(pixels, alpha, FLOAT, metadata, stored)
