@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from conftest import scene
+from conftest import reddiff, scene
 from reddiff_cli.errors import PictureError
 from reddiff_cli.formats.carriers import read_record
 from reddiff_cli.formats.pngchunks import chunk, texts_of
@@ -94,6 +94,13 @@ def test_a_big_tiff_is_upright_and_keeps_what_it_says(tmp_path, kind, channels):
     assert found.metadata == plain.metadata
     assert unpacked(found.metadata.exif)[271] == "Camera"
     assert found.metadata.icc == profile
+
+
+def test_a_big_tiff_of_floats_comes_through_stdin(tmp_path, quick):
+    write(tmp_path / "a.tif", scene(16, 16).astype(np.float32) / 255, tiff__bigtiff=1)
+    out = tmp_path / "o.tif"
+    reddiff("denoise", "-", "-o", out, *quick, stdin=(tmp_path / "a.tif").read_bytes())
+    assert load_picture(out).linear
 
 
 @pytest.mark.parametrize("mode", ["L", "I;16"])
