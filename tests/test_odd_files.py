@@ -293,3 +293,28 @@ def test_a_radiance_picture_is_not_turned_the_wrong_way(tmp_path, size, known):
     else:
         with pytest.raises(PictureError, match="on its side.*; turn it upright"):
             load_picture(tmp_path / "a.hdr")
+
+
+def avif(path, codes):
+    """Primaries and transfer characteristics by their numbers in ITU-T H.273."""
+    Image.fromarray(scene(16, 16)).save(path)
+    content = path.read_bytes()
+    place = content.index(b"nclx") + 4
+    path.write_bytes(content[:place] + bytes((0, codes[0], 0, codes[1])) + content[place + 4 :])
+
+
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
+def test_avif_for_hdr_screens_is_refused(tmp_path, transfer, name):
+    avif(tmp_path / "a.avif", (9, transfer))
+    with pytest.raises(PictureError, match=rf"coded for HDR screens \({name}\); convert it"):
+        load_picture(tmp_path / "a.avif")
+
+
+@pytest.mark.parametrize(("codes", "kept"), [((12, 13), True), ((1, 13), False), ((2, 2), False)])
+def test_primaries_that_no_profile_tells_stay_in_a_png(tmp_path, codes, kept):
+    avif(tmp_path / "a.avif", codes)
+    told = ((b"cICP", bytes((*codes, 0, 1))),) if kept else ()
+    picture = load_picture(tmp_path / "a.avif")
+    assert picture.metadata.colours == told
+    save_picture(picture, tmp_path / "b.png", {})
+    assert load_picture(tmp_path / "b.png").metadata.colours == told

@@ -8,7 +8,8 @@ from PIL import ExifTags, Image
 
 from ..errors import PictureError
 from . import deep, heif, jpeg2000
-from .pngchunks import words_follow_pixels
+from .colours import Chunks, colours_of
+from .pngchunks import texts_of, words_follow_pixels
 from .samples import CONVERT, check_bits, is_grey
 
 ORIENTATION = ExifTags.Base.Orientation.value
@@ -56,7 +57,7 @@ def bits_per_channel(path: Path, image: Image.Image) -> int:
         return _header_byte(path, 24)  # IHDR: bit depth
     if image.format == "TIFF":
         return tag_of(image, 258)
-    if image.format == "HEIF":
+    if image.format in ("HEIF", "AVIF"):
         return heif.bits(path, image)
     if image.format in ("PPM", "JPEG2000"):  # Pillow cuts their colours to 8 bits
         told = jpeg2000.bits_of(path) if image.format == "JPEG2000" else None
@@ -85,6 +86,15 @@ def check_samples(path: Path, image: Image.Image) -> None:
         raise PictureError(f"{path}: stored as signed integers; {CONVERT}", "Depth")
     if (bits := bits_per_channel(path, image)) > 8:
         check_bits(path, bits)
+
+
+def chunks_of(path: Path, image: Image.Image) -> tuple[Chunks, Chunks]:
+    """What a file says of colours beside a profile, and in texts, as a PNG says it."""
+    if image.format == "PNG":
+        return colours_of(path), texts_of(path)
+    if image.format in ("HEIF", "AVIF"):
+        return heif.primaries_of(path, image), ()
+    return (), ()
 
 
 def has_no_colours(path: Path, image: Image.Image) -> bool:

@@ -30,7 +30,6 @@ from ..formats.carriers import (
     tiff_with,
     with_chunks,
 )
-from ..formats.colours import colours_of
 from ..formats.damage import no_picture, telling_of_damage, unopened
 from ..formats.kinds import FLOAT, LOSSY, format_of, smooths
 from ..formats.opened import (
@@ -38,6 +37,7 @@ from ..formats.opened import (
     PHOTOMETRIC,
     bits_per_channel,
     check_samples,
+    chunks_of,
     exchanges_sides,
     has_no_colours,
     is_float_tiff,
@@ -47,7 +47,6 @@ from ..formats.opened import (
     upright_size,
 )
 from ..formats.opening import open_picture
-from ..formats.pngchunks import texts_of
 from ..formats.radiance import with_lines
 from ..formats.samples import eight_bits_of, rounded, scaled
 from ..formats.tifftags import is_big_in_reverse, read_tags
@@ -179,9 +178,8 @@ def _read(path: Path, image: Image.Image) -> Picture:
     if image.format == "PNG":
         # Damaged pixels are told of once only: whoever asks again gets what was decoded by then.
         image.load()
-    metadata = metadata_of(image)
-    if image.format == "PNG":
-        metadata = replace(metadata, colours=colours_of(path), texts=texts_of(path))
+    colours, texts = chunks_of(path, image)
+    metadata = replace(metadata_of(image), colours=colours, texts=texts)
     if is_float_tiff(image):
         pixels, alpha, stored = deep.read_float(path)
         return Picture(pixels, alpha, FLOAT, metadata, stored)
