@@ -82,10 +82,10 @@ def check_samples(path: Path, image: Image.Image) -> None:
         raise PictureError(f"{path}: holds {slices} slices; give one still picture", "Animated")
     if is_float_tiff(image):
         return
-    if tag_of(image, _SAMPLE_FORMAT) == _IS_SIGNED:
-        raise PictureError(f"{path}: stored as signed integers; {CONVERT}", "Depth")
     if (bits := bits_per_channel(path, image)) > 8:
         check_bits(path, bits)
+    if tag_of(image, _SAMPLE_FORMAT) == _IS_SIGNED:
+        raise PictureError(f"{path}: stored as signed integers; {CONVERT}", "Depth")
 
 
 def chunks_of(path: Path, image: Image.Image) -> tuple[Chunks, Chunks]:
