@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 import reddiff_cli
 from conftest import reddiff, save_random_prior, scene
@@ -1014,6 +1014,18 @@ def test_methods_that_cannot(picture_file, quick):
     reddiff("superres", picture_file, "--method", "ddrm", "--downsample", "box", *quick)
     kernel = ["--kernel", "gaussian:1", "--boundary", "circular"]
     reddiff("deblur", picture_file, "--method", "ddrm", *kernel, *quick)
+
+
+@pytest.mark.parametrize("space", [b"RGB ", b"GRAY"])
+def test_a_sheet_shows_the_colours_of_the_picture(tmp_path, mask_file, quick, space):
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    icc = icc.replace(b"RGB ", space, 1)
+    picture = scene(48, 64)
+    picture = picture if space == b"RGB " else picture[:, :, 0]
+    Image.fromarray(picture).save(tmp_path / "a.png", icc_profile=icc)
+    reddiff("inpaint", tmp_path / "a.png", "--mask", mask_file, "--compare", *quick)
+    with Image.open(tmp_path / "a.inpaint.compare.png") as sheet:
+        assert sheet.info.get("icc_profile") == (icc if space == b"RGB " else None)
 
 
 def test_sheets(tmp_path, picture_file, mask_file, quick):

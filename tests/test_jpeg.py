@@ -435,3 +435,18 @@ def test_threads_read_coefficients_one_after_the_other(tmp_path, monkeypatch):
         found = list(pool.map(read_jpeg, [path] * 8))
     assert together == [1] * 8
     assert len({each.components[0].coefficients.tobytes() for each in found}) == 1
+
+
+def test_what_is_coded_in_a_way_that_is_not_read_is_not_called_damaged(tmp_path, monkeypatch):
+    """Arithmetic coding, for one, which Pillow decodes."""
+    Image.fromarray(scene(16, 16)).save(tmp_path / "a.jpg")
+
+    def refuse(_):
+        raise OSError("reading info failed")
+
+    monkeypatch.setattr(pytest.importorskip("jpeglib"), "read_dct", refuse)
+    with pytest.raises(
+        PictureError, match=r"\(reading info failed\); use denoise, which takes any"
+    ):
+        read_jpeg(tmp_path / "a.jpg")
+    assert find_jpeg(tmp_path / "a.jpg") is None

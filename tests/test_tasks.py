@@ -840,6 +840,40 @@ def test_profile_of_highlights_stays_or_is_told(tmp_path, space):
         assert all(("Lab identity" if space == "LAB" else "without a name") in n for n in told)
 
 
+@pytest.mark.parametrize("space", ["sRGB", "LAB"])
+def test_a_profile_of_light_that_values_cannot_keep_is_told(tmp_path, space):
+    """Editors of photographs write float TIFF in light of wide colours."""
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes()
+    light = scene(24, 24).astype(np.float32) / 255
+    (tmp_path / "a.tif").write_bytes(encode_float(light, None, ".tif", icc))
+    for name in ("o.png", "o.tif", "o.exr"):
+        made, notes = setting(noise=0.01)
+        pose(Job("denoise", tmp_path / "a.tif", tmp_path / name), DenoiseOptions(), made)
+        told = [note for note in notes if "colour profile (Lab identity" in note]
+        assert bool(told) == (name == "o.png" and space == "LAB")
+        assert all("write .tif to keep it" in note for note in told)
+
+
+@pytest.mark.parametrize(
+    ("primaries", "told"),
+    [
+        ((0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329), False),
+        ((0.64, 0.33), False),  # damaged
+        ((0.713, 0.293, 0.165, 0.83, 0.128, 0.044, 0.3217, 0.3377), True),
+    ],
+)
+def test_colours_that_only_exr_files_tell_are_told(tmp_path, primaries, told):
+    light, path = scene(24, 24).astype(np.float32) / 255, tmp_path / "a.exr"
+    said = (("chromaticities", f"float[{len(primaries)}]", primaries),)
+    path.write_bytes(encode_float(light, None, ".exr", b"", said))
+    for name in ("o.png", "o.tif", "o.hdr", "o.exr"):
+        made, notes = setting(noise=0.01)
+        pose(Job("denoise", path, tmp_path / name), DenoiseOptions(), made)
+        strange = [note for note in notes if "not sRGB (chromaticities)" in note]
+        assert bool(strange) == (told and name != "o.exr")
+        assert all("write .exr, or convert" in note for note in strange)
+
+
 P3 = (b"cICP", bytes((12, 13, 0, 1)))
 USUAL = (b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000))
 WIDE = (b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000))

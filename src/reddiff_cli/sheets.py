@@ -21,6 +21,7 @@ GAP = 8  # pixels between the panels of a sheet
 TRACE_SIDE = 384  # longest side of an animation
 TRACE_SECONDS = 4.0
 UNCALIBRATED = "relative, uncalibrated"
+_SPACE = slice(16, 20)  # bytes of a colour profile that name its colour space
 
 
 class Sheets:
@@ -54,7 +55,8 @@ class Sheets:
             panels = [_shown(self._problem.before), _shown(restored)]
             if hole is not None:
                 panels.insert(1, hole[:, :, None].astype(np.float32))
-            self._write("compare.png", _png(_side_by_side(panels)))
+            profile = _profile_of(self._problem.before)
+            self._write("compare.png", _png(_side_by_side(panels), profile))
         for suffix, extra in self._problem.extras().items():
             save_picture(extra, self._output.with_name(f"{self._output.stem}.{suffix}"), None)
         if self._frames:
@@ -105,9 +107,15 @@ def _thumbnail(pixels: Pixels) -> Image.Image:
     return image
 
 
-def _png(image: Image.Image) -> bytes:
+def _profile_of(picture: Picture) -> bytes:
+    """That of its values, where what is in colours, as a sheet is, can have it."""
+    icc = picture.metadata.icc
+    return icc if icc[_SPACE] == b"RGB " and not picture.linear else b""
+
+
+def _png(image: Image.Image, profile: bytes = b"") -> bytes:
     buffer = BytesIO()
-    image.save(buffer, "PNG")
+    image.save(buffer, "PNG", icc_profile=profile)
     return buffer.getvalue()
 
 

@@ -19,8 +19,15 @@ _DATE = "DateTime"
 MOST_EXIF = 65533  # bytes in a JPEG file
 _RESOLUTION, _UNIT = ("XResolution", "YResolution"), "ResolutionUnit"
 _ASPECT = "PixelAspectRatio"
-# EXR files say more of a triple than EXIF does, and hold no short numbers.
-_PLAIN = {"vector": "float[3]", "uint16": "int"}
+# EXR files say more of a triple than EXIF does, and hold no short numbers. OpenImageIO writes none
+# of what it reads of whole numbers in twos and threes by the names that it gives them.
+_PLAIN = {
+    "vector": "float[3]",
+    "uint16": "int",
+    "vector2i": "int[2]",
+    "vectori": "int[3]",
+    "vector2i[2]": "box2i",
+}
 # Tags of the directory for exposures and lenses, from the first to the last, but for these others:
 # IPTC, Photoshop's, colour profile, two directories, and what Windows wants to know.
 _OF_EXPOSURES = range(ExifTags.Base.ExposureTime.value, ExifTags.Base.Gamma.value + 1)

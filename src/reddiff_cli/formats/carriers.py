@@ -32,8 +32,10 @@ from .attributes import (
 from .attributes import XMP as XMP_ATTRIBUTE
 from .colours import COLOURS, SRGB, Chunks
 from .comments import ASCII, words
+from .finer import refine
 from .opening import open_picture
 from .pngchunks import insert
+from .radiance import lines_of
 from .reader import reader_of
 from .tifftags import (
     ICC,
@@ -63,7 +65,6 @@ _TURN = re.compile(
 )
 # More would wrap around.
 _MOST_DPI_OF_JPEG = 65535
-_DESCRIPTION = ExifTags.Base.ImageDescription.value
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Metadata:
     attributes: of an EXR file, which are more than EXIF can hold.    window: its data window
     (x, y, width, height) and its display window, where these differ.    ratio: the resolution of a
     TIFF file by a unit that it does not name, as microscopes do, or names in its description.
-    colours: what a PNG says of them beside a profile.
+    colours: what a PNG says of them beside a profile.    texts: further words in a PNG.
     """
 
     exif: bytes = b""
@@ -84,6 +85,7 @@ class Metadata:
     window: tuple[int, ...] = ()
     ratio: tuple[float, float] | None = None
     colours: Chunks = ()
+    texts: Chunks = ()
 
     @property
     def resolution(self) -> Resolution | None:
@@ -93,16 +95,12 @@ class Metadata:
         return (*self.ratio, NO_UNIT) if self.ratio else None
 
     def enlarged(self, factor: int) -> "Metadata":
-        """Of a picture with so many times the pixels a side, of the same size when printed.
-
-        The description by which tifffile knows an array's shape would be wrong, and is left out.
-        """
+        """Of a picture with so many times the pixels a side, of the same size when printed."""
         dpi, ratio = (
             pair and (factor * pair[0], factor * pair[1]) for pair in (self.dpi, self.ratio)
         )
         exif = unpacked(self.exif)
-        if factor > 1 and str(exif.get(_DESCRIPTION, "")).startswith('{"shape":'):
-            exif.pop(_DESCRIPTION)
+        refine(exif, factor)
         return replace(
             self,
             exif=packed(exif) if len(exif) else b"",
@@ -129,9 +127,11 @@ def metadata_of(image: Image.Image) -> Metadata:
 
 
 def metadata_of_file(path: Path) -> Metadata:
-    """The same of a TIFF or EXR file that Pillow does not open."""
+    """The same of a TIFF, EXR or Radiance file, which Pillow does not open."""
     if path.suffix.lower() == ".exr":
         return _metadata_of_exr(path)
+    if path.suffix.lower() == ".hdr":
+        return Metadata(attributes=lines_of(path))
     with suppress(Exception):  # damaged tags raise nearly anything
         tags = read_tags(path)
         return Metadata(
@@ -234,7 +234,7 @@ def save_options(metadata: Metadata, kind: str, text: str) -> dict[str, Any]:
         exif.update(zip(RESOLUTION, (*metadata.dpi, INCH), strict=True))
     if kind == "PNG":
         info = PngInfo()
-        for kind_of_chunk, content in metadata.colours:
+        for kind_of_chunk, content in (*metadata.colours, *metadata.texts):
             info.add(kind_of_chunk, content)
         info.add_text("reddiff", text)
         if metadata.xmp:
@@ -275,7 +275,7 @@ def exr_attributes(metadata: Metadata, text: str | None) -> tuple[Attribute, ...
 def with_chunks(png: bytes, metadata: Metadata, text: str) -> bytes:
     """A PNG file with colours, EXIF, XMP, resolution and record put in after its header."""
     chunks = [told for told in metadata.colours if told[0] != SRGB or not metadata.icc]
-    chunks.append((b"tEXt", b"reddiff\0" + text.encode("latin-1", "replace")))
+    chunks += (*metadata.texts, (b"tEXt", b"reddiff\0" + text.encode("latin-1", "replace")))
     if metadata.icc:  # libpng refuses damaged ones, and the picture with them
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc)))
     if metadata.exif:

@@ -1,10 +1,13 @@
 """What a file says of its colours: the name of a profile, and the chunks of a PNG beside one."""
 
 import struct
+from collections.abc import Iterable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
+from .attributes import Attribute
 from .pngchunks import before_pixels
 
 Chunks = tuple[tuple[bytes, bytes], ...]  # kind, content
@@ -17,6 +20,9 @@ COLOURS = (CODES, PRIMARIES, EXPONENT, SRGB)
 _CODES_OF_SRGB = bytes((1, 13))
 _PRIMARIES_OF_SRGB = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 _EXPONENT_OF_SRGB, _NEAR = (45455,), 500
+# The same of an EXR: x and y of red, green, blue and white.
+_CHROMATICITIES = "chromaticities"
+_CHROMATICITIES_OF_SRGB, _NEARBY = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329), 0.005
 
 
 def name_of_profile(icc: bytes) -> str:
@@ -26,6 +32,21 @@ def name_of_profile(icc: bytes) -> str:
     with suppress(Exception):  # a damaged profile raises nearly anything
         return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(icc))).strip()
     return ""
+
+
+def has_primaries_of_srgb(profile: str) -> bool:
+    """Whether a profile of this name has them, with whatever curve."""
+    return "sRGB" in profile or "709" in profile
+
+
+def strange_among(attributes: Iterable[Attribute]) -> tuple[str, ...]:
+    """What an EXR file says of its colours, if they are not those of sRGB in linear light."""
+    told: Any = {name: value for name, _, value in attributes}.get(_CHROMATICITIES)
+    with suppress(TypeError, ValueError):  # damaged ones, and none, say nothing
+        pairs = zip(told, _CHROMATICITIES_OF_SRGB, strict=True)
+        if any(abs(a - b) > _NEARBY for a, b in pairs):
+            return (_CHROMATICITIES,)
+    return ()
 
 
 def colours_of(path: Path) -> Chunks:

@@ -4,7 +4,6 @@
 """
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -12,9 +11,11 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PictureError, counted
+from ..errors import PictureError
 from .attributes import Attribute, set_attributes, set_window
 from .damage import no_picture
+from .lit import check_channels, check_light
+from .radiance import check_turn
 from .reader import complaint, has_several, name_of, reader_of, samples_of
 from .samples import CONVERT, MOST, check_bits, rounded, scaled
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.float32]
 Sample = TypeVar("Sample", bound=np.generic)
 NO_PREDICTOR = 1  # TIFF
+UNUSUAL = "lays out its samples or colours in an unusual way; save it as plain grey or RGB"
 SPARE = 65_536  # bytes; no file system hands out larger blocks
 Values = NDArray[np.uint16] | NDArray[np.float32]
 
@@ -42,16 +44,20 @@ class Stored:
 
 
 def read(path: Path, bits: int, stored: Stored) -> tuple[Pixels, Pixels | None]:
-    """Pixels (H, W, 1 or 3) and alpha (H, W) in [0, 1], upright; PictureError if not 16-bit."""
+    """Pixels (H, W, 1 or 3) and alpha (H, W) in [0, 1], upright.
+
+    PictureError if they have not 16 bits, or 8.
+    """
     import OpenImageIO as oiio
 
-    check_bits(path, bits)
+    if bits != 8:
+        check_bits(path, bits)
     as_stored = oiio.ImageSpec()
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # colours not multiplied by alpha
     buffer = oiio.ImageBuf(name_of(path), 0, 0, as_stored)
     _check_size(path, buffer)
     values = samples_of(path, buffer, oiio.UINT16)
-    if buffer.spec().format != oiio.UINT16:
+    if buffer.spec().format != (oiio.UINT8 if bits == 8 else oiio.UINT16):
         raise PictureError(f"{path}: stored as {buffer.spec().format}; {CONVERT}", "Depth")
     pixels, alpha = split(path, scaled(turn(np.asarray(values), stored.orientation), 65535))
     if stored.extra == 0:
@@ -81,31 +87,25 @@ def read_float(path: Path) -> tuple[Pixels, Pixels | None, Pixels | None]:
     _check_size(path, buffer)
     values = samples_of(path, buffer, oiio.FLOAT)
     spec = buffer.spec()
+    if spec.format == oiio.UINT8:  # a layout or colours that Pillow does not know
+        raise PictureError(f"{path}: {UNUSUAL}", "Layout")
     if str(spec.format) not in ("half", "float"):
         raise PictureError(f"{path}: stored as {spec.format}; {CONVERT}", "Depth")
     if spec.depth > 1 or has_several(path):
         raise PictureError(f"{path}: holds several parts; give one picture", "Animated")
     # OpenImageIO multiplies a TIFF's colours by alpha while it reads, as EXR stores them.
     orientation = int(spec.get_int_attribute("Orientation", 1))
+    check_turn(path, orientation)
     light, alpha = split(path, turn(np.asarray(values, dtype=np.float32), orientation))
-    if alpha is not None and spec.alpha_channel < 0:
-        _check_names(path, spec.channelnames)
-        alpha = None
-    _check_light(path, light, alpha)
+    stray = alpha is not None and spec.alpha_channel < 0
+    if path.suffix.lower() == ".exr":
+        check_channels(path, spec.channelnames, light.shape[2], stray=stray)
+    alpha = None if stray else alpha
+    check_light(path, light, alpha)
     if alpha is None:
         return light, None, None
     alpha = alpha.clip(0, 1)
     return _divided(light, alpha), alpha, light
-
-
-def _check_names(path: Path, names: Sequence[str]) -> None:
-    """PictureError for an EXR file with a channel that is neither a colour nor alpha.
-
-    In TIFF such a channel may be anything, a saved selection for one, and is left out.
-    """
-    if path.suffix.lower() == ".exr":
-        told = f"{path}: holds {', '.join(names)}; give a file of colours and at most alpha (A)"
-        raise PictureError(told, "Channels")
 
 
 def _divided(pixels: Pixels, alpha: Pixels) -> Pixels:
@@ -149,20 +149,6 @@ def _check_size(path: Path, buffer: "ImageBuf") -> None:
         raise no_picture(path)
     if spec.width * spec.height * max(1, spec.depth) > MOST:
         raise PictureError(f"{path}: more than 179 megapixels; split it", "TooLarge")
-
-
-def _check_light(path: Path, light: Pixels, alpha: Pixels | None) -> None:
-    """PictureError where something else than light is stored."""
-    finite = np.isfinite(light).all(axis=2) & (True if alpha is None else np.isfinite(alpha))
-    if not finite.all():
-        told = counted(int((~finite).sum()), "pixel is", "pixels are")
-        message = f"{path}: {told} not a number, or infinite; replace that first"
-        raise PictureError(message, "NotFinite")
-    if light.min() < 0:
-        told = counted(int((light < 0).any(axis=2).sum()), "pixel is", "pixels are")
-        told = f"{path}: {told} negative, the least is {float(light.min()):.3g}"
-        cure = "add an offset to all pixels, or set negative ones to 0, which makes a background "
-        raise PictureError(f"{told}; {cure}brighter", "Negative")
 
 
 def split(path: Path, upright: Pixels) -> tuple[Pixels, Pixels | None]:

@@ -24,6 +24,7 @@ _ALONE = threading.Lock()
 _COLOURS = {"JCS_GRAYSCALE": "grey", "JCS_YCbCr": "ycbcr", "JCS_RGB": "rgb"}
 # Of inks, whose coefficients say little of the colours that are shown.
 _INKS = ("JCS_CMYK", "JCS_YCCK")
+_AS_SHOWN = "use denoise, which takes any JPEG as it is shown"
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,9 @@ def read_jpeg(path: Path) -> JpegFile:
         with _ALONE:
             stored = jpeglib.read_dct(str(path))
             planes = [stored.Y, stored.Cb, stored.Cr]
-    except Exception as error:  # whatever the C library dislikes about the file
-        raise PictureError(f"{path}: cannot be decoded ({error})", "Unreadable") from error
+    except Exception as error:  # arithmetic coding, for one: Pillow has decoded it by now
+        told = f"{path}: its JPEG data cannot be read ({error}); {_AS_SHOWN}"
+        raise PictureError(told, "Unreadable") from error
     space = getattr(stored.jpeg_color_space, "name", str(stored.jpeg_color_space))
     if space not in _COLOURS:
         raise _wrong_colours(path, space)
@@ -110,8 +112,7 @@ def _needs_extra(path: Path) -> PictureError:
 
 def _wrong_colours(path: Path, space: str) -> PictureError:
     told = "CMYK" if space in _INKS else space.removeprefix("JCS_")
-    cure = "use denoise, which takes any JPEG as it is shown"
-    return PictureError(f"{path}: its colours are {told}, not RGB or grey; {cure}", "Colour")
+    return PictureError(f"{path}: its colours are {told}, not RGB or grey; {_AS_SHOWN}", "Colour")
 
 
 def is_no_jpeg(path: Path) -> PictureError:

@@ -6,13 +6,17 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
+from ..errors import PictureError
 from . import deep, heif, jpeg2000
-from .pngchunks import words_follow_pixels
-from .samples import check_bits, is_grey
+from .colours import Chunks, colours_of
+from .pngchunks import texts_of, words_follow_pixels
+from .samples import CONVERT, check_bits, is_grey
 
 ORIENTATION = ExifTags.Base.Orientation.value
 PHOTOMETRIC, _WHITE_IS_ZERO, CMYK = 262, 0, 5  # TIFF
-_SAMPLE_FORMAT, _IS_FLOAT, _EXTRA_SAMPLES = 339, 3, 338
+_SAMPLE_FORMAT, _IS_SIGNED, _IS_FLOAT, _EXTRA_SAMPLES = 339, 2, 3, 338
+_SAMPLES = 277  # of a pixel
+_SLICES = 32997  # of a volume, as tifffile writes it
 ON_SIDE = range(5, 9)  # orientations that exchange width and height
 
 
@@ -53,7 +57,7 @@ def bits_per_channel(path: Path, image: Image.Image) -> int:
         return _header_byte(path, 24)  # IHDR: bit depth
     if image.format == "TIFF":
         return tag_of(image, 258)
-    if image.format == "HEIF":
+    if image.format in ("HEIF", "AVIF"):
         return heif.bits(path, image)
     if image.format in ("PPM", "JPEG2000"):  # Pillow cuts their colours to 8 bits
         told = jpeg2000.bits_of(path) if image.format == "JPEG2000" else None
@@ -68,11 +72,29 @@ def is_float_tiff(image: Image.Image) -> bool:
 
 
 def check_samples(path: Path, image: Image.Image) -> None:
-    """PictureError for a TIFF file of whole numbers that are not read."""
-    if image.format != "TIFF" or is_float_tiff(image):
+    """PictureError for numbers that are not read: some of TIFF, and floats of another format."""
+    if image.format != "TIFF":
+        if image.mode == "F":
+            told = f"{path}: is a file of floats that is not read (PFM)"
+            raise PictureError(f"{told}; convert it to .exr, or to .tif of 32-bit float", "Depth")
+        return
+    if (slices := tag_of(image, _SLICES)) > 1:
+        raise PictureError(f"{path}: holds {slices} slices; give one still picture", "Animated")
+    if is_float_tiff(image):
         return
     if (bits := bits_per_channel(path, image)) > 8:
         check_bits(path, bits)
+    if tag_of(image, _SAMPLE_FORMAT) == _IS_SIGNED:
+        raise PictureError(f"{path}: stored as signed integers; {CONVERT}", "Depth")
+
+
+def chunks_of(path: Path, image: Image.Image) -> tuple[Chunks, Chunks]:
+    """What a file says of colours beside a profile, and in texts, as a PNG says it."""
+    if image.format == "PNG":
+        return colours_of(path), texts_of(path)
+    if image.format in ("HEIF", "AVIF"):
+        return heif.primaries_of(path, image), ()
+    return (), ()
 
 
 def has_no_colours(path: Path, image: Image.Image) -> bool:
@@ -101,3 +123,11 @@ def stored_of(tags: Any, orientation: int) -> deep.Stored:  # noqa: ANN401  (Pil
     extra = tags.get(_EXTRA_SAMPLES, 2)
     first = (*extra, 2)[0] if isinstance(extra, tuple) else int(extra)
     return deep.Stored(orientation, tags.get(PHOTOMETRIC, 1) == _WHITE_IS_ZERO, first)
+
+
+def is_multiplied(image: Image.Image) -> bool:
+    """Whether it is a TIFF file whose colours were multiplied by alpha, as GIMP writes them."""
+    if image.format != "TIFF" or image.mode not in ("LA", "La", "RGBA"):
+        return False
+    alone = tag_of(image, _SAMPLES) in (2, 4)
+    return alone and stored_of(image.tag_v2, 1).extra == 1  # type: ignore[attr-defined]

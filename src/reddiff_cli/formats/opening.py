@@ -12,6 +12,8 @@ KINDS = (
     *("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM"),
     *("JPEG2000", "AVIF", "HEIF", "TGA"),
 )
+# From one grey of a PNG to the next, in 8 bits, by Pillow's names of 2 and 4 bits.
+_STEPS = {"L;2": 85, "L;4": 17}
 
 
 def open_picture(path: Path) -> Image.Image:
@@ -20,10 +22,21 @@ def open_picture(path: Path) -> Image.Image:
         raise OSError("it is a pipe")
     Image.preinit()  # the commonest kinds; the others take 50 ms to be learned
     try:
-        return Image.open(path, formats=_learned())
+        return _with_key(Image.open(path, formats=_learned()))
     except UnidentifiedImageError:
         Image.init()
         return Image.open(path, formats=_learned())
+
+
+def _with_key(image: Image.Image) -> Image.Image:
+    """With the grey of a PNG that stands for transparency in 8 bits, as its pixels will be.
+
+    Pillow makes 8 bits of pixels of 2 and 4, but not of that grey, which then none of them has.
+    """
+    tiles, key = getattr(image, "tile", ()), image.info.get("transparency")
+    if image.format == "PNG" and tiles and isinstance(key, int):
+        image.info["transparency"] = key * _STEPS.get(tiles[0].args, 1)
+    return image
 
 
 def _learned() -> tuple[str, ...]:

@@ -11,8 +11,12 @@ _HEADER = 33  # bytes of the signature and IHDR
 _REST = 12  # bytes of a chunk beside its content
 _PIXELS, _END = b"IDAT", b"IEND"
 END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk, which is always the same
+_TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 # May hold EXIF or XMP.
-WORDS = frozenset((b"eXIf", b"tEXt", b"zTXt", b"iTXt"))
+WORDS = _TEXTS.union((b"eXIf",))
+# How texts begin that are carried otherwise, or that tell of the old pixels: our record, XMP, and
+# what ImageMagick keeps of EXIF.
+_OTHERWISE = (b"reddiff\0", b"XML:com.adobe.xmp\0", b"Raw profile type ")
 
 
 def insert(png: bytes, chunks: list[tuple[bytes, bytes]], *dropped: bytes) -> bytes:
@@ -41,9 +45,21 @@ def words_follow_pixels(path: Path) -> bool:
 
 def before_pixels(path: Path, kinds: Collection[bytes]) -> list[tuple[bytes, bytes]]:
     """The chunks (kind, content) of some kinds in front of the pixels."""
+    return _chunks(path, kinds, (_PIXELS, _END))
+
+
+def texts_of(path: Path) -> tuple[tuple[bytes, bytes], ...]:
+    """The chunks of what people and programs wrote into the file, wherever they stand."""
+    found = _chunks(path, _TEXTS, (_END,))
+    return tuple(told for told in found if not told[1].startswith(_OTHERWISE))
+
+
+def _chunks(
+    path: Path, kinds: Collection[bytes], ends: Collection[bytes]
+) -> list[tuple[bytes, bytes]]:
     found = []
     for kind, length, file in _chunks_of(path):
-        if kind in (_PIXELS, _END):
+        if kind in ends:
             break
         if kind in kinds:
             found.append((kind, file.read(length)))

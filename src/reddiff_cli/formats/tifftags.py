@@ -34,6 +34,9 @@ STRUCTURE = frozenset(
 # Invented by OpenImageIO where nobody gave them: the present time, and an XMP packet with it.
 _INVENTED = (ExifTags.Base.DateTime.value, XMP)
 _NESTED = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+# How a BigTIFF file begins, as far as Pillow reads them, and how long its header is.
+_BIG, _BIG_HEAD = b"II+\0", 16
+_BIG_IN_REVERSE = b"MM\0+"
 
 
 class _AsRead(str):
@@ -58,7 +61,9 @@ def _with_own_texts(tags: Image.Exif) -> Image.Exif:
 
 def packed(tags: Image.Exif) -> bytes:
     """An EXIF block."""
-    return _with_own_texts(tags).tobytes()
+    own = _with_own_texts(tags)
+    own.bigtiff = False  # of a BigTIFF file Pillow would write a block that it cannot read
+    return own.tobytes()
 
 
 def unpacked(block: bytes) -> Image.Exif:
@@ -75,9 +80,18 @@ def read_tags(path: Path) -> Image.Exif:
     """
     tags, copy = Image.Exif(), Image.Exif()
     with path.open("rb") as file:
-        tags.load_from_fp(file)
+        head = file.read(_BIG_HEAD)
+        tags.bigtiff, tags.endian = head.startswith(_BIG), "<" if head.startswith(b"II") else ">"
+        file.seek(0)
+        tags.load_from_fp(file, int.from_bytes(head[8:], "little") if tags.bigtiff else None)
         copy.load(packed(tags))  # Pillow would look up nested tags when the file is closed
     return copy
+
+
+def is_big_in_reverse(path: Path) -> bool:
+    """Whether it is a BigTIFF file of the byte order that Pillow does not read in such files."""
+    with path.open("rb") as file:
+        return file.read(len(_BIG_IN_REVERSE)) == _BIG_IN_REVERSE
 
 
 def resolution_in(

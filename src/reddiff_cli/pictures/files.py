@@ -30,7 +30,6 @@ from ..formats.carriers import (
     tiff_with,
     with_chunks,
 )
-from ..formats.colours import colours_of
 from ..formats.damage import no_picture, telling_of_damage, unopened
 from ..formats.kinds import FLOAT, LOSSY, format_of, smooths
 from ..formats.opened import (
@@ -38,16 +37,19 @@ from ..formats.opened import (
     PHOTOMETRIC,
     bits_per_channel,
     check_samples,
+    chunks_of,
     exchanges_sides,
     has_no_colours,
     is_float_tiff,
+    is_multiplied,
     orientation_in,
     stored_of,
     upright_size,
 )
 from ..formats.opening import open_picture
+from ..formats.radiance import with_lines
 from ..formats.samples import eight_bits_of, rounded, scaled
-from ..formats.tifftags import read_tags
+from ..formats.tifftags import is_big_in_reverse, read_tags
 from .pixels import Hole as Hole
 from .pixels import Picture as Picture
 from .pixels import Pixels as Pixels
@@ -76,6 +78,7 @@ def load_eight_bits(path: Path) -> NDArray[np.uint8] | None:
     if not _is_light(path):
         with suppress(UnidentifiedImageError), _opened(path) as image:
             _check_still(path, image)
+            check_samples(path, image)
             if bits_per_channel(path, image) <= 8:
                 return eight_bits_of(image)
     return None
@@ -170,25 +173,25 @@ def save_picture(
 
 def _read(path: Path, image: Image.Image) -> Picture:
     _check_still(path, image)
+    check_samples(path, image)
     bits = bits_per_channel(path, image)
     if image.format == "PNG":
         # Damaged pixels are told of once only: whoever asks again gets what was decoded by then.
         image.load()
-    metadata = metadata_of(image)
-    if image.format == "PNG":
-        metadata = replace(metadata, colours=colours_of(path))
+    colours, texts = chunks_of(path, image)
+    metadata = replace(metadata_of(image), colours=colours, texts=texts)
     if is_float_tiff(image):
         pixels, alpha, stored = deep.read_float(path)
         return Picture(pixels, alpha, FLOAT, metadata, stored)
     if bits > 8 and image.format == "HEIF":
         return Picture(*deep.split(path, heif.read(path)), 16, metadata)
-    if bits > 8:
+    if bits > 8 or is_multiplied(image):  # of 8 bits Pillow divides, and rounds down
         orientation = orientation_in(image.getexif())
         tags: Any = getattr(image, "tag_v2", {})
         if tags.get(PHOTOMETRIC) == CMYK:
             metadata = replace(metadata, icc=b"")
         pixels, alpha = deep.read(path, bits, stored_of(tags, orientation))
-        return Picture(pixels, alpha, 16, metadata)
+        return Picture(pixels, alpha, max(bits, 8), metadata)
     if image.mode in ("CMYK", "YCbCr", "LAB"):
         metadata = replace(metadata, icc=b"")  # the profile describes the old colour space
     eight = eight_bits_of(image)
@@ -209,6 +212,9 @@ def _check_odd_tiff(path: Path) -> None:
     """PictureError for a file that Pillow does not know, if no other reader can."""
     if path.suffix.lower() not in (".tif", ".tiff") or not path.stat().st_size:
         raise no_picture(path)
+    if is_big_in_reverse(path):
+        told = f"{path}: is a big-endian BigTIFF, whose tags are not read"
+        raise PictureError(f"{told}; save it as a little-endian one, or as TIFF", "Layout")
 
 
 def _read_odd_tiff(path: Path) -> Picture:
@@ -259,7 +265,8 @@ def _encode_deep(picture: Picture, path: Path, text: str | None) -> bytes:
     attributes = exr_attributes(metadata, text) if kind == "EXR" else ()
     # Where a picture lies in its frame is no metadata: it is kept with --strip, too.
     place = metadata.window
-    return deep.encode_float(*values, attributes, place, stored)
+    content = deep.encode_float(*values, attributes, place, stored)
+    return with_lines(content, metadata.attributes) if kind == "HDR" and text else content
 
 
 def _encode_eight(picture: Picture, kind: str, text: str | None, quality: int) -> bytes:

@@ -21,6 +21,8 @@ STREAM = Path("-")
 SIGNATURES = (
     (b"II*\0", ".tif"),
     (b"MM\0*", ".tif"),
+    (b"II+\0", ".tif"),
+    (b"MM\0+", ".tif"),
     (b"\x76\x2f\x31\x01", ".exr"),
     (b"#?RADIANCE", ".hdr"),
     (b"#?RGBE", ".hdr"),

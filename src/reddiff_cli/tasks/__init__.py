@@ -1,7 +1,12 @@
 """Restoration tasks: each turns a file and what is said about its damage into a problem."""
 
 from ..errors import UsageError
-from ..formats.colours import name_of_profile, strange_in
+from ..formats.colours import (
+    has_primaries_of_srgb,
+    name_of_profile,
+    strange_among,
+    strange_in,
+)
 from ..formats.kinds import format_of
 from ..options.damages import RestoreOptions
 from ..options.tasks import (
@@ -44,7 +49,7 @@ def pose(job: Job, options: TaskOptions, setting: Setting) -> Problem:
         _check_light(job, problem.source, setting)
     _check_glow(job, problem.source, setting)
     _check_profile(job, problem, setting)
-    _check_chunks(job, problem.before, setting)
+    _check_colours(job, problem.before, setting)
     return problem
 
 
@@ -64,27 +69,39 @@ def _check_glow(job: Job, picture: Picture, setting: Setting) -> None:
 
 
 def _check_profile(job: Job, problem: Problem, setting: Setting) -> None:
-    """Warning where linear light is written without the profile of the values it comes from."""
-    picture = problem.before
-    becomes_light = problem.source.linear or setting.depth == "float"
-    if picture.linear or not becomes_light or not picture.metadata.icc:
+    """Warning where linear light becomes values, or the reverse, and the profile is left out.
+
+    It tells a curve as well, which is not that of what is written.
+    """
+    light, icc = problem.before.linear, problem.before.metadata.icc
+    if light:
+        changes = not hdr.holds_light(job.output, setting.depth)
+    else:
+        changes = problem.source.linear or setting.depth == "float"
+    if not changes or not icc:
         return
-    name = name_of_profile(picture.metadata.icc)
-    if "sRGB" not in name:  # whose primaries are what such files mean
+    name = name_of_profile(icc)
+    if not has_primaries_of_srgb(name):
+        kind = "values" if light else "linear light"
+        cure = "write .tif to keep it, or convert it to sRGB first"
+        cure = cure if light else "tell its primaries to what opens the result"
         setting.on_note(
             f"warning: {job.input}: its colour profile ({name or 'without a name'}) is not one of "
-            "linear light and is left out; tell its primaries to what opens the result"
+            f"{kind} and is left out; {cure}"
         )
 
 
-def _check_chunks(job: Job, picture: Picture, setting: Setting) -> None:
-    """Warning for colours of a PNG that only such files can tell."""
+def _check_colours(job: Job, picture: Picture, setting: Setting) -> None:
+    """Warning for colours of a PNG or an EXR that only such files can tell."""
     kind, metadata = format_of(job.output), picture.metadata
-    strange = strange_in(metadata.colours, metadata.icc)
-    if strange and kind != "PNG" and not setting.strip:
+    strange, own = strange_in(metadata.colours, metadata.icc), "PNG"
+    if not strange:
+        strange, own = strange_among(metadata.attributes), "EXR"
+    if strange and kind != own and not setting.strip:
         setting.on_note(
             f"warning: {job.input}: its colours are not sRGB ({', '.join(strange)}), which {kind} "
-            "files cannot tell, and will look wrong; write .png, or convert it to sRGB first"
+            f"files cannot tell, and will look wrong; write .{own.lower()}, or convert it to sRGB "
+            "first"
         )
 
 
