@@ -55,6 +55,25 @@ def test_channels_of_an_exr_that_are_no_colours_are_not_taken_for_them(tmp_path,
         load_picture(tmp_path / "a.exr")
 
 
+def test_what_lossy_compression_leaves_below_black_is_black(tmp_path):
+    values = scene(64, 64).astype(np.float32) / 255
+    values[20:40, 20:40] = 0
+    write(tmp_path / "a.exr", values, compression="dwaa:200")
+    raw = oiio.ImageBuf(str(tmp_path / "a.exr")).get_pixels(oiio.FLOAT)
+    assert raw.min() < 0
+    loaded = load_picture(tmp_path / "a.exr").pixels
+    np.testing.assert_array_equal(loaded, raw.clip(0))
+
+
+@pytest.mark.parametrize(("compression", "least"), [("zip", -1e-4), ("dwaa", -0.1)])
+def test_light_that_was_negative_before_is_none(tmp_path, compression, least):
+    values = scene(64, 64).astype(np.float32) / 255
+    values[16:48, 16:48] = least
+    write(tmp_path / "a.exr", values, compression=compression)
+    with pytest.raises(PictureError, match="negative"):
+        load_picture(tmp_path / "a.exr")
+
+
 @pytest.mark.parametrize("names", ["RGB", "rgb", "BGR", ("left.R", "left.G", "left.B")])
 def test_colours_of_an_exr_are_told_by_their_names(tmp_path, names):
     values = scene(8, 9).astype(np.float32) / 255

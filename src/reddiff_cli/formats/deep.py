@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import PictureError
 from .attributes import Attribute, set_attributes, set_window
 from .damage import no_picture
-from .lit import check_channels, check_light
+from .lit import check_channels, check_light, without_undershoot
 from .radiance import check_turn
 from .reader import complaint, has_several, name_of, reader_of, samples_of
 from .samples import CONVERT, MOST, check_bits, rounded, scaled
@@ -101,6 +101,7 @@ def read_float(path: Path) -> tuple[Pixels, Pixels | None, Pixels | None]:
     if path.suffix.lower() == ".exr":
         check_channels(path, spec.channelnames, light.shape[2], stray=stray)
     alpha = None if stray else alpha
+    light = without_undershoot(light, spec.get_string_attribute("compression"))
     check_light(path, light, alpha)
     if alpha is None:
         return light, None, None
