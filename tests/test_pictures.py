@@ -648,6 +648,39 @@ def test_resolution_of_exr_by_its_unit(unit, dpi):
     assert resolution_of(told) == pytest.approx((dpi, dpi))
 
 
+# Caption "A market" (2:120) and by-line "A. Person" (2:80), as IPTC-IIM writes them.
+IPTC = b"\x1c\x02\x78\x00\x08A market\x1c\x02\x50\x00\x09A. Person"
+
+
+@pytest.mark.parametrize("between", [".jpg", ".png", ".tif", ".webp"])
+def test_what_the_press_says_of_a_picture_is_kept(tmp_path, between):
+    """Photoshop's other resources are not: they tell of the old pixels."""
+    sizes = ((0x040C, b"thumbnail"), (0x0404, IPTC))
+    resources = b"".join(
+        b"8BIM" + struct.pack(">HxxI", kind, len(told)) + told + b"\0" * (len(told) % 2)
+        for kind, told in sizes
+    )
+    segment = b"Photoshop 3.0\0" + resources
+    extra = b"\xff\xed" + struct.pack(">H", len(segment) + 2) + segment
+    Image.fromarray(scene(8, 8)).save(tmp_path / "a.jpg", extra=extra)
+    save_picture(load_picture(tmp_path / "a.jpg"), tmp_path / f"b{between}", {"task": "denoise"})
+    save_picture(load_picture(tmp_path / f"b{between}"), tmp_path / "c.jpg", {"task": "denoise"})
+    with Image.open(tmp_path / "c.jpg") as image:
+        assert image.info["photoshop"] == {0x0404: IPTC}
+    assert read_record(tmp_path / "c.jpg") == {"task": "denoise"}
+    save_picture(load_picture(tmp_path / "c.jpg"), tmp_path / "d.jpg", None)
+    assert IPTC not in (tmp_path / "d.jpg").read_bytes()
+
+
+def test_words_of_the_press_that_fit_no_segment_are_left_out(tmp_path):
+    told = Image.Exif()
+    told[33723] = b"x" * 65_535
+    picture = Picture(np.zeros((4, 4, 3), np.float32), None, 8, Metadata(told.tobytes()))
+    save_picture(picture, tmp_path / "a.jpg", {})
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert "photoshop" not in image.info
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tiff"])
 def test_xmp_is_kept(tmp_path, suffix):
     told = Metadata(xmp=b"<x:xmpmeta/>")

@@ -33,6 +33,7 @@ from .attributes import XMP as XMP_ATTRIBUTE
 from .colours import COLOURS, SRGB, Chunks
 from .comments import ASCII, words
 from .finer import refine
+from .iptc import segment_of, with_iptc
 from .opening import open_picture
 from .pngchunks import insert
 from .radiance import lines_of
@@ -111,14 +112,14 @@ class Metadata:
 
 
 def metadata_of(image: Image.Image) -> Metadata:
-    """EXIF without orientation, profile, XMP and resolution of an open picture.
+    """EXIF and IPTC without orientation, profile, XMP and resolution of an open picture.
 
     A PNG must be loaded, as texts may come after its pixels. What is damaged is left out: metadata
     is no reason to lose a picture.
     """
     xmp = image.info.get("xmp", b"")
     return Metadata(
-        exif=_carried(image.getexif),
+        exif=with_iptc(_carried(image.getexif), image),
         icc=image.info.get("icc_profile") or b"",
         xmp=_TURN.sub(b"", xmp) if isinstance(xmp, bytes) else b"",
         dpi=dpi_of(image),
@@ -224,8 +225,9 @@ def save_options(metadata: Metadata, kind: str, text: str) -> dict[str, Any]:
         names = ("x_resolution", "y_resolution", "resolution_unit")
         options |= zip(names, (*metadata.ratio, NO_UNIT), strict=True)
     exif = _exif(metadata, text if kind != "PNG" else None)
-    if kind == "JPEG" and len(packed(exif)) > MOST_EXIF:
-        exif = _exif(Metadata(), text)
+    if kind == "JPEG":
+        options["extra"] = segment_of(exif)
+        exif = exif if len(packed(exif)) <= MOST_EXIF else _exif(Metadata(), text)
     if metadata.xmp and (kind == "WEBP" or (kind == "JPEG" and len(metadata.xmp) <= MOST_XMP)):
         options["xmp"] = metadata.xmp
     if metadata.xmp and kind == "TIFF":
