@@ -371,6 +371,22 @@ def test_missing_data_set_names_those_that_exist(tmp_path):
     np.testing.assert_allclose(found.amplitude[0], magnitudes() + 1, rtol=1e-6)
 
 
+def test_frames_behind_a_link_to_another_file_are_seen(tmp_path):
+    """A master of one mask and such links is no file of a mask."""
+    y, path = magnitudes(), tmp_path / "master.h5"
+    with h5py.File(tmp_path / "frames.h5", "w") as file:
+        file["data"] = y
+    with h5py.File(path, "w") as file:
+        file["entry/data/data_000001"] = h5py.ExternalLink("frames.h5", "data")
+    assert load_diffraction(path, AMPLITUDE).amplitude[0] == pytest.approx(y, rel=1e-6)
+    with h5py.File(path, "a") as file:
+        file["entry/detector/pixel_mask"] = np.ones(y.shape, np.uint32)
+    with pytest.raises(PictureError, match="several arrays.* entry/data/data_000001"):
+        load_diffraction(path, AMPLITUDE)
+    named = replace(AMPLITUDE, dataset="entry/data/data_000001")
+    assert load_diffraction(path, named).amplitude[0] == pytest.approx(y, rel=1e-6)
+
+
 def test_several_arrays_need_a_name(tmp_path):
     np.savez(tmp_path / "y.npz", a=magnitudes(), b=magnitudes())
     with pytest.raises(PictureError, match="--dataset: a, b"):
