@@ -788,6 +788,13 @@ def test_hdr_shows_the_photograph_itself_before(tmp_path, picture_file, quick, n
     np.testing.assert_allclose(seen[: before.shape[0], : before.shape[1]], before, atol=1 / 255)
 
 
+@pytest.mark.parametrize(("value", "told"), [(255, "everything is clipped"), (90, "nothing is")])
+def test_hdr_of_a_picture_that_tells_nothing_is_warned_of(tmp_path, quick, value, told):
+    Image.fromarray(np.full((32, 40, 3), value, np.uint8)).save(tmp_path / "flat.png")
+    stderr = reddiff("hdr", tmp_path / "flat.png", *quick)[1]
+    assert f"flat.png: {told}" in " ".join(stderr.split())
+
+
 def test_hdr_paper_speaks_of_no_exposure(tmp_path, picture_file, quick):
     """It halves contrast about grey, in light as in pixels."""
     files = tmp_path / "a.exr", tmp_path / "a.png"

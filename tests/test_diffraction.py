@@ -162,6 +162,19 @@ def test_sentinels_masks_and_nan_are_unknown(tmp_path):
     assert sorted(map(tuple, np.argwhere(~found.known))) == [(3, 4), (5, 5), (7, 8)]
 
 
+def test_a_mask_that_marks_nothing_is_warned_about(tmp_path):
+    mask = np.zeros((20, 24), np.uint8)
+    mask[7, 8] = 1  # of 0 and 1, as arrays have them, in a picture
+    Image.fromarray(mask).save(tmp_path / "bad.png")
+    options = PhaseOptions(data="amplitude", detector_mask=tmp_path / "bad.png")
+    found = load_diffraction(save(tmp_path, magnitudes()), options)
+    assert any("marks no pixel as bad" in note for note in found.notes)
+    mask[7, 8] = 255
+    Image.fromarray(mask).save(tmp_path / "bad.png")
+    found = load_diffraction(save(tmp_path, magnitudes()), options)
+    assert not any("marks no pixel" in note for note in found.notes)
+
+
 @pytest.mark.parametrize("suffix", ["npy", "npz", "mat"])
 def test_a_mask_may_be_an_array(tmp_path, suffix):
     """As beamlines hold them: not 0 is bad, and so is what is no number."""
@@ -197,13 +210,65 @@ def test_marks_at_the_end_of_a_type_are_unknown(tmp_path, dtype, below, data):
     """EIGER's gaps and bad pixels; of 8 bits only what is clipped."""
     values = np.rint(20 * magnitudes(20, 20)).astype(dtype)
     end = np.iinfo(dtype).max
-    values[3, 4:7], values[5, 5] = end, end - 1
+    values[3, 4:7], values[[5, 15], [5, 15]] = end, end - 1  # equal at k and -k: neither is hot
     options = PhaseOptions(data=data, layout="corner")
     found = load_diffraction(save(tmp_path, values), options)
-    places = [(3, 4), (3, 5), (3, 6), (5, 5)] if below else [(3, 4), (3, 5), (3, 6)]
+    places = [(3, 4), (3, 5), (3, 6), *([(5, 5), (15, 15)] if below else [])]
     assert sorted(map(tuple, np.argwhere(~found.known))) == places
     assert any(f"3 pixels hold {end}," in note for note in found.notes)
-    assert any(f"1 pixel holds {end - 1}," in note for note in found.notes) == below
+    assert any(f"2 pixels hold {end - 1}," in note for note in found.notes) == below
+
+
+@pytest.mark.parametrize("origin", [np.uint16, np.int32, np.uint32])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, ">f8"])
+def test_marks_stay_marks_in_a_wider_type(tmp_path, origin, dtype):
+    values = np.rint(20 * magnitudes(20, 20)).astype(dtype)
+    values[3, 4:7] = np.iinfo(origin).max
+    options = PhaseOptions(data="intensity", layout="corner")
+    found = load_diffraction(save(tmp_path, values), options)
+    assert sorted(map(tuple, np.argwhere(~found.known))) == [(3, 4), (3, 5), (3, 6)]
+    (note,) = [note for note in found.notes if "pixels hold" in note]
+    assert f"3 pixels hold {np.iinfo(origin).max}," in note
+    values[0, 1] += 0.5 if np.issubdtype(dtype, np.floating) else 0
+    whole = not np.issubdtype(dtype, np.floating)
+    assert load_diffraction(save(tmp_path, values), options).known.all() == (not whole)
+
+
+@pytest.mark.parametrize("data", ["intensity", "amplitude"])
+def test_sentinels_in_corrected_data_are_unknown(tmp_path, data):
+    """Of counts over a flat field, or roots: -1 is a gap if nothing else is below zero."""
+    values = magnitudes(20, 20)
+    values[3, 4], values[5, 5], values[5, 6] = -1, -2, -1
+    options = PhaseOptions(data=data, layout="corner")
+    found = load_diffraction(save(tmp_path, values), options)
+    assert sorted(map(tuple, np.argwhere(~found.known))) == [(3, 4), (5, 5), (5, 6)]
+    values[7, 7] = -0.01
+    assert load_diffraction(save(tmp_path, values), options).known.all()
+
+
+@pytest.mark.parametrize(("place", "reading"), [((2, 63), 0), ((62, 1), 0), ((20, 40), 1e5)])
+def test_a_hot_or_dead_pixel_and_its_opposite_are_unknown(tmp_path, place, reading):
+    y = 1e4 * np.abs(spectrum_of_scene((64, 64))) ** 2
+    counts = np.random.default_rng(0).poisson(y).astype(np.uint32)
+    clean = load_diffraction(save(tmp_path, counts), INTENSITY)
+    assert clean.known.all()
+    counts[place] = reading
+    found = load_diffraction(save(tmp_path, counts), INTENSITY)
+    opposite = (64 - place[0], 64 - place[1])
+    assert sorted(map(tuple, np.argwhere(~found.known))) == sorted([place, opposite])
+    assert not found.amplitude[:, ~found.known].any()
+    assert any("1 pixel is far from the opposite one" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("photons", [0.3, 3, 300, 3e6])
+@pytest.mark.parametrize("dark", [0.0, 0.05, 3.0])
+def test_noise_of_photons_is_no_defect(tmp_path, photons, dark):
+    """From a third of a photon a pixel on, in the mean."""
+    y = np.abs(spectrum_of_scene((64, 64))) ** 2
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(photons / y.mean() * y) + dark * rng.standard_normal(y.shape)
+    found = load_diffraction(save(tmp_path, counts), PhaseOptions("intensity", layout="corner"))
+    assert not any("opposite one" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("layout", ["corner", "centered"])
@@ -220,7 +285,7 @@ def test_the_brightest_of_values_scaled_to_their_range_is_known(tmp_path, dtype,
 
 def test_dark_noise_becomes_zero(tmp_path):
     y = magnitudes() ** 2
-    y[2, 3] = -0.25 * y[2, 3]
+    y[[2, 18], [3, 21]] *= -0.25  # k and -k, or one of them would be a dead pixel
     found = load_diffraction(save(tmp_path, y), INTENSITY)
     assert found.known.all()
     assert found.amplitude[0, 2, 3] == 0
@@ -304,6 +369,22 @@ def test_missing_data_set_names_those_that_exist(tmp_path):
     named = PhaseOptions(data="amplitude", dataset="/entry_1/other")
     found = load_diffraction(tmp_path / "y.h5", named)
     np.testing.assert_allclose(found.amplitude[0], magnitudes() + 1, rtol=1e-6)
+
+
+def test_frames_behind_a_link_to_another_file_are_seen(tmp_path):
+    """A master of one mask and such links is no file of a mask."""
+    y, path = magnitudes(), tmp_path / "master.h5"
+    with h5py.File(tmp_path / "frames.h5", "w") as file:
+        file["data"] = y
+    with h5py.File(path, "w") as file:
+        file["entry/data/data_000001"] = h5py.ExternalLink("frames.h5", "data")
+    assert load_diffraction(path, AMPLITUDE).amplitude[0] == pytest.approx(y, rel=1e-6)
+    with h5py.File(path, "a") as file:
+        file["entry/detector/pixel_mask"] = np.ones(y.shape, np.uint32)
+    with pytest.raises(PictureError, match="several arrays.* entry/data/data_000001"):
+        load_diffraction(path, AMPLITUDE)
+    named = replace(AMPLITUDE, dataset="entry/data/data_000001")
+    assert load_diffraction(path, named).amplitude[0] == pytest.approx(y, rel=1e-6)
 
 
 def test_several_arrays_need_a_name(tmp_path):

@@ -365,3 +365,18 @@ def test_something_that_moved_does_not_count():
     found = noise_between(shots, STOPS, Response(), MUCH)
     assert found == pytest.approx([0.01] * 3, rel=0.2)
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("level", [0.5, 2.0])
+def test_order_is_seen_where_no_two_exposures_recorded_the_same(level):
+    """Of a bright scene: what is told to be the darkest is white nearly everywhere."""
+    light = level * (0.5 + torch.rand(1, 3, 64, 80, generator=torch.Generator().manual_seed(0)))
+    bright, dark, black = (
+        2 * Response().encode((light * gain).clamp(0, 1)) - 1 for gain in (4.0, 0.25, 0.0)
+    )
+    assert shown_stops([dark, bright], (-2.0, 2.0), Response()) == (-2.0, 2.0)
+    assert shown_stops([bright, dark], (2.0, -2.0), Response()) == (2.0, -2.0)
+    first, second = shown_stops([bright, dark], (-2.0, 2.0), Response())
+    assert first > second
+    for alike in (black, torch.ones_like(black)):
+        assert shown_stops([alike, alike], (-2.0, 2.0), Response()) == (-2.0, 2.0)

@@ -1,5 +1,6 @@
 """Phase retrieval: operator, alignment, search, support, noise, choice."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -320,6 +321,14 @@ def test_prepare_says_what_it_found():
         prepare(measured_from(picture(), (64, 64)), PhaseOptions("amplitude", support=(65, 8)))
 
 
+def test_a_flat_frame_is_no_object():
+    counts = np.random.default_rng(0).poisson(5, (1, 32, 32))
+    known = np.ones((32, 32), bool)
+    dark = Diffraction(np.sqrt(counts).astype(np.float32), known, "corner", True, ())
+    with pytest.raises(PictureError, match="shows one pixel and no object"):
+        prepare(dark, PhaseOptions(data="intensity"))
+
+
 def test_the_task_searches_from_the_seed_that_was_asked_for():
     options = PhaseOptions(data="amplitude", starts=2, keep=1, scale=1.0, support=(16, 16))
     measurement, found = measured_from(picture(16, 16), (32, 32), 0.1), []
@@ -414,6 +423,18 @@ def test_two_pictures_of_equal_spectrum_are_ambiguous():
     result = choose(problem, u * 2 - 1)
     assert float(distance(u[1:], u[:1])) > 0.1
     assert result.verdict == "ambiguous"
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_one_object_at_two_places_of_its_support_is_not_ambiguous(seed):
+    """What rounding leaves beside it wraps around when it is shifted, and fits less well there."""
+    measured = measured_from(picture(20, 20, seed=seed), (56, 56))
+    rounded = measured.amplitude.astype(np.float16).astype(np.float32)
+    options = PhaseOptions(data="amplitude", starts=8, keep=4, support=(26, 26))
+    problem, runs = search(prepare(replace(measured, amplitude=rounded), options), options)
+    result = conclude(problem, runs, runs)
+    assert problem.exact
+    assert result.verdict == "converged"
 
 
 def test_relaxed_reflections_are_those_of_their_formula():

@@ -41,6 +41,7 @@ TIMES = 4
 # by 3 pixels, 1.96 to 2.03; encoded by sRGB and told as gamma:2.2, 2.0 to 2.3; behind a contrast
 # curve of a camera, 2.9 to 3.2, with a residual as of exposures that are told wrongly.
 UNSURE, MOVED = 0.25, 1.5
+BLACK = 1e-4  # light of which nothing is told
 
 
 def shown_stops(
@@ -62,7 +63,10 @@ def shown_stops(
 
 
 def _apart(a: Tensor, b: Tensor, response: Response) -> tuple[float, float] | None:
-    """Stops by which b is brighter than a, and the distance of their quartiles, or nothing."""
+    """Stops by which b is brighter than a, and the distance of their quartiles, or nothing.
+
+    Where too little was recorded by both it is told only that b is the darker one.
+    """
     squares = _squares(a), _squares(b)
     recorded = torch.maximum(*squares).amax((3, 5)) < MIDDLE[1]
     dark, bright = (response.decode(values).mean((3, 5)) for values in squares)
@@ -70,11 +74,21 @@ def _apart(a: Tensor, b: Tensor, response: Response) -> tuple[float, float] | No
     found = _ratio(dark, bright, recorded & (torch.minimum(dark, bright) > least))
     for _ in range(TIMES):
         if found is None:
-            return None
+            return _darker(dark, bright)
         brighter, other = (bright, dark) if found[0] > 0 else (dark, bright)
         told = (brighter > 2 ** abs(found[0]) * least) & (other > 0)
         found = _ratio(dark, bright, recorded & told)
-    return found
+    return found or _darker(dark, bright)
+
+
+def _darker(a: Tensor, b: Tensor) -> tuple[float, float] | None:
+    """Stops by which the light of b is more, if it is less: clipping makes them fewer, not others.
+
+    Pictures in the wrong order may have no place that both recorded.
+    """
+    light = [values.mean().clamp(min=BLACK) for values in (a, b)]
+    stops = float((light[1] / light[0]).log2())
+    return (stops, 0.0) if stops < -UNSURE else None
 
 
 def _squares(shot: Tensor) -> Tensor:

@@ -132,9 +132,17 @@ def _read_hdf5(path: Path, dataset: str | None) -> Array:
         def visit(name: str, item: object) -> None:
             if isinstance(item, h5py.Dataset) and item.ndim >= 2 and item.dtype.kind in "biufcV":
                 names.append(name)
+            elif isinstance(item, h5py.Group):
+                # Masters of a beamline hold their mask, and only links to the frames.
+                links = {key: item.get(key, getlink=True) for key in item}
+                below = f"{name}/" if name else ""
+                names.extend(
+                    below + key for key in links if isinstance(links[key], h5py.ExternalLink)
+                )
 
+        visit("", file)
         file.visititems(visit)
-        # Links, as CXI files have them, are followed by name but not visited.
+        # Other links, as CXI files have them, are followed by name but not visited.
         linked = [name for name in (dataset, *HDF5_DEFAULTS) if name and name in file]
         chosen = linked[0] if linked else _choose(path, names, dataset)
         if dataset and chosen.strip("/") != dataset.strip("/"):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +29,17 @@ NOISE_ALONE = 1 / 3
 LEAST = 4  # pixels a side
 # The strongest frequencies, where noise is small, and how far k and -k may differ there.
 STRONGEST, ASYMMETRIC = 0.02, 0.1
+# A hot or dead pixel differs from the one at -k by so many times what this share of all pairs does
+# at most (or this share of the rms, where data are exact), and by this factor.
+MOST_PAIRS, FAR, TIMES, EXACT = 0.98, 4, 3, 1e-5
+# More of them than this share are no defects: the centre is another, or the object not real.
+DEFECTS = 0.01
 # An unmeasured pixel in the frames of many detectors: -1 or -2 among counts.
 SENTINELS = (-1, -2)
 # From 32 bits no reading reaches the end of its type; in fewer it may also be clipped.
 WIDE_BYTES = 4
+# What detectors count in, whose ends stay where counts are converted to wider types.
+COUNTED_IN = (np.uint16, np.int32, np.uint32)
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,9 @@ class Diffraction:
 def load_diffraction(path: Path, options: PhaseOptions) -> Diffraction:
     """Read a measurement; PictureError names the file and what is wrong with it.
 
-    NaN, infinite and masked pixels are unknown, and so are -1 and -2 among whole intensities, and
-    whole numbers at the end of their type; other negative intensities are dark noise and become 0.
+    NaN, infinite and masked pixels are unknown, and so are -1 and -2 among whole intensities or
+    where nothing else is negative, whole numbers at the end of the type of the detector, and what
+    is far from the value at -k; other negative values are dark noise and become 0.
     """
     loaded = load_array(path, options.dataset)
     stored = _channels_first(path, loaded)
@@ -68,14 +77,20 @@ def load_diffraction(path: Path, options: PhaseOptions) -> Diffraction:
         raise PictureError(f"{path}: no finite value; nothing was measured", "Empty")
     whole = options.data == "intensity" and bool((values[:, known] % 1 == 0).all())
     notes = _doubts_of_channels(path, loaded)
-    for mark in (*_ends_of_type(stored), *(SENTINELS if whole else ())):
+    below = np.unique(stored[stored < 0])
+    sentinels = SENTINELS if whole or set(below.tolist()) <= set(SENTINELS) else ()
+    for mark in (*_ends_of_type(stored), *sentinels):
         marked = (stored == mark).any(0)
         if marked.any():
             known &= ~marked
             told = counted(int(marked.sum()), "pixel holds", "pixels hold")
             notes.append(f"{told} {mark}, a detector's mark or its end: taken as unknown")
     if options.detector_mask is not None:
-        known &= ~_bad_pixels(options.detector_mask, values.shape[1:])
+        bad = _bad_pixels(options.detector_mask, values.shape[1:])
+        if not bad.any():
+            told = "marks no pixel as bad; in a picture 50 % grey and above do, not values of 1"
+            notes.append(f"warning: {options.detector_mask}: {told}")
+        known &= ~bad
     if not known.any():
         raise PictureError(
             f"{path}: no pixel is known (masked, not finite, or a detector's mark); leave some",
@@ -92,6 +107,11 @@ def load_diffraction(path: Path, options: PhaseOptions) -> Diffraction:
     notes += _check_sign(path, values, known)
     if not amplitude.any():
         raise PictureError(f"{path}: every known value is 0; nothing was measured", "Empty")
+    defects = _find_defects(amplitude, known)
+    if defects.any():
+        known, amplitude = known & ~defects, amplitude * ~defects
+        pairs = counted(int(defects.sum()) // 2, "pixel is", "pixels are")
+        notes.append(f"{pairs} far from the opposite one, hot or dead: both taken as unknown")
     notes += _check_symmetry(path, amplitude, known)
     if not known.all():
         notes += [f"{1 - known.mean():.2%} of the detector is unknown"]
@@ -154,17 +174,31 @@ def _ends_of_type(stored: Array) -> tuple[int, ...]:
     and 16 a single one at frequency zero is the brightest of values scaled to fill their range:
     without it the same 48x64 object is found at a correlation of 0.63 instead of 0.81.
     """
-    if stored.dtype.kind not in "iu":
+    counted_in = _counted_in(stored)
+    if counted_in is None:
         return ()
-    end = int(np.iinfo(stored.dtype).max)
-    if stored.dtype.itemsize >= WIDE_BYTES:
-        return (end, end - 1)
+    end = int(np.iinfo(counted_in).max)
+    if counted_in.itemsize >= WIDE_BYTES:
+        # One and the same number in 32 bits of float.
+        alike = stored.dtype.type(end) == stored.dtype.type(end - 1)
+        return (end,) if alike else (end, end - 1)
     found = np.argwhere((stored == end).any(0))
     height, width = stored.shape[1:]
     middle = [[0, 0], [height // 2, width // 2]]
     if not len(found) or (len(found) == 1 and found[0].tolist() in middle):
         return ()
-    return (end, end - 1) if stored.dtype.itemsize > 1 else (end,)
+    return (end, end - 1) if counted_in.itemsize > 1 else (end,)
+
+
+def _counted_in(stored: Array) -> np.dtype[Any] | None:
+    """The whole type of the values, or that of which they are a copy whose largest is its end."""
+    own = stored.dtype if stored.dtype.kind in "iu" else None
+    if stored.dtype.itemsize < (WIDE_BYTES if own is None else 2 * WIDE_BYTES):
+        return own  # nothing else fits into it
+    finite = stored[np.isfinite(stored)]
+    largest = finite.max()
+    copied = [kind for kind in COUNTED_IN if largest == stored.dtype.type(np.iinfo(kind).max)]
+    return np.dtype(copied[0]) if copied and bool((finite % 1 == 0).all()) else own
 
 
 def _bad_pixels(path: Path, shape: tuple[int, ...]) -> Known:
@@ -221,6 +255,22 @@ def _is_noise(values: Array, below: Known, known: Known) -> bool:
 def _opposite(values: Array) -> Array:
     """As `operators.hio.opposite`, but without torch, which plans do without."""
     return np.roll(np.flip(values, (-2, -1)), (1, 1), (-2, -1))
+
+
+def _find_defects(amplitude: Array, known: Known) -> Known:
+    """Pixels of which one is hot or dead, and those at -k, as nobody knows which; (M, N).
+
+    One hot pixel would count as noise of all: the search then ends far from the object, and is
+    said to explain the data.
+    """
+    both = known & _opposite(known)
+    opposite = _opposite(amplitude)
+    difference = np.abs(amplitude - opposite)
+    usual = float(np.quantile(difference[:, both], MOST_PAIRS)) if both.any() else 0.0
+    least = max(FAR * usual, EXACT * float(np.sqrt(np.square(amplitude).mean())))
+    unlike = np.maximum(amplitude, opposite) > TIMES * np.minimum(amplitude, opposite)
+    found: Known = both & (unlike & (difference > least)).any(0)
+    return found if found.mean() <= DEFECTS else np.zeros_like(found)
 
 
 def _check_symmetry(path: Path, amplitude: Array, known: Known) -> list[str]:

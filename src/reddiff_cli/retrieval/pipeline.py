@@ -97,13 +97,13 @@ def search(
         u = more[misfit(more, problem.measured).argsort()][:keep]
     if not np.isfinite(problem.ceiling):
         # The mean of noisy runs, as one alone has peaks of its own.
-        found = gather(problem, _face(u, problem.measured) * 2 - 1)[0]
+        found = gather(problem, _face(problem, u) * 2 - 1)[0]
         white = HEADROOM * (float(found.max()) + 1) / 2 or 1.0
         u = (u / white).clamp(max=1)
         problem = replace(problem.rescaled(1 / white), ceiling=1.0)
         note = f"scale: amplitude / {problem.scale:.6g} is that of a picture in [0, 1]"
         problem = replace(problem, notes=(*problem.notes, note))
-    return problem, _face(u, problem.measured) * 2 - 1
+    return problem, _face(problem, u) * 2 - 1
 
 
 def _search_once(problem: PhaseProblem, starts: int, keep: int, draw: Draw) -> Tensor:
@@ -124,14 +124,17 @@ def _search_once(problem: PhaseProblem, starts: int, keep: int, draw: Draw) -> T
     return u[misfit(u, measured).argsort()]
 
 
-def _face(u: Tensor, measured: Magnitudes) -> Tensor:
+def _face(problem: PhaseProblem, u: Tensor) -> Tensor:
     """Runs (K, C, h, w) aligned to the first; shifted only where the data allow it.
 
     A cyclic shift is harmless for an object with dark borders, and wrong for one that fills its
-    support.
+    support. Borders are never quite dark: what wraps around may take as much as a picture may
+    leave, or else one object at two places would pass for two.
     """
+    measured = problem.measured
     turned, moved = align(u, u[:1], shifts=False), align(u, u[:1])
-    free = misfit(moved, measured) <= EQUAL * misfit(turned, measured)
+    shifted = misfit(moved, measured)
+    free = shifted <= (EQUAL * misfit(turned, measured)).clamp(min=_most(problem) ** 2)
     return torch.where(free[:, None, None, None], moved, turned)
 
 
@@ -223,7 +226,7 @@ def choose(problem: PhaseProblem, runs: Tensor) -> PhaseResult:
     order = error.argsort()
     u, error = u[order], error[order]
     rms = residual(u[:1], problem.y, known).square().mean().sqrt()
-    rivals = _face(u, measured)
+    rivals = _face(problem, u)
     failed = excess(problem, float(error[0])) > 1
     verdict = "failed" if failed else _how_many(problem, rivals * 2 - 1)
     ratio = float(rms) / problem.sigma if problem.sigma else None
@@ -238,8 +241,13 @@ def _how_many(problem: PhaseProblem, rivals: Tensor) -> str:
 
 def excess(problem: PhaseProblem, error: float) -> float:
     """A misfit (sum of squares) as a multiple of the largest that a found picture can leave."""
+    return float(error**0.5 / _most(problem))
+
+
+def _most(problem: PhaseProblem) -> float:
+    """The root of the largest misfit that a found picture can leave."""
     measured = problem.measured
     count = float((measured.weight > 0).sum()) * problem.y.shape[1]
     noise = EXCESS * problem.sigma * (count / 2) ** 0.5
     floor = MISFIT * contrast(measured) ** 0.5
-    return float(error**0.5 / (noise**2 + floor**2) ** 0.5)
+    return float((noise**2 + floor**2) ** 0.5)

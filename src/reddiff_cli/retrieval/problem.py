@@ -80,6 +80,12 @@ def prepare(
     support = options.support
     if support is None:
         support, note = find_support(measurement.amplitude, sigma)
+        if max(support) < 2:
+            raise PictureError(
+                "its autocorrelation shows one pixel and no object: a dark or flat frame, too few "
+                "photons, or bad pixels that outshine it; see --detector-mask, --support",
+                "Support",
+            )
         notes.append(note)
     if support[0] > detector[0] or support[1] > detector[1]:
         raise PictureError(

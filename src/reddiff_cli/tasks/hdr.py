@@ -33,6 +33,12 @@ CLIPPED_WITHIN = 3.0
 # brightest places would become patches.
 WITHIN_OF_AN_ESTIMATE = 4 / 255
 
+# Shares of clipped values that leave nothing to restore, or nothing to restore it from.
+DOUBTFUL_SHARES = {
+    0.0: "nothing is clipped in it",
+    1.0: "everything is clipped in it, and nothing recorded: the result is a guess",
+}
+
 
 @dataclass
 class Highlights(ListeningPicture):
@@ -136,9 +142,9 @@ def pose(job: Job, options: HdrOptions, setting: Setting) -> Highlights:
     source = replace(pictures[0], metadata=kept, depth=FLOAT if floating else 16)
     as_it_is = floating or options.operator == "paper"  # which halves contrast instead
     shown = "" if as_it_is else f"exposed {level:g} EV darker, so that the highlights fit"
-    share = _share_clipped(operator, y)
-    if share == 0:
-        setting.on_note(f"warning: {job.input}: nothing is clipped in it")
+    doubt = DOUBTFUL_SHARES.get(_share_clipped(operator, y))
+    if doubt is not None:
+        setting.on_note(f"warning: {job.input}: {doubt}")
     return Highlights(
         task="hdr",
         photograph=pictures[0],
@@ -218,4 +224,4 @@ def holds_light(path: Path, depth: str) -> bool:
 def _share_clipped(operator: Operator, y: Tensor) -> float:
     """Share of values that say only "at least"; NaN where the operator does not know."""
     clipped = getattr(operator, "clipped", None)
-    return math.nan if clipped is None else float(clipped(y).float().mean())
+    return math.nan if clipped is None else float(clipped(y).double().mean())

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..errors import PictureError
 from ..estimation.verdicts import FAILED
 from ..machine.computing import choose_device
 from ..pictures.files import Picture, Pixels
@@ -54,7 +55,10 @@ class PhaseRetrieval(Problem):
         given = setting.solver.noise
         device = choose_device(setting.machine.device)
         noise = None if given is None or isinstance(given, str) else given
-        problem = prepare(measurement, options, noise).to(device)
+        try:
+            problem = prepare(measurement, options, noise).to(device)
+        except PictureError as error:
+            raise PictureError(f"{path}: {error}" if path else str(error), error.kind) from error
         self._problem = replace(problem, check=setting.check)
         self.noise = self._problem.sigma
         self.source = Picture(_display(measurement.amplitude), depth=16)
