@@ -260,6 +260,16 @@ def test_a_hot_or_dead_pixel_and_its_opposite_are_unknown(tmp_path, place, readi
     assert any("1 pixel is far from the opposite one" in note for note in found.notes)
 
 
+def test_counts_of_a_field_that_is_nearly_empty_are_no_defects(tmp_path):
+    """Most pairs are equal there, as neither has a photon."""
+    x = np.zeros((256, 256))
+    x[:32, :40] = scene(32, 40).mean(2)
+    pattern = np.abs(np.fft.fftshift(np.fft.fft2(x))) ** 2
+    counts = np.random.default_rng(0).poisson(1000 / pattern.sum() * pattern)
+    found = load_diffraction(save(tmp_path, counts), PhaseOptions("intensity"))
+    assert found.known.all()
+
+
 @pytest.mark.parametrize("photons", [0.3, 3, 300, 3e6])
 @pytest.mark.parametrize("dark", [0.0, 0.05, 3.0])
 def test_noise_of_photons_is_no_defect(tmp_path, photons, dark):

@@ -32,6 +32,8 @@ STRONGEST, ASYMMETRIC = 0.02, 0.1
 # A hot or dead pixel differs from the one at -k by so many times what this share of all pairs does
 # at most (or this share of the rms, where data are exact), and by this factor.
 MOST_PAIRS, FAR, TIMES, EXACT = 0.98, 4, 3, 1e-5
+# Roots of counts differ by 0.7 (standard deviation) even where nearly all pairs are empty.
+COUNTED = 4.0
 # More of them than this share are no defects: the centre is another, or the object not real.
 DEFECTS = 0.01
 # An unmeasured pixel in the frames of many detectors: -1 or -2 among counts.
@@ -107,7 +109,7 @@ def load_diffraction(path: Path, options: PhaseOptions) -> Diffraction:
     notes += _check_sign(path, values, known)
     if not amplitude.any():
         raise PictureError(f"{path}: every known value is 0; nothing was measured", "Empty")
-    defects = _find_defects(amplitude, known)
+    defects = _find_defects(amplitude, known, COUNTED if whole else 0.0)
     if defects.any():
         known, amplitude = known & ~defects, amplitude * ~defects
         pairs = counted(int(defects.sum()) // 2, "pixel is", "pixels are")
@@ -257,8 +259,10 @@ def _opposite(values: Array) -> Array:
     return np.roll(np.flip(values, (-2, -1)), (1, 1), (-2, -1))
 
 
-def _find_defects(amplitude: Array, known: Known) -> Known:
+def _find_defects(amplitude: Array, known: Known, least: float) -> Known:
     """Pixels of which one is hot or dead, and those at -k, as nobody knows which; (M, N).
+
+    least: how far they differ, whatever others do.
 
     One hot pixel would count as noise of all: the search then ends far from the object, and is
     said to explain the data.
@@ -267,7 +271,7 @@ def _find_defects(amplitude: Array, known: Known) -> Known:
     opposite = _opposite(amplitude)
     difference = np.abs(amplitude - opposite)
     usual = float(np.quantile(difference[:, both], MOST_PAIRS)) if both.any() else 0.0
-    least = max(FAR * usual, EXACT * float(np.sqrt(np.square(amplitude).mean())))
+    least = max(least, FAR * usual, EXACT * float(np.sqrt(np.square(amplitude).mean())))
     unlike = np.maximum(amplitude, opposite) > TIMES * np.minimum(amplitude, opposite)
     found: Known = both & (unlike & (difference > least)).any(0)
     return found if found.mean() <= DEFECTS else np.zeros_like(found)
