@@ -654,6 +654,18 @@ def test_again_computes_nothing(photos, tmp_path, quick, monkeypatch):
     assert {row["noise"] for row in content(out)["rows"]} == {0.2}
 
 
+def test_a_method_that_is_added_leaves_the_means_of_the_others(photos, tmp_path, quick):
+    out = tmp_path / "out"
+    reddiff("eval", "denoise", photos, "-o", out, *quick)
+    first = content(out)["means"]
+    table, _ = reddiff("eval", "denoise", photos, "-o", out, *quick[:-1], "diffpir:2")
+    methods = ["start", "reddiff-2", "diffpir-2"]
+    assert [line.split()[0] for line in table.splitlines()[1:]] == methods
+    assert content(out)["means"][:2] == first
+    lines = (out / "means.csv").read_text().splitlines()
+    assert [line.split(",")[1] for line in lines[1:]] == methods
+
+
 @pytest.mark.parametrize("what", ["ssim", "evaluations"])
 def test_rows_that_were_measured_otherwise_are_not_mixed_in(photos, tmp_path, quick, what):
     """SSIM was taken on [-1, 1] before, evaluations were added; settings did not name it."""

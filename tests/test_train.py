@@ -850,6 +850,32 @@ def test_resuming_a_run_that_is_at_its_end_is_told(folder, tmp_path):
     assert any("has its 2 steps already" in note for note in notes)
 
 
+def test_settings_that_no_step_was_made_with_are_not_those_of_the_prior(folder, tmp_path):
+    run(options(folder, tmp_path / "p"))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "p").iterdir()}
+    run(options(folder, tmp_path / "p", loss="mse", seed=5, resume=True))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "p").iterdir()} == before
+
+
+@pytest.mark.parametrize("lost", ["training.json", "diffusion_pytorch_model.safetensors"])
+def test_a_run_that_was_killed_behind_its_last_checkpoint_is_finished(folder, tmp_path, lost):
+    first = options(folder, tmp_path / "p")
+    run(first)
+    before = (tmp_path / "p" / lost).read_bytes()
+    (tmp_path / "p" / lost).unlink()
+    run(replace(first, resume=True))
+    after = (tmp_path / "p" / lost).read_bytes()
+    assert after.replace(b'"resume": true', b'"resume": false') == before
+
+
+def test_a_prior_that_is_called_as_another_is_named_by_its_folder(folder, tmp_path, monkeypatch):
+    """`--model natural` is the bundled one, whatever lies here."""
+    monkeypatch.chdir(tmp_path)
+    _, notes = run(options(folder, Path("natural")))
+    told = notes[-1].split("--model ")[1].removesuffix(" takes it")
+    assert find_model(told).folder.resolve() == tmp_path / "natural"
+
+
 def test_a_card_that_somebody_has_changed_stays(folder, tmp_path):
     first = options(folder, tmp_path / "p")
     run(first)

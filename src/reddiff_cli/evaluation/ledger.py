@@ -78,6 +78,14 @@ class Ledger:
             self._rows[key] = row
         return row
 
+    def of_other_methods(self, rows: Iterable[Row]) -> list[Row]:
+        """What stands for the pictures of these rows by methods that they do not have."""
+        measured = {_key(row) for row in rows if row["status"] != FAILED}
+        pictures = {key[:2] for key in measured}
+        return [
+            row for key, row in self._rows.items() if key[:2] in pictures and key not in measured
+        ]
+
     def add(self, row: Row) -> None:
         """Keep a row. What only a kill could lose was measured within EVERY seconds."""
         self._rows[_key(row)] = row

@@ -121,7 +121,9 @@ class EvalRun:
         ledger.forget_failures(cases, pictures)
         with ledger:
             rows = self._measure(evaluator, pictures, keep_all)
-        means = summarise(rows, cases, self.options.labels)
+        before = ledger.of_other_methods(rows)
+        labels = dict.fromkeys([*(row["method"] for row in before), *self.options.labels])
+        means = summarise([*rows, *before], cases, labels)
         kid = {} if absent["kid"] else self._kid(evaluator, rows)
         ledger.facts = {"missing": {name: why for name, why in absent.items() if why}}
         ledger.means = [

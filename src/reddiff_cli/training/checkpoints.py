@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..checkpoints.folder_card import WITHOUT_ATTENTION
-from ..checkpoints.folders import CARD
+from ..checkpoints.folders import CARD, locate, read_json
 from ..errors import ModelMissing, ReddiffError, UsageError
 from ..files import TEMPORARY, replacing, write_json
 from ..networks.network import save_prior
@@ -16,7 +16,7 @@ from .model_card import model_card
 from .options import TrainOptions
 from .trainer import PREDICTION_TYPE, Trainer, new_trainer
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, TRAINING = "checkpoint.pt", "training.json"
 # What a checkpoint holds; those of earlier versions do not name their optimiser.
 KEYS = frozenset(("config", "network", "average", "optimiser", "generator"))
 KEYS |= {"step", "seconds", "curve", "running_loss"}
@@ -43,6 +43,16 @@ def save(trainer: Trainer) -> None:
         cure = "go on from the last checkpoint with --resume" if known else "start again"
         told = f"{folder}: step {trainer.step} cannot be saved ({error.strerror or error})"
         raise ReddiffError(f"{told}; mend that, then {cure}") from error
+
+
+def is_saved(trainer: Trainer) -> bool:
+    """Whether the prior of this very step lies there: a kill may come before it is written."""
+    folder = trainer.options.output
+    try:
+        steps = read_json(folder / TRAINING).get("steps")
+    except ModelMissing:
+        return False
+    return bool(steps == trainer.step) and not locate(folder).missing
 
 
 def _save_checkpoint(trainer: Trainer) -> None:
@@ -192,7 +202,7 @@ def _export(trainer: Trainer) -> None:
         "minutes": round(trainer.seconds / 60, 1),
         "curve": trainer.curve,
     }
-    write_json(options.output / "training.json", content)
+    write_json(options.output / TRAINING, content)
     if not (options.output / CARD).exists():  # people change it, and go on with the run
         write_json(options.output / CARD, {"turns": options.turns, **WITHOUT_ATTENTION})
     card = model_card(options, trainer.step, trainer.seconds, trainer.curve)

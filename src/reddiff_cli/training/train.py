@@ -18,7 +18,7 @@ from ..denoisers.denoiser import Denoiser
 from ..errors import UsageError, counted
 from ..interrupts import Interrupts, nothing
 from ..machine.computing import cpu_has_bf16
-from .checkpoints import check_output, make_output, resume_or_start, save
+from .checkpoints import check_output, is_saved, make_output, resume_or_start, save
 from .loss import draw_batch
 from .optimisers import set_rate
 from .options import TrainOptions
@@ -59,6 +59,7 @@ def train(
     photographs = photographs.to(device)
     crops = None if held_out is None else centre_crops(held_out, HELD_OUT)
     make_output(options.output)
+    begun, saved = trainer.step, is_saved(trainer)
     if _progress(trainer, 0.0) >= 1:
         on_note(
             f"warning: the run has its {counted(trainer.step, 'step')} already; give more --steps"
@@ -70,16 +71,24 @@ def train(
                 if heeded.heard:
                     heeded.throw()
     finally:
-        # Else the last checkpoint is the better one, or there is nothing to keep.
-        if trainer.step and bool(trainer.running_loss.isfinite()):
+        # Else the last checkpoint is the better one, or there is nothing to keep; settings that
+        # no step was made with are not those of the prior.
+        new = trainer.step > begun or not saved
+        if trainer.step and new and bool(trainer.running_loss.isfinite()):
             save(trainer)
     _check_loss(trainer)
     if crops is not None:
         _validate(trainer, crops, on_note)
-        save(trainer)  # a run that goes on from here keeps this row of the curve
+        if new:
+            save(trainer)  # a run that goes on from here keeps this row of the curve
     told = f"{counted(trainer.step, 'step')}, loss {_check_loss(trainer):.4f}"
-    on_note(f"{options.output}: {told}; --model {options.output} takes it")
+    on_note(f"{options.output}: {told}; --model {_as_model(options.output)} takes it")
     return options.output
+
+
+def _as_model(output: Path) -> str:
+    """The folder as --model takes it: a word alone may be the name of another prior."""
+    return str(output) if len(output.parts) > 1 else f"./{output}"
 
 
 def _read(
