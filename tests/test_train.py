@@ -737,6 +737,15 @@ def test_empty_folder(tmp_path):
         read_photographs(tmp_path / "a.png", 16)
 
 
+def test_no_smaller_size_is_asked_of_what_is_held_out(folder, tmp_path):
+    """Its crops have a side of their own."""
+    (tmp_path / "val").mkdir()
+    Image.fromarray(scene()).save(tmp_path / "val" / "a.png")
+    given = options(folder, tmp_path / "p", validation=tmp_path / "val")
+    with pytest.raises(UsageError, match="val: .* give photographs of 256 pixels a side and more"):
+        run(given)
+
+
 def test_small_pictures_are_left_out_where_crops_are_larger(tmp_path):
     """Wide crops and reduced ones take twice the side."""
     (tmp_path / "photos").mkdir()

@@ -33,7 +33,7 @@ LARGE, FEW = 4_000_000, 3
 MOSTLY_WHITE = 0.5
 # Bytes of pictures after which memory of those that were joined is given back.
 GIVEN_BACK = 1 << 28
-
+CURE = "give a folder of photographs, or a smaller --size"  # where nothing usable is found
 
 # Paths of pictures, and lines about folders that cannot be read.
 Listing = tuple[list[Path], list[str]]
@@ -125,12 +125,14 @@ def not_among(paths: Sequence[Path], others: Sequence[Path]) -> list[Path]:
     return [path for path in paths if path.resolve() not in held]
 
 
-def read_photographs(folder: Path, smallest: int, listing: Listing | None = None) -> Photographs:
+def read_photographs(
+    folder: Path, smallest: int, listing: Listing | None = None, cure: str = CURE
+) -> Photographs:
     """All pictures below a folder as RGB bytes, by path.
 
     Those with a side below `smallest` or with transparent pixels are left out, and told as what
-    cannot be read. listing: of those below it that are wanted.    UsageError if nothing usable is
-    found.
+    cannot be read. listing: of those below it that are wanted.    UsageError, with a cure, if
+    nothing usable is found.
     """
     paths, closed = listing or list_photographs(folder)
     few = Semaphore(FEW)
@@ -141,7 +143,6 @@ def read_photographs(folder: Path, smallest: int, listing: Listing | None = None
     unreadable = closed + [item for item in read if isinstance(item, str)]
     if not found:
         first = f" of {len(unreadable)} ({unreadable[0]})" if unreadable else ""
-        cure = "give a folder of photographs, or a smaller --size"
         raise UsageError(f"{folder}: holds no usable picture{first}; {cure}")
     pixels = [p for _, p in found]
     sizes = torch.tensor([p.shape[1:] for p in pixels])

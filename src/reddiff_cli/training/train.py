@@ -104,7 +104,8 @@ def _read(
         left = not_among(paths, apart[0])
         _check_some(options, bool(left or not paths))
         count, paths = len(paths) - len(left), left
-        held_out = read_photographs(options.validation, HELD_OUT, apart)
+        cure = f"give photographs of {HELD_OUT} pixels a side and more"
+        held_out = read_photographs(options.validation, HELD_OUT, apart, cure)
     photographs = read_photographs(options.folder, options.smallest, (paths, closed))
     if held_out is not None:
         # Copies, too, and what was only packed otherwise: they would be praised for memory.
