@@ -107,6 +107,22 @@ def test_command(tiny_prior):
     assert all(task in shown for task in SOLVED)
 
 
+@pytest.mark.parametrize(("least", "side"), [(64, 64), (32, 256)])
+def test_a_prior_is_timed_on_what_it_is_shown(tmp_path, monkeypatch, least, side):
+    """One with attention is shown windows of the size that it was trained on only."""
+    prior = save_random_prior(tmp_path / "p")
+    (prior / "card.json").write_text(json.dumps({"window": 64, "smallest": least}))
+    sizes = []
+
+    def measured(*_, size, **__):
+        sizes.append(size)
+        raise UsageError("enough")
+
+    monkeypatch.setattr("reddiff_cli.bench.measure", measured)
+    reddiff("bench", "--model", prior, "--device", "cpu", code=2)
+    assert sizes == [side]
+
+
 def test_pictures_that_do_not_fit_into_memory_are_one_line(tiny_prior, monkeypatch):
     def measured(*_, **__):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")

@@ -19,8 +19,14 @@ Model = Annotated[
 ]
 Dtype = Annotated[str, typer.Option("--dtype", help="Of the network: auto, fp32, bf16, fp16.")]
 Size = Annotated[
-    int, typer.Option("--size", help="Side of the pictures, a multiple of 4 from 32 to 1024.")
+    int | None,
+    typer.Option(
+        "--size",
+        help="Side of the pictures, a multiple of 4 from 32 to 1024; else 256, or what the prior "
+        "sees at once, if that is less.",
+    ),
 ]
+USUAL = 256
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +38,7 @@ def _bench(
     model: Model = "natural",
     device: Device = "auto",
     dtype: Dtype = "auto",
-    size: Size = 256,
+    size: Size = None,
     repeats: Annotated[int, typer.Option("--repeats", help="Of every measurement.")] = 5,
     graphs: Annotated[
         bool, typer.Option("--graphs", help="Replay CUDA graphs in the loop (an experiment).")
@@ -40,7 +46,7 @@ def _bench(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     with errors_as_lines(0):
-        if not 32 <= size <= 1024 or size % 4:
+        if size is not None and (not 32 <= size <= 1024 or size % 4):
             raise UsageError(f"--size {size}: give a multiple of 4 between 32 and 1024")
         check_between("--repeats", repeats, 1, 1000)
         from ..checkpoints.models import find_model
@@ -48,6 +54,7 @@ def _bench(
 
         MachineOptions(device, dtype)
         card = find_model(model)
+        side = size or (USUAL if card.whole >= USUAL**2 else card.window)
         began = time.perf_counter()
         with dying_at_once():
             import torch  # noqa: F401  (its share of the start-up is what is measured)
@@ -60,8 +67,8 @@ def _bench(
         import_seconds = time.perf_counter() - began
         where = choose_device(device)
         chosen = choose_dtype(dtype, where)
-        with within_memory(f"--size {size}", "give a smaller --size"):
-            facts = measure(card, where, chosen, size=size, repeats=repeats, graphs=graphs)
+        with within_memory(f"--size {side}", "give a smaller --size"):
+            facts = measure(card, where, chosen, size=side, repeats=repeats, graphs=graphs)
         started = {
             "torch_import_seconds": round(torch_seconds, 3),
             "import_seconds": round(import_seconds, 3),
